@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A daemon's link to keeper: SOCK_SEQPACKET, each packet a few lines of
+ * systemd's notify words (READY, STATUS, STOPPING, WATCHDOG, FDSTORE,
+ * FDSTOREREMOVE, FDNAME) plus our own NAME, LISTEN, ERROR and FDSDONE, with
+ * descriptors beside them. doc/ipc.md has the list.
+ *
+ * keeper answers a NAME by giving back every descriptor that it holds for this
+ * daemon, one FDNAME each, then FDSDONE. If keeper dies, the link reconnects
+ * for ever and the owner hears on_up again: it must then deposit again what
+ * keeper has to hold.
+ */
+#ifndef COMMON_NOTIFY_H
+#define COMMON_NOTIFY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/un.h>
+
+#include "common/addr.h"
+#include "common/err.h"
+#include "common/loop.h"
+#include "common/process.h"
+
+/** Longest packet of text, and most descriptors in one packet. */
+#define NOTIFY_TEXT_MAX 4096
+#define NOTIFY_FDS_MAX  64
+#define NOTIFY_FDNAME_MAX 96
+
+/** Kinds of listening sockets that keeper opens. */
+enum notify_kind {
+	NOTIFY_UDP, /* bound datagram socket */
+	NOTIFY_TCP, /* listening stream socket */
+	NOTIFY_KIND_COUNT,
+};
+
+struct notify;
+
+/** fd is the receiver's from now on; fd = -1 and problem set on failure. */
+typedef void (*notify_listen_fn)(void *ctx, enum notify_kind kind,
+	const struct addr *local, int fd, const char *problem);
+
+struct notify_events {
+	/* A descriptor that was deposited earlier; fd is the receiver's. */
+	void (*on_fd)(void *ctx, const char *name, int fd);
+	/* All of them have been handed over: state is complete. Also called,
+	 * without descriptors, where there is no keeper (run by hand). */
+	void (*on_up)(void *ctx);
+	/* keeper has gone; the link tries again by itself. */
+	void (*on_down)(void *ctx);
+	/* No keeper has come for NOTIFY_ORPHAN_US: the daemon must end. */
+	void (*on_orphan)(void *ctx);
+};
+
+#define NOTIFY_ORPHAN_US (60ull * 1000 * 1000)
+#define NOTIFY_WATCHDOG_US (2ull * 1000 * 1000)
+
+/**
+ * Connects to keeper at path. With path NULL the daemon runs by hand: READY is
+ * a log line, LISTEN opens the socket itself, deposits are refused.
+ * @param events, ctx	borrowed for the life of the link.
+ */
+GH_MUST_CHECK int notify_new(struct loop *loop, const char *path,
+	enum process self, const struct notify_events *events, void *ctx,
+	struct notify **notify_out);
+void notify_free(struct notify **n);
+
+/** Tells keeper that this daemon serves; sends WATCHDOG from then on. */
+void notify_ready(struct notify *n);
+/** One line of state for status displays. */
+void notify_status(struct notify *n, const char *text);
+void notify_stopping(struct notify *n);
+
+/** Deposits a copy of n_fds descriptors under one name; they stay the
+ * caller's too. @return 0, ERR_AWAY or ERR_FULL. */
+GH_MUST_CHECK int notify_store(struct notify *n, const char *name,
+	const int *fds, size_t n_fds);
+/** Forgets them. */
+void notify_unstore(struct notify *n, const char *name);
+
+/** Asks for a listening socket; fn is called once, later.
+ * @return 0, or ERR_NOMEM. */
+GH_MUST_CHECK int notify_listen(struct notify *n, enum notify_kind kind,
+	const struct addr *local, notify_listen_fn fn, void *ctx);
+
+const char *notify_kind_name(enum notify_kind kind);
+
+/* Packets of words, for both ends and their tests. */
+
+/** Finds KEY=VALUE in a packet. value is cut out into a buffer of size bytes.
+ * @return 0, ERR_NOT_FOUND or ERR_TOO_BIG. */
+GH_MUST_CHECK int notify_word(const char *text, size_t len, const char *key,
+	char *value, size_t size);
+/** Sends one packet with descriptors. @return 0, ERR_AGAIN, ERR_CLOSED or
+ * ERR_SYSTEM. */
+GH_MUST_CHECK int notify_send_fds(int socket, const char *text, const int *fds,
+	size_t n_fds);
+/** Receives one; surplus descriptors are closed. text is terminated.
+ * @return bytes >= 0, or ERR_AGAIN, ERR_CLOSED, ERR_TOO_BIG, ERR_SYSTEM. */
+GH_MUST_CHECK int notify_recv_fds(int socket, char text[NOTIFY_TEXT_MAX + 1],
+	int fds[NOTIFY_FDS_MAX], size_t *n_fds_out);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The processes of the SBC, their names and their system users. */
+#ifndef COMMON_PROCESS_H
+#define COMMON_PROCESS_H
+
+#include <sys/types.h>
+
+#include "common/err.h"
+
+enum process {
+	PROCESS_KEEPER,
+	PROCESS_AUTHD,
+	PROCESS_MEDIAD,
+	PROCESS_SBC,
+	PROCESS_FLOWD,
+	PROCESS_CTL,
+	PROCESS_COUNT,
+};
+
+#define PROCESS_BIT(p) (1u << (p))
+
+/** "keeper", "authd" ... */
+const char *process_name(enum process p);
+GH_MUST_CHECK int process_from_name(const char *name, enum process *process_out);
+
+/** System user that a process runs as: "gatehouse-sbc" and so on; keeper and
+ * the administrator's tool run as root. */
+const char *process_user(enum process p);
+
+/** Who may claim to be which process: uid[p], or (uid_t)-1 for nobody. */
+struct process_users {
+	uid_t uid[PROCESS_COUNT];
+};
+
+/** Looks all users up. @return 0, or ERR_NOT_FOUND with *missing_out set to
+ * the name of the first user that the system does not have. */
+GH_MUST_CHECK int process_users_load(struct process_users *users,
+	const char **missing_out);
+
+/** Everybody is uid: for tests that run as one user. */
+void process_users_all(struct process_users *users, uid_t uid);
+
+#endif
