@@ -58,8 +58,9 @@ static int control_status(struct control *c, struct json *j)
 	json_int(j, "pid", getpid());
 	json_uint(j, "uptime_s",
 		(clock_now_us() - c->started_us) / CLOCK_US_PER_S);
-	json_str(j, "sandbox", sandbox_level_text(c->daemon->sandbox_level,
-				       level, sizeof(level)));
+	json_str(j, "sandbox",
+		sandbox_level_text(
+			c->daemon->sandbox_level, level, sizeof(level)));
 	json_bool(j, "sandbox_full", c->daemon->sandbox_level == SANDBOX_FULL);
 	json_str(j, "log_level", log_level_name(log_level()));
 	for (int s = 0; s < STAT_COUNT; s++)
@@ -116,8 +117,7 @@ static int control_run(struct control *c, const struct control_request *request,
 			json_str(j, "usage", command->args);
 			return CONTROL_USAGE;
 		}
-		return command->handler(
-			c->ctx, request, r->args, r->n_args, j);
+		return command->handler(c->ctx, request, r->args, r->n_args, j);
 	}
 	json_str(j, "error", "no such command");
 	return CONTROL_USAGE;
@@ -133,8 +133,8 @@ void control_init(struct control *c, struct daemon *daemon,
 	c->started_us = clock_now_us();
 }
 
-void control_on_request(struct control *c, struct ipc_link *link,
-	const Gh__CtlRequest *r)
+void control_on_request(
+	struct control *c, struct ipc_link *link, const Gh__CtlRequest *r)
 {
 	struct control_request request = {.link = link, .id = r->id};
 	struct json j;
