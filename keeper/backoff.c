@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "keeper/backoff.h"
 
-uint64_t backoff_on_death(struct backoff *b, uint64_t started_us,
-	uint64_t now_us)
+uint64_t backoff_on_death(
+	struct backoff *b, uint64_t started_us, uint64_t now_us)
 {
 	/* The slot that is written next holds the oldest of the three. */
 	uint64_t *slot = &b->death_us[b->n_deaths % BACKOFF_DEATHS];
@@ -17,7 +17,7 @@ uint64_t backoff_on_death(struct backoff *b, uint64_t started_us,
 		if (b->delay_us > BACKOFF_MAX_US)
 			b->delay_us = BACKOFF_MAX_US;
 	} else if (b->n_deaths >= BACKOFF_DEATHS &&
-		now_us - *slot < BACKOFF_WINDOW_US) {
+		   now_us - *slot < BACKOFF_WINDOW_US) {
 		b->delay_us = BACKOFF_FIRST_US;
 	}
 	return b->delay_us;

@@ -26,7 +26,7 @@ struct backoff {
 /** Takes one death down.
  * @param started_us	when the process that died had been started.
  * @return microseconds to wait before the next start. */
-uint64_t backoff_on_death(struct backoff *b, uint64_t started_us,
-	uint64_t now_us);
+uint64_t backoff_on_death(
+	struct backoff *b, uint64_t started_us, uint64_t now_us);
 
 #endif

@@ -12,13 +12,15 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/stat.h"
 #include "keeper/record.h"
 #include "keeper/spawn.h"
 
 static const char *const state_names[] = {"idle", "backoff", "adopting",
 	"starting", "ready", "stopping", "stopped"};
-_Static_assert(sizeof(state_names) / sizeof(state_names[0]) ==
-		CHILD_STATE_COUNT, "a name for each state");
+_Static_assert(
+	sizeof(state_names) / sizeof(state_names[0]) == CHILD_STATE_COUNT,
+	"a name for each state");
 
 static void start_next(struct children *all);
 static void stop_next(struct children *all);
@@ -35,8 +37,8 @@ static const char *name_of(const struct child *c)
 }
 
 /* Every state but the silent ones has its timer. 0 = none. */
-static void set_state(struct child *c, enum child_state state,
-	uint64_t timeout_us)
+static void set_state(
+	struct child *c, enum child_state state, uint64_t timeout_us)
 {
 	log_debug("daemon_state", LOG_STR("daemon", name_of(c)),
 		LOG_STR("old", child_state_name(c->state)),
@@ -49,8 +51,7 @@ static void set_state(struct child *c, enum child_state state,
 }
 
 int children_init(struct children *all, struct loop *loop,
-	const struct child_plan *plans, size_t n_plans,
-	const char *runtime_dir)
+	const struct child_plan *plans, size_t n_plans, const char *runtime_dir)
 {
 	memset(all, 0, sizeof(*all));
 	all->loop = loop;
@@ -96,10 +97,10 @@ static void record_all(struct children *all)
 		const struct child *c = &all->child[i];
 
 		if (c->pid > 0)
-			records[n++] = (struct record){.process =
-							       c->plan.process,
-				.pid = c->pid,
-				.start_ticks = c->start_ticks};
+			records[n++] =
+				(struct record){.process = c->plan.process,
+					.pid = c->pid,
+					.start_ticks = c->start_ticks};
 	}
 	if (record_write(all->runtime_dir, records, n))
 		log_err("record_write", LOG_STR("folder", all->runtime_dir),
@@ -164,8 +165,8 @@ static void on_dead(void *arg, int fd, unsigned events)
 static int watch_death(struct child *c)
 {
 	c->started_us = c->seen_us = clock_now_us();
-	return loop_fd_add(c->all->loop, c->pidfd, LOOP_READ, on_dead, c,
-		&c->death);
+	return loop_fd_add(
+		c->all->loop, c->pidfd, LOOP_READ, on_dead, c, &c->death);
 }
 
 /* A start that failed is a death: the same waiting applies. */
@@ -197,6 +198,7 @@ static void start(struct child *c)
 	}
 	record_all(c->all);
 	spawn_go(gate);
+	stat_add(STAT_CHILD_STARTS, 1);
 	log_notice("daemon_start", LOG_STR("daemon", name_of(c)),
 		LOG_INT("pid", pid));
 	set_state(c, CHILD_STARTING, c->all->limits.ready_us);

@@ -75,7 +75,7 @@ struct child_events {
 	/* c has died; called before it is started again. */
 	void (*on_death)(void *ctx, struct child *c);
 	void (*on_all_ready)(void *ctx); /* once */
-	void (*on_stopped)(void *ctx);	 /* the last one is gone */
+	void (*on_stopped)(void *ctx);   /* the last one is gone */
 };
 
 struct children {

@@ -18,8 +18,8 @@ int fdstore_init(struct fdstore *s, size_t max_fds, size_t max_fds_each)
 	return table_init(&s->by_key, max_fds ? max_fds : 1);
 }
 
-static void entry_drop(struct fdstore *s, enum process owner,
-	struct fdstore_entry *e)
+static void entry_drop(
+	struct fdstore *s, enum process owner, struct fdstore_entry *e)
 {
 	struct fdstore_owner *o = &s->owners[owner];
 
@@ -37,8 +37,8 @@ static void entry_drop(struct fdstore *s, enum process owner,
 	free(e);
 }
 
-static void entry_forget(struct fdstore *s, enum process owner,
-	struct fdstore_entry *e)
+static void entry_forget(
+	struct fdstore *s, enum process owner, struct fdstore_entry *e)
 {
 	if (e->passed && s->on_forget)
 		s->on_forget(s->ctx, e);
@@ -67,11 +67,12 @@ static bool name_ok(const char *name)
 	return len > 0 && len < NOTIFY_FDNAME_MAX;
 }
 
-static struct fdstore_entry *entry_find(const struct fdstore *s,
-	enum process owner, const char *name)
+static struct fdstore_entry *entry_find(
+	const struct fdstore *s, enum process owner, const char *name)
 {
 	char key[FDSTORE_KEY_SIZE];
-	int len = snprintf(key, sizeof(key), "%s/%s", process_name(owner), name);
+	int len =
+		snprintf(key, sizeof(key), "%s/%s", process_name(owner), name);
 	struct table_node *node = table_find(&s->by_key, key, (size_t)len);
 
 	return node ? TABLE_ENTRY(node, struct fdstore_entry, node) : NULL;
@@ -86,8 +87,8 @@ static int entry_add(struct fdstore *s, enum process owner, const char *name,
 
 	if (!e)
 		return ERR_NOMEM;
-	len = snprintf(e->key, sizeof(e->key), "%s/%s", process_name(owner),
-		name);
+	len = snprintf(
+		e->key, sizeof(e->key), "%s/%s", process_name(owner), name);
 	e->name = e->key + (size_t)len - strlen(name);
 	rc = table_add(&s->by_key, &e->node, e->key, (size_t)len);
 	if (rc) {

@@ -27,8 +27,8 @@ struct fdstore_entry {
 	TAILQ_ENTRY(fdstore_entry) next; /* of its owner, oldest first */
 	struct table_node node;
 	char key[FDSTORE_KEY_SIZE]; /* "<process>/<name>" */
-	const char *name;	    /* within key */
-	bool passed;		    /* systemd holds a copy */
+	const char *name;           /* within key */
+	bool passed;                /* systemd holds a copy */
 	size_t n_fds;
 	int fds[];
 };
@@ -43,7 +43,7 @@ struct fdstore {
 		struct fdstore_list entries;
 		size_t n_fds;
 		struct fdstore_entry *given; /* next one to give back */
-		size_t given_fd;	     /* of its fds */
+		size_t given_fd;             /* of its fds */
 	} owners[PROCESS_COUNT];
 	/* An entry that systemd holds has gone; may be NULL. */
 	void (*on_forget)(void *ctx, const struct fdstore_entry *entry);
@@ -52,8 +52,8 @@ struct fdstore {
 
 /** @param max_fds, max_fds_each caps in total and per daemon.
  * @return 0, or ERR_NOMEM. */
-GH_MUST_CHECK int fdstore_init(struct fdstore *s, size_t max_fds,
-	size_t max_fds_each);
+GH_MUST_CHECK int fdstore_init(
+	struct fdstore *s, size_t max_fds, size_t max_fds_each);
 /** Closes everything; on_forget is not called. */
 void fdstore_done(struct fdstore *s);
 
@@ -65,8 +65,8 @@ void fdstore_done(struct fdstore *s);
 GH_MUST_CHECK int fdstore_put(struct fdstore *s, enum process owner,
 	const char *name, const int *fds, size_t n_fds);
 /** @return 0, or ERR_NOT_FOUND. */
-GH_MUST_CHECK int fdstore_remove(struct fdstore *s, enum process owner,
-	const char *name);
+GH_MUST_CHECK int fdstore_remove(
+	struct fdstore *s, enum process owner, const char *name);
 
 /** Starts to give back to owner from its oldest entry. */
 void fdstore_rewind(struct fdstore *s, enum process owner);

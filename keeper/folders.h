@@ -9,8 +9,8 @@
 
 /** Makes path, or takes over one that root or the owner has.
  * @return 0, or ERR_SYSTEM with errno (EPERM: somebody else's). */
-GH_MUST_CHECK int folder_make(const char *path, uid_t uid, gid_t gid,
-	mode_t mode);
+GH_MUST_CHECK int folder_make(
+	const char *path, uid_t uid, gid_t gid, mode_t mode);
 /** One keeper per folder: locks a file in it as long as the process lives.
  * @return 0; ERR_EXISTS if another keeper has it; ERR_SYSTEM with errno. */
 GH_MUST_CHECK int folder_lock(const char *path);

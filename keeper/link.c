@@ -131,8 +131,8 @@ static int on_shown_sockets(struct link *l, struct packet *p)
 		int rc = ERR_REFUSED;
 
 		if (may_listen(l))
-			rc = listeners_adopt(l->all->listeners, who(l),
-				p->fds[i]);
+			rc = listeners_adopt(
+				l->all->listeners, who(l), p->fds[i]);
 		else
 			close(p->fds[i]);
 		if (rc && rc != ERR_EXISTS)
@@ -193,8 +193,8 @@ static int on_listen(struct link *l, struct packet *p)
 	l->has_answer = true;
 	if (listeners_get(l->all->listeners, who(l), kind, &local, problem,
 		    &l->answer_fd))
-		snprintf(l->answer, sizeof(l->answer),
-			"LISTEN=%s\nERROR=%s\n", p->value, problem);
+		snprintf(l->answer, sizeof(l->answer), "LISTEN=%s\nERROR=%s\n",
+			p->value, problem);
 	else
 		snprintf(l->answer, sizeof(l->answer), "LISTEN=%s\n", p->value);
 	return 0;
@@ -223,8 +223,8 @@ static int packet_handle(struct link *l, struct packet *p)
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		const struct word *w = &words[i];
-		int rc = notify_word(p->text, p->len, w->word, value,
-			sizeof(value));
+		int rc = notify_word(
+			p->text, p->len, w->word, value, sizeof(value));
 
 		if (rc == ERR_NOT_FOUND)
 			continue;
@@ -263,7 +263,8 @@ static void on_link(void *arg, int fd, unsigned events)
 	int rc = link_pump(l);
 
 	(void)fd;
-	for (int i = 0; rc == 0 && i < READ_BATCH && (events & LOOP_READ); i++) {
+	for (int i = 0; rc == 0 && i < READ_BATCH && (events & LOOP_READ);
+		i++) {
 		rc = link_read(l);
 		if (rc == 0)
 			rc = link_pump(l);
@@ -375,8 +376,8 @@ int links_open(struct links *all, const char *path, gid_t gid)
 	all->fd = socket_open(path, gid);
 	if (all->fd < 0)
 		return errno == ENAMETOOLONG ? ERR_TOO_BIG : ERR_SYSTEM;
-	return loop_fd_add(all->loop, all->fd, LOOP_READ, on_connect, all,
-		&all->watch);
+	return loop_fd_add(
+		all->loop, all->fd, LOOP_READ, on_connect, all, &all->watch);
 }
 
 void links_close(struct links *all)

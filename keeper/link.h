@@ -30,8 +30,8 @@ struct link {
 	struct child *child;
 	int fd;
 	struct loop_fd *watch;
-	bool named;	 /* NAME was right */
-	bool giving;	 /* its descriptors are on their way back */
+	bool named;      /* NAME was right */
+	bool giving;     /* its descriptors are on their way back */
 	bool has_answer; /* did not fit into the socket yet */
 	char answer[NOTIFY_TEXT_MAX + 1];
 	int answer_fd; /* the listeners'; -1: none */

@@ -63,8 +63,8 @@ bool listen_allowed(const struct listeners *l, enum notify_kind kind,
 	return false;
 }
 
-int listen_parse(const char *text, enum notify_kind *kind_out,
-	struct addr *local_out)
+int listen_parse(
+	const char *text, enum notify_kind *kind_out, struct addr *local_out)
 {
 	const char *space = strchr(text, ' ');
 	char word[8];
@@ -104,13 +104,12 @@ void listeners_done(struct listeners *l)
 		listener_drop(l, TAILQ_FIRST(&l->held));
 }
 
-static struct listener *listener_find(struct listeners *l,
-	enum notify_kind kind, const struct addr *local)
+static struct listener *listener_find(
+	struct listeners *l, enum notify_kind kind, const struct addr *local)
 {
 	struct listener *s;
 
-	TAILQ_FOREACH(s, &l->held, next)
-	{
+	TAILQ_FOREACH (s, &l->held, next) {
 		if (s->kind == kind && addr_equal(&s->local, local))
 			return s;
 	}
@@ -118,14 +117,13 @@ static struct listener *listener_find(struct listeners *l,
 }
 
 /* Failed tries are remembered only as long as there is room. */
-static struct listener *listener_add(struct listeners *l,
-	enum notify_kind kind, const struct addr *local)
+static struct listener *listener_add(
+	struct listeners *l, enum notify_kind kind, const struct addr *local)
 {
 	struct listener *s;
 
 	if (l->n_held >= LISTEN_SOCKETS_MAX) {
-		TAILQ_FOREACH(s, &l->held, next)
-		{
+		TAILQ_FOREACH (s, &l->held, next) {
 			if (s->fd < 0)
 				break;
 		}
@@ -228,8 +226,8 @@ int listeners_get(struct listeners *l, enum process owner,
 	if (!s)
 		s = listener_add(l, kind, local);
 	if (!s)
-		return refuse(problem, kind, local, "too many sockets",
-			ERR_FULL);
+		return refuse(
+			problem, kind, local, "too many sockets", ERR_FULL);
 	if (s->fd < 0) {
 		s->fd = socket_open(l, kind, local);
 		if (s->fd < 0) {
@@ -243,7 +241,8 @@ int listeners_get(struct listeners *l, enum process owner,
 			s->last_errno = why;
 			return ERR_SYSTEM;
 		}
-		log_notice("listen_open", LOG_STR("kind", notify_kind_name(kind)),
+		log_notice("listen_open",
+			LOG_STR("kind", notify_kind_name(kind)),
 			LOG_ADDR("local", local),
 			LOG_STR("daemon", process_name(owner)));
 	}
@@ -253,8 +252,8 @@ int listeners_get(struct listeners *l, enum process owner,
 }
 
 /* What fd is, as far as the kernel says it. */
-static int socket_look(int fd, enum notify_kind *kind_out,
-	struct addr *local_out)
+static int socket_look(
+	int fd, enum notify_kind *kind_out, struct addr *local_out)
 {
 	struct sockaddr_storage sa;
 	socklen_t sa_len = sizeof(sa), len = sizeof(int);

@@ -23,8 +23,8 @@
 #define LISTEN_SOCKETS_MAX 256
 #define LISTEN_BACKLOG     1024
 /* A burst of registrations of 10,000 phones fits into 8 MB. */
-#define LISTEN_RCVBUF (8 << 20)
-#define LISTEN_SNDBUF (4 << 20)
+#define LISTEN_RCVBUF      (8 << 20)
+#define LISTEN_SNDBUF      (4 << 20)
 
 /** One row of listen_allow: "udp 192.0.2.0/24 5060-5061". */
 struct listen_rule {
@@ -37,10 +37,11 @@ struct listener {
 	TAILQ_ENTRY(listener) next;
 	enum notify_kind kind;
 	struct addr local;
-	enum process owner; /* PROCESS_COUNT: came from systemd, not asked yet */
-	int fd;		    /* -1: the last try failed */
-	int last_errno;	    /* of that try, so that it is logged once */
-	bool passed;	    /* systemd holds a copy */
+	enum process
+		owner;  /* PROCESS_COUNT: came from systemd, not asked yet */
+	int fd;         /* -1: the last try failed */
+	int last_errno; /* of that try, so that it is logged once */
+	bool passed;    /* systemd holds a copy */
 };
 
 struct listeners {
@@ -56,8 +57,8 @@ GH_MUST_CHECK int listen_rule_parse(const char *text, struct listen_rule *out);
 bool listen_allowed(const struct listeners *l, enum notify_kind kind,
 	const struct addr *local);
 /** Reads "udp 192.0.2.1:5060". @return 0, or ERR_INVALID. */
-GH_MUST_CHECK int listen_parse(const char *text, enum notify_kind *kind_out,
-	struct addr *local_out);
+GH_MUST_CHECK int listen_parse(
+	const char *text, enum notify_kind *kind_out, struct addr *local_out);
 
 void listeners_init(struct listeners *l);
 void listeners_done(struct listeners *l);
@@ -80,7 +81,7 @@ GH_MUST_CHECK int listeners_get(struct listeners *l, enum process owner,
  * @return 0; ERR_EXISTS if it is held already; ERR_REFUSED if it is no
  *	listening socket or not allowed; ERR_FULL or ERR_NOMEM.
  */
-GH_MUST_CHECK int listeners_adopt(struct listeners *l, enum process owner,
-	int fd);
+GH_MUST_CHECK int listeners_adopt(
+	struct listeners *l, enum process owner, int fd);
 
 #endif

@@ -25,13 +25,13 @@
 #include "keeper/settings.h"
 #include "keeper/systemd.h"
 
-#define TICK_US		  (500ull * 1000)
+#define TICK_US           (500ull * 1000)
 #define WATCHDOG_LIMIT_US (3 * NOTIFY_WATCHDOG_US)
 /* systemd's own patience is longer: a machine whose authd can not start must
  * not have its keeper killed for it. */
-#define SAY_READY_US (20ull * 1000 * 1000)
+#define SAY_READY_US      (20ull * 1000 * 1000)
 /* Descriptors that keeper needs for itself, whatever daemons deposit. */
-#define OWN_FDS (LISTEN_SOCKETS_MAX + 128)
+#define OWN_FDS           (LISTEN_SOCKETS_MAX + 128)
 
 struct keeper {
 	struct daemon daemon;
@@ -57,8 +57,9 @@ static void on_all_ready(void *ctx)
 {
 	struct keeper *k = ctx;
 
-	log_notice("ready", LOG_UINT("after_ms",
-		(clock_now_us() - k->started_us) / CLOCK_US_PER_MS));
+	log_notice("ready",
+		LOG_UINT("after_ms",
+			(clock_now_us() - k->started_us) / CLOCK_US_PER_MS));
 	say_ready(k, "READY=1\nSTATUS=all daemons are ready\n");
 }
 
@@ -98,19 +99,17 @@ static void pass_on(struct keeper *k)
 	struct fdstore_entry *e;
 	struct listener *s;
 
-	TAILQ_FOREACH(s, &k->listeners.held, next)
-	{
+	TAILQ_FOREACH (s, &k->listeners.held, next) {
 		if (!s->passed && s->fd >= 0)
-			s->passed = systemd_store(&k->systemd,
-				LINK_LISTEN_NAME, s->fd);
+			s->passed = systemd_store(
+				&k->systemd, LINK_LISTEN_NAME, s->fd);
 	}
 	for (int p = 0; p < PROCESS_COUNT; p++) {
-		TAILQ_FOREACH(e, &k->store.owners[p].entries, next)
-		{
+		TAILQ_FOREACH (e, &k->store.owners[p].entries, next) {
 			if (!e->passed && e->n_fds == 1 &&
 				systemd_wants(e->fds[0]))
-				e->passed = systemd_store(&k->systemd, e->key,
-					e->fds[0]);
+				e->passed = systemd_store(
+					&k->systemd, e->key, e->fds[0]);
 		}
 	}
 }
@@ -146,7 +145,7 @@ static void on_systemd_fd(void *ctx, const char *key, int fd)
 	if (!strcmp(key, LINK_LISTEN_NAME))
 		rc = listeners_adopt(&k->listeners, PROCESS_COUNT, fd);
 	else if (sscanf(key, "%15[^/]/%95s%n", process, name, &end) == 2 &&
-		!key[end] && process_from_name(process, &owner) == 0)
+		 !key[end] && process_from_name(process, &owner) == 0)
 		rc = fdstore_put(&k->store, owner, name, &fd, 1);
 	else
 		close(fd);
@@ -236,8 +235,8 @@ static int open_children(struct keeper *k)
 	int rc = plans ? 0 : ERR_NOMEM;
 
 	if (rc == 0)
-		rc = settings_plans(&k->settings, &k->daemon.users, k->gid,
-			plans, &n);
+		rc = settings_plans(
+			&k->settings, &k->daemon.users, k->gid, plans, &n);
 	if (rc == 0)
 		rc = children_init(all, k->daemon.loop, plans, n,
 			k->settings.common.runtime_dir);
@@ -249,8 +248,7 @@ static int open_children(struct keeper *k)
 		.adopt_us = k->settings.adopt_timeout_s * CLOCK_US_PER_S,
 		.stop_us = k->settings.stop_timeout_s * CLOCK_US_PER_S,
 		.watchdog_us = WATCHDOG_LIMIT_US};
-	all->events =
-		(struct child_events){on_death, on_all_ready, on_stopped};
+	all->events = (struct child_events){on_death, on_all_ready, on_stopped};
 	all->ctx = k;
 	children_adopt(all);
 	return 0;
@@ -259,8 +257,8 @@ static int open_children(struct keeper *k)
 static int open_links(struct keeper *k)
 {
 	char path[108];
-	int rc = daemon_socket_path(&k->daemon, PROCESS_KEEPER, path,
-		sizeof(path));
+	int rc = daemon_socket_path(
+		&k->daemon, PROCESS_KEEPER, path, sizeof(path));
 
 	k->links.loop = k->daemon.loop;
 	k->links.children = &k->children;

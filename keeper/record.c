@@ -37,8 +37,8 @@ int record_start_ticks(pid_t pid, uint64_t *ticks_out)
 	return 0;
 }
 
-int record_write(const char *runtime_dir, const struct record *records,
-	size_t n_records)
+int record_write(
+	const char *runtime_dir, const struct record *records, size_t n_records)
 {
 	char path[PATH_MAX], fresh[PATH_MAX];
 	FILE *f;
@@ -66,8 +66,8 @@ int record_write(const char *runtime_dir, const struct record *records,
 	return 0;
 }
 
-static int records_parse(FILE *f, struct record records[PROCESS_COUNT],
-	size_t *n_out)
+static int records_parse(
+	FILE *f, struct record records[PROCESS_COUNT], size_t *n_out)
 {
 	char line[80];
 	size_t n = 0;

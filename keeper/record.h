@@ -39,7 +39,8 @@ GH_MUST_CHECK int record_read(const char *runtime_dir,
 	struct record records[PROCESS_COUNT], size_t *n_out);
 
 /** Opens the recorded process, if it still is that one.
- * @param pidfd_out	the caller's from now on. @return 0, or ERR_NOT_FOUND. */
+ * @param pidfd_out	the caller's from now on. @return 0, or ERR_NOT_FOUND.
+ */
 GH_MUST_CHECK int record_open(const struct record *r, int *pidfd_out);
 
 /** Whether pid runs this program; also after a newer version has taken the

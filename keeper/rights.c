@@ -71,8 +71,8 @@ static int calls_deny(void)
 		int nr = seccomp_syscall_resolve_name(denied[i]);
 
 		if (nr != __NR_SCMP_ERROR)
-			rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr,
-				0);
+			rc = seccomp_rule_add(
+				ctx, SCMP_ACT_ERRNO(EPERM), nr, 0);
 	}
 	if (rc == 0)
 		rc = seccomp_load(ctx);

@@ -22,11 +22,11 @@ const struct conf_option settings_options[] = {
 		SYSCONF_DIR, 0, 1024, "", "folder of the daemons' settings"},
 	{"state_dir", CONF_STRING, offsetof(struct settings, state_dir),
 		STATE_DIR, 0, 1024, "", "folder of what authd keeps on disk"},
-	{"ready_timeout", CONF_UINT,
-		offsetof(struct settings, ready_timeout_s), "60", 1, 3600,
-		"s", "a daemon that is not ready by then is started again"},
-	{"adopt_timeout", CONF_UINT,
-		offsetof(struct settings, adopt_timeout_s), "10", 1, 60, "s",
+	{"ready_timeout", CONF_UINT, offsetof(struct settings, ready_timeout_s),
+		"60", 1, 3600, "s",
+		"a daemon that is not ready by then is started again"},
+	{"adopt_timeout", CONF_UINT, offsetof(struct settings, adopt_timeout_s),
+		"10", 1, 60, "s",
 		"how long a new keeper waits for a running daemon's link"},
 	{"stop_timeout", CONF_UINT, offsetof(struct settings, stop_timeout_s),
 		"15", 1, 3600, "s", "a daemon that runs on then is killed"},
@@ -66,7 +66,8 @@ int settings_check(void *settings, char *problem)
 			p == PROCESS_CTL || seen & PROCESS_BIT(p)) {
 			snprintf(problem, CONF_PROBLEM_SIZE,
 				"daemons: \"%.32s\" is no daemon or named "
-				"twice", name);
+				"twice",
+				name);
 			return ERR_INVALID;
 		}
 		seen |= PROCESS_BIT(p);
@@ -76,7 +77,8 @@ int settings_check(void *settings, char *problem)
 			continue;
 		snprintf(problem, CONF_PROBLEM_SIZE,
 			"listen_allow: \"%.100s\" is not \"udp|tcp NETWORK "
-			"PORT[-PORT]\"", s->listen_allow.items[i]);
+			"PORT[-PORT]\"",
+			s->listen_allow.items[i]);
 		return ERR_INVALID;
 	}
 	return 0;
@@ -106,10 +108,10 @@ int settings_plans(const struct settings *s, const struct process_users *users,
 		plan->gid = gid;
 		pw = getpwuid(plan->uid);
 		if (!pw || pw->pw_gid != gid || plan->uid == 0) {
-			log_err("user", LOG_STR("user",
-					process_user(plan->process)),
-				LOG_STR("problem", "primary group is not "
-					SETTINGS_GROUP));
+			log_err("user",
+				LOG_STR("user", process_user(plan->process)),
+				LOG_STR("problem", "primary group is "
+						   "not " SETTINGS_GROUP));
 			return ERR_INVALID;
 		}
 		snprintf(plan->exe, sizeof(plan->exe), "%s/%s", s->daemon_dir,

@@ -86,8 +86,7 @@ static int session_set(void)
 
 static int user_set(const struct child_plan *plan)
 {
-	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) ||
-		setgroups(1, &plan->gid) ||
+	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) || setgroups(1, &plan->gid) ||
 		setresgid(plan->gid, plan->gid, plan->gid))
 		return ERR_SYSTEM;
 	rights_bounding_clear();

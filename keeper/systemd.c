@@ -46,7 +46,7 @@ int systemd_open(struct systemd *s)
 	if (s->fd < 0 ||
 		connect(s->fd, (struct sockaddr *)&sa,
 			(socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-				len)))
+				    len)))
 		return ERR_SYSTEM;
 	unsetenv("NOTIFY_SOCKET");
 	return 0;
@@ -86,7 +86,8 @@ bool systemd_wants(int fd)
 	if (fcntl(fd, F_GET_SEALS) >= 0)
 		return true;
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) ==
-		0 && listening;
+		       0 &&
+	       listening;
 }
 
 /* systemd parts names by colons. Ours may hold colons, but no blanks. */
@@ -128,7 +129,8 @@ void systemd_take(void (*fn)(void *ctx, const char *name, int fd), void *ctx)
 			size_t len = p ? strcspn(p, ":") : 0;
 			int fd = FIRST_FD + (int)i;
 
-			snprintf(name, sizeof(name), "%.*s", (int)len, p ? p : "");
+			snprintf(name, sizeof(name), "%.*s", (int)len,
+				p ? p : "");
 			swap(name, ' ', ':');
 			if (p)
 				p += len + (p[len] == ':');

@@ -17,7 +17,7 @@
 #include "common/err.h"
 
 struct systemd {
-	int fd; /* -1: there is no systemd */
+	int fd;               /* -1: there is no systemd */
 	uint64_t watchdog_us; /* how often it wants to hear; 0 = never */
 	uint64_t said_us;
 };
@@ -35,7 +35,8 @@ void systemd_forget(struct systemd *s, const char *name);
 /** Whether systemd should have it: a memory file or a listening socket. */
 bool systemd_wants(int fd);
 
-/** Calls fn for each descriptor that systemd hands over at start; fd is fn's. */
+/** Calls fn for each descriptor that systemd hands over at start; fd is fn's.
+ */
 void systemd_take(void (*fn)(void *ctx, const char *name, int fd), void *ctx);
 
 #endif

@@ -60,8 +60,8 @@ static struct fake {
 static void GH_PRINTF(1, 2) say(const char *format, ...)
 {
 	char line[1024];
-	int head = snprintf(line, sizeof(line), "fake %s %d ", fake.name,
-		(int)getpid());
+	int head = snprintf(
+		line, sizeof(line), "fake %s %d ", fake.name, (int)getpid());
 	va_list ap;
 
 	va_start(ap, format);
@@ -80,7 +80,7 @@ static void read_line(char *line)
 	line[strcspn(line, "\n")] = '\0';
 	sscanf(line, "%15s %63s %127[^\n]", word, a, b);
 	if (!strcmp(word, "socket"))
-		snprintf(f->socket, sizeof(f->socket), "%s", line + 7);
+		snprintf(f->socket, sizeof(f->socket), "%.107s", line + 7);
 	else if (!strcmp(word, "store") && f->n_stores < ITEMS_MAX) {
 		struct item *i = &f->stores[f->n_stores++];
 
@@ -95,7 +95,7 @@ static void read_line(char *line)
 		if (addr_parse(b, &i->local))
 			exit(8);
 	} else if (!strcmp(word, "raw"))
-		snprintf(f->raw, sizeof(f->raw), "%s", line + 4);
+		snprintf(f->raw, sizeof(f->raw), "%.255s", line + 4);
 	f->die |= !strcmp(word, "die");
 	f->noready |= !strcmp(word, "noready");
 	f->deaf |= !strcmp(word, "deaf");
@@ -230,8 +230,8 @@ static void deposit_all(void)
 		struct item *item = &fake.stores[i];
 
 		if (item->fd < 0) {
-			item->fd = memfd_create(item->name,
-				MFD_CLOEXEC | MFD_ALLOW_SEALING);
+			item->fd = memfd_create(
+				item->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 			if (item->fd < 0 || write(item->fd, item->text,
 						    strlen(item->text)) < 0)
 				exit(5);
@@ -243,7 +243,8 @@ static void deposit_all(void)
 		if (fake.listens[i].fd >= 0)
 			sockets[n_sockets++] = fake.listens[i].fd;
 	}
-	if (n_sockets && notify_store(fake.notify, "listen", sockets, n_sockets))
+	if (n_sockets &&
+		notify_store(fake.notify, "listen", sockets, n_sockets))
 		say("store listen failed");
 }
 
@@ -335,7 +336,8 @@ int main(int argc, char **argv, char **env)
 	if (fake.raw[0])
 		send_raw();
 	if (fd < 0 || loop_event_new(&fake.loop) ||
-		loop_fd_add(fake.loop, fd, LOOP_READ, on_signal, NULL, &watch) ||
+		loop_fd_add(
+			fake.loop, fd, LOOP_READ, on_signal, NULL, &watch) ||
 		notify_new(fake.loop, fake.socket, fake.process, &events, NULL,
 			&fake.notify))
 		return 2;

@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,7 +43,8 @@ START_TEST(backoff_schedule)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		ck_assert_uint_eq(backoff_on_death(&b, rows[i].started_us,
-					  rows[i].died_us), rows[i].delay_us);
+					  rows[i].died_us),
+			rows[i].delay_us);
 }
 END_TEST
 
@@ -104,16 +106,11 @@ static const struct {
 	const char *text;
 	bool allowed;
 } asked[] = {
-	{"udp 192.0.2.1:5060", true},
-	{"udp 192.0.2.255:5061", true},
-	{"udp 192.0.2.1:5062", false},
-	{"udp 192.0.2.1:5059", false},
-	{"udp 192.0.3.1:5060", false},
-	{"udp 0.0.0.0:5060", false},
-	{"tcp 192.0.2.1:5060", false},
-	{"tcp 127.0.0.1:5070", true},
-	{"udp 127.0.0.1:5070", false},
-	{"udp [2001:db8::1]:5060", true},
+	{"udp 192.0.2.1:5060", true}, {"udp 192.0.2.255:5061", true},
+	{"udp 192.0.2.1:5062", false}, {"udp 192.0.2.1:5059", false},
+	{"udp 192.0.3.1:5060", false}, {"udp 0.0.0.0:5060", false},
+	{"tcp 192.0.2.1:5060", false}, {"tcp 127.0.0.1:5070", true},
+	{"udp 127.0.0.1:5070", false}, {"udp [2001:db8::1]:5060", true},
 	{"udp [2001:db9::1]:5060", false},
 	{"udp [::ffff:192.0.2.1]:5060", true}, /* it is that IPv4 address */
 };
@@ -128,8 +125,8 @@ START_TEST(allow_match)
 
 	listeners_init(&l);
 	for (size_t i = 0; i < 3; i++)
-		ck_assert_int_eq(listen_rule_parse(texts[i],
-					 &l.rules[l.n_rules++]), 0);
+		ck_assert_int_eq(
+			listen_rule_parse(texts[i], &l.rules[l.n_rules++]), 0);
 	ck_assert_int_eq(listen_parse(asked[_i].text, &kind, &local), 0);
 	ck_assert_msg(listen_allowed(&l, kind, &local) == asked[_i].allowed,
 		"%s", asked[_i].text);
@@ -147,8 +144,9 @@ START_TEST(listen_parse_bad)
 	struct addr local;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ck_assert_msg(listen_parse(bad[i], &kind, &local) ==
-				ERR_INVALID, "\"%s\"", bad[i]);
+		ck_assert_msg(
+			listen_parse(bad[i], &kind, &local) == ERR_INVALID,
+			"\"%s\"", bad[i]);
 }
 END_TEST
 
@@ -163,8 +161,8 @@ static int bound(int type, struct addr *local_out)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
-	ck_assert_int_eq(addr_from_sockaddr((struct sockaddr *)&sa, len,
-				 local_out), 0);
+	ck_assert_int_eq(
+		addr_from_sockaddr((struct sockaddr *)&sa, len, local_out), 0);
 	return fd;
 }
 
@@ -186,28 +184,34 @@ START_TEST(listen_get)
 
 	listeners_init(&l);
 	ck_assert_int_eq(listen_rule_parse("udp 127.0.0.0/8 1-65535",
-				 &l.rules[l.n_rules++]), 0);
+				 &l.rules[l.n_rules++]),
+		0);
 	/* Somebody else has it. */
 	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &local,
-				 problem, &first), ERR_SYSTEM);
+				 problem, &first),
+		ERR_SYSTEM);
 	snprintf(want, sizeof(want), "udp %s: address already in use",
 		addr_format(&local, text));
 	ck_assert_str_eq(problem, want);
 	ck_assert_int_eq(first, -1);
 	close(fd);
 	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &local,
-				 problem, &first), 0);
+				 problem, &first),
+		0);
 	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &local,
-				 problem, &again), 0);
+				 problem, &again),
+		0);
 	ck_assert_int_eq(first, again);
 	ck_assert_int_eq(fcntl(first, F_GETFD), FD_CLOEXEC);
 	ck_assert(fcntl(first, F_GETFL) & O_NONBLOCK);
 	/* Held for sbc, so for nobody else. */
 	ck_assert_int_eq(listeners_get(&l, PROCESS_FLOWD, NOTIFY_UDP, &local,
-				 problem, &again), ERR_REFUSED);
+				 problem, &again),
+		ERR_REFUSED);
 	/* Not allowed, even where it would work. */
 	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_TCP, &local,
-				 problem, &again), ERR_REFUSED);
+				 problem, &again),
+		ERR_REFUSED);
 	ck_assert_ptr_nonnull(strstr(problem, "listen_allow"));
 	listeners_done(&l);
 	ck_assert_int_eq(fcntl(first, F_GETFD), -1);
@@ -224,13 +228,15 @@ START_TEST(listen_adopt)
 
 	listeners_init(&l);
 	ck_assert_int_eq(listen_rule_parse("udp 127.0.0.0/8 1-65535",
-				 &l.rules[l.n_rules++]), 0);
+				 &l.rules[l.n_rules++]),
+		0);
 	fd = bound(SOCK_DGRAM, &udp);
 	was = inode(fd);
 	ck_assert_int_eq(listeners_adopt(&l, PROCESS_COUNT, dup(fd)), 0);
 	ck_assert_int_eq(listeners_adopt(&l, PROCESS_SBC, fd), ERR_EXISTS);
-	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &udp,
-				 problem, &got), 0);
+	ck_assert_int_eq(
+		listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &udp, problem, &got),
+		0);
 	ck_assert(inode(got) == was);
 	/* Not allowed; not listening; not bound; no socket at all. */
 	fd = bound(SOCK_STREAM, &tcp);
@@ -238,7 +244,8 @@ START_TEST(listen_adopt)
 	ck_assert_int_eq(listeners_adopt(&l, PROCESS_SBC, fd), ERR_REFUSED);
 	ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
 	ck_assert_int_eq(listen_rule_parse("tcp 127.0.0.0/8 1-65535",
-				 &l.rules[l.n_rules++]), 0);
+				 &l.rules[l.n_rules++]),
+		0);
 	fd = bound(SOCK_STREAM, &tcp);
 	ck_assert_int_eq(listeners_adopt(&l, PROCESS_SBC, fd), ERR_REFUSED);
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -278,8 +285,8 @@ START_TEST(store_caps)
 	fds[0] = memory();
 	ck_assert_int_eq(fdstore_put(&s, PROCESS_MEDIAD, "b", fds, 1), 0);
 	fds[0] = memory();
-	ck_assert_int_eq(fdstore_put(&s, PROCESS_MEDIAD, "c", fds, 1),
-		ERR_FULL);
+	ck_assert_int_eq(
+		fdstore_put(&s, PROCESS_MEDIAD, "c", fds, 1), ERR_FULL);
 	/* The same name again needs no more room. */
 	for (int i = 0; i < 4; i++)
 		fds[i] = memory();
@@ -288,8 +295,8 @@ START_TEST(store_caps)
 	/* A replacement that does not fit leaves the first deposit alone. */
 	fds[0] = memory();
 	fds[1] = memory();
-	ck_assert_int_eq(fdstore_put(&s, PROCESS_MEDIAD, "b", fds, 2),
-		ERR_FULL);
+	ck_assert_int_eq(
+		fdstore_put(&s, PROCESS_MEDIAD, "b", fds, 2), ERR_FULL);
 	ck_assert_uint_eq(s.n_fds, 5);
 	ck_assert_int_eq(fdstore_remove(&s, PROCESS_SBC, "a"), 0);
 	ck_assert_uint_eq(s.n_fds, 1);
@@ -300,8 +307,8 @@ END_TEST
 START_TEST(store_names)
 {
 	char long_name[NOTIFY_FDNAME_MAX + 1];
-	const char *const bad[] = {"", "a b", "a\nb", "a\x7f", "\xc3\xa9",
-		long_name};
+	const char *const bad[] = {
+		"", "a b", "a\nb", "a\x7f", "\xc3\xa9", long_name};
 	struct fdstore s;
 	int fd;
 
@@ -312,17 +319,17 @@ START_TEST(store_names)
 		fd = memory();
 		ck_assert_int_eq(fdstore_put(&s, PROCESS_SBC, bad[i], &fd, 1),
 			ERR_INVALID);
-		ck_assert_int_eq(fdstore_remove(&s, PROCESS_SBC, bad[i]),
-			ERR_NOT_FOUND);
+		ck_assert_int_eq(
+			fdstore_remove(&s, PROCESS_SBC, bad[i]), ERR_NOT_FOUND);
 	}
-	ck_assert_int_eq(fdstore_put(&s, PROCESS_SBC, "a", &fd, 0),
-		ERR_INVALID);
+	ck_assert_int_eq(
+		fdstore_put(&s, PROCESS_SBC, "a", &fd, 0), ERR_INVALID);
 	long_name[NOTIFY_FDNAME_MAX - 1] = '\0';
 	fd = memory();
 	ck_assert_int_eq(fdstore_put(&s, PROCESS_SBC, long_name, &fd, 1), 0);
 	/* One daemon's name is not another's. */
-	ck_assert_int_eq(fdstore_remove(&s, PROCESS_MEDIAD, long_name),
-		ERR_NOT_FOUND);
+	ck_assert_int_eq(
+		fdstore_remove(&s, PROCESS_MEDIAD, long_name), ERR_NOT_FOUND);
 	ck_assert_int_eq(fdstore_remove(&s, PROCESS_SBC, long_name), 0);
 	ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
 	fdstore_done(&s);
@@ -405,7 +412,8 @@ static void put_record(const char *text, mode_t mode)
 START_TEST(record_round)
 {
 	struct record in[2] = {{PROCESS_AUTHD, 100, 12345},
-		{PROCESS_SBC, 4000000, UINT64_MAX}}, out[PROCESS_COUNT];
+		{PROCESS_SBC, 4000000, UINT64_MAX}},
+		      out[PROCESS_COUNT];
 	size_t n = 9;
 
 	ck_assert_int_eq(record_read(folder, out, &n), ERR_NOT_FOUND);
@@ -427,7 +435,8 @@ START_TEST(record_bad)
 {
 	static const char *const bad[] = {"sbc\n", "sbc 12\n", "sbc 12 34",
 		"sbc 12 34 56\n", "nobody 12 34\n", "sbc -1 34\n", "sbc 1 2\n",
-		"sbc 12 34\n\n", "sbc 12 34\nsbc 12 34\nsbc 12 34\n"
+		"sbc 12 34\n\n",
+		"sbc 12 34\nsbc 12 34\nsbc 12 34\n"
 		"sbc 12 34\nsbc 12 34\nsbc 12 34\nsbc 12 34\n"};
 	struct record out[PROCESS_COUNT];
 	size_t n = 9;
@@ -478,8 +487,8 @@ int main(void)
 	tcase_add_test(c, backoff_schedule);
 	tcase_add_test(c, backoff_slow_deaths);
 	tcase_add_loop_test(c, rule_parse, 0, sizeof(rules) / sizeof(rules[0]));
-	tcase_add_loop_test(c, allow_match, 0,
-		sizeof(asked) / sizeof(asked[0]));
+	tcase_add_loop_test(
+		c, allow_match, 0, sizeof(asked) / sizeof(asked[0]));
 	tcase_add_test(c, listen_parse_bad);
 	tcase_add_test(c, listen_get);
 	tcase_add_test(c, listen_adopt);
