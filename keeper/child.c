@@ -51,11 +51,11 @@ static void set_state(
 }
 
 int children_init(struct children *all, struct loop *loop,
-	const struct child_plan *plans, size_t n_plans, const char *runtime_dir)
+	const struct child_plan *plans, size_t n_plans, const char *own_dir)
 {
 	memset(all, 0, sizeof(*all));
 	all->loop = loop;
-	all->runtime_dir = runtime_dir;
+	all->own_dir = own_dir;
 	all->checked_us = clock_now_us();
 	for (size_t i = 0; i < n_plans && i < PROCESS_COUNT; i++) {
 		struct child *c = &all->child[i];
@@ -102,8 +102,8 @@ static void record_all(struct children *all)
 					.pid = c->pid,
 					.start_ticks = c->start_ticks};
 	}
-	if (record_write(all->runtime_dir, records, n))
-		log_err("record_write", LOG_STR("folder", all->runtime_dir),
+	if (record_write(all->own_dir, records, n))
+		log_err("record_write", LOG_STR("folder", all->own_dir),
 			LOG_ERRNO(errno));
 }
 
@@ -295,10 +295,10 @@ void children_adopt(struct children *all)
 {
 	struct record records[PROCESS_COUNT];
 	size_t n = 0;
-	int rc = record_read(all->runtime_dir, records, &n);
+	int rc = record_read(all->own_dir, records, &n);
 
 	if (rc && rc != ERR_NOT_FOUND)
-		log_err("record_read", LOG_STR("folder", all->runtime_dir),
+		log_err("record_read", LOG_STR("folder", all->own_dir),
 			LOG_ERR(rc));
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		adopt(all, &records[i]);

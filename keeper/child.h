@@ -80,7 +80,7 @@ struct child_events {
 
 struct children {
 	struct loop *loop;
-	const char *runtime_dir; /* for the record */
+	const char *own_dir; /* for the record */
 	struct child_limits limits;
 	struct child_events events;
 	void *ctx;
@@ -93,10 +93,10 @@ struct children {
 const char *child_state_name(enum child_state s);
 
 /** @param plans	in the order of starting; copied.
- * @param runtime_dir	borrowed for life. @return 0, or ERR_NOMEM. */
+ * @param own_dir	keeper's own folder, borrowed for life.
+ * @return 0, or ERR_NOMEM. */
 GH_MUST_CHECK int children_init(struct children *all, struct loop *loop,
-	const struct child_plan *plans, size_t n_plans,
-	const char *runtime_dir);
+	const struct child_plan *plans, size_t n_plans, const char *own_dir);
 /** Lets go of the processes, which run on. */
 void children_done(struct children *all);
 

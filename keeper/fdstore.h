@@ -28,7 +28,8 @@ struct fdstore_entry {
 	struct table_node node;
 	char key[FDSTORE_KEY_SIZE]; /* "<process>/<name>" */
 	const char *name;           /* within key */
-	bool passed;                /* systemd holds a copy */
+	bool settled;               /* whether systemd should have it */
+	bool passed;                /* it has */
 	size_t n_fds;
 	int fds[];
 };

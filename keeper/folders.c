@@ -32,19 +32,12 @@ int folder_make(const char *path, uid_t uid, gid_t gid, mode_t mode)
 int folder_lock(const char *path)
 {
 	char file[PATH_MAX];
-	struct stat st;
 	int fd;
 
-	snprintf(file, sizeof(file), "%s/keeper.lock", path);
-	fd = open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	snprintf(file, sizeof(file), "%s/lock", path);
+	fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return ERR_SYSTEM;
-	/* A daemon could have made it to keep us out for ever. */
-	if (fstat(fd, &st) || st.st_uid != geteuid()) {
-		close(fd);
-		errno = EPERM;
-		return ERR_SYSTEM;
-	}
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
 		close(fd);
 		return errno == EWOULDBLOCK ? ERR_EXISTS : ERR_SYSTEM;

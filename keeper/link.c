@@ -345,13 +345,13 @@ static void on_connect(void *arg, int listen_fd, unsigned events)
 
 /* The new socket takes the old name in one step: daemons that look for a
  * keeper never find none, and nobody can come in between. */
-static int socket_open(const char *path, gid_t gid)
+static int socket_open(const char *path, const char *own_dir, gid_t gid)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd, saved;
 
-	if ((size_t)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s.new",
-		    path) >= sizeof(sa.sun_path)) {
+	if ((size_t)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/sock",
+		    own_dir) >= sizeof(sa.sun_path)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
@@ -371,9 +371,10 @@ static int socket_open(const char *path, gid_t gid)
 	return fd;
 }
 
-int links_open(struct links *all, const char *path, gid_t gid)
+int links_open(
+	struct links *all, const char *path, const char *own_dir, gid_t gid)
 {
-	all->fd = socket_open(path, gid);
+	all->fd = socket_open(path, own_dir, gid);
 	if (all->fd < 0)
 		return errno == ENAMETOOLONG ? ERR_TOO_BIG : ERR_SYSTEM;
 	return loop_fd_add(

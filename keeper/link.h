@@ -49,8 +49,10 @@ struct links {
 };
 
 /** Opens path for the group gid and listens; the four pointers are set.
+ * @param own_dir	where the socket is made before it takes its name.
  * @return 0, ERR_TOO_BIG, ERR_NOMEM or ERR_SYSTEM with errno. */
-GH_MUST_CHECK int links_open(struct links *all, const char *path, gid_t gid);
+GH_MUST_CHECK int links_open(
+	struct links *all, const char *path, const char *own_dir, gid_t gid);
 void links_close(struct links *all);
 /** c died: takes in what it still said, then closes its link. */
 void links_on_death(struct links *all, const struct child *c);

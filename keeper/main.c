@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@ struct keeper {
 	struct daemon daemon;
 	struct settings settings;
 	gid_t gid;
+	char own_dir[PATH_MAX]; /* root's alone, beside the sockets */
 	struct systemd systemd;
 	struct listeners listeners;
 	struct fdstore store;
@@ -44,13 +46,19 @@ struct keeper {
 	struct links links;
 	struct loop_timer *tick;
 	uint64_t started_us;
-	bool said_ready;
+	const char *said_ready; /* what systemd knows */
 };
 
-static void say_ready(struct keeper *k, const char *text)
+static void say_ready(struct keeper *k)
 {
-	if (!k->said_ready && systemd_say(&k->systemd, text) == 0)
-		k->said_ready = true;
+	const char *text = "READY=1\nSTATUS=not all daemons are ready\n";
+
+	if (k->children.all_ready)
+		text = "READY=1\nSTATUS=all daemons are ready\n";
+	else if (clock_now_us() - k->started_us < SAY_READY_US)
+		return;
+	if (k->said_ready != text && systemd_say(&k->systemd, text) == 0)
+		k->said_ready = text;
 }
 
 static void on_all_ready(void *ctx)
@@ -60,7 +68,7 @@ static void on_all_ready(void *ctx)
 	log_notice("ready",
 		LOG_UINT("after_ms",
 			(clock_now_us() - k->started_us) / CLOCK_US_PER_MS));
-	say_ready(k, "READY=1\nSTATUS=all daemons are ready\n");
+	say_ready(k);
 }
 
 static void on_death(void *ctx, struct child *c)
@@ -85,10 +93,23 @@ static void on_stop(void *ctx)
 	children_stop(&k->children);
 }
 
+/* listen_allow is taken over; all else counts from the next start. A file that
+ * is wrong changes nothing. */
 static void on_reload(void *ctx)
 {
 	struct keeper *k = ctx;
+	struct settings fresh = {0};
+	char problem[CONF_PROBLEM_SIZE] = "";
 
+	if (conf_load(k->daemon.config_path, settings_options,
+		    settings_n_options, &fresh, problem) ||
+		settings_check(&fresh, problem)) {
+		log_err("reload_refused", LOG_STR("problem", problem));
+	} else {
+		settings_listen(&fresh, &k->listeners);
+		log_notice("reload");
+	}
+	conf_free(settings_options, settings_n_options, &fresh);
 	children_signal(&k->children, SIGHUP);
 }
 
@@ -106,9 +127,11 @@ static void pass_on(struct keeper *k)
 	}
 	for (int p = 0; p < PROCESS_COUNT; p++) {
 		TAILQ_FOREACH (e, &k->store.owners[p].entries, next) {
-			if (!e->passed && e->n_fds == 1 &&
-				systemd_wants(e->fds[0]))
-				e->passed = systemd_store(
+			if (e->settled)
+				continue;
+			e->settled = e->n_fds > 1 || !systemd_wants(e->fds[0]);
+			if (!e->settled)
+				e->settled = e->passed = systemd_store(
 					&k->systemd, e->key, e->fds[0]);
 		}
 	}
@@ -122,8 +145,7 @@ static void on_tick(void *arg)
 	systemd_watchdog(&k->systemd);
 	if (k->systemd.fd >= 0)
 		pass_on(k);
-	if (clock_now_us() - k->started_us > SAY_READY_US)
-		say_ready(k, "READY=1\nSTATUS=not all daemons are ready\n");
+	say_ready(k);
 	loop_timer_set(k->daemon.loop, k->tick, TICK_US);
 }
 
@@ -186,7 +208,9 @@ static int open_folders(struct keeper *k)
 	}
 	k->gid = group->gr_gid;
 	snprintf(path, sizeof(path), "%s/authd", k->settings.state_dir);
+	snprintf(k->own_dir, sizeof(k->own_dir), "%s/keeper", run);
 	if (folder_make(run, 0, k->gid, 01770) ||
+		folder_make(k->own_dir, 0, 0, 0700) ||
 		folder_make(k->settings.state_dir, 0, 0, 0711) ||
 		folder_make(path, k->daemon.users.uid[PROCESS_AUTHD], k->gid,
 			0700)) {
@@ -195,7 +219,7 @@ static int open_folders(struct keeper *k)
 			LOG_ERRNO(errno));
 		return ERR_SYSTEM;
 	}
-	rc = folder_lock(run);
+	rc = folder_lock(k->own_dir);
 	if (rc == ERR_EXISTS)
 		log_err("keeper_runs", LOG_STR("runtime_dir", run));
 	else if (rc)
@@ -238,8 +262,7 @@ static int open_children(struct keeper *k)
 		rc = settings_plans(
 			&k->settings, &k->daemon.users, k->gid, plans, &n);
 	if (rc == 0)
-		rc = children_init(all, k->daemon.loop, plans, n,
-			k->settings.common.runtime_dir);
+		rc = children_init(all, k->daemon.loop, plans, n, k->own_dir);
 	free(plans);
 	if (rc)
 		return rc;
@@ -265,7 +288,7 @@ static int open_links(struct keeper *k)
 	k->links.store = &k->store;
 	k->links.listeners = &k->listeners;
 	if (rc == 0)
-		rc = links_open(&k->links, path, k->gid);
+		rc = links_open(&k->links, path, k->own_dir, k->gid);
 	if (rc)
 		log_err("keeper_socket", LOG_STR("path", path), LOG_ERR(rc),
 			LOG_STR("system", strerror(errno)));

@@ -38,24 +38,17 @@ int record_start_ticks(pid_t pid, uint64_t *ticks_out)
 }
 
 int record_write(
-	const char *runtime_dir, const struct record *records, size_t n_records)
+	const char *folder, const struct record *records, size_t n_records)
 {
 	char path[PATH_MAX], fresh[PATH_MAX];
 	FILE *f;
 	bool bad;
-	int fd;
 
-	snprintf(path, sizeof(path), "%s/" RECORD_FILE, runtime_dir);
-	snprintf(fresh, sizeof(fresh), "%s/" RECORD_FILE ".new", runtime_dir);
-	if (unlink(fresh) && errno != ENOENT)
+	snprintf(path, sizeof(path), "%s/" RECORD_FILE, folder);
+	snprintf(fresh, sizeof(fresh), "%s/" RECORD_FILE ".new", folder);
+	f = fopen(fresh, "we");
+	if (!f)
 		return ERR_SYSTEM;
-	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	f = fd < 0 ? NULL : fdopen(fd, "w");
-	if (!f) {
-		if (fd >= 0)
-			close(fd);
-		return ERR_SYSTEM;
-	}
 	for (size_t i = 0; i < n_records; i++)
 		fprintf(f, "%s %d %" PRIu64 "\n",
 			process_name(records[i].process), (int)records[i].pid,
@@ -89,29 +82,17 @@ static int records_parse(
 	return 0;
 }
 
-int record_read(const char *runtime_dir, struct record records[PROCESS_COUNT],
-	size_t *n_out)
+int record_read(
+	const char *folder, struct record records[PROCESS_COUNT], size_t *n_out)
 {
 	char path[PATH_MAX];
-	struct stat st;
 	FILE *f;
-	int fd, rc = ERR_INVALID;
+	int rc;
 
-	snprintf(path, sizeof(path), "%s/" RECORD_FILE, runtime_dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
+	snprintf(path, sizeof(path), "%s/" RECORD_FILE, folder);
+	f = fopen(path, "re");
+	if (!f)
 		return errno == ENOENT ? ERR_NOT_FOUND : ERR_INVALID;
-	/* Every daemon may make files in this folder; none may pretend. */
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-		st.st_mode & (S_IWGRP | S_IWOTH)) {
-		close(fd);
-		return rc;
-	}
-	f = fdopen(fd, "r");
-	if (!f) {
-		close(fd);
-		return ERR_INVALID;
-	}
 	rc = records_parse(f, records, n_out);
 	fclose(f);
 	return rc;

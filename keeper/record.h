@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which daemons run: one line "sbc 1234 567890" (name, pid, start time in
- * clock ticks since boot, which makes the pair unique) in a file of root's
- * beside the sockets. It is written before a daemon's first instruction, so a
- * keeper that comes after a kill knows every daemon that can be there, and
- * starts no second copy of one. Other instances of the SBC on the same machine
- * have their own folder and are never touched.
+ * clock ticks since boot, which makes the pair unique) in a folder that is
+ * root's alone, beside the sockets. It is written before a daemon's first
+ * instruction, so a keeper that comes after a kill knows every daemon that can
+ * be there, and starts no second copy of one. Other instances of the SBC on the
+ * same machine have their own folder and are never touched.
  */
 #ifndef KEEPER_RECORD_H
 #define KEEPER_RECORD_H
@@ -18,7 +18,7 @@
 #include "common/err.h"
 #include "common/process.h"
 
-#define RECORD_FILE "keeper.children"
+#define RECORD_FILE "children"
 
 struct record {
 	enum process process;
@@ -30,12 +30,12 @@ struct record {
 GH_MUST_CHECK int record_start_ticks(pid_t pid, uint64_t *ticks_out);
 
 /** Replaces the file at once. @return 0, or ERR_SYSTEM. */
-GH_MUST_CHECK int record_write(const char *runtime_dir,
-	const struct record *records, size_t n_records);
+GH_MUST_CHECK int record_write(
+	const char *folder, const struct record *records, size_t n_records);
 
-/** Reads it. @return 0; ERR_NOT_FOUND if there is none; ERR_INVALID if it is
- * somebody else's file or holds anything but such lines. */
-GH_MUST_CHECK int record_read(const char *runtime_dir,
+/** Reads it. @return 0; ERR_NOT_FOUND if there is none; ERR_INVALID if it
+ * holds anything but such lines. */
+GH_MUST_CHECK int record_read(const char *folder,
 	struct record records[PROCESS_COUNT], size_t *n_out);
 
 /** Opens the recorded process, if it still is that one.

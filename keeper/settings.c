@@ -87,6 +87,7 @@ int settings_check(void *settings, char *problem)
 void settings_listen(const struct settings *s, struct listeners *l)
 {
 	l->freebind = s->listen_freebind;
+	l->n_rules = 0;
 	for (size_t i = 0; i < s->listen_allow.n_items; i++) {
 		if (l->n_rules < LISTEN_RULES_MAX &&
 			listen_rule_parse(s->listen_allow.items[i],

@@ -26,7 +26,7 @@ extern const size_t settings_n_options;
 
 /** For daemon.h's check. */
 GH_MUST_CHECK int settings_check(void *settings, char *problem);
-/** Fills the rules; settings were checked. */
+/** Replaces the rules; settings were checked. */
 void settings_listen(const struct settings *s, struct listeners *l);
 /** Fills the plans in the order of starting. Logs what is wrong.
  * @return 0, or ERR_INVALID for a user whose group is not gid. */

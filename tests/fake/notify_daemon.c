@@ -253,6 +253,7 @@ static void on_up(void *ctx)
 	(void)ctx;
 	say("up");
 	deposit_all();
+	say("deposited");
 	if (fake.was_up)
 		return;
 	fake.was_up = true;

@@ -420,6 +420,24 @@ START_TEST(reload)
 }
 END_TEST
 
+START_TEST(reload_allows_more)
+{
+	start();
+	expect_all_ready();
+	world_keeper_conf("listen_allow = {\"udp 5060\"}\n");
+	world_signal(&keeper, SIGHUP);
+	world_expect("reload_refused", "udp 5060", NULL);
+	world_keeper_conf(ALLOW);
+	world_signal(&keeper, SIGHUP);
+	world_expect(" keeper reload", NULL);
+	world_daemon_conf("sbc", "listen udp 127.0.0.1:5060\n");
+	world_rewind();
+	kill_and_wait(pid_of("sbc"), SIGKILL);
+	world_expect("fake sbc", "listen 127.0.0.1:5060 inode=", NULL);
+	stop();
+}
+END_TEST
+
 START_TEST(adopt)
 {
 	unsigned long udp;
@@ -449,7 +467,7 @@ START_TEST(adopt)
 	world_expect("daemon_adopted", "daemon=", NULL);
 	ck_assert(!world_seen(" begin ", NULL));
 	/* It holds again what they hold, and starts them when they die. */
-	world_expect(" keeper ready ", NULL);
+	world_expect("fake sbc", "deposited", NULL);
 	kill_and_wait(sbc, SIGKILL);
 	ck_assert_int_ne(pid_of("sbc"), sbc);
 	world_expect("fd calls some dialogs", NULL);
@@ -647,6 +665,7 @@ int main(void)
 	tcase_add_test(c, stop_order);
 	tcase_add_test(c, stop_at_once);
 	tcase_add_test(c, reload);
+	tcase_add_test(c, reload_allows_more);
 	tcase_add_test(c, adopt);
 	tcase_add_test(c, adopt_some);
 	tcase_add_test(c, second_keeper);
