@@ -430,13 +430,14 @@ START_TEST(record_round)
 }
 END_TEST
 
+#define ONE "sbc 12 34\n"
+#define SEVEN ONE ONE ONE ONE ONE ONE ONE
+
 START_TEST(record_bad)
 {
 	static const char *const bad[] = {"sbc\n", "sbc 12\n", "sbc 12 34",
 		"sbc 12 34 56\n", "nobody 12 34\n", "sbc -1 34\n", "sbc 1 2\n",
-		"sbc 12 34\n\n",
-		"sbc 12 34\nsbc 12 34\nsbc 12 34\n"
-		"sbc 12 34\nsbc 12 34\nsbc 12 34\nsbc 12 34\n"};
+		"sbc 12 34\n\n", SEVEN};
 	struct record out[PROCESS_COUNT];
 	size_t n = 9;
 
