@@ -54,7 +54,7 @@ struct ipc_events {
 	/* The peer's hello was accepted: reconcile now. */
 	void (*on_up)(void *ctx, struct ipc_link *link);
 	/* The link is gone (client: it reconnects by itself; server: the
-	 * link is freed after this returns). */
+	 * link is freed after this returns). Only after on_up. */
 	void (*on_down)(void *ctx, struct ipc_link *link, enum reason why);
 };
 
@@ -122,7 +122,13 @@ void *ipc_data(const struct ipc_link *link);
 	var.member = (inner)
 
 /** Reads a message; NULL if it is none, too big or has no body. Free with
- * gh__msg__free_unpacked(). For links, tests and fuzzers. */
+ * ipc_msg_free(). For links, tests and fuzzers. Strings are never NULL; an
+ * enum field may hold any number and is the receiver's to check. */
 Gh__Msg *ipc_decode(const uint8_t *bytes, size_t len);
+/** Wipes the secret fields (nonce keys, SRTP keys) and frees a message that
+ * ipc_decode() made. Safe on NULL. */
+void ipc_msg_free(Gh__Msg *msg);
+/** Overwrites the secret fields in place; for messages that were built. */
+void ipc_msg_wipe(Gh__Msg *msg);
 
 #endif

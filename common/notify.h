@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A daemon's link to keeper: SOCK_SEQPACKET, each packet a few lines of
- * systemd's notify words (READY, STATUS, STOPPING, WATCHDOG, FDSTORE,
- * FDSTOREREMOVE, FDNAME) plus our own NAME, LISTEN, ERROR and FDSDONE, with
- * descriptors beside them. doc/ipc.md has the list.
+ * A daemon's link to keeper: SOCK_SEQPACKET, each packet a few lines KEY=VALUE
+ * ended by newlines: systemd's notify words and some of our own, with
+ * descriptors beside them.
  *
- * keeper answers a NAME by giving back every descriptor that it holds for this
- * daemon, one FDNAME each, then FDSDONE. If keeper dies, the link reconnects
- * for ever and the owner hears on_up again: it must then deposit again what
- * keeper has to hold.
+ *	daemon to keeper
+ *	NAME=sbc		first packet: who this is
+ *	READY=1			it serves
+ *	STATUS=text		one line of state
+ *	STOPPING=1		it ends in order
+ *	WATCHDOG=1		its loop turns (every NOTIFY_WATCHDOG_US / 2)
+ *	FDSTORE=1 FDNAME=name	hold these descriptors (1 to NOTIFY_FDS_MAX)
+ *	FDSTOREREMOVE=1 FDNAME=name	forget all of that name
+ *	LISTEN=udp 192.0.2.1:5060	a socket, please ("udp" or "tcp")
+ *
+ *	keeper to daemon
+ *	FDNAME=name		one held descriptor, in the order of deposit
+ *	FDSDONE=1		that was all; on_up
+ *	LISTEN=udp 192.0.2.1:5060	the answer: one descriptor beside it,
+ *	ERROR=text		or none and this line
+ *
+ * keeper answers NAME by giving back every descriptor that it holds for this
+ * daemon, one FDNAME packet each, then FDSDONE. Listening sockets come by
+ * LISTEN only. If keeper dies, the link reconnects for ever and the owner hears
+ * on_up again: it must then deposit again what keeper has to hold. Everything
+ * but NAME that was asked while the link was away is sent then, except deposits.
  */
 #ifndef COMMON_NOTIFY_H
 #define COMMON_NOTIFY_H
@@ -26,6 +42,8 @@
 #define NOTIFY_TEXT_MAX 4096
 #define NOTIFY_FDS_MAX  64
 #define NOTIFY_FDNAME_MAX 96
+/** Longest problem text after ERROR= and status after STATUS=. */
+#define NOTIFY_LINE_MAX 512
 
 /** Kinds of listening sockets that keeper opens. */
 enum notify_kind {

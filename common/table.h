@@ -46,8 +46,9 @@ GH_MUST_CHECK int table_add(struct table *t, struct table_node *node,
 /** Takes node out; it must be in. */
 void table_remove(struct table *t, struct table_node *node);
 
-/** Walks all entries in no order; the callback may remove its own node.
- * Start with *pos = 0; returns NULL at the end. */
+/** Walks all entries in no order: after = NULL begins and sets *bucket, NULL
+ * ends. To remove entries on the way, fetch the following one first. Adding
+ * during a walk is not allowed: it may rearrange the buckets. */
 struct table_node *table_next(const struct table *t, size_t *bucket,
 	struct table_node *after);
 
