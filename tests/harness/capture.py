@@ -204,7 +204,8 @@ def tokens_of(packets, edge):
             for kind, pattern in _TOKEN.items():
                 for value in pattern.findall(p.data):
                     value = value.strip(b"[]<>\"")
-                    if len(value) >= 4 and not _NUMBER.fullmatch(value):
+                    if len(value) >= 4 and (kind == "SDP origin" or
+                                            not _NUMBER.fullmatch(value)):
                         found.setdefault(value, kind)
         elif p.is_rtcp():
             for name in _rtcp_cnames(p.data):

@@ -7,7 +7,7 @@
 
 rows     rows of doc/requirements.md that it proves (tests/requirements_check)
 seconds  about how long it takes; long ones start first
-fresh    it starts a Gatehouse of its own instead of sharing one
+gate     "shared", "own" (the case starts one itself), or "none"
 alone    nothing else may run beside it (load)
 builds   "both", or only "sanitizer" or "release"
 """
@@ -26,12 +26,12 @@ class Skip(Exception):
 class Case:
     """One scenario."""
 
-    def __init__(self, fn, rows, seconds, fresh, alone, builds, limit):
+    def __init__(self, fn, rows, seconds, gate, alone, builds, limit):
         self.fn = fn
         self.name = f"{fn.__module__.rpartition('.')[2]}.{fn.__name__}"
         self.rows = rows.split()
         self.seconds = seconds
-        self.fresh = fresh
+        self.gate = gate
         self.alone = alone
         self.builds = builds
         self.limit = limit
@@ -40,9 +40,9 @@ class Case:
 _all = {}
 
 
-def case(rows, seconds=5, fresh=False, alone=False, builds="both", limit=90):
+def case(rows, seconds=5, gate="shared", alone=False, builds="both", limit=90):
     def declare(fn):
-        c = Case(fn, rows, seconds, fresh, alone, builds, limit)
+        c = Case(fn, rows, seconds, gate, alone, builds, limit)
         _all[c.name] = c
         return fn
     return declare

@@ -99,7 +99,7 @@ class Net:
                           f"addr add {link.host6(n)}/64 dev eth0 nodad"]
             lines += ["link set eth0 up",
                       f"route add default via {link.edge}",
-                      f"-6 route add default via {link.edge6}"]
+                      f"route add ::/0 via {link.edge6}"]
             self._batch(role, lines)
 
     def _batch(self, role, lines):

@@ -2,7 +2,8 @@
 """Programs that the tests start.
 
 Each is stopped by the process id of its start and by nothing else; each dies
-with its starter (setpriv --pdeathsig). Waiting is always for an event with a
+with its starter (setpriv --pdeathsig), and stands in a session of its own, so
+that Ctrl-C reaches the starter alone, which stops things in order. Waiting is always for an event with a
 generous bound, never for a fixed time.
 """
 import os
@@ -61,7 +62,8 @@ class Proc:
         environment.update(env or {})
         with open(log_path, "ab") as log:
             self.popen = subprocess.Popen(full, stdin=stdin, stdout=log,
-                                          stderr=log, env=environment, cwd=cwd)
+                                          stderr=log, env=environment, cwd=cwd,
+                                          start_new_session=True)
 
     @property
     def pid(self):

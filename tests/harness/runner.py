@@ -250,8 +250,8 @@ def make_template(cluster, installed):
 
 def migrate(cluster, database, installed):
     """Loads or updates the schema with the tool that administrators use."""
-    proc.run([installed.migrate, f"host={cluster.socket_dir} "
-              f"user=postgres dbname={database}"], timeout=120)
+    proc.run([installed.migrate, "-h", cluster.socket_dir, "-U", db.OWNER,
+              "-d", database], timeout=120)
 
 
 def remove_leftover_folders():
@@ -332,6 +332,7 @@ def finish(runner, broken, args):
              for state in ("passed", "failed", "skipped")}
     if os.environ.get("CI") == "true":
         count["failed"] += count["skipped"]  # there, a skip is a failure
+        count["skipped"] = 0
     if broken:
         print(f"FAILED  the runner itself: {broken}")
         count["failed"] += 1

@@ -22,6 +22,10 @@ ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
 STRANGER = LINKS["stranger"]
 
 SETTINGS = f"""
+update sbc.setting set value = '1000' where name = 'rtcp_interval_ms';
+update sbc.setting set value = '200' where name = 'media_quarantine_ms';
+update sbc.setting set value = '50' where name = 'ban_failures';
+update sbc.setting set value = '5' where name = 'ring_timeout_s';
 select sbc.set_codec_list('default', 'PCMA', 'PCMU', 'telephone-event');
 select sbc.add_realm('public', 'outside', '{ITSP.edge}', phones => false,
 	media_port_min => 20000, media_port_max => 24999);
@@ -140,9 +144,9 @@ class World:
         for c in self.captures.values():
             c.forget()
         self.marks = {role: 0 for role in LINKS}
-        if case.fresh:
+        if case.gate == "own":
             self.drop_gate()
-        elif not self.gate:
+        elif case.gate == "shared" and not self.gate:
             self.make_gate()
         self.log_from = self.gate.log_mark() if self.gate else 0
 
@@ -155,7 +159,7 @@ class World:
                 if faults:
                     raise proc.Problem("the log has: " + " | ".join(faults[:5]))
         finally:
-            if self.case.fresh:
+            if self.case.gate == "own":
                 self.drop_gate()
 
     def keep_evidence(self):

@@ -11,7 +11,7 @@ from harness.proc import Problem
 ITSP, EDGE = LINKS["itsp"], LINKS["itsp"].edge
 
 
-@case("", seconds=10, fresh=True)
+@case("", seconds=10, gate="none")
 def peers_speak_without_a_gate(w):
     """sipp in itsp calls a baresip in edge; both ears hear the right speech,
     and the judge refuses the ears exchanged."""
@@ -50,7 +50,7 @@ _INSIDE = (b"INVITE sip:+4930@10.20.30.1 SIP/2.0\r\n"
            b"c=IN IP4 10.20.30.11\r\na=x:planted-word\r\n")
 
 
-@case("")
+@case("", gate="none")
 def leak_checker_finds_each_kind(w):
     """A clean packet passes; each planted token and each form of an inside
     address is found; a longer address that contains it is not."""
@@ -79,7 +79,7 @@ def leak_checker_finds_each_kind(w):
     assert not capture.leaks([own], edge, tokens, addresses)
 
 
-@case("")
+@case("", gate="none")
 def leak_checker_reads_rtcp(w):
     """A CNAME and a raw address inside RTCP are found."""
     def sdes(name):
@@ -99,7 +99,7 @@ def leak_checker_reads_rtcp(w):
     assert capture.leaks([_packet(raw)], edge, {}, ["10.20.30.1"])
 
 
-@case("")
+@case("", gate="none")
 def a_problem_is_seen(w):
     """A comparison that does not hold raises."""
     try:
