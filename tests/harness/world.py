@@ -63,6 +63,7 @@ class World:
         self.work_dir = work_dir
         self.release = release
         self.gate = None
+        self.gate_cluster = cluster
         self.n_gates = 0
         self.n_numbers = 0
         self.case = None
@@ -77,12 +78,14 @@ class World:
 
     # ------------------------------------------------------------- Gatehouse
 
-    def make_gate(self, start=True, wait=True, database=None, socket_dir=None,
+    def make_gate(self, start=True, wait=True, database=None, cluster=None,
                   options=None, settings=""):
-        """A new Gatehouse with a database of its own."""
+        """A new Gatehouse with a database of its own; in the shared cluster
+        unless a database in another cluster is named."""
         self.drop_gate()
         self.n_gates += 1
         name = f"{self.net.prefix}-{self.n_gates}"
+        self.gate_cluster = cluster or self.cluster
         if database is None:
             database = name
             self.cluster.create(database, self.template)
@@ -90,7 +93,7 @@ class World:
                 self.cluster.sql(database, settings)
         self.gate = gate.Gate(
             name, f"{self.work_dir}/{name}", self.installed, database,
-            socket_dir or self.cluster.socket_dir, ns=self.net.name("edge"),
+            self.gate_cluster.socket_dir, ns=self.net.name("edge"),
             options=options)
         if start:
             self.gate.start(wait)
@@ -98,6 +101,10 @@ class World:
                 self.wait_settings(0)
         self.log_from = 0
         return self.gate
+
+    @staticmethod
+    def wait(probe, what, timeout=10):
+        return proc.wait_for(probe, what, timeout, pause=0.1)
 
     def drop_gate(self):
         if not self.gate:
@@ -108,7 +115,7 @@ class World:
             self.cluster.drop(old.database)
 
     def sql(self, text):
-        return self.cluster.sql(self.gate.database, text)
+        return self.gate_cluster.sql(self.gate.database, text)
 
     def rows(self, query):
         """Rows as dicts."""
@@ -291,6 +298,21 @@ class World:
         if problems:
             raise proc.Problem(f"{len(problems)} leaks: " +
                                " | ".join(problems[:5]))
+
+    def wait_speech(self, role, seconds=6.5, v6=False):
+        """Until a neighbour was sent that much sound: 50 packets a second."""
+        edge = LINKS[role].edge6 if v6 else LINKS[role].edge
+
+        def probe():
+            n = sum(p.src == edge and p.is_rtp() for p in self.packets(role))
+            return n >= seconds * 50
+        proc.wait_for(probe, f"{seconds} s of sound towards {role}",
+                      seconds + 15, pause=0.2)
+
+    def sip_to(self, role):
+        """SIP messages that we sent to a neighbour."""
+        edge = (LINKS[role].edge, LINKS[role].edge6)
+        return [p for p in self.packets(role) if p.src in edge and p.is_sip()]
 
     # ------------------------------------------------------------------ CDRs
 
