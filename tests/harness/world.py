@@ -15,7 +15,7 @@ import os
 import re
 import time
 
-from . import baresip, capture, gate, net, proc, sip, sipp
+from . import baresip, capture, cases, gate, linphone, net, proc, sip, sipp
 from .net import LINKS
 
 ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
@@ -223,6 +223,23 @@ class World:
         if register:
             p.registered()
         return p
+
+    def linphone(self, n=0, voice="near", answer=True):
+        """A linphonec with an account, registered."""
+        if not linphone.Linphone.there():
+            raise cases.Skip("linphonec is not installed")
+        account = self.add_phone()
+        p = linphone.Linphone(
+            f"{self.dir}/linphone{n}", ns=self.ns("phones"),
+            local=PHONES.host(), port=5160 + 10 * n,
+            speech=self.audio.wav(voice), rtp_port=9000 + 100 * n,
+            answer=answer)
+        p.account(account["username"], PHONES.edge, account["password"])
+        self.group.add(p)
+        p.start()
+        p.who = account
+        p.server = PHONES.edge
+        return p.registered()
 
     def sipp(self, role, scenario, voice=None, codec="PCMA", v6=False,
              n=10, port=5060, target=None, who=None, **options):

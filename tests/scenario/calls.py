@@ -191,6 +191,24 @@ def phone_to_pbx(w):
     w.no_leaks(phone.who)
 
 
+@case("R6 R12 R20", seconds=13)
+def trunk_to_linphone(w):
+    """A phone of another make registers, answers and speaks."""
+    phone = w.linphone()
+    number = phone.who["number"]
+    s = w.sipp("itsp", "uac_call", "far", target=True, service=number,
+               hold=7500)
+    s.done()
+    phone.wait_output("ended")
+    phone.stop()
+    w.phone_heard(phone, "far")
+    w.trunk_heard("itsp", "near")
+    w.cdr(number, sip_status=200, hangup_side="caller",
+          called_leg__extension=phone.who["extension"],
+          called_leg__user_agent=lambda v: "Linphone" in v)
+    w.no_leaks(phone.who)
+
+
 @case("R8 R3 R20 R30", seconds=11)
 def ipv6_trunk_to_ipv6_phone(w):
     """The same over IPv6 on both sides."""
