@@ -331,6 +331,16 @@ class World:
         edge = (LINKS[role].edge, LINKS[role].edge6)
         return [p for p in self.packets(role) if p.src in edge and p.is_sip()]
 
+    def our_media(self, role):
+        """(address, port) that we last named to a neighbour in SDP."""
+        found = None
+        for p in self.sip_to(role):
+            c = re.search(rb"^c=IN IP[46] (\S+)", p.data, re.M)
+            m = re.search(rb"^m=audio (\d+) ", p.data, re.M)
+            if c and m:
+                found = (c.group(1).decode(), int(m.group(1)))
+        return found
+
     # ------------------------------------------------------------------ CDRs
 
     def cdr(self, called, timeout=10, **expected):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls in each direction, with speech both ways that is judged by content,
 the CDR field by field, and no word of one side in the other's packets."""
+import struct
+
 from harness.cases import case
 from harness.net import LINKS
 
@@ -246,6 +248,54 @@ def ipv4_phone_to_ipv6_trunk(w):
           **_media("called"), **_phone_leg("caller", phone),
           **_trunk_leg("called", "itsp6", ITSP, v6=True))
     w.no_leaks(phone.who)
+
+
+MARK = b"marked-by-a-stranger"
+
+
+def _spray(sock, ports, sequence):
+    """One packet of G.711 size to each port, with a mark in it."""
+    payload = (MARK * 8)[:160]
+    for address, port in ports:
+        head = struct.pack("!BBHII", 0x80, 8, sequence & 0xffff,
+                           sequence * 160 & 0xffffffff, 0x5eed5eed)
+        sock.sendto(head + payload, (address, port))
+
+
+@case("R22 R26 R30", seconds=11)
+def media_of_a_stranger(w):
+    """During a call a stranger sends voice packets to both of its media
+    ports: none goes through, none comes back, the talk is not disturbed, and
+    the CDR tells."""
+    phone = w.phone()
+    number = phone.who["number"]
+    s = w.sipp("itsp", "uac_call", "far", target=True, service=number,
+               hold=HOLD)
+    phone.wait_event("CALL_ESTABLISHED")
+    ports = [w.our_media("itsp"), w.our_media("phones")]
+    assert all(ports), ports
+    sock = w.group.add(w.peer("stranger", target=ITSP.edge)).sock
+    sequence = 0
+
+    def talked():
+        nonlocal sequence
+        _spray(sock, ports, sequence)
+        sequence += 1
+        return s.proc.popen.poll() is not None
+
+    w.wait(talked, "the call to end", 20)
+    s.done()
+    phone.wait_event("CALL_CLOSED")
+    assert sequence > 30, sequence
+    w.phone_heard(phone, "far")
+    w.trunk_heard("itsp", "near")
+    for role in ("itsp", "phones"):
+        assert not any(MARK in p.data for p in w.packets(role)), role
+    assert not [p for p in w.packets("stranger") if p.src == ITSP.edge]
+    row = w.cdr(number, **_media("caller"), **_media("called"))
+    for side in ("caller_leg", "called_leg"):
+        assert "rtp_source" in str(row[side]["drops"]) or any(
+            d.get("reason") == 601 for d in row[side]["drops"]), row[side]
 
 
 @case("R1 R20 R30 R44", seconds=15, alone=True)
