@@ -269,20 +269,18 @@ Registrations and calls as they come; Ctrl-C stops everything.
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-# What is worth a line on the screen; the log has everything.
-SHOWN = ("register_", "call_", "auth_", "admit_", "route_", "trunk_",
-         "daemon_died", "daemon_ready", "settings_")
-
-
 def friendly(match):
-    """A log line shortened, or None for what is of no interest here."""
+    """A log line shortened, or None for what is of no interest here: sbc says
+    what becomes of registrations and calls, the others are heard when
+    something is wrong. The log file has everything."""
     if not match:
         return None
     event = gate.Event(match)
-    if event.level == "debug" or not event.name.startswith(SHOWN):
+    if event.level == "debug" or (event.process != "sbc" and
+                                  event.level in ("info", "notice")):
         return None
     facts = " ".join(f"{k}={v}" for k, v in event.fields.items())
-    return f"{event.time[11:19]}  {event.process:6} {event.name}  {facts}"
+    return f"{event.time[11:19]}  {event.name}  {facts}"
 
 
 def free_tcp_port():
