@@ -176,3 +176,10 @@ class Gate:
             raise proc.Problem(f"sbcctl {shlex.join(args)}: exit "
                                f"{done.returncode}: {done.stderr.strip()}")
         return [json.loads(line) for line in done.stdout.splitlines() if line]
+
+    def status(self, process):
+        """What a daemon says of itself."""
+        for answer in self.ctl("status"):
+            if answer.get("process") == process:
+                return answer
+        raise proc.Problem(f"sbcctl status does not name {process}")
