@@ -9,6 +9,7 @@ from harness.net import LINKS
 
 ITSP, PHONES = LINKS["itsp"], LINKS["phones"]
 
+
 def _plain_call(w, phone):
     """A call without speech works from end to end."""
     number = phone.who["number"]
@@ -17,6 +18,7 @@ def _plain_call(w, phone):
     s.done()
     phone.wait_event("CALL_CLOSED")
     w.cdr(number, timeout=20, sip_status=200, hangup_side="caller")
+
 
 @case("R43 R64", seconds=12, gate="own")
 def database_away_at_start(w):
@@ -44,7 +46,6 @@ def database_away_at_start(w):
     cluster.sql("gatehouse", world.SETTINGS)
     w.wait_settings(0)
     _plain_call(w, w.phone())
-
 def _killed(w, daemon):
     phone = w.phone()
     w.faults_allowed = True
@@ -52,6 +53,7 @@ def _killed(w, daemon):
     w.gate.wait_event("daemon_ready", since=mark, process="keeper",
                       daemon=daemon, timeout=20)
     _plain_call(w, phone)
+
 
 @case("R52", seconds=5, gate="own")
 def sbc_killed(w):
@@ -66,11 +68,13 @@ def sbc_killed(w):
            "the registration to be known again", 20)
     _plain_call(w, phone)
 
+
 @case("R52", seconds=5, gate="own")
 def mediad_killed(w):
     """mediad is killed; it is back by itself and a new call works."""
     w.make_gate()
     _killed(w, "mediad")
+
 
 @case("R52", seconds=5, gate="own")
 def authd_killed(w):
@@ -78,6 +82,7 @@ def authd_killed(w):
     works."""
     w.make_gate()
     _killed(w, "authd")
+
 
 @case("R64", seconds=4, gate="own")
 def port_in_use(w):
@@ -92,6 +97,7 @@ def port_in_use(w):
         assert f"{LINKS['pbx'].edge}:5060" in line, line
     finally:
         taken.close()
+
 
 @case("R51", seconds=3)
 def each_under_its_own_user(w):
@@ -110,6 +116,7 @@ def each_under_its_own_user(w):
         users.add(uid)
         assert os.stat(f"/proc/{pid}").st_uid in (0, uid)
     assert len(users) == 3, users
+
 
 @case("R51", seconds=3, builds="release")
 def full_sandbox(w):
