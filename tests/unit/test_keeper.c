@@ -430,7 +430,7 @@ START_TEST(record_round)
 }
 END_TEST
 
-#define ONE "sbc 12 34\n"
+#define ONE   "sbc 12 34\n"
 #define SEVEN ONE ONE ONE ONE ONE ONE ONE
 
 START_TEST(record_bad)
