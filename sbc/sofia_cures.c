@@ -318,9 +318,9 @@ static bool datagram_passes(const struct watched *w, const struct addr *source,
 }
 
 issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
-	su_sockaddr_t *su, socklen_t *su_len) __asm__("su_vrecv");
+	su_sockaddr_t *su, socklen_t *name_len) __asm__("su_vrecv");
 issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
-	su_sockaddr_t *su, socklen_t *su_len)
+	su_sockaddr_t *su, socklen_t *name_len)
 {
 	struct msghdr hdr = {0};
 	const struct watched *w;
@@ -329,12 +329,13 @@ issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
 
 	cures.calls[CURE_SU_VRECV]++;
 	hdr.msg_name = su;
-	hdr.msg_namelen = su && su_len ? *su_len : 0;
+	if (su && name_len)
+		hdr.msg_namelen = *name_len;
 	hdr.msg_iov = (struct iovec *)iov;
 	hdr.msg_iovlen = (size_t)n;
 	len = recvmsg(s, &hdr, flags);
-	if (su && su_len)
-		*su_len = hdr.msg_namelen;
+	if (su && name_len)
+		*name_len = hdr.msg_namelen;
 	if (len < 0 || !su || cures.testing)
 		return len;
 	w = watched_find(s);
@@ -371,9 +372,9 @@ static bool is_library_status(const struct iovec *iov, size_t n)
 }
 
 issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
-	int flags, su_sockaddr_t const *su, socklen_t su_len) __asm__("su_vsend");
+	int flags, su_sockaddr_t const *su, socklen_t name_len) __asm__("su_vsend");
 issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
-	int flags, su_sockaddr_t const *su, socklen_t su_len)
+	int flags, su_sockaddr_t const *su, socklen_t name_len)
 {
 	const struct iovec *parts = (const struct iovec *)iov;
 	struct msghdr hdr = {0};
@@ -381,7 +382,7 @@ issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 
 	cures.calls[CURE_SU_VSEND]++;
 	if (cures.gate_shut && su && is_library_status(parts, (size_t)n) &&
-		addr_from_sockaddr(&su->su_sa, su_len, &to) == 0 &&
+		addr_from_sockaddr(&su->su_sa, name_len, &to) == 0 &&
 		addr_equal_ip(&to, &cures.gate_source)) {
 		size_t len = 0;
 
@@ -392,7 +393,7 @@ issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 	}
 	stat_add(STAT_SIP_TX, 1);
 	hdr.msg_name = (void *)(uintptr_t)su;
-	hdr.msg_namelen = su_len;
+	hdr.msg_namelen = name_len;
 	hdr.msg_iov = (struct iovec *)(uintptr_t)parts;
 	hdr.msg_iovlen = (size_t)n;
 	return sendmsg(s, &hdr, flags);

@@ -5,6 +5,7 @@
  * with -Bsymbolic, a later version) could stop calling us without a word.
  */
 #include <sofia-sip/nta.h>
+#include <sofia-sip/nta_stateless.h>
 #include <sofia-sip/nta_tport.h>
 #include <sofia-sip/sip_status.h>
 #include <sofia-sip/su_wait.h>
