@@ -29,19 +29,19 @@
 #include "common/reason.h"
 
 /** Version of ipc.proto's meaning; peers with another one are refused. */
-#define IPC_VERSION 1u
+#define IPC_VERSION          1u
 
 /** Largest message: an INVITE's worth of facts, or one piece of settings. */
-#define IPC_MESSAGE_MAX (128u * 1024u)
-#define IPC_QUEUE_MAX   8192u
+#define IPC_MESSAGE_MAX      (128u * 1024u)
+#define IPC_QUEUE_MAX        8192u
 /** A peer that has not said hello by then is closed. */
 #define IPC_HELLO_TIMEOUT_US (5u * 1000u * 1000u)
 
 struct ipc_link;
 struct ipc_server;
 
-typedef void (*ipc_handler_fn)(void *ctx, struct ipc_link *link,
-	const Gh__Msg *msg);
+typedef void (*ipc_handler_fn)(
+	void *ctx, struct ipc_link *link, const Gh__Msg *msg);
 
 /** One row of a receiver's permit table. */
 struct ipc_permit {
@@ -54,7 +54,7 @@ struct ipc_events {
 	/* The peer's hello was accepted: reconcile now. */
 	void (*on_up)(void *ctx, struct ipc_link *link);
 	/* The link is gone (client: it reconnects by itself; server: the
-	 * link is freed after this returns). */
+	 * link is freed after this returns). Only after on_up. */
 	void (*on_down)(void *ctx, struct ipc_link *link, enum reason why);
 };
 
@@ -89,8 +89,8 @@ void ipc_server_free(struct ipc_server **server);
 GH_MUST_CHECK int ipc_connect(const struct ipc_config *config, const char *path,
 	enum process peer, struct ipc_link **link_out);
 /** Wraps a connected socket pair end, for tests; fd is taken. */
-GH_MUST_CHECK int ipc_adopt(const struct ipc_config *config, int fd,
-	struct ipc_link **link_out);
+GH_MUST_CHECK int ipc_adopt(
+	const struct ipc_config *config, int fd, struct ipc_link **link_out);
 /** Closes without calling on_down. Safe on NULL and in a handler. */
 void ipc_link_free(struct ipc_link **link);
 
@@ -122,7 +122,13 @@ void *ipc_data(const struct ipc_link *link);
 	var.member = (inner)
 
 /** Reads a message; NULL if it is none, too big or has no body. Free with
- * gh__msg__free_unpacked(). For links, tests and fuzzers. */
+ * ipc_msg_free(). For links, tests and fuzzers. Strings are never NULL; an
+ * enum field may hold any number and is the receiver's to check. */
 Gh__Msg *ipc_decode(const uint8_t *bytes, size_t len);
+/** Wipes the secret fields (nonce keys, SRTP keys) and frees a message that
+ * ipc_decode() made. Safe on NULL. */
+void ipc_msg_free(Gh__Msg *msg);
+/** Overwrites the secret fields in place; for messages that were built. */
+void ipc_msg_wipe(Gh__Msg *msg);
 
 #endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Facts about accounts, asked of authd on demand and cached within bounds;
+ * never a secret. Calls and bindings hold references, so a change in SQL
+ * reaches the next call and leaves the present one as it began.
+ */
+#ifndef SBC_ACCOUNT_H
+#define SBC_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/ipc.pb-c.h"
+#include "common/reason.h"
+
+struct authd; /* authd.h */
+struct accounts;
+
+struct account {
+	unsigned n_refs;
+	const Gh__Account *row; /* owned */
+};
+
+struct account *account_ref(struct account *a);
+/** Safe on NULL. */
+void account_unref(struct account **a);
+
+/** Wraps a copy of a row. @return 0, or ERR_NOMEM. */
+GH_MUST_CHECK int account_new(const Gh__Account *row, struct account **out);
+
+/**
+ * Runs once, later.
+ * @param account	a reference for the receiver; NULL if not found.
+ * @param why		ROUTE_OK, ROUTE_UNKNOWN_NUMBER or AUTH_AWAY.
+ */
+typedef void (*account_fn)(void *ctx, struct account *account, enum reason why);
+
+struct account_query; /* one under way */
+
+GH_MUST_CHECK int accounts_new(struct authd *authd, struct accounts **out);
+void accounts_free(struct accounts **accounts);
+
+/**
+ * Looks an account up, from the cache or by asking authd (deadline 2 s).
+ * @param query_out	for account_query_cancel(); valid until fn runs.
+ * @return 0, ERR_NOMEM, or ERR_FULL.
+ */
+GH_MUST_CHECK int accounts_find(struct accounts *accounts, Gh__AccountKey by,
+	const char *key, account_fn fn, void *ctx,
+	struct account_query **query_out);
+/** fn will not run. */
+void account_query_cancel(struct account_query **query);
+
+/** Puts fresh facts in (from an AuthAnswer or BindingsSaved). */
+void accounts_learn(struct accounts *accounts, const Gh__Account *row);
+/** authd's AccountsChanged. */
+void accounts_forget(struct accounts *accounts, const Gh__AccountsChanged *msg);
+
+#endif

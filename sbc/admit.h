@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who may speak to us at all: source class, access list, ban, rate, sanity.
+ * Two stages. admit_datagram() sees raw bytes before sofia-sip parses them and
+ * must be cheap; admit_request() sees the parsed request outside a dialog.
+ * Trunk realms never answer strangers; phone realms answer them only for
+ * REGISTER (or INVITE where allowed) to a served domain; all else is silence.
+ */
+#ifndef SBC_ADMIT_H
+#define SBC_ADMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/ipc.pb-c.h"
+#include "common/reason.h"
+#include "sbc/settings.h"
+#include "sbc/stack.h"
+
+struct admit;
+
+/** Class of a source; each has its own rate. */
+enum admit_class {
+	ADMIT_DENIED,
+	ADMIT_UNKNOWN,
+	ADMIT_PHONE, /* a live binding comes from this address and port */
+	ADMIT_TRUNK,
+	ADMIT_CLASS_COUNT,
+};
+const char *admit_class_name(enum admit_class c);
+
+GH_MUST_CHECK int admit_new(struct sbc *sbc, struct admit **admit_out);
+void admit_free(struct admit **admit);
+
+/** Raw bytes from a source at one of our sockets, before parsing.
+ * @return REASON_ADMIT_OK, or why to drop it unread. */
+enum reason admit_datagram(struct admit *admit, const struct addr *source,
+	const struct addr *local, const uint8_t *bytes, size_t len);
+
+/** A parsed request outside a dialog; fills in->trunk.
+ * @return REASON_ADMIT_OK, or the refusal; reason_sip() 0 means silence. */
+enum reason admit_request(struct admit *admit, struct inbound *in);
+
+/** authd's Ban message. */
+void admit_on_ban(struct admit *admit, const Gh__Ban *ban);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Digest for requests from phones: makes the challenge without state, checks
+ * the nonce's freshness and source here, and lets authd judge the rest. The
+ * account that comes back is the caller's identity; From is only display.
+ */
+#ifndef SBC_AUTH_H
+#define SBC_AUTH_H
+
+#include "common/ipc.pb-c.h"
+#include "sbc/account.h"
+#include "sbc/stack.h"
+
+struct auth;
+struct auth_query;
+
+/**
+ * Runs once, later, when authd has judged.
+ * @param verdict	AUTH_VERDICT_OK: account is a reference for the receiver.
+ *			CHALLENGE or STALE: answer with auth_challenge().
+ *			REFUSED: answer reason_sip(why). UNAVAILABLE: 503 with
+ *			Retry-After, or silence for REGISTER over UDP.
+ */
+typedef void (*auth_fn)(void *ctx, Gh__AuthVerdict verdict, enum reason why,
+	struct account *account);
+
+GH_MUST_CHECK int auth_new(struct sbc *sbc, struct auth **auth_out);
+void auth_free(struct auth **auth);
+
+/**
+ * Looks at the request's credentials without leaving state. 
+ * @param why_out	the reason that goes with the verdict.
+ * @return OK where authd must judge (call auth_judge() next), CHALLENGE or
+ *	STALE where a challenge has to be sent, REFUSED for broken syntax,
+ *	UNAVAILABLE while authd is away.
+ */
+Gh__AuthVerdict auth_precheck(struct auth *auth, const struct inbound *in,
+	enum reason *why_out);
+
+/**
+ * Lets authd judge the credentials of sip (they passed auth_precheck()).
+ * Copies what it needs.
+ * @param dialog_account	for AUTH_DIALOG; else 0.
+ * @return 0, ERR_AWAY, ERR_FULL or ERR_NOMEM.
+ */
+GH_MUST_CHECK int auth_judge(struct auth *auth, const struct inbound *in,
+	Gh__AuthPurpose purpose, uint64_t dialog_account, auth_fn fn, void *ctx,
+	struct auth_query **query_out);
+/** fn will not run. */
+void auth_cancel(struct auth_query **query);
+
+/**
+ * Writes the WWW-Authenticate values (one per offer of the realm) for a 401.
+ * @param values	at most AUTH_OFFERS_MAX texts allocated from home.
+ * @return how many.
+ */
+#define AUTH_OFFERS_MAX 3
+unsigned auth_challenge(struct auth *auth, const struct inbound *in, bool stale,
+	su_home_t *home, const char *values[AUTH_OFFERS_MAX]);
+
+/** Sends 401 with the challenge, stateless (irq NULL) or on a transaction. */
+void auth_send_challenge(struct auth *auth, struct inbound *in,
+	nta_incoming_t *irq, enum reason why);
+
+/* From authd's link (authd.c). */
+void auth_on_nonce_keys(struct auth *auth, const Gh__NonceKeys *keys);
+void auth_on_answer(struct auth *auth, const Gh__AuthAnswer *answer);
+void auth_on_authd_down(struct auth *auth);
+
+#endif

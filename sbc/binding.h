@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The registered contacts of accounts (RFC 3261 10.3, RFC 5626). This module
+ * alone changes bindings; register.c decides, call.c asks. A change is told to
+ * authd, which writes it to SQL and hands it back after a restart.
+ */
+#ifndef SBC_BINDING_H
+#define SBC_BINDING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/err.h"
+#include "common/ipc.pb-c.h"
+#include "sbc/account.h"
+
+struct sbc;
+struct bindings;
+
+/** One contact; read only outside binding.c. */
+struct binding {
+	Gh__Binding *row;     /* as authd and the saved state know it */
+	struct addr source;   /* parsed row->source: where requests go */
+	struct addr local;    /* parsed row->local */
+	uint64_t expires_us;  /* monotonic */
+	struct account *account;
+	struct binding *next; /* newest first, within the account */
+};
+
+GH_MUST_CHECK int bindings_new(struct sbc *sbc, struct bindings **out);
+void bindings_free(struct bindings **bindings);
+
+/** First contact of an account that has not expired, or NULL; walk ->next.
+ * Valid until control returns to the loop. */
+const struct binding *bindings_of(struct bindings *b, uint64_t account);
+/** Does a live binding of any account come from this address and port? Then
+ * the source is a registered phone; its account's id, or 0. */
+uint64_t bindings_account_at(struct bindings *b, const struct addr *source);
+size_t bindings_count(const struct bindings *b);
+
+/** Adds or refreshes one contact. Same instance and reg-id, or the same
+ * contact URI, replace the older one. row is copied.
+ * @return 0, ERR_NOMEM, ERR_FULL (max_contacts), ERR_STATE (older CSeq of the
+ *	same Call-ID). */
+GH_MUST_CHECK int bindings_put(struct bindings *b, struct account *account,
+	const Gh__Binding *row, unsigned max_contacts);
+/** Removes the contact with this URI. @return 0, ERR_NOT_FOUND, ERR_STATE. */
+GH_MUST_CHECK int bindings_remove(struct bindings *b, uint64_t account,
+	const char *contact, const char *call_id, uint32_t cseq);
+/** Contact: *. @return 0, or ERR_STATE. */
+GH_MUST_CHECK int bindings_remove_all(struct bindings *b, uint64_t account,
+	const char *call_id, uint32_t cseq);
+/** Tells authd the account's present bindings (after a run of changes). */
+void bindings_publish(struct bindings *b, uint64_t account);
+
+/* From authd's link. */
+void bindings_on_saved(struct bindings *b, const Gh__BindingsSaved *saved);
+void bindings_on_authd_up(struct bindings *b);
+
+#endif

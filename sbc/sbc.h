@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process context of sbc: who there is. main.c makes and frees it. */
+#ifndef SBC_SBC_H
+#define SBC_SBC_H
+
+#include "common/daemon.h"
+#include "sbc/account.h"
+#include "sbc/admit.h"
+#include "sbc/auth.h"
+#include "sbc/authd.h"
+#include "sbc/binding.h"
+#include "sbc/call.h"
+#include "sbc/cdr.h"
+#include "sbc/media.h"
+#include "sbc/settings.h"
+#include "sbc/stack.h"
+
+struct sbc {
+	struct daemon daemon;
+	struct settings *settings; /* the snapshot in force; NULL until the first */
+	struct authd *authd;
+	struct media *media;
+	struct accounts *accounts;
+	struct bindings *bindings;
+	struct admit *admit;
+	struct auth *auth;
+	struct calls *calls;
+	struct cdrs *cdrs;
+	struct stack *stack;
+};
+
+/** Puts a new snapshot in force everywhere (takes the reference). */
+void sbc_apply(struct sbc *sbc, struct settings *settings);
+
+#endif

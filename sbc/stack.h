@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SIP stack as the rest of sbc sees it: listeners per realm address, and
+ * one entry for every request that starts something. sofia-sip's NTA does
+ * parsing, transactions and dialog matching below; this file and
+ * sofia_cures.c are the only ones that know its traps.
+ *
+ * A request outside a dialog comes through admit and then reaches its method's
+ * entry (sbc_on_invite, register_on_request, ...). Until an entry calls
+ * stack_accept() no transaction exists and nothing of it stays behind.
+ */
+#ifndef SBC_STACK_H
+#define SBC_STACK_H
+
+#include <sofia-sip/nta.h>
+#include <sofia-sip/nta_tport.h>
+#include <sofia-sip/sip.h>
+#include <sofia-sip/su_wait.h>
+
+#include "common/addr.h"
+#include "common/err.h"
+#include "common/ipc.pb-c.h"
+#include "common/reason.h"
+#include "sbc/settings.h"
+
+struct sbc; /* sbc.h */
+struct stack;
+
+/** One SIP socket of ours that is open. Lives until the stack ends, also when
+ * a snapshot no longer names it (it is then closed to new requests). */
+struct listener {
+	struct addr local;
+	Gh__Transport transport;
+	tport_t *tport;
+	char ident[ADDR_TEXT_SIZE];    /* TPTAG_IDENT */
+	char advertised_host[256];     /* as struct realm_address */
+};
+
+/** A request that arrived, with what the wire says of it. */
+struct inbound {
+	msg_t *msg;              /* owned by the stack until stack_accept() */
+	const sip_t *sip;
+	struct addr source;      /* who really sent it */
+	struct listener *listener;
+	const struct realm_address *address; /* of the present snapshot */
+	const struct realm *realm;
+	const struct trunk *trunk; /* set by admit: a trunk or PBX; else a phone */
+	uint64_t flow;             /* 0 = datagram */
+	bool secured;              /* TLS on this hop */
+};
+
+/** Where to send a request. */
+struct target {
+	struct addr addr;
+	struct listener *listener;
+	uint64_t flow; /* 0 = datagrams */
+};
+
+GH_MUST_CHECK int stack_new(struct sbc *sbc, struct stack **stack_out);
+void stack_free(struct stack **stack);
+nta_agent_t *stack_agent(struct stack *stack);
+
+/** Opens the listeners of a snapshot through keeper, asynchronously; each
+ * that cannot be opened is logged, and counted as SETTINGS_LISTEN. */
+void stack_apply(struct stack *stack, const struct settings *settings);
+/** The open listener for a realm address, or NULL. */
+struct listener *stack_listener(struct stack *stack,
+	const struct realm_address *address);
+
+/** Fills in from a transaction (requests inside dialogs).
+ * @return 0, or ERR_NOT_FOUND if its socket is none of the present realms'. */
+GH_MUST_CHECK int stack_inbound(struct stack *stack, nta_incoming_t *irq,
+	const sip_t *sip, struct inbound *in_out);
+
+/** Makes a server transaction; takes the message. @return NULL if the memory
+ * or a limit ran out: then nothing is left of the message. */
+nta_incoming_t *stack_accept(struct stack *stack, struct inbound *in);
+
+/** Answers without a transaction (stateless), with our To tag made from the
+ * message, so that retransmissions get the same; headers are tag items such as
+ * SIPTAG_WWW_AUTHENTICATE_STR(). Takes the message. Counts the reason. */
+void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
+	unsigned status, tag_type_t tag, tag_value_t value, ...);
+/** Drops it without an answer. Takes the message. Counts the reason. */
+void stack_drop(struct stack *stack, struct inbound *in, enum reason why);
+
+/** Writes "sip:user@advertised-host:port" (";transport=tcp" where it is) for
+ * a Contact of ours. user may be NULL.
+ * @return 0, or ERR_TOO_BIG. */
+GH_MUST_CHECK int stack_contact(const struct listener *l, const char *user,
+	char *text, size_t size);
+/** Writes "sip:ip:port;transport=udp" as the next hop for NTA. */
+const char *stack_next_hop(const struct target *t, char *text, size_t size);
+#define STACK_URL_SIZE 384
+
+/** Source address of a received message. */
+void stack_source(msg_t *msg, struct addr *addr_out);
+
+/** What we say of ourselves: no product name, no version. */
+#define STACK_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO"
+
+#endif
