@@ -6,6 +6,7 @@
  */
 #include "sbc/wait.h"
 
+#include <sofia-sip/msg.h>
 #include <sofia-sip/nta_stateless.h>
 #include <sofia-sip/sip_status.h>
 
