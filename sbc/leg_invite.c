@@ -238,6 +238,7 @@ static void server_acked(struct leg *leg, nta_incoming_t *irq,
 		leg_send_bye(leg);
 	} else if (leg->state == LEG_ANSWERED) {
 		leg_set_state(leg, LEG_UP);
+		leg_timer_run(leg);
 		msg->event = LEG_ACK;
 		leg_emit(leg, msg);
 	}
@@ -454,7 +455,7 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 		SIPTAG_PAYLOAD_STR(sdp),
 		TAG_IF(lines != NULL && *lines != '\0',
 			SIPTAG_HEADER_STR(lines)),
-		TAG_END());
+		NTATAG_PASS_100(1), TAG_END());
 	if (leg->invite_orq == NULL)
 		return ERR_NOMEM;
 	leg->invite_cseq = nta_outgoing_cseq(leg->invite_orq);
