@@ -72,6 +72,8 @@ static void call_free(struct call *c)
 	loop_timer_free(loop, &c->timer);
 	loop_timer_free(loop, &c->life);
 	loop_timer_free(loop, &c->retry);
+	if (c->session != NULL)
+		media_session_drop(&c->session);
 	if (c->ports != NULL)
 		gh__session_state__free_unpacked(c->ports, NULL);
 	call_record_free(c);
@@ -323,7 +325,8 @@ void call_on_invite(struct calls *calls, struct inbound *in,
 			refuse_early(c, irq, REASON_CALL_INTERNAL, 0);
 		goto out;
 	}
-	(void)nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
+	if (nta_incoming_status(irq) < 100)
+		(void)nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
 	loop_timer_set(calls->sbc->daemon.loop, c->life,
 		settings_number(c->settings, "setup_timeout_s", 180, 5, 3600) *
 			CLOCK_US_PER_S);
@@ -356,4 +359,9 @@ void calls_end_all(struct calls *calls, enum reason why,
 		call_event(c, &in);
 	}
 	loop_timer_set(calls->sbc->daemon.loop, calls->reaper, 0);
+}
+
+struct trunks *calls_trunks(struct calls *calls)
+{
+	return calls->trunks;
 }

@@ -260,7 +260,9 @@ void leg_change_drop(struct leg *leg);
 /* leg_source.c */
 enum leg_verdict leg_check_source(struct leg *leg, nta_incoming_t *irq,
 	const sip_t *sip);
-bool leg_accepts_message(struct leg *leg, msg_t *msg);
+/** An ACK or CANCEL of a transaction: from an accepted source? */
+bool leg_accepts_message(struct leg *leg, nta_incoming_t *irq,
+	const sip_t *sip);
 void leg_judge_drop(struct leg *leg);
 /** Where requests go now that the route set or the target changed. */
 void leg_aim(struct leg *leg);

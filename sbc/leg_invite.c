@@ -282,18 +282,13 @@ int leg_on_ack_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq,
 {
 	struct leg *leg = (struct leg *)magic;
 	struct leg_msg msg = {.sip = sip};
-	bool accepted;
-	msg_t *raw;
 
 	if (sip == NULL) {
 		server_timed_out(leg, irq);
 		return 0;
 	}
 	/* Neither can be challenged: the source decides (rule 1). */
-	raw = nta_incoming_getrequest_ackcancel(irq);
-	accepted = leg_accepts_message(leg, raw);
-	msg_destroy(raw);
-	if (!accepted) {
+	if (!leg_accepts_message(leg, irq, sip)) {
 		reason_count(REASON_ADMIT_DIALOG_SOURCE);
 		log_peer_info("ack_or_cancel_refused", LOG_CALL(leg->c.call),
 			LOG_STR("method", sip->sip_request->rq_method_name),

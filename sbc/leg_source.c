@@ -62,18 +62,13 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 	return now != NULL && trunk_accepts(now, &in->source, in->address);
 }
 
-bool leg_accepts_message(struct leg *leg, msg_t *msg)
+bool leg_accepts_message(struct leg *leg, nta_incoming_t *irq,
+	const sip_t *sip)
 {
-	struct inbound in = {.listener = leg->c.peer.listener};
+	struct inbound in;
 
-	if (msg == NULL)
-		return false;
-	stack_source(msg, &in.source);
-	in.flow = leg->c.peer.flow;
-	if (leg->c.sbc->settings != NULL)
-		in.address = settings_listener(leg->c.sbc->settings,
-			&in.listener->local, in.listener->transport);
-	return accepts(leg, &in);
+	return stack_inbound(leg->c.sbc->stack, irq, sip, &in) == 0 &&
+	       accepts(leg, &in);
 }
 
 void leg_judge_drop(struct leg *leg)

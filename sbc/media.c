@@ -405,6 +405,20 @@ void media_end(struct media_session *s)
 	set_phase(s, SESSION_ENDING, sent ? DEADLINE_US : 0);
 }
 
+void media_session_drop(struct media_session **session)
+{
+	struct media_session *s = *session;
+
+	*session = NULL;
+	if (s == NULL)
+		return;
+	if (s->phase != SESSION_ENDING && s->media->up && s->version != 0 &&
+		send_end(s->media, s->call, s->media->next_request++) != 0)
+		log_warning("end_not_sent", LOG_CALL(s->call));
+	set_phase(s, SESSION_IDLE, 0);
+	session_free(s);
+}
+
 /* --- from mediad --- */
 
 static void on_up(void *ctx, struct ipc_link *link)
