@@ -240,8 +240,9 @@ enum call_state call_change_on_offer(struct call *c,
 	if (sdp_restrict(&offer, p->codecs, NULL, NULL) != 0 ||
 		far_offer(p, other, &offer, &next) != 0)
 		return refuse(c, p, REASON_SDP_NO_CODEC, 488);
-	/* Narrow what the other side answered to what was agreed. */
-	(void)sdp_check_answer(&told, &far, &why);
+	/* Of what the other side said only what was agreed counts. */
+	if (sdp_check_answer(&told, &far, &why) != 0)
+		return refuse(c, p, why, 500);
 
 	c->change.active = true;
 	c->change.asker = p;

@@ -30,6 +30,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sofia-sip/msg.h>
+#include <sofia-sip/sip_header.h>
+#include <sofia-sip/su_random.h>
+#include <sofia-sip/su_string.h>
+
 #include "common/err.h"
 #include "sbc/account.h"
 #include "sbc/auth.h"

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <sofia-sip/sip_status.h>
+#include <sofia-sip/sip_header.h>
 #include <sofia-sip/sip_util.h>
 #include <sofia-sip/su_tagarg.h>
 #include <sofia-sip/tport_tag.h>
