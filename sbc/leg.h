@@ -32,7 +32,7 @@
 
 #include <sofia-sip/msg.h>
 #include <sofia-sip/sip_header.h>
-#include <sofia-sip/su_random.h>
+#include <sofia-sip/su_uniqueid.h>
 #include <sofia-sip/su_string.h>
 
 #include "common/err.h"
