@@ -706,7 +706,7 @@ void *ipc_data(const struct ipc_link *link)
 static void accept_fd(struct ipc_server *s, int fd)
 {
 	struct ipc_link *l;
-	uid_t uid;
+	uid_t uid = (uid_t)-1;
 
 	if (peer_uid(fd, &uid) || !uid_is_known(s->config.users, uid)) {
 		log_peer_warning("ipc_wrong_user", LOG_UINT("uid", uid));
