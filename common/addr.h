@@ -58,10 +58,11 @@ const char *addr_format_ip(const struct addr *a, char *text);
 GH_MUST_CHECK int addr_from_sockaddr(
 	const struct sockaddr *sa, socklen_t len, struct addr *addr_out);
 
-/** Fills sa for a system call. @return its length; 0 if the address is unset. */
+/** Fills sa for a system call. @return its length; 0 if the address is unset.
+ */
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *sa);
 
-bool addr_equal(const struct addr *a, const struct addr *b);    /* ip and port */
+bool addr_equal(const struct addr *a, const struct addr *b); /* ip and port */
 bool addr_equal_ip(const struct addr *a, const struct addr *b); /* ip only */
 bool addr_in_net(const struct addr *a, const struct addr_net *net);
 

@@ -14,7 +14,7 @@
 #define CLOCK_US_PER_S  1000000ULL
 
 /** Length of clock_format_utc()'s text with its terminator. */
-#define CLOCK_UTC_SIZE 28
+#define CLOCK_UTC_SIZE  28
 
 /** Microseconds since an arbitrary start; never goes back. */
 uint64_t clock_now_us(void);

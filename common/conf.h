@@ -31,11 +31,11 @@ struct conf_list {
 struct conf_option {
 	const char *name;
 	enum conf_type type;
-	size_t offset;         /* of the member in the settings struct */
-	const char *def;       /* default as text; NULL = absent */
-	uint64_t min, max;     /* CONF_UINT; for strings max is bytes, 0 = 4096 */
-	const char *unit;      /* for the manual page; "" if none */
-	const char *text;      /* for the manual page */
+	size_t offset;     /* of the member in the settings struct */
+	const char *def;   /* default as text; NULL = absent */
+	uint64_t min, max; /* CONF_UINT; for strings max is bytes, 0 = 4096 */
+	const char *unit;  /* for the manual page; "" if none */
+	const char *text;  /* for the manual page */
 };
 
 #define CONF_PROBLEM_SIZE 512
@@ -52,7 +52,7 @@ GH_MUST_CHECK int conf_load(const char *path, const struct conf_option *options,
 	size_t n_options, void *settings, char *problem);
 
 /** Frees what conf_load() allocated and zeroes the members. */
-void conf_free(const struct conf_option *options, size_t n_options,
-	void *settings);
+void conf_free(
+	const struct conf_option *options, size_t n_options, void *settings);
 
 #endif

@@ -39,8 +39,11 @@ struct daemon_settings {
 #define DAEMON_OPTIONS(type)                                                   \
 	{"log_level", CONF_STRING, offsetof(type, common.log_level), "info",   \
 		0, 16, "", "err, warning, notice, info or debug"},             \
-	{"runtime_dir", CONF_STRING, offsetof(type, common.runtime_dir),       \
-		RUNTIME_DIR, 0, 80, "", "folder of the processes' sockets"}
+	{                                                                      \
+		"runtime_dir", CONF_STRING,                                    \
+			offsetof(type, common.runtime_dir), RUNTIME_DIR, 0,    \
+			80, "", "folder of the processes' sockets"             \
+	}
 
 struct daemon {
 	/* Set by the process before daemon_options(). */
@@ -52,9 +55,11 @@ struct daemon {
 	/* Checks that rows cannot express; NULL if none.
 	 * @return 0, or ERR_INVALID with problem written. */
 	int (*check)(void *settings, char *problem);
-	/* Makes the loop; NULL = loop_event_new. */
+	/* Makes the loop; NULL = daemon_default_loop(). */
 	int (*make_loop)(struct daemon *d, struct loop **loop_out);
-	const struct notify_events *keeper_events; /* on_orphan may be NULL */
+	/* All but on_up may be NULL; the whole may be NULL for keeper, which
+	 * has no keeper. An orphan stops unless on_orphan says otherwise. */
+	const struct notify_events *keeper_events;
 	void (*on_stop)(void *ctx);   /* NULL: the loop stops at once */
 	void (*on_reload)(void *ctx); /* SIGHUP; NULL: ignored */
 	void *ctx;                    /* for all callbacks above */
@@ -67,9 +72,13 @@ struct daemon {
 	const char *config_path;
 	bool by_hand; /* -f: no keeper, own user, log to the terminal */
 	bool only_check;
-	int signal_fd;
+	bool stopping;
+	int signal_fd; /* 0: none */
 	struct loop_fd *signal_watch;
 };
+
+/** loop_event_new() in libcommon_event, ERR_STATE in libcommon alone. */
+GH_MUST_CHECK int daemon_default_loop(struct loop **loop_out);
 
 /** @return 0 to go on; 1 to exit with success (-h, -V); ERR_INVALID after a
  * line on standard error. */
@@ -77,8 +86,8 @@ GH_MUST_CHECK int daemon_options(struct daemon *d, int argc, char **argv);
 /** @return 0; 1 if -t and all is well; ERR_INVALID after a line on stderr. */
 GH_MUST_CHECK int daemon_config(struct daemon *d);
 GH_MUST_CHECK int daemon_begin(struct daemon *d);
-GH_MUST_CHECK int daemon_sandbox(struct daemon *d,
-	const struct sandbox_profile *profile);
+GH_MUST_CHECK int daemon_sandbox(
+	struct daemon *d, const struct sandbox_profile *profile);
 /** Says READY to keeper; call when the process can serve. */
 void daemon_ready(struct daemon *d);
 /** Runs until daemon_stop(). */
@@ -89,7 +98,7 @@ void daemon_end(struct daemon *d);
 
 /** Writes "<runtime_dir>/<process>.sock" for a process's IPC socket.
  * @return 0, or ERR_TOO_BIG. */
-GH_MUST_CHECK int daemon_socket_path(const struct daemon *d, enum process p,
-	char *path, size_t size);
+GH_MUST_CHECK int daemon_socket_path(
+	const struct daemon *d, enum process p, char *path, size_t size);
 
 #endif

@@ -29,19 +29,19 @@
 #include "common/reason.h"
 
 /** Version of ipc.proto's meaning; peers with another one are refused. */
-#define IPC_VERSION 1u
+#define IPC_VERSION          1u
 
 /** Largest message: an INVITE's worth of facts, or one piece of settings. */
-#define IPC_MESSAGE_MAX (128u * 1024u)
-#define IPC_QUEUE_MAX   8192u
+#define IPC_MESSAGE_MAX      (128u * 1024u)
+#define IPC_QUEUE_MAX        8192u
 /** A peer that has not said hello by then is closed. */
 #define IPC_HELLO_TIMEOUT_US (5u * 1000u * 1000u)
 
 struct ipc_link;
 struct ipc_server;
 
-typedef void (*ipc_handler_fn)(void *ctx, struct ipc_link *link,
-	const Gh__Msg *msg);
+typedef void (*ipc_handler_fn)(
+	void *ctx, struct ipc_link *link, const Gh__Msg *msg);
 
 /** One row of a receiver's permit table. */
 struct ipc_permit {
@@ -89,8 +89,8 @@ void ipc_server_free(struct ipc_server **server);
 GH_MUST_CHECK int ipc_connect(const struct ipc_config *config, const char *path,
 	enum process peer, struct ipc_link **link_out);
 /** Wraps a connected socket pair end, for tests; fd is taken. */
-GH_MUST_CHECK int ipc_adopt(const struct ipc_config *config, int fd,
-	struct ipc_link **link_out);
+GH_MUST_CHECK int ipc_adopt(
+	const struct ipc_config *config, int fd, struct ipc_link **link_out);
 /** Closes without calling on_down. Safe on NULL and in a handler. */
 void ipc_link_free(struct ipc_link **link);
 

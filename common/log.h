@@ -35,7 +35,7 @@ enum log_level {
 
 enum log_type {
 	LOG_TYPE_END,
-	LOG_TYPE_STR,   /* any text; quoted when it holds more than a word */
+	LOG_TYPE_STR, /* any text; quoted when it holds more than a word */
 	LOG_TYPE_UINT,
 	LOG_TYPE_INT,
 	LOG_TYPE_ADDR,
@@ -89,8 +89,8 @@ GH_MUST_CHECK int log_level_parse(const char *text, enum log_level *level_out);
 const char *log_level_name(enum log_level level);
 
 /** Sends lines somewhere else; NULL puts standard error back. For tests. */
-void log_set_sink(void (*sink)(const char *line, size_t len, void *arg),
-	void *arg);
+void log_set_sink(
+	void (*sink)(const char *line, size_t len, void *arg), void *arg);
 
 /** Use the macros below. fields end with LOG_TYPE_END. */
 void log_write(enum log_level level, struct log_site *site, const char *event,
@@ -110,14 +110,19 @@ void log_write(enum log_level level, struct log_site *site, const char *event,
 		LOG_AT(level, &log_site_, event, __VA_ARGS__);                 \
 	} while (0)
 
-#define log_err(event, ...)     LOG_AT(LOG_LEVEL_ERR, NULL, event, __VA_ARGS__)
-#define log_warning(event, ...) LOG_AT(LOG_LEVEL_WARNING, NULL, event, __VA_ARGS__)
-#define log_notice(event, ...)  LOG_AT(LOG_LEVEL_NOTICE, NULL, event, __VA_ARGS__)
-#define log_info(event, ...)    LOG_AT(LOG_LEVEL_INFO, NULL, event, __VA_ARGS__)
-#define log_debug(event, ...)   LOG_AT(LOG_LEVEL_DEBUG, NULL, event, __VA_ARGS__)
+#define log_err(event, ...) LOG_AT(LOG_LEVEL_ERR, NULL, event, __VA_ARGS__)
+#define log_warning(event, ...)                                                \
+	LOG_AT(LOG_LEVEL_WARNING, NULL, event, __VA_ARGS__)
+#define log_notice(event, ...)                                                 \
+	LOG_AT(LOG_LEVEL_NOTICE, NULL, event, __VA_ARGS__)
+#define log_info(event, ...)  LOG_AT(LOG_LEVEL_INFO, NULL, event, __VA_ARGS__)
+#define log_debug(event, ...) LOG_AT(LOG_LEVEL_DEBUG, NULL, event, __VA_ARGS__)
 
-#define log_peer_warning(event, ...) LOG_PEER_AT(LOG_LEVEL_WARNING, event, __VA_ARGS__)
-#define log_peer_info(event, ...)    LOG_PEER_AT(LOG_LEVEL_INFO, event, __VA_ARGS__)
-#define log_peer_debug(event, ...)   LOG_PEER_AT(LOG_LEVEL_DEBUG, event, __VA_ARGS__)
+#define log_peer_warning(event, ...)                                           \
+	LOG_PEER_AT(LOG_LEVEL_WARNING, event, __VA_ARGS__)
+#define log_peer_info(event, ...)                                              \
+	LOG_PEER_AT(LOG_LEVEL_INFO, event, __VA_ARGS__)
+#define log_peer_debug(event, ...)                                             \
+	LOG_PEER_AT(LOG_LEVEL_DEBUG, event, __VA_ARGS__)
 
 #endif

@@ -59,8 +59,8 @@ void loop_free(struct loop **loop);
  * @return 0, or ERR_NOMEM. */
 GH_MUST_CHECK int loop_fd_add(struct loop *loop, int fd, unsigned events,
 	loop_fd_fn fn, void *arg, struct loop_fd **fd_out);
-GH_MUST_CHECK int loop_fd_set(struct loop *loop, struct loop_fd *fd,
-	unsigned events);
+GH_MUST_CHECK int loop_fd_set(
+	struct loop *loop, struct loop_fd *fd, unsigned events);
 /** Safe on NULL, and inside the handle's own callback. */
 void loop_fd_free(struct loop *loop, struct loop_fd **fd);
 
@@ -68,8 +68,8 @@ void loop_fd_free(struct loop *loop, struct loop_fd **fd);
 GH_MUST_CHECK int loop_timer_new(struct loop *loop, loop_timer_fn fn, void *arg,
 	struct loop_timer **timer_out);
 /** Starts or restarts the timer; it fires once, after delay_us or later. */
-void loop_timer_set(struct loop *loop, struct loop_timer *timer,
-	uint64_t delay_us);
+void loop_timer_set(
+	struct loop *loop, struct loop_timer *timer, uint64_t delay_us);
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
 /** Safe on NULL, and inside the timer's own callback. */
 void loop_timer_free(struct loop *loop, struct loop_timer **timer);

@@ -24,7 +24,8 @@
  * daemon, one FDNAME packet each, then FDSDONE. Listening sockets come by
  * LISTEN only. If keeper dies, the link reconnects for ever and the owner hears
  * on_up again: it must then deposit again what keeper has to hold. Everything
- * but NAME that was asked while the link was away is sent then, except deposits.
+ * but NAME that was asked while the link was away is sent then, except
+ *deposits.
  */
 #ifndef COMMON_NOTIFY_H
 #define COMMON_NOTIFY_H
@@ -39,11 +40,11 @@
 #include "common/process.h"
 
 /** Longest packet of text, and most descriptors in one packet. */
-#define NOTIFY_TEXT_MAX 4096
-#define NOTIFY_FDS_MAX  64
+#define NOTIFY_TEXT_MAX   4096
+#define NOTIFY_FDS_MAX    64
 #define NOTIFY_FDNAME_MAX 96
 /** Longest problem text after ERROR= and status after STATUS=. */
-#define NOTIFY_LINE_MAX 512
+#define NOTIFY_LINE_MAX   512
 
 /** Kinds of listening sockets that keeper opens. */
 enum notify_kind {
@@ -70,7 +71,7 @@ struct notify_events {
 	void (*on_orphan)(void *ctx);
 };
 
-#define NOTIFY_ORPHAN_US (60ull * 1000 * 1000)
+#define NOTIFY_ORPHAN_US   (60ull * 1000 * 1000)
 #define NOTIFY_WATCHDOG_US (2ull * 1000 * 1000)
 
 /**
@@ -90,9 +91,10 @@ void notify_status(struct notify *n, const char *text);
 void notify_stopping(struct notify *n);
 
 /** Deposits a copy of n_fds descriptors under one name; they stay the
- * caller's too. @return 0, ERR_AWAY or ERR_FULL. */
-GH_MUST_CHECK int notify_store(struct notify *n, const char *name,
-	const int *fds, size_t n_fds);
+ * caller's too. @return 0, ERR_AWAY, ERR_FULL, or ERR_INVALID for a name that
+ * cannot be one or a number of descriptors that no packet takes. */
+GH_MUST_CHECK int notify_store(
+	struct notify *n, const char *name, const int *fds, size_t n_fds);
 /** Forgets them. */
 void notify_unstore(struct notify *n, const char *name);
 
@@ -101,18 +103,29 @@ void notify_unstore(struct notify *n, const char *name);
 GH_MUST_CHECK int notify_listen(struct notify *n, enum notify_kind kind,
 	const struct addr *local, notify_listen_fn fn, void *ctx);
 
+/** "udp", "tcp". */
 const char *notify_kind_name(enum notify_kind kind);
+/** @return 0, or ERR_NOT_FOUND. */
+GH_MUST_CHECK int notify_kind_parse(
+	const char *name, enum notify_kind *kind_out);
+
+/** Opens a listening socket: non-blocking, close-on-exec, IPv6 without IPv4
+ * beside it. For keeper, and for daemons that run by hand.
+ * @return 0 with *fd_out the caller's, ERR_INVALID, or ERR_SYSTEM with errno.
+ */
+GH_MUST_CHECK int notify_open_socket(
+	enum notify_kind kind, const struct addr *local, int *fd_out);
 
 /* Packets of words, for both ends and their tests. */
 
 /** Finds KEY=VALUE in a packet. value is cut out into a buffer of size bytes.
- * @return 0, ERR_NOT_FOUND or ERR_TOO_BIG. */
+ * @return 0, ERR_NOT_FOUND, ERR_TOO_BIG, or ERR_INVALID for a control byte. */
 GH_MUST_CHECK int notify_word(const char *text, size_t len, const char *key,
 	char *value, size_t size);
-/** Sends one packet with descriptors. @return 0, ERR_AGAIN, ERR_CLOSED or
- * ERR_SYSTEM. */
-GH_MUST_CHECK int notify_send_fds(int socket, const char *text, const int *fds,
-	size_t n_fds);
+/** Sends one packet with descriptors. @return 0, ERR_AGAIN, ERR_CLOSED,
+ * ERR_TOO_BIG or ERR_SYSTEM. */
+GH_MUST_CHECK int notify_send_fds(
+	int socket, const char *text, const int *fds, size_t n_fds);
 /** Receives one; surplus descriptors are closed. text is terminated.
  * @return bytes >= 0, or ERR_AGAIN, ERR_CLOSED, ERR_TOO_BIG, ERR_SYSTEM. */
 GH_MUST_CHECK int notify_recv_fds(int socket, char text[NOTIFY_TEXT_MAX + 1],

@@ -21,7 +21,8 @@ enum process {
 
 /** "keeper", "authd" ... */
 const char *process_name(enum process p);
-GH_MUST_CHECK int process_from_name(const char *name, enum process *process_out);
+GH_MUST_CHECK int process_from_name(
+	const char *name, enum process *process_out);
 
 /** System user that a process runs as: "gatehouse-sbc" and so on; keeper and
  * the administrator's tool run as root. */
@@ -34,8 +35,8 @@ struct process_users {
 
 /** Looks all users up. @return 0, or ERR_NOT_FOUND with *missing_out set to
  * the name of the first user that the system does not have. */
-GH_MUST_CHECK int process_users_load(struct process_users *users,
-	const char **missing_out);
+GH_MUST_CHECK int process_users_load(
+	struct process_users *users, const char **missing_out);
 
 /** Everybody is uid: for tests that run as one user. */
 void process_users_all(struct process_users *users, uid_t uid);

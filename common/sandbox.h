@@ -45,13 +45,24 @@ struct sandbox_profile {
 	size_t n_syscalls;
 	bool may_tcp_connect; /* authd: a database on another host */
 	bool may_tcp_bind;
+	bool no_ip; /* no IP socket of any kind can be made */
 };
 
-/** Enters the sandbox for good. @param level_out layers in force, or'ed.
- * @return 0, or ERR_SYSTEM if a layer that the kernel has could not be put in
- * force: the daemon must not go on. */
-GH_MUST_CHECK int sandbox_enter(const struct sandbox_profile *profile,
-	unsigned *level_out);
+/**
+ * Enters the sandbox for good. Capabilities and landlock belong to a thread,
+ * so this comes before the first further thread is made; threads made later
+ * inherit everything. Executable memory cannot be mapped any more: whatever
+ * loads libraries at run time must have done so.
+ * @param level_out	layers in force, or'ed.
+ * @return 0; ERR_STATE if there are threads already; ERR_SYSTEM if a layer that
+ *	the kernel has could not be put in force: the daemon must not go on.
+ */
+GH_MUST_CHECK int sandbox_enter(
+	const struct sandbox_profile *profile, unsigned *level_out);
+
+/** Layers that this kernel and this build can put in force. Ask before
+ * sandbox_enter(): asking needs system calls that are gone afterwards. */
+unsigned sandbox_possible(void);
 
 /** "no_dump,no_new_privs,..." for log and status. */
 const char *sandbox_level_text(unsigned level, char *text, size_t size);

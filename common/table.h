@@ -29,7 +29,7 @@ struct table {
 
 /** The entry that embeds a node. */
 #define TABLE_ENTRY(node, type, member)                                        \
-	((type *)((char *)(node) - offsetof(type, member)))
+	((type *)((char *)(node)-offsetof(type, member)))
 
 /** @param max_entries cap, at least 1. @return 0, or ERR_NOMEM. */
 GH_MUST_CHECK int table_init(struct table *t, size_t max_entries);
@@ -37,8 +37,8 @@ GH_MUST_CHECK int table_init(struct table *t, size_t max_entries);
 void table_done(struct table *t);
 
 /** @return the node with this key, or NULL. */
-struct table_node *table_find(const struct table *t, const void *key,
-	size_t key_len);
+struct table_node *table_find(
+	const struct table *t, const void *key, size_t key_len);
 /** Puts node in; key must live as long as it is in.
  * @return 0, ERR_EXISTS, or ERR_FULL at the cap. */
 GH_MUST_CHECK int table_add(struct table *t, struct table_node *node,
@@ -49,8 +49,8 @@ void table_remove(struct table *t, struct table_node *node);
 /** Walks all entries in no order: after = NULL begins and sets *bucket, NULL
  * ends. To remove entries on the way, fetch the following one first. Adding
  * during a walk is not allowed: it may rearrange the buckets. */
-struct table_node *table_next(const struct table *t, size_t *bucket,
-	struct table_node *after);
+struct table_node *table_next(
+	const struct table *t, size_t *bucket, struct table_node *after);
 
 /** SipHash-2-4 (Aumasson, Bernstein 2012) of len bytes. */
 uint64_t table_siphash(const uint8_t key[16], const void *bytes, size_t len);

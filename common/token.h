@@ -18,7 +18,8 @@ struct token {
 };
 
 /** Starts full. */
-void token_init(struct token *t, uint32_t rate, uint32_t burst, uint64_t now_us);
+void token_init(
+	struct token *t, uint32_t rate, uint32_t burst, uint64_t now_us);
 
 /** Takes n units if they are there. @return whether they were. */
 bool token_take(struct token *t, uint32_t n, uint64_t now_us);
