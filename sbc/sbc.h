@@ -14,6 +14,7 @@
 #include "sbc/media.h"
 #include "sbc/settings.h"
 #include "sbc/stack.h"
+#include "sbc/wait.h"
 
 struct sbc {
 	struct daemon daemon;
@@ -27,9 +28,18 @@ struct sbc {
 	struct calls *calls;
 	struct cdrs *cdrs;
 	struct stack *stack;
+	struct waits *waits;
+	struct ctl *ctl;
+	struct loop_timer *ready_timer;
+	bool said_ready;
 };
 
 /** Puts a new snapshot in force everywhere (takes the reference). */
 void sbc_apply(struct sbc *sbc, struct settings *settings);
+
+/** Gives up what SIP does not need: the only files are the sockets below
+ * runtime_dir. Listeners opened afterwards come from keeper.
+ * @return as daemon_sandbox(). */
+GH_MUST_CHECK int sbc_sandbox(struct sbc *sbc, const char *runtime_dir);
 
 #endif
