@@ -242,19 +242,20 @@ static enum reason check_require(
 	return REASON_ADMIT_REQUIRE;
 }
 
+/** Requests whose body is an offer or an answer. */
+static bool has_sdp(sip_method_t method)
+{
+	return method == sip_method_invite || method == sip_method_ack ||
+	       method == sip_method_prack || method == sip_method_update;
+}
+
 static bool type_fits(sip_method_t method, const char *type)
 {
 	static const struct {
 		sip_method_t method;
 		const char *type;
 	} types[] = {
-		{sip_method_invite, "application/sdp"},
-		{sip_method_ack, "application/sdp"},
-		{sip_method_prack, "application/sdp"},
-		{sip_method_update, "application/sdp"},
 		{sip_method_options, "application/sdp"},
-		{sip_method_invite, "multipart/mixed"},
-		{sip_method_invite, "multipart/alternative"},
 		{sip_method_info, "application/dtmf-relay"},
 		{sip_method_info, "application/dtmf"},
 		{sip_method_info, "application/media_control+xml"},
@@ -278,6 +279,8 @@ static bool type_fits(sip_method_t method, const char *type)
 static enum reason check_body(const sip_t *sip)
 {
 	const sip_content_encoding_t *coding = sip->sip_content_encoding;
+	const char *sdp;
+	size_t len;
 
 	if (!sip->sip_payload || !sip->sip_payload->pl_len)
 		return REASON_ADMIT_OK;
@@ -286,6 +289,8 @@ static enum reason check_body(const sip_t *sip)
 	if (coding && coding->k_items && coding->k_items[0] &&
 		!text_equal(coding->k_items[0], "identity"))
 		return REASON_ADMIT_CONTENT_TYPE;
+	if (has_sdp(sip->sip_request->rq_method))
+		return hdr_sdp_of(sip, &sdp, &len);
 	return type_fits(sip->sip_request->rq_method,
 		       sip->sip_content_type->c_type)
 		       ? REASON_ADMIT_OK
