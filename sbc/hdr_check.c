@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <sofia-sip/sip_header.h>
 #include <sofia-sip/su_alloc.h>
 #include <sofia-sip/url.h>
 
@@ -164,23 +165,33 @@ static bool check_dialog_fields(const sip_t *sip)
 	       check_routes(sip->sip_record_route) && check_contacts(sip);
 }
 
+/** What an entry of the list of errors is called. The parser puts two kinds of
+ * things there: its own record of a header that it could not read, and, whole
+ * and of its own class, the second one of a header that there is only one of.
+ * Only the first has a name inside. NULL for what is no header at all. */
+static const char *broken_name(const sip_error_t *e)
+{
+	const msg_hclass_t *class = e->er_common->h_class;
+
+	return class == sip_error_class ? e->er_name : class->hc_name;
+}
+
 /** Broken headers that only decorate are as if they were absent; one that we
- * act on makes the request broken. */
+ * act on makes the request broken, also if it is there twice. */
 static bool check_broken(const sip_t *sip)
 {
 	static const char *const decoration[] = {"Date", "Timestamp", "Subject",
 		"Organization", "User-Agent", "Server", "Call-Info",
 		"Error-Info", "Accept-Language", "Warning", "Retry-After",
 		"Priority", "In-Reply-To", "Reason"};
+	const size_t n = sizeof(decoration) / sizeof(decoration[0]);
 
 	for (const sip_error_t *e = sip->sip_error; e; e = e->er_next) {
+		const char *name = broken_name(e);
 		bool harmless = false;
 
-		for (size_t i = 0;
-			e->er_name &&
-			i < sizeof(decoration) / sizeof(decoration[0]);
-			i++)
-			harmless |= text_equal(e->er_name, decoration[i]);
+		for (size_t i = 0; name && i < n; i++)
+			harmless |= text_equal(name, decoration[i]);
 		if (!harmless)
 			return false;
 	}
