@@ -374,11 +374,10 @@ void admit_apply(struct admit *admit, const struct settings *s)
 	uint64_t now = clock_now_us();
 	struct rate all;
 
-	admit->rates[ADMIT_UNKNOWN] =
-		rate_of(s, "rate_unknown_source_per_s", 100);
-	admit->rates[ADMIT_PHONE] = rate_of(s, "rate_phone_per_s", 100);
-	admit->rates[ADMIT_TRUNK] = rate_of(s, "rate_trunk_per_s", 100000);
-	all = rate_of(s, "rate_unknown_per_s", 1000);
+	admit->rates[ADMIT_UNKNOWN] = rate_of(s, "source_rate", 50);
+	admit->rates[ADMIT_PHONE] = rate_of(s, "trusted_rate", 100);
+	admit->rates[ADMIT_TRUNK] = rate_of(s, "trunk_rate", 2000);
+	all = rate_of(s, "unknown_rate", 200);
 	token_init(&admit->unknown, all.per_s, all.burst, now);
 	token_init(&admit->probation, all.per_s, all.burst, now);
 	memset(admit->sets, 0, SETS * sizeof(*admit->sets));

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 struct authd {
 	struct sbc *sbc;
@@ -126,6 +127,15 @@ static void on_bindings_saved(void *ctx, struct ipc_link *link,
 	bindings_on_saved(authd->sbc->bindings, msg->bindings_saved);
 }
 
+static void on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	struct authd *authd = ctx;
+
+	(void)link;
+	trunks_on_auth_answer(calls_trunks(authd->sbc->calls),
+		msg->trunk_auth_answer);
+}
+
 static void on_cdr_ack(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct authd *authd = ctx;
@@ -143,6 +153,8 @@ static const struct ipc_permit permits[] = {
 		on_account_answer},
 	{GH__MSG__BODY_ACCOUNTS_CHANGED, PROCESS_BIT(PROCESS_AUTHD),
 		on_accounts_changed},
+	{GH__MSG__BODY_TRUNK_AUTH_ANSWER, PROCESS_BIT(PROCESS_AUTHD),
+		on_trunk_auth},
 	{GH__MSG__BODY_BAN, PROCESS_BIT(PROCESS_AUTHD), on_ban},
 	{GH__MSG__BODY_BINDINGS_SAVED, PROCESS_BIT(PROCESS_AUTHD),
 		on_bindings_saved},

@@ -41,7 +41,6 @@
 #define UDP_RMEM (8u * 1024 * 1024)
 #define UDP_WMEM (4u * 1024 * 1024)
 #define RETRY_US (10 * CLOCK_US_PER_S)
-#define RETRY_AFTER_S "5"
 #define TAG_LEN 13 /* 64 bits in base32 */
 #define WARN_PROCEEDING 100000
 
@@ -64,6 +63,7 @@ struct stack {
 	size_t n_nodes;
 	struct loop_timer *retry_timer;
 	uint8_t tag_key[16];
+	unsigned retry_after_s;
 };
 
 nta_agent_t *stack_agent(struct stack *stack)
@@ -310,9 +310,11 @@ static void want(struct stack *stack, const struct realm_address *address)
 static void apply_timers(struct stack *stack, const struct settings *s)
 {
 	unsigned t1 = (unsigned)settings_number(s, "sip_t1_ms", 500, 50, 5000);
-	unsigned t2 = (unsigned)settings_number(s, "sip_t2_ms", 4000, 100, 32000);
-	unsigned t4 = (unsigned)settings_number(s, "sip_t4_ms", 5000, 100, 32000);
+	unsigned t2 = (unsigned)settings_number(s, "sip_t2_ms", 4000, 100, 60000);
+	unsigned t4 = (unsigned)settings_number(s, "sip_t4_ms", 5000, 100, 60000);
 
+	stack->retry_after_s =
+		(unsigned)settings_number(s, "retry_after_s", 5, 1, 600);
 	nta_agent_set_params(stack->agent, NTATAG_SIP_T1(t1),
 		NTATAG_SIP_T1X64(64 * t1), NTATAG_SIP_T2(t2), NTATAG_SIP_T4(t4),
 		TAG_END());
@@ -534,17 +536,19 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 void stack_refuse(struct stack *stack, struct inbound *in, enum reason why)
 {
 	unsigned status = reason_sip(why);
+	char seconds[12];
 
 	if (status == 0) {
 		stack_drop(stack, in, why);
 		return;
 	}
+	snprintf(seconds, sizeof(seconds), "%u", stack->retry_after_s);
 	stack_reply(stack, in, why, status,
 		TAG_IF(status == 405, SIPTAG_ALLOW_STR(STACK_ALLOW)),
 		TAG_IF(status == 415, SIPTAG_ACCEPT_STR("application/sdp")),
 		TAG_IF(status == 420 && in->unsupported,
 			SIPTAG_UNSUPPORTED_STR(in->unsupported)),
-		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(RETRY_AFTER_S)),
+		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),
 		TAG_END());
 }
 
@@ -616,6 +620,7 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 	if (!stack)
 		return ERR_NOMEM;
 	stack->sbc = sbc;
+	stack->retry_after_s = 5;
 	secret_random_bytes(stack->tag_key, sizeof(stack->tag_key));
 	err = loop_timer_new(sbc->daemon.loop, on_retry, stack,
 		&stack->retry_timer);

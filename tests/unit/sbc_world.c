@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "sbc/call_list.h"
 #include "sbc/ctl.h"
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/trunk.h"
 
 #define STEP_US 20000
 
@@ -78,6 +80,43 @@ void calls_end_all(struct calls *calls, enum reason why,
 	(void)calls;
 	(void)why;
 	on_empty(ctx);
+}
+
+struct trunks *calls_trunks(struct calls *calls)
+{
+	(void)calls;
+	return NULL;
+}
+
+void trunks_on_auth_answer(struct trunks *trunks,
+	const Gh__TrunkAuthAnswer *answer)
+{
+	(void)trunks;
+	(void)answer;
+}
+
+bool trunk_in_service(struct trunks *trunks, uint32_t id)
+{
+	(void)trunks;
+	return id != 2;
+}
+
+uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
+{
+	(void)trunks;
+	return id;
+}
+
+void calls_walk(const struct calls *calls,
+	void (*fn)(void *ctx, const struct call_list_entry *entry), void *ctx)
+{
+	const struct call_list_entry entry = {.id = "0123456789ABCDEF",
+		.state = "up", .caller_number = "100", .called_number = "200",
+		.wall_start_us = 1, .caller = {.kind = "phone",
+			.extension = "100"}};
+
+	(void)calls;
+	fn(ctx, &entry);
 }
 
 int cdrs_new(struct sbc *sbc, struct cdrs **out)
@@ -427,10 +466,10 @@ void world_settings(struct world *w, const struct world_config *config,
 	say_trunk(w, true, version, &n);
 	if (config->with_trunk)
 		say_trunk(w, false, version, &n);
-	say_setting(w, "rate_unknown_per_s", config->rate_unknown_per_s,
+	say_setting(w, "unknown_rate", config->unknown_rate,
 		version, &n);
-	say_setting(w, "rate_unknown_source_per_s",
-		config->rate_unknown_source_per_s, version, &n);
+	say_setting(w, "source_rate",
+		config->source_rate, version, &n);
 	done.version = version;
 	done.n_pieces = n;
 	IPC_MSG(msg, SETTINGS_DONE, settings_done, &done);

@@ -49,8 +49,8 @@ struct world_config {
 	bool with_trunk;           /* 127.0.0.2 is a trunk */
 	const char *const *acl;    /* of the phones' realm */
 	size_t n_acl;
-	const char *rate_unknown_per_s;
-	const char *rate_unknown_source_per_s;
+	const char *unknown_rate;
+	const char *source_rate;
 	uint32_t n_digest;         /* offers: 0 = none named, 1 MD5, 2 SHA-256 too */
 };
 

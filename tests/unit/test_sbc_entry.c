@@ -255,8 +255,8 @@ START_TEST(header_flood_costs_little)
 	size_t at;
 
 	teardown();
-	begin((struct world_config){.rate_unknown_per_s = "10000",
-		.rate_unknown_source_per_s = "10000"});
+	begin((struct world_config){.unknown_rate = "10000",
+		.source_rate = "10000"});
 	snprintf(big, sizeof(big),
 		"REGISTER sip:example.com SIP/2.0\r\n"
 		"Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKf\r\n"
@@ -281,7 +281,7 @@ END_TEST
 START_TEST(rate_of_unknown_sources)
 {
 	teardown();
-	begin((struct world_config){.rate_unknown_source_per_s = "5"});
+	begin((struct world_config){.source_rate = "5"});
 	for (unsigned i = 0; i < 100; i++)
 		send_to(&phone, &w->local, (struct request){.method = "OPTIONS"});
 	peer_hears_nothing(w, &phone, &w->local);
@@ -298,7 +298,7 @@ START_TEST(a_begun_registration_completes_in_a_flood)
 	struct peer flood;
 
 	teardown();
-	begin((struct world_config){.rate_unknown_per_s = "20"});
+	begin((struct world_config){.unknown_rate = "20"});
 	peer_open(&flood, "127.0.0.66");
 	send_to(&phone, &w->local, (struct request){.call_id = "r"});
 	expect(&phone, "401");
