@@ -29,7 +29,7 @@ struct cw {
 	bool accounts_silent;
 	uint32_t max_calls;           /* of every account */
 	Gh__Cdr *cdrs[CW_CDRS_MAX];
-	size_t n_cdrs;
+	size_t n_cdrs, n_taken;
 	Gh__TrunkAuthRequest *trunk_auth; /* the last question */
 
 	struct ipc_server *mediad;
@@ -150,5 +150,26 @@ const char *sdp_text(const struct sip_peer *p, unsigned port,
 	const char *formats, const char *direction);
 /** The port of the audio line. */
 unsigned sdp_port_of(const char *body);
+
+/* --- the usual call: the ITSP calls extension 100, whose phone answers --- */
+
+struct scene {
+	struct cw *w;
+	struct sip_peer itsp, phone;
+	struct dialog caller, called;
+};
+/** config NULL = plain. */
+void sc_begin(struct scene *s, const struct cw_config *config);
+/** Everything is over, nobody has heard anything more. */
+void sc_end(struct scene *s);
+/** Until the caller hears 180. */
+void sc_ring(struct scene *s, const char *sdp);
+/** Until the caller's ACK. */
+void sc_answer(struct scene *s);
+void sc_up(struct scene *s);
+void sc_bye_from_caller(struct scene *s);
+/** Checks what every CDR has. */
+void sc_cdr(const Gh__Cdr *cdr, enum reason why, unsigned status,
+	const char *side);
 
 #endif
