@@ -244,6 +244,8 @@ static void on_want(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	}
 	if (!w->media_silent)
 		cw_media_answer(w, w->media_refuses);
+	if (w->refuses_once)
+		w->media_refuses = REASON_SESSION_OPEN;
 }
 
 static void on_end(void *ctx, struct ipc_link *link, const Gh__Msg *msg)

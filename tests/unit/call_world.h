@@ -36,6 +36,7 @@ struct cw {
 	struct ipc_link *mediad_link;
 	bool media_silent;            /* wants are not answered */
 	enum reason media_refuses;    /* SESSION_OPEN = it does not */
+	bool refuses_once;
 	Gh__SessionWant *want;        /* the last one */
 	unsigned n_wants, n_opened, n_ended;
 	uint32_t next_port;
