@@ -90,7 +90,7 @@ def trunk_to_phone(w):
     w.phone_heard(phone, "far")
     w.trunk_heard("itsp", "near")
     row = w.cdr(number, caller=CALLER, called=number,
-                caller_name="planted-itsp-name",
+                caller_name="Anna Caller",
                 **_call("caller", "to-phones"), **_media("caller"),
                 **_media("called"), **_trunk_leg("caller", "itsp", ITSP),
                 **_phone_leg("called", phone),
