@@ -83,10 +83,7 @@ class Linphone:
     def wait_output(self, text, timeout=20):
         """Until its output has a text that was not there before."""
         def probe():
-            if not self.proc.alive():
-                raise proc.Problem("linphonec ended: " +
-                                   self.proc.log()[-800:])
-            at = self.proc.log().find(text, self.seen)
+            at = self._text("log").find(text, self.seen)
             if at >= 0:
                 self.seen = at + len(text)
             return at >= 0
@@ -94,8 +91,21 @@ class Linphone:
                       timeout, pause=0.1)
         return self
 
+    def _text(self, name):
+        if not self.proc.alive():
+            raise proc.Problem("linphonec ended: " + self.proc.log()[-800:])
+        path = f"{self.dir}/{name}"
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
     def registered(self):
-        return self.wait_output("Registration on").wait_output("successful")
+        """Its trace tells; its output does not."""
+        proc.wait_for(
+            lambda: "[LinphoneRegistrationOk]" in self._text("trace"),
+            f"linphonec to register ({self.dir}/trace)", 15, pause=0.1)
+        return self
 
     def dial(self, uri):
         self.command(f"call {uri}")

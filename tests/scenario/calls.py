@@ -51,11 +51,13 @@ def _trunk_leg(side, name, link, v6=False):
 def _phone_leg(side, phone, port=5060, v6=False):
     host = f"[{PHONES.host6()}]" if v6 else PHONES.host()
     edge = f"[{PHONES.edge6}]" if v6 else PHONES.edge
+    # baresip names any of its IPv6 addresses in SDP.
+    media = f"[{PHONES.v6}::" if v6 else host + ":"
     return {f"{side}_leg__kind": "phone",
             f"{side}_leg__extension": phone.who["extension"],
             f"{side}_leg__peer": f"{host}:{port}",
             f"{side}_leg__local": f"{edge}:5060",
-            f"{side}_leg__media_source": lambda v: v.startswith(host + ":"),
+            f"{side}_leg__media_source": lambda v: v.startswith(media),
             f"{side}_leg__user_agent": lambda v: v.startswith("baresip"),
             f"{side}_leg__trunk": None}
 
