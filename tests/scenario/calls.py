@@ -325,5 +325,10 @@ def hundred_calls_at_once(w):
     bad = [r for r in rows if r["sip_status"] != 200 or
            r["hangup_side"] != "caller" or r["a"] < 200 or r["b"] < 200]
     assert not bad, bad[:3]
-    w.wait(lambda: w.gate.status("mediad")["sessions"] == 0,
-           "all media sessions to end", 20)
+
+    def all_closed():
+        status = w.gate.status("mediad")
+        return not status.get("media_sessions") and \
+            not status.get("media_ports_used")
+
+    w.wait(all_closed, "all media sessions and ports to close", 20)
