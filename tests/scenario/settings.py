@@ -83,7 +83,7 @@ def the_database_refuses(w):
             ("select sbc.add_trunk('bad', 'name.example.org', 'public')",
              "sources must be listed"),
             ("select sbc.add_route('bad', '(', '{extension}', regex => true)",
-             "expression"),
+             "called_match"),
             ("update sbc.setting set value = '0' where name = 'sip_t1_ms'",
              "does not fit"),
             ("update sbc.realm set digest_realm = 'other' where name = "
