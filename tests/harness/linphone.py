@@ -53,7 +53,9 @@ class Linphone:
             "sip": {"sip_port": self.port, "sip_tcp_port": 0,
                     "sip_tls_port": 0, "guess_hostname": 0,
                     "bind_address": self.local},
-            "rtp": {"audio_rtp_port": self.rtp_port},
+            "rtp": {"audio_rtp_port": self.rtp_port,
+                    "audio_adaptive_jitt_comp_enabled": 0,
+                    "audio_jitt_comp": 100},
             "sound": {"echocancellation": 0},
             **self.config}
         with open(f"{self.dir}/rc", "w", encoding="utf-8") as f:
