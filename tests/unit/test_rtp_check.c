@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The arithmetic of RTP headers and payload sizes: check.h, build.h, codec.h. */
+/* The arithmetic of RTP headers and payload sizes: check.h, build.h, codec.h.
+ */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@ struct header_case {
 	uint16_t payload_len;
 };
 
-#define V2 0x80, 0x08, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9
+#define V2      0x80, 0x08, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9
 #define HDR(b0) (b0), 0x08, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9
 
 static const struct header_case headers[] = {
@@ -52,8 +53,8 @@ static const struct header_case headers[] = {
 	{"padding of nothing", {HDR(0xa0), 1, 2, 3, 0}, 16, REASON_RTP_PADDING,
 		0, 0},
 	{"padding without payload", {HDR(0xa0)}, 12, REASON_RTP_PADDING, 0, 0},
-	{"padding reaches into an extension",
-		{HDR(0xb0), 1, 2, 0, 0, 1, 3}, 18, REASON_RTP_PADDING, 0, 0},
+	{"padding reaches into an extension", {HDR(0xb0), 1, 2, 0, 0, 1, 3}, 18,
+		REASON_RTP_PADDING, 0, 0},
 };
 
 static enum reason check_all(
@@ -98,10 +99,9 @@ START_TEST(test_too_big)
 	static uint8_t bytes[RTP_PACKET_MAX + 1] = {V2};
 	struct rtp_view v;
 
+	ck_assert_int_eq(check_fixed(bytes, RTP_PACKET_MAX, &v), REASON_RTP_OK);
 	ck_assert_int_eq(
-		check_fixed(bytes, RTP_PACKET_MAX, &v), REASON_RTP_OK);
-	ck_assert_int_eq(check_fixed(bytes, RTP_PACKET_MAX + 1, &v),
-		REASON_RTP_TOO_BIG);
+		check_fixed(bytes, RTP_PACKET_MAX + 1, &v), REASON_RTP_TOO_BIG);
 }
 END_TEST
 

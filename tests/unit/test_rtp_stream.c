@@ -205,8 +205,8 @@ START_TEST(test_jitter)
 	for (uint16_t i = 0; i < 5; i++) {
 		struct rtp_view v = {.ssrc = 1, .seq = i, .ts = i * 160u};
 
-		ck_assert_int_eq(source_receive(&s, &v, &pcma,
-					 1000000 + at[i], &joint),
+		ck_assert_int_eq(
+			source_receive(&s, &v, &pcma, 1000000 + at[i], &joint),
 			OK);
 	}
 	/* J += (40 - J) / 16 twice, then with D = 0: 40/16 = 2.5, then
@@ -228,8 +228,8 @@ struct heard {
 static const struct stream_input as_pcma = {
 	.clock = 8000, .ptime_us = 20000, .pt = 8};
 
-static struct heard pass(struct stream *s, uint16_t seq, uint32_t ts,
-	bool joint, unsigned tick)
+static struct heard pass(
+	struct stream *s, uint16_t seq, uint32_t ts, bool joint, unsigned tick)
 {
 	struct rtp_view v = {.ssrc = 5, .seq = seq, .ts = ts};
 	struct stream_input in = as_pcma;
