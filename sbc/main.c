@@ -120,21 +120,6 @@ static void free_parts(struct sbc *sbc)
 		loop_timer_free(sbc->daemon.loop, &sbc->ready_timer);
 }
 
-static int enter_sandbox(struct daemon *d)
-{
-	const struct settings_file *s = d->settings;
-	const struct sandbox_path paths[] = {
-		/* Sockets of the others, and its own. */
-		{s->common.runtime_dir, SANDBOX_READ | SANDBOX_WRITE},
-	};
-	const struct sandbox_profile profile = {
-		.paths = paths,
-		.n_paths = sizeof(paths) / sizeof(paths[0]),
-	};
-
-	return daemon_sandbox(d, &profile);
-}
-
 /* -------------------------------------------------------------------- stop */
 
 static void on_calls_ended(void *ctx)
@@ -193,7 +178,7 @@ int main(int argc, char **argv)
 	if (err == 0)
 		err = make_parts(&sbc);
 	if (err == 0)
-		err = enter_sandbox(&sbc.daemon);
+		err = sbc_sandbox(&sbc, settings.common.runtime_dir);
 	if (err == 0) {
 		loop_timer_set(sbc.daemon.loop, sbc.ready_timer,
 			READY_AT_LATEST_US);

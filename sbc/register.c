@@ -88,26 +88,6 @@ static enum reason check_aor(const struct registration *r)
 
 /* ---------------------------------------------------------------- contacts */
 
-/* A header of one of these classes that sofia-sip could not read is in the
- * list of errors and missing where it belongs: a broken Contact would look
- * like a query. */
-static enum reason check_errors(const sip_t *sip)
-{
-	const sip_header_t *h = (const sip_header_t *)sip->sip_error;
-
-	for (; h; h = (const sip_header_t *)h->sh_next) {
-		const char *name = h->sh_class == sip_error_class
-					   ? h->sh_error->er_name
-					   : h->sh_class->hc_name;
-
-		if (name && (strcmp(name, "Contact") == 0 ||
-				    strcmp(name, "Expires") == 0 ||
-				    strcmp(name, "Path") == 0))
-			return REASON_REGISTER_CONTACT;
-	}
-	return REASON_REGISTER_OK;
-}
-
 /* RFC 3261 20.10, 20.19: what cannot be read counts as an hour. */
 static uint32_t read_seconds(const char *text)
 {
@@ -485,8 +465,6 @@ static enum reason work(struct registration *r)
 	const sip_contact_t *m = r->sip->sip_contact;
 	enum reason why = check_aor(r);
 
-	if (why == REASON_REGISTER_OK)
-		why = check_errors(r->sip);
 	if (why == REASON_REGISTER_OK)
 		why = read_paths(r);
 	if (why != REASON_REGISTER_OK || !m)

@@ -37,4 +37,9 @@ struct sbc {
 /** Puts a new snapshot in force everywhere (takes the reference). */
 void sbc_apply(struct sbc *sbc, struct settings *settings);
 
+/** Gives up what SIP does not need: the only files are the sockets below
+ * runtime_dir. Listeners opened afterwards come from keeper.
+ * @return as daemon_sandbox(). */
+GH_MUST_CHECK int sbc_sandbox(struct sbc *sbc, const char *runtime_dir);
+
 #endif

@@ -403,7 +403,8 @@ issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 
 /* The library's log lines may come in parts, and hold peers' words: log.h
  * quotes them. */
-static void on_library_log(void *stream, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0))) on_library_log(
+	void *stream, const char *fmt, va_list ap)
 {
 	static struct log_site site;
 	char text[512];

@@ -504,8 +504,11 @@ struct world *world_new(const struct world_config *config)
 
 	ck_assert_ptr_nonnull(w);
 	the_world = w;
-	snprintf(w->dir, sizeof(w->dir), "/tmp/sbc-test-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(w->dir));
+	w->dir_stays = config->dir != NULL;
+	snprintf(w->dir, sizeof(w->dir), "%s",
+		config->dir ? config->dir : "/tmp/sbc-test-XXXXXX");
+	if (!config->dir)
+		ck_assert_ptr_nonnull(mkdtemp(w->dir));
 	pick("127.0.0.1", &w->local);
 	pick("127.0.0.1", &w->trunks);
 	if (has_ipv6())
@@ -528,6 +531,8 @@ struct world *world_new(const struct world_config *config)
 	snprintf(path, sizeof(path), "%s/sbc.sock", w->dir);
 	ck_assert_int_eq(ctl_new(&w->sbc, path, &w->sbc.ctl), 0);
 	world_until(w, has_link, w, "the link to authd");
+	if (config->sandbox)
+		ck_assert_int_eq(sbc_sandbox(&w->sbc, w->dir), 0);
 	world_settings(w, config, 1);
 	world_until(w, is_open, w, "listeners");
 	ck_assert(w->last_result->accepted);
@@ -561,7 +566,8 @@ void world_free(struct world **ref)
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/sbc.sock", w->dir);
 	unlink(path);
-	rmdir(w->dir);
+	if (!w->dir_stays)
+		rmdir(w->dir);
 	free(w);
 }
 

@@ -17,6 +17,7 @@
 struct world {
 	struct sbc sbc;
 	char dir[64];
+	bool dir_stays;
 	struct addr local;   /* phones' and trunks' realm, IPv4 */
 	struct addr local6;  /* the same realm, IPv6; unset if the host has none */
 	struct addr trunks;  /* a realm without phones */
@@ -42,7 +43,8 @@ struct world {
 
 /** What a world is made with; zeroes are the ordinary case. */
 struct world_config {
-	bool no_authd;
+	const char *dir;           /* exists, stays; NULL = one of its own */
+	bool sandbox;              /* enter sbc's before the listeners open */
 	bool strangers_invite;
 	bool with_trunk;           /* 127.0.0.2 is a trunk */
 	const char *const *acl;    /* of the phones' realm */
