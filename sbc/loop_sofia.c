@@ -291,6 +291,8 @@ int loop_sofia_step(struct loop *loop, uint64_t max_wait_us)
 	su_duration_t sofia_ms = su_root_step(l->root, 0);
 	int n;
 
+	/* Whatever datagram the library took has been dealt with. */
+	cures_answer_is_ours();
 	if (l->stop_wanted)
 		max_wait_us = 0;
 	n = epoll_wait(l->epoll_fd, events, BATCH,

@@ -399,6 +399,23 @@ issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 	return sendmsg(s, &hdr, flags);
 }
 
+int cures_send(const struct addr *local, const struct addr *to,
+	const void *bytes, size_t len)
+{
+	struct sockaddr_storage sa;
+	socklen_t sa_len = addr_to_sockaddr(to, &sa);
+
+	for (size_t i = 0; i < cures.n_sockets; i++) {
+		if (!addr_equal(&cures.sockets[i].local, local))
+			continue;
+		if (sendto(cures.sockets[i].fd, bytes, len, MSG_NOSIGNAL,
+			    (struct sockaddr *)&sa, sa_len) < 0)
+			return ERR_SYSTEM;
+		return 0;
+	}
+	return ERR_NOT_FOUND;
+}
+
 /* ------------------------------------------------------------ log, begin */
 
 /* The library's log lines may come in parts, and hold peers' words: log.h

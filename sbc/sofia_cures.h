@@ -108,8 +108,14 @@ void cures_epoll_begin(void);
 /** @return the descriptor that was made since, or -1. It is the library's. */
 int cures_epoll_end(void);
 
-/** The request under way has reached our code: answers are ours from here. */
+/** The datagram under way has reached our code, or is done with: what is sent
+ * from here is ours. */
 void cures_answer_is_ours(void);
+
+/** Sends bytes from the adopted socket at local: for keep-alives, which are no
+ * SIP. @return 0, ERR_NOT_FOUND, or ERR_SYSTEM. */
+GH_MUST_CHECK int cures_send(const struct addr *local, const struct addr *to,
+	const void *bytes, size_t len);
 
 /**
  * The textual checks of a datagram, pure: first line, line and separator

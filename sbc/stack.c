@@ -570,6 +570,18 @@ void stack_drop(struct stack *stack, struct inbound *in, enum reason why)
 	in->msg = NULL;
 }
 
+void stack_keepalive(struct stack *stack, const struct addr *local,
+	const struct addr *to)
+{
+	static const char empty_line[] = "\r\n\r\n";
+	int err = cures_send(local, to, empty_line, sizeof(empty_line) - 1);
+
+	(void)stack;
+	if (err != 0)
+		log_peer_debug("keepalive_failed", LOG_ADDR("to", to),
+			LOG_ERR(err));
+}
+
 /* -------------------------------------------------------------- callbacks */
 
 static enum reason on_datagram(void *ctx, const struct addr *source,

@@ -115,6 +115,11 @@ GH_MUST_CHECK int stack_contact(const struct listener *l, const char *user,
 const char *stack_next_hop(const struct target *t, char *text, size_t size);
 #define STACK_URL_SIZE 384
 
+/** Keeps a NAT's mapping open: an empty line from the listener that a phone is
+ * registered at to where it is (RFC 5626 3.5.1 for what it is on streams). */
+void stack_keepalive(struct stack *stack, const struct addr *local,
+	const struct addr *to);
+
 /** Source address of a received message. */
 void stack_source(msg_t *msg, struct addr *addr_out);
 

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cures of sofia-sip: the start-up self test, the textual checks as a
  * table, and the cost of the worst datagrams that pass them. */
+#include <sofia-sip/nta.h>
+#include <sofia-sip/nta_stateless.h>
+
 #include <check.h>
+#include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/sofia_cures_private.h"
 
 #define REQUEST "OPTIONS sip:example.com SIP/2.0\r\n"
 #define VIA     "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;rport\r\n"
@@ -187,6 +196,133 @@ START_TEST(library_calls_every_cure)
 }
 END_TEST
 
+/* A socket that outlived its process: what queued meanwhile is all answered,
+ * and no datagram of the library's own comes up as garbage. */
+#define QUEUED 10
+
+static int on_message(nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *msg,
+	sip_t *sip)
+{
+	unsigned *n = (unsigned *)magic;
+
+	ck_assert(sip && sip->sip_request);
+	(*n)++;
+	return nta_msg_treply(agent, msg, 200, "OK", TAG_END());
+}
+
+static int open_socket(struct addr *local)
+{
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(addr_parse("127.0.0.1", local), 0);
+	len = addr_to_sockaddr(local, &sa);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
+	len = sizeof(sa);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+	ck_assert_int_eq(
+		addr_from_sockaddr((struct sockaddr *)&sa, len, local), 0);
+	return fd;
+}
+
+static unsigned answers(int fd)
+{
+	char text[2048];
+	unsigned n = 0;
+	ssize_t len;
+
+	while ((len = recv(fd, text, sizeof(text) - 1, 0)) >= 0) {
+		text[len] = '\0';
+		ck_assert_msg(strncmp(text, "SIP/2.0 200", 11) == 0, "%s", text);
+		n++;
+	}
+	return n;
+}
+
+START_TEST(queued_requests_survive)
+{
+	struct addr server, peer;
+	int server_fd, peer_fd;
+	char text[512], url[64];
+	struct sockaddr_storage sa;
+	socklen_t len;
+	struct loop *loop;
+	nta_agent_t *agent;
+	unsigned n = 0, got = 0;
+	uint64_t garbage = reason_counted(REASON_ADMIT_GARBAGE);
+
+	ck_assert_int_eq(cures_begin(), 0);
+	ck_assert_int_eq(loop_sofia_new(&loop), 0);
+	server_fd = open_socket(&server);
+	peer_fd = open_socket(&peer);
+	len = addr_to_sockaddr(&server, &sa);
+	for (unsigned i = 0; i < QUEUED; i++) {
+		snprintf(text, sizeof(text),
+			REQUEST "Via: SIP/2.0/UDP 127.0.0.1:%u;branch=z9hG4bK%u\r\n"
+				REST BLANK, peer.port, i);
+		ck_assert_int_eq(sendto(peer_fd, text, strlen(text), 0,
+					 (struct sockaddr *)&sa, len),
+			(ssize_t)strlen(text));
+	}
+	agent = nta_agent_create(loop_sofia_root(loop), (url_string_t *)-1,
+		on_message, (nta_agent_magic_t *)&n, NTATAG_UA(1), TAG_END());
+	ck_assert_ptr_nonnull(agent);
+	snprintf(url, sizeof(url), "sip:127.0.0.1:%u;transport=udp", server.port);
+	ck_assert_int_eq(cures_adopt_begin(server_fd, &server), 0);
+	ck_assert_int_eq(nta_agent_add_tport(agent, (url_string_t *)url,
+				 TAG_END()), 0);
+	ck_assert_int_eq(cures_adopt_end(), 0);
+	for (unsigned i = 0; i < 1000 && got < QUEUED; i++) {
+		ck_assert_int_eq(loop_sofia_step(loop, 10000), 0);
+		got += answers(peer_fd);
+	}
+	ck_assert_uint_eq(got, QUEUED);
+	ck_assert_uint_eq(n, QUEUED);
+	for (unsigned i = 0; i < 10; i++)
+		ck_assert_int_eq(loop_sofia_step(loop, 1000), 0);
+	ck_assert_uint_eq(n, QUEUED);
+	ck_assert_uint_eq(reason_counted(REASON_ADMIT_GARBAGE), garbage);
+	/* The process goes; the socket lives on and takes what comes. */
+	nta_agent_destroy(agent);
+	cures_forget_all();
+	ck_assert_int_eq(sendto(peer_fd, "x", 1, 0, (struct sockaddr *)&sa, len),
+		1);
+	ck_assert_int_eq(recv(server_fd, text, sizeof(text), 0), 1);
+	loop_free(&loop);
+	close(server_fd);
+	close(peer_fd);
+}
+END_TEST
+
+START_TEST(adoption_needs_its_address)
+{
+	struct addr server, other;
+	int fd = open_socket(&server);
+
+	ck_assert_int_eq(addr_parse("127.0.0.1:9", &other), 0);
+	ck_assert_int_eq(cures_adopt_begin(fd, &other), 0);
+	ck_assert_int_eq(cures_adopt_end(), ERR_NOT_FOUND);
+	ck_assert_int_eq(cures_send(&server, &server, "x", 1), ERR_NOT_FOUND);
+	close(fd);
+}
+END_TEST
+
+/* A name is refused at once; an address goes through. */
+START_TEST(names_are_never_resolved)
+{
+	struct addrinfo *res = NULL;
+
+	ck_assert_int_eq(getaddrinfo("localhost", "5060", NULL, &res),
+		EAI_NONAME);
+	ck_assert_int_eq(getaddrinfo("127.0.0.1", "5060", NULL, &res), 0);
+	freeaddrinfo(res);
+	ck_assert_int_eq(getaddrinfo("::1", "5060", NULL, &res), 0);
+	freeaddrinfo(res);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("sbc cures");
@@ -201,6 +337,9 @@ int main(void)
 	suite_add_tcase(s, t);
 	t = tcase_create("library");
 	tcase_add_test(t, library_calls_every_cure);
+	tcase_add_test(t, queued_requests_survive);
+	tcase_add_test(t, adoption_needs_its_address);
+	tcase_add_test(t, names_are_never_resolved);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

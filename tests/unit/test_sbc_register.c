@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "tests/unit/sbc_world.h"
 
 static struct world *w;
@@ -482,6 +484,33 @@ START_TEST(nat_is_found)
 }
 END_TEST
 
+static uint64_t ahead_us;
+
+static uint64_t shifted(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * CLOCK_US_PER_S +
+	       (uint64_t)ts.tv_nsec / 1000 + ahead_us;
+}
+
+START_TEST(nat_is_kept_open)
+{
+	ahead_us = 0;
+	clock_set_source(shifted, NULL);
+	register_with("Contact: <sip:100@10.0.0.7:5060>\r\n", "reg", 1);
+	expect("200");
+	for (unsigned i = 0; i < 3; i++) {
+		peer_hears_nothing(w, &phone, &w->local);
+		ahead_us += 26 * CLOCK_US_PER_S;
+		peer_recv(w, &phone, text);
+		ck_assert_str_eq(text, "\r\n\r\n");
+	}
+	clock_set_source(NULL, NULL);
+}
+END_TEST
+
 /* Without rport the answer still comes back through the NAT. */
 START_TEST(symmetric_answer_without_rport)
 {
@@ -625,6 +654,7 @@ int main(void)
 	tcase_add_test(t, unusable_contacts);
 	tcase_add_test(t, instance_replaces_the_old_contact);
 	tcase_add_test(t, nat_is_found);
+	tcase_add_test(t, nat_is_kept_open);
 	tcase_add_test(t, symmetric_answer_without_rport);
 	tcase_add_test(t, authd_hears_of_changes);
 	tcase_add_test(t, ipv6);
