@@ -237,7 +237,8 @@ static void on_account(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	if (w->authd_silent)
 		return;
 	answer.id = msg->account_query->id;
-	if (strcmp(msg->account_query->key, "100") == 0) {
+	if (strcmp(msg->account_query->key, "100") == 0 ||
+		strcmp(msg->account_query->key, "+4930123456") == 0) {
 		fill_account(&account, "u1");
 		answer.account = &account;
 		answer.found = true;
@@ -393,6 +394,8 @@ static void say_realm(struct world *w, const struct world_config *config,
 	addr_format(phones ? &w->local : &w->trunks, listen[0]);
 	a[0].listen = listen[0];
 	a[0].media = text_of("127.0.0.1");
+	if (phones && config->advertised)
+		a[0].advertised_sip = text_of(config->advertised);
 	realm.n_addresses = 1;
 	if (phones && addr_is_set(&w->local6)) {
 		addr_format(&w->local6, listen[1]);
@@ -543,6 +546,7 @@ struct world *world_new(const struct world_config *config)
 
 	ck_assert_ptr_nonnull(w);
 	the_world = w;
+	w->sbc.daemon.self = PROCESS_SBC;
 	w->dir_stays = config->dir != NULL;
 	snprintf(w->dir, sizeof(w->dir), "%s",
 		config->dir ? config->dir : "/tmp/sbc-test-XXXXXX");
