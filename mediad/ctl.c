@@ -178,6 +178,21 @@ static void answer_want(struct ctl *c, const Gh__SessionWant *m,
 	send_to_sbc(c, &msg, m->call);
 }
 
+/* Keys do not stay behind in the message that brought them. */
+static void wipe_key(Gh__SrtpKey *key)
+{
+	if (key != NULL && key->master.data != NULL)
+		secret_wipe(key->master.data, key->master.len);
+}
+
+static void wipe_side(Gh__MediaSide *side)
+{
+	if (side == NULL)
+		return;
+	wipe_key(side->receive);
+	wipe_key(side->send);
+}
+
 static void on_session_want(
 	void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
@@ -203,6 +218,8 @@ static void on_session_want(
 			LOG_STR("field", problem));
 	answer_want(c, m, why, &v);
 	secret_wipe(&want, sizeof(want));
+	wipe_side(m->caller);
+	wipe_side(m->called);
 }
 
 static void send_ended(struct ctl *c, uint64_t request, const char *call,

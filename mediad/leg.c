@@ -62,6 +62,8 @@ void leg_end(struct leg *l)
 		close(l->rtp_fd);
 	if (l->rtcp_fd >= 0)
 		close(l->rtcp_fd);
+	srtp_leg_free(&l->srtp_rx);
+	srtp_leg_free(&l->srtp_tx);
 	l->rtp_fd = l->rtcp_fd = -1;
 	l->lock = LEG_OPEN;
 	l->has_target = false;
@@ -366,6 +368,15 @@ static bool is_icmp(int err)
 {
 	return err == ECONNREFUSED || err == EHOSTUNREACH ||
 	       err == ENETUNREACH || err == EPROTO || err == ENOPROTOOPT;
+}
+
+enum reason leg_protect(struct leg *l, uint8_t *bytes, size_t *len)
+{
+	if (l->srtp_tx == NULL)
+		return l->config.srtp_required ? REASON_RTP_PLAIN
+					       : REASON_RTP_OK;
+	return srtp_leg_protect(l->srtp_tx, bytes, len) ? REASON_RTP_OK
+							: REASON_RTP_SEND;
 }
 
 enum reason leg_send(struct leg *l, const uint8_t *bytes, size_t len)

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "common/secret.h"
+
 #define PT_MAX          127u
 #define DSCP_MAX        63u
 #define CLOCK_MIN       1000u
@@ -99,6 +101,34 @@ static void work_out_rate(struct leg_config *c)
 	}
 }
 
+static const char *read_key(const Gh__SrtpKey *m, struct srtp_master *key)
+{
+	static const enum srtp_suite suites[] = {
+		[GH__SUITE__SUITE_NONE] = SRTP_SUITE_NONE,
+		[GH__SUITE__SUITE_AES_CM_128_HMAC_SHA1_80] =
+			SRTP_SUITE_AES_CM_128_HMAC_SHA1_80,
+		[GH__SUITE__SUITE_AES_CM_128_HMAC_SHA1_32] =
+			SRTP_SUITE_AES_CM_128_HMAC_SHA1_32,
+		[GH__SUITE__SUITE_AES_256_CM_HMAC_SHA1_80] =
+			SRTP_SUITE_AES_256_CM_HMAC_SHA1_80,
+		[GH__SUITE__SUITE_AEAD_AES_128_GCM] =
+			SRTP_SUITE_AEAD_AES_128_GCM,
+		[GH__SUITE__SUITE_AEAD_AES_256_GCM] =
+			SRTP_SUITE_AEAD_AES_256_GCM,
+	};
+
+	if (m == NULL || m->suite == GH__SUITE__SUITE_NONE)
+		return NULL;
+	if ((unsigned)m->suite >= sizeof(suites) / sizeof(suites[0]))
+		return "suite";
+	if (m->master.len != srtp_master_len(suites[m->suite]))
+		return "master key";
+	key->suite = suites[m->suite];
+	key->len = (uint8_t)m->master.len;
+	memcpy(key->bytes, m->master.data, m->master.len);
+	return NULL;
+}
+
 static const char *read_side(const Gh__MediaSide *m, struct want_side *s)
 {
 	struct leg_config *c = &s->config;
@@ -119,6 +149,11 @@ static const char *read_side(const Gh__MediaSide *m, struct want_side *s)
 		return "payloads";
 	for (size_t i = 0; i < m->n_payloads && problem == NULL; i++)
 		problem = read_payload(m->payloads[i], c);
+	if (problem != NULL)
+		return problem;
+	problem = read_key(m->receive, &s->receive);
+	if (problem == NULL)
+		problem = read_key(m->send, &s->send);
 	if (problem != NULL)
 		return problem;
 	if (m->dscp > DSCP_MAX)
@@ -153,10 +188,10 @@ int want_read(const Gh__SessionWant *msg, struct want *want_out,
 	problem = read_side(msg->caller, &w.side[SIDE_CALLER]);
 	if (problem == NULL)
 		problem = read_side(msg->called, &w.side[SIDE_CALLED]);
-	if (problem != NULL) {
+	if (problem == NULL)
+		*want_out = w;
+	else
 		*problem_out = problem;
-		return ERR_INVALID;
-	}
-	*want_out = w;
-	return 0;
+	secret_wipe(&w, sizeof(w));
+	return problem == NULL ? 0 : ERR_INVALID;
 }

@@ -20,8 +20,11 @@ struct want_side {
 	uint32_t realm;
 	struct addr bind;
 	struct leg_config config;
+	struct srtp_master receive; /* what the peer encrypts with */
+	struct srtp_master send;
 };
 
+/** Holds keys: wipe it after use. */
 struct want {
 	char call[IDENT_CALL_SIZE];
 	uint32_t version;

@@ -32,6 +32,10 @@ struct worker_side {
 	int rtcp_fd;     /* a second socket, later; -1 = none */
 	struct leg_birth birth;
 	struct leg_config config;
+	bool set_rx; /* srtp_rx takes the present one's place */
+	bool set_tx;
+	struct srtp_leg *srtp_rx; /* NULL = plain */
+	struct srtp_leg *srtp_tx;
 };
 
 /** One order, and its answer. Made by the control thread, and by the worker

@@ -420,7 +420,8 @@ int cures_send(const struct addr *local, const struct addr *to,
 
 /* The library's log lines may come in parts, and hold peers' words: log.h
  * quotes them. */
-static void on_library_log(void *stream, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0))) on_library_log(
+	void *stream, const char *fmt, va_list ap)
 {
 	static struct log_site site;
 	char text[512];

@@ -849,7 +849,7 @@ static Gh__CodecList *list_of(const char *text)
 		return NULL;
 	gh__codec_list__init(&lists[k]);
 	lists[k].codecs = rows[k];
-	while (span_word(&rest, &word)) {
+	while (span_take_word(&rest, &word)) {
 		size_t n = lists[k].n_codecs++;
 		uint64_t number = 0;
 
@@ -880,7 +880,7 @@ static void sdp_of(const char *payloads, struct sdp *sdp)
 
 	writer_init(&w, maps, sizeof(maps));
 	writer_init(&p, pts, sizeof(pts));
-	while (span_word(&rest, &word)) {
+	while (span_take_word(&rest, &word)) {
 		ck_assert(span_next(&word, '=', &pt));
 		writer_add(&p, " %.*s", (int)pt.len, pt.at);
 		if (!word.at)
