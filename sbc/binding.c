@@ -117,8 +117,8 @@ static void owner_release(struct bindings *b, struct owner *o)
 	free(o);
 }
 
-static struct source *source_find(const struct bindings *b,
-	const struct addr *addr)
+static struct source *source_find(
+	const struct bindings *b, const struct addr *addr)
 {
 	struct table_node *n = table_find(&b->sources, addr, sizeof(*addr));
 
@@ -218,8 +218,8 @@ static struct item *item_new(struct bindings *b, struct owner *o,
 	i->pub.account = account_ref(account);
 	if (!i->pub.row || addr_parse(row->source, &i->pub.source) != 0 ||
 		addr_parse(row->local, &i->pub.local) != 0 ||
-		loop_timer_new(b->sbc->daemon.loop, on_expired, i,
-			&i->timer) != 0 ||
+		loop_timer_new(b->sbc->daemon.loop, on_expired, i, &i->timer) !=
+			0 ||
 		(row->behind_nat && row->flow == 0 &&
 			loop_timer_new(b->sbc->daemon.loop, on_keepalive, i,
 				&i->keepalive) != 0) ||
@@ -245,8 +245,8 @@ static void set_keepalive(struct bindings *b, struct item *i)
 				  ? settings_number(b->sbc->settings,
 					    "keepalive_s", KEEPALIVE_S, 10, 300)
 				  : KEEPALIVE_S;
-	loop_timer_set(b->sbc->daemon.loop, i->keepalive,
-		seconds * CLOCK_US_PER_S);
+	loop_timer_set(
+		b->sbc->daemon.loop, i->keepalive, seconds * CLOCK_US_PER_S);
 }
 
 static void item_link(struct bindings *b, struct item *i)
@@ -333,7 +333,8 @@ static void on_publish(void *arg)
 	struct bindings *b = arg;
 
 	for (unsigned n = 0; n < PUBLISH_PORTION && !TAILQ_EMPTY(&b->dirty) &&
-		authd_is_up(b->sbc->authd); n++) {
+			     authd_is_up(b->sbc->authd);
+		n++) {
 		struct owner *o = TAILQ_FIRST(&b->dirty);
 
 		send_update(b, o);
@@ -341,7 +342,8 @@ static void on_publish(void *arg)
 			break; /* the queue is full: later */
 	}
 	if (!TAILQ_EMPTY(&b->dirty) && authd_is_up(b->sbc->authd))
-		loop_timer_set(b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
+		loop_timer_set(
+			b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
 }
 
 static void mark(struct bindings *b, struct owner *o)
@@ -440,7 +442,8 @@ int bindings_put(struct bindings *b, struct account *account,
 	}
 	if (max_contacts > CONTACTS_MAX)
 		max_contacts = CONTACTS_MAX;
-	if (!old && (o->n_items >= max_contacts || b->n_items >= BINDINGS_MAX)) {
+	if (!old &&
+		(o->n_items >= max_contacts || b->n_items >= BINDINGS_MAX)) {
 		err = ERR_FULL;
 		goto failed;
 	}
@@ -574,7 +577,8 @@ void bindings_on_authd_up(struct bindings *b)
 	while ((n = table_next(&b->owners, &bucket, n)))
 		mark(b, TABLE_ENTRY(n, struct owner, node));
 	if (!TAILQ_EMPTY(&b->dirty))
-		loop_timer_set(b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
+		loop_timer_set(
+			b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
 }
 
 /* ------------------------------------------------------------- life, death */
@@ -592,8 +596,8 @@ int bindings_new(struct sbc *sbc, struct bindings **out)
 	if (err == 0)
 		err = table_init(&b->sources, BINDINGS_MAX);
 	if (err == 0)
-		err = loop_timer_new(sbc->daemon.loop, on_publish, b,
-			&b->publish_timer);
+		err = loop_timer_new(
+			sbc->daemon.loop, on_publish, b, &b->publish_timer);
 	if (err != 0) {
 		bindings_free(&b);
 		return err;

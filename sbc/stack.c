@@ -38,10 +38,10 @@
 #include "sbc/sofia_cures.h"
 #include "sbc/sofia_cures_private.h"
 
-#define UDP_RMEM (8u * 1024 * 1024)
-#define UDP_WMEM (4u * 1024 * 1024)
-#define RETRY_US (10 * CLOCK_US_PER_S)
-#define TAG_LEN 13 /* 64 bits in base32 */
+#define UDP_RMEM        (8u * 1024 * 1024)
+#define UDP_WMEM        (4u * 1024 * 1024)
+#define RETRY_US        (10 * CLOCK_US_PER_S)
+#define TAG_LEN         13 /* 64 bits in base32 */
 #define WARN_PROCEEDING 100000
 
 enum node_state { NODE_ASKED, NODE_OPEN, NODE_FAILED };
@@ -50,7 +50,7 @@ enum node_state { NODE_ASKED, NODE_OPEN, NODE_FAILED };
 struct node {
 	struct listener pub;
 	enum node_state state;
-	bool wanted; /* the snapshot in force names it */
+	bool wanted;    /* the snapshot in force names it */
 	char host[256]; /* of pub.advertised_host, as the Via shows them */
 	char port[8];
 	struct node *next;
@@ -83,13 +83,15 @@ void stack_source(msg_t *msg, struct addr *addr_out)
 		memset(addr_out, 0, sizeof(*addr_out));
 }
 
-int stack_contact(const struct listener *l, const char *user, char *text,
-	size_t size)
+int stack_contact(
+	const struct listener *l, const char *user, char *text, size_t size)
 {
 	int n = snprintf(text, size, "sip:%s%s%s%s", user ? user : "",
 		user ? "@" : "", l->advertised_host,
-		l->transport == GH__TRANSPORT__TRANSPORT_TCP ? ";transport=tcp" :
-		l->transport == GH__TRANSPORT__TRANSPORT_TLS ? ";transport=tls" : "");
+		l->transport == GH__TRANSPORT__TRANSPORT_TCP ? ";transport=tcp"
+		: l->transport == GH__TRANSPORT__TRANSPORT_TLS
+			? ";transport=tls"
+			: "");
 
 	return n < 0 || (size_t)n >= size ? ERR_TOO_BIG : 0;
 }
@@ -107,8 +109,8 @@ const char *stack_next_hop(const struct target *t, char *text, size_t size)
 
 /* -------------------------------------------------------------- listeners */
 
-static struct node *node_find(struct stack *stack, const struct addr *local,
-	Gh__Transport transport)
+static struct node *node_find(
+	struct stack *stack, const struct addr *local, Gh__Transport transport)
 {
 	for (struct node *n = stack->nodes; n; n = n->next)
 		if (n->pub.transport == transport &&
@@ -125,8 +127,8 @@ static struct node *node_of_tport(struct stack *stack, const tport_t *tport)
 	return NULL;
 }
 
-struct listener *stack_listener(struct stack *stack,
-	const struct realm_address *address)
+struct listener *stack_listener(
+	struct stack *stack, const struct realm_address *address)
 {
 	struct node *n = node_find(stack, &address->listen,
 		(Gh__Transport)address->row->transport);
@@ -205,8 +207,8 @@ static int open_node(struct stack *stack, struct node *n, int fd)
 	return n->pub.tport ? 0 : ERR_NOT_FOUND;
 }
 
-static void on_listen_failed(struct stack *stack, struct node *n,
-	const char *problem)
+static void on_listen_failed(
+	struct stack *stack, struct node *n, const char *problem)
 {
 	n->state = NODE_FAILED;
 	reason_count(REASON_SETTINGS_LISTEN);
@@ -266,8 +268,8 @@ static void on_retry(void *arg)
 			ask_keeper(stack, n);
 }
 
-static struct node *node_new(struct stack *stack,
-	const struct realm_address *address)
+static struct node *node_new(
+	struct stack *stack, const struct realm_address *address)
 {
 	struct node *n;
 
@@ -310,8 +312,10 @@ static void want(struct stack *stack, const struct realm_address *address)
 static void apply_timers(struct stack *stack, const struct settings *s)
 {
 	unsigned t1 = (unsigned)settings_number(s, "sip_t1_ms", 500, 50, 5000);
-	unsigned t2 = (unsigned)settings_number(s, "sip_t2_ms", 4000, 100, 60000);
-	unsigned t4 = (unsigned)settings_number(s, "sip_t4_ms", 5000, 100, 60000);
+	unsigned t2 =
+		(unsigned)settings_number(s, "sip_t2_ms", 4000, 100, 60000);
+	unsigned t4 =
+		(unsigned)settings_number(s, "sip_t4_ms", 5000, 100, 60000);
 
 	stack->retry_after_s =
 		(unsigned)settings_number(s, "retry_after_s", 5, 1, 600);
@@ -355,16 +359,15 @@ bool stack_is_open(const struct stack *stack)
 /* ---------------------------------------------------------------- inbound */
 
 /* The socket's place in the snapshot in force. */
-static int place(struct stack *stack, const tport_t *tport,
-	struct inbound *in)
+static int place(struct stack *stack, const tport_t *tport, struct inbound *in)
 {
 	struct node *n = tport ? node_of_tport(stack, tport) : NULL;
 
 	if (!n || !stack->sbc->settings)
 		return ERR_NOT_FOUND;
 	in->listener = &n->pub;
-	in->address = settings_listener(stack->sbc->settings, &n->pub.local,
-		n->pub.transport);
+	in->address = settings_listener(
+		stack->sbc->settings, &n->pub.local, n->pub.transport);
 	if (!in->address)
 		return ERR_NOT_FOUND;
 	in->realm = in->address->realm;
@@ -477,8 +480,8 @@ nta_incoming_t *stack_accept(struct stack *stack, struct inbound *in)
 }
 
 /* The same for every retransmission: an answer without state has no memory. */
-static void make_tag(struct stack *stack, const sip_t *sip,
-	char text[TAG_LEN + 1])
+static void make_tag(
+	struct stack *stack, const sip_t *sip, char text[TAG_LEN + 1])
 {
 	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
 	char key[768];
@@ -487,7 +490,8 @@ static void make_tag(struct stack *stack, const sip_t *sip,
 
 	n = snprintf(key, sizeof(key), "%s|%s|%u|%s",
 		sip->sip_call_id ? sip->sip_call_id->i_id : "",
-		sip->sip_from && sip->sip_from->a_tag ? sip->sip_from->a_tag : "",
+		sip->sip_from && sip->sip_from->a_tag ? sip->sip_from->a_tag
+						      : "",
 		sip->sip_cseq ? sip->sip_cseq->cs_seq : 0,
 		sip->sip_via && sip->sip_via->v_branch ? sip->sip_via->v_branch
 						       : "");
@@ -525,8 +529,8 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 			to = NULL;
 		nta_msg_treply(stack->agent, in->msg, (int)status,
 			reason_sip_phrase(status),
-			NTATAG_TPORT(in->listener->tport), TAG_IF(to, SIPTAG_TO(to)),
-			ta_tags(ta));
+			NTATAG_TPORT(in->listener->tport),
+			TAG_IF(to, SIPTAG_TO(to)), ta_tags(ta));
 	}
 	ta_end(ta);
 	in->irq = NULL;
@@ -560,8 +564,8 @@ void stack_drop(struct stack *stack, struct inbound *in, enum reason why)
 		LOG_ADDR("source", &in->source),
 		LOG_ADDR("local", &in->listener->local));
 	if (in->irq) {
-		nta_incoming_treply(in->irq, SIP_500_INTERNAL_SERVER_ERROR,
-			TAG_END());
+		nta_incoming_treply(
+			in->irq, SIP_500_INTERNAL_SERVER_ERROR, TAG_END());
 		nta_incoming_destroy(in->irq);
 	} else {
 		nta_msg_discard(stack->agent, in->msg);
@@ -570,16 +574,16 @@ void stack_drop(struct stack *stack, struct inbound *in, enum reason why)
 	in->msg = NULL;
 }
 
-void stack_keepalive(struct stack *stack, const struct addr *local,
-	const struct addr *to)
+void stack_keepalive(
+	struct stack *stack, const struct addr *local, const struct addr *to)
 {
 	static const char empty_line[] = "\r\n\r\n";
 	int err = cures_send(local, to, empty_line, sizeof(empty_line) - 1);
 
 	(void)stack;
 	if (err != 0)
-		log_peer_debug("keepalive_failed", LOG_ADDR("to", to),
-			LOG_ERR(err));
+		log_peer_debug(
+			"keepalive_failed", LOG_ADDR("to", to), LOG_ERR(err));
 }
 
 /* -------------------------------------------------------------- callbacks */
@@ -589,17 +593,17 @@ static enum reason on_datagram(void *ctx, const struct addr *source,
 	bool *stranger_out)
 {
 	struct stack *stack = ctx;
-	enum reason why = admit_datagram(
-		stack->sbc->admit, source, local, bytes, len);
+	enum reason why =
+		admit_datagram(stack->sbc->admit, source, local, bytes, len);
 
-	*stranger_out = why == REASON_ADMIT_OK &&
-			admit_class(stack->sbc->admit, source, local) ==
-				ADMIT_UNKNOWN;
+	*stranger_out =
+		why == REASON_ADMIT_OK &&
+		admit_class(stack->sbc->admit, source, local) == ADMIT_UNKNOWN;
 	return why;
 }
 
-static int on_message(nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *msg,
-	sip_t *sip)
+static int on_message(
+	nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *msg, sip_t *sip)
 {
 	struct stack *stack = (struct stack *)magic;
 	struct inbound in = {.msg = msg, .sip = sip};
@@ -634,8 +638,8 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 	stack->sbc = sbc;
 	stack->retry_after_s = 5;
 	secret_random_bytes(stack->tag_key, sizeof(stack->tag_key));
-	err = loop_timer_new(sbc->daemon.loop, on_retry, stack,
-		&stack->retry_timer);
+	err = loop_timer_new(
+		sbc->daemon.loop, on_retry, stack, &stack->retry_timer);
 	if (err != 0)
 		goto failed;
 	err = ERR_NOMEM;
@@ -647,8 +651,8 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 		NTATAG_MERGE_482(1), NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0),
 		/* Broken headers are judged by hdr_check_request(), for those
 		 * who get an answer at all. */
-		NTATAG_BAD_REQ_MASK(0),
-		NTATAG_MAX_PROCEEDING(WARN_PROCEEDING), TAG_END());
+		NTATAG_BAD_REQ_MASK(0), NTATAG_MAX_PROCEEDING(WARN_PROCEEDING),
+		TAG_END());
 	if (!stack->agent)
 		goto failed;
 	cures_on_datagram(on_datagram, stack);

@@ -26,24 +26,34 @@ static const struct row rows[] = {
 	{{FIVE, "opaque=\"\""}, 0},
 	{{FIVE, "something=else", "other=\"quoted \\\" text\""}, 0},
 	{{"USERNAME=\"u\"", "Realm = \"r\"", "nonce =\"n\"", "uri= \"sip:x\"",
-		 "response=\"d\" "}, 0},
+		 "response=\"d\" "},
+		0},
 	/* missing */
 	{{NULL}, ERR_INVALID},
-	{{"realm=\"r\"", "nonce=\"n\"", "uri=\"sip:x\"", "response=\"d\""}, ERR_INVALID},
-	{{"username=\"u\"", "nonce=\"n\"", "uri=\"sip:x\"", "response=\"d\""}, ERR_INVALID},
-	{{"username=\"u\"", "realm=\"r\"", "uri=\"sip:x\"", "response=\"d\""}, ERR_INVALID},
-	{{"username=\"u\"", "realm=\"r\"", "nonce=\"n\"", "response=\"d\""}, ERR_INVALID},
-	{{"username=\"u\"", "realm=\"r\"", "nonce=\"n\"", "uri=\"sip:x\""}, ERR_INVALID},
+	{{"realm=\"r\"", "nonce=\"n\"", "uri=\"sip:x\"", "response=\"d\""},
+		ERR_INVALID},
+	{{"username=\"u\"", "nonce=\"n\"", "uri=\"sip:x\"", "response=\"d\""},
+		ERR_INVALID},
+	{{"username=\"u\"", "realm=\"r\"", "uri=\"sip:x\"", "response=\"d\""},
+		ERR_INVALID},
+	{{"username=\"u\"", "realm=\"r\"", "nonce=\"n\"", "response=\"d\""},
+		ERR_INVALID},
+	{{"username=\"u\"", "realm=\"r\"", "nonce=\"n\"", "uri=\"sip:x\""},
+		ERR_INVALID},
 	/* twice, also in another case */
 	{{FIVE, "username=\"v\""}, ERR_INVALID},
 	{{FIVE, "Response=\"e\""}, ERR_INVALID},
 	{{FIVE, "qop=auth", "qop=auth-int"}, ERR_INVALID},
 	/* empty */
-	{{"username=\"\"", "realm=\"r\"", "nonce=\"n\"", "uri=\"sip:x\"", "response=\"d\""}, ERR_INVALID},
+	{{"username=\"\"", "realm=\"r\"", "nonce=\"n\"", "uri=\"sip:x\"",
+		 "response=\"d\""},
+		ERR_INVALID},
 	{{FIVE, "nc="}, ERR_INVALID},
 	{{FIVE, "cnonce=\"\""}, ERR_INVALID},
 	/* quotes */
-	{{"username=u", "realm=\"r\"", "nonce=\"n\"", "uri=\"sip:x\"", "response=\"d\""}, ERR_INVALID},
+	{{"username=u", "realm=\"r\"", "nonce=\"n\"", "uri=\"sip:x\"",
+		 "response=\"d\""},
+		ERR_INVALID},
 	{{FIVE, "cnonce=\"open"}, ERR_INVALID},
 	{{FIVE, "cnonce=\"open\\"}, ERR_INVALID},
 	{{FIVE, "cnonce=\"a\"b"}, ERR_INVALID},
@@ -71,11 +81,10 @@ END_TEST
 
 START_TEST(values)
 {
-	static const char *const params[] = {
-		"username=\"J\\\"r\\\\g, 100\"", "realm=\"a realm\"",
-		"nonce=\"n==\"", "uri=\"sip:x;y=z?h\"", "response=\"d\"",
-		"opaque=\"o\"", "algorithm=SHA-256", "qop=auth", "nc=0000000a",
-		"cnonce=\"c\xc3\xa4\"", NULL};
+	static const char *const params[] = {"username=\"J\\\"r\\\\g, 100\"",
+		"realm=\"a realm\"", "nonce=\"n==\"", "uri=\"sip:x;y=z?h\"",
+		"response=\"d\"", "opaque=\"o\"", "algorithm=SHA-256",
+		"qop=auth", "nc=0000000a", "cnonce=\"c\xc3\xa4\"", NULL};
 	struct auth_fields f;
 
 	ck_assert_int_eq(auth_fields_read(params, &f), 0);
@@ -136,7 +145,8 @@ END_TEST
 
 START_TEST(realm_only)
 {
-	static const char *const with[] = {"nonce=\"n\"", "REALM=\"a b\"", NULL};
+	static const char *const with[] = {
+		"nonce=\"n\"", "REALM=\"a b\"", NULL};
 	static const char *const without[] = {"nonce=\"n\"", NULL};
 	static const char *const broken[] = {"realm=bare", NULL};
 	char realm[AUTH_TEXT_SIZE];

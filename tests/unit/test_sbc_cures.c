@@ -57,37 +57,62 @@ static const struct row rows[] = {
 	{"OPTIONS sip:x SIP/7.0\r\n" VIA REST BLANK, REASON_ADMIT_VERSION},
 	{"OPTIONS sip:x SIP/2.00\r\n" VIA REST BLANK, REASON_ADMIT_VERSION},
 	{"SIP/3.0 200 OK\r\n" VIA REST BLANK, REASON_ADMIT_VERSION},
-	{REQUEST "Via: SIP/7.0/UDP h;branch=1\r\n" REST BLANK, REASON_ADMIT_VERSION},
+	{REQUEST "Via: SIP/7.0/UDP h;branch=1\r\n" REST BLANK,
+		REASON_ADMIT_VERSION},
 	/* maddr in every dress */
-	{REQUEST "Via: SIP/2.0/UDP h;maddr=192.0.2.9\r\n" REST BLANK, REASON_ADMIT_VIA_MADDR},
-	{REQUEST "v: SIP/2.0/UDP h;maddr=x\r\n" REST BLANK, REASON_ADMIT_VIA_MADDR},
-	{REQUEST "VIA : SIP/2.0/UDP h;branch=1;MAddr = x\r\n" REST BLANK, REASON_ADMIT_VIA_MADDR},
-	{REQUEST "Via: SIP/2.0/UDP h\r\n ;\r\n\tmaddr\r\n = x\r\n" REST BLANK, REASON_ADMIT_VIA_MADDR},
-	{REQUEST "Via: SIP/2.0/UDP h;branch=1\n ;maddr=x\n" REST BLANK, REASON_ADMIT_VIA_MADDR},
-	{REQUEST "Via: SIP/2.0/UDP h;branch=1\r ;maddr=x\r\n" REST BLANK, REASON_ADMIT_VIA_MADDR},
-	{REQUEST "Via: SIP/2.0/UDP h;x=\"a;b\";maddr=x\r\n" REST BLANK, REASON_ADMIT_VIA_MADDR},
-	{REQUEST "Via: SIP/2.0/UDP h, SIP/2.0/TCP i;maddr=x\r\n" REST BLANK, REASON_ADMIT_VIA_MADDR},
-	{REQUEST VIA "Via: SIP/2.0/UDP h;maddr\r\n" REST BLANK, REASON_ADMIT_VIA_MADDR},
-	{REQUEST VIA REST "Via: SIP/2.0/UDP h;maddr=x\r\n" BLANK, REASON_ADMIT_VIA_MADDR},
+	{REQUEST "Via: SIP/2.0/UDP h;maddr=192.0.2.9\r\n" REST BLANK,
+		REASON_ADMIT_VIA_MADDR},
+	{REQUEST "v: SIP/2.0/UDP h;maddr=x\r\n" REST BLANK,
+		REASON_ADMIT_VIA_MADDR},
+	{REQUEST "VIA : SIP/2.0/UDP h;branch=1;MAddr = x\r\n" REST BLANK,
+		REASON_ADMIT_VIA_MADDR},
+	{REQUEST "Via: SIP/2.0/UDP h\r\n ;\r\n\tmaddr\r\n = x\r\n" REST BLANK,
+		REASON_ADMIT_VIA_MADDR},
+	{REQUEST "Via: SIP/2.0/UDP h;branch=1\n ;maddr=x\n" REST BLANK,
+		REASON_ADMIT_VIA_MADDR},
+	{REQUEST "Via: SIP/2.0/UDP h;branch=1\r ;maddr=x\r\n" REST BLANK,
+		REASON_ADMIT_VIA_MADDR},
+	{REQUEST "Via: SIP/2.0/UDP h;x=\"a;b\";maddr=x\r\n" REST BLANK,
+		REASON_ADMIT_VIA_MADDR},
+	{REQUEST "Via: SIP/2.0/UDP h, SIP/2.0/TCP i;maddr=x\r\n" REST BLANK,
+		REASON_ADMIT_VIA_MADDR},
+	{REQUEST VIA "Via: SIP/2.0/UDP h;maddr\r\n" REST BLANK,
+		REASON_ADMIT_VIA_MADDR},
+	{REQUEST VIA REST "Via: SIP/2.0/UDP h;maddr=x\r\n" BLANK,
+		REASON_ADMIT_VIA_MADDR},
 	/* not maddr */
-	{REQUEST "Via: SIP/2.0/UDP maddr;branch=maddr;x=\";maddr=y\"\r\n" REST BLANK, REASON_ADMIT_OK},
+	{REQUEST "Via: SIP/2.0/UDP maddr;branch=maddr;x=\";maddr=y\"\r\n" REST
+			BLANK,
+		REASON_ADMIT_OK},
 	{REQUEST VIA "Subject: a;maddr=b\r\n" REST BLANK, REASON_ADMIT_OK},
-	{REQUEST VIA "X-Via: SIP/2.0/UDP h;maddr=b\r\n" REST BLANK, REASON_ADMIT_OK},
+	{REQUEST VIA "X-Via: SIP/2.0/UDP h;maddr=b\r\n" REST BLANK,
+		REASON_ADMIT_OK},
 	/* legal forms of Via */
-	{REQUEST "Via:SIP / 2.0\r\n /UDP\r\n  192.0.2.2 : 5061 ; branch\r\n = z9hG4bK ,\r\n SIP/2.0/TLS [2001:db8::1]:5061\r\n" REST BLANK, REASON_ADMIT_OK},
-	{REQUEST "v: SIP/2.0/udp [::1];received=[::2];rport=5\r\n" REST BLANK, REASON_ADMIT_OK},
+	{REQUEST "Via:SIP / 2.0\r\n /UDP\r\n  192.0.2.2 : 5061 ; branch\r\n = "
+		 "z9hG4bK ,\r\n SIP/2.0/TLS [2001:db8::1]:5061\r\n" REST BLANK,
+		REASON_ADMIT_OK},
+	{REQUEST "v: SIP/2.0/udp [::1];received=[::2];rport=5\r\n" REST BLANK,
+		REASON_ADMIT_OK},
 	/* broken ones: the library would skip them and answer to the next */
 	{REQUEST "Via: SIP/2.0/UDP\r\n" VIA REST BLANK, REASON_ADMIT_SYNTAX},
 	{REQUEST "Via: \r\n" VIA REST BLANK, REASON_ADMIT_SYNTAX},
-	{REQUEST "Via: SIP/2.0/UDP h:x\r\n" VIA REST BLANK, REASON_ADMIT_SYNTAX},
-	{REQUEST "Via: SIP/2.0/UDP h;=x\r\n" VIA REST BLANK, REASON_ADMIT_SYNTAX},
-	{REQUEST "Via: SIP/2.0/UDP h;a=\"x\r\n" VIA REST BLANK, REASON_ADMIT_SYNTAX},
-	{REQUEST "Via: SIP/2.0/UDP h (comment)\r\n" REST BLANK, REASON_ADMIT_SYNTAX},
-	{REQUEST "Via: SIP/2.0/UDP h;a=b c\r\n" REST BLANK, REASON_ADMIT_SYNTAX},
-	{REQUEST "Via: SIP/2.0/TCP h;branch=1\r\n" REST BLANK, REASON_ADMIT_SYNTAX},
-	{REQUEST "Via: SIP/2.0/UDPh;branch=1\r\n" REST BLANK, REASON_ADMIT_SYNTAX},
+	{REQUEST "Via: SIP/2.0/UDP h:x\r\n" VIA REST BLANK,
+		REASON_ADMIT_SYNTAX},
+	{REQUEST "Via: SIP/2.0/UDP h;=x\r\n" VIA REST BLANK,
+		REASON_ADMIT_SYNTAX},
+	{REQUEST "Via: SIP/2.0/UDP h;a=\"x\r\n" VIA REST BLANK,
+		REASON_ADMIT_SYNTAX},
+	{REQUEST "Via: SIP/2.0/UDP h (comment)\r\n" REST BLANK,
+		REASON_ADMIT_SYNTAX},
+	{REQUEST "Via: SIP/2.0/UDP h;a=b c\r\n" REST BLANK,
+		REASON_ADMIT_SYNTAX},
+	{REQUEST "Via: SIP/2.0/TCP h;branch=1\r\n" REST BLANK,
+		REASON_ADMIT_SYNTAX},
+	{REQUEST "Via: SIP/2.0/UDPh;branch=1\r\n" REST BLANK,
+		REASON_ADMIT_SYNTAX},
 	/* a Via that looks folded into the first line */
-	{REQUEST " Via: SIP/2.0/UDP h;maddr=x\r\n" REST BLANK, REASON_ADMIT_SYNTAX},
+	{REQUEST " Via: SIP/2.0/UDP h;maddr=x\r\n" REST BLANK,
+		REASON_ADMIT_SYNTAX},
 	/* structure */
 	{REQUEST REST BLANK, REASON_ADMIT_SYNTAX},
 	{REQUEST VIA BLANK, REASON_ADMIT_SYNTAX},
@@ -96,7 +121,9 @@ static const struct row rows[] = {
 	{REQUEST VIA REST "no colon\r\n" BLANK, REASON_ADMIT_SYNTAX},
 	{REQUEST VIA REST ": empty name\r\n" BLANK, REASON_ADMIT_SYNTAX},
 	{REQUEST VIA REST "X: \001\r\n" BLANK, REASON_ADMIT_SYNTAX},
-	{REQUEST "v:SIP/2.0/UDP h\r\nf: <sip:a@x>\r\nt: <sip:b@x>\r\ni: x\r\ncseq: 1 X\r\n" BLANK, REASON_ADMIT_OK},
+	{REQUEST "v:SIP/2.0/UDP h\r\nf: <sip:a@x>\r\nt: <sip:b@x>\r\ni: "
+		 "x\r\ncseq: 1 X\r\n" BLANK,
+		REASON_ADMIT_OK},
 };
 
 START_TEST(checks)
@@ -165,8 +192,8 @@ START_TEST(lines_and_separators_are_bounded)
 		REASON_ADMIT_TOO_BIG);
 
 	memset(text, 'a', CURES_DATAGRAM_MAX + 1);
-	ck_assert_int_eq(cures_check_datagram((uint8_t *)text,
-				 CURES_DATAGRAM_MAX + 1),
+	ck_assert_int_eq(
+		cures_check_datagram((uint8_t *)text, CURES_DATAGRAM_MAX + 1),
 		REASON_ADMIT_TOO_BIG);
 	free(text);
 }
@@ -176,8 +203,8 @@ START_TEST(nul_is_no_header_byte)
 {
 	static const char text[] = REQUEST VIA "X: a\0b\r\n" REST BLANK;
 
-	ck_assert_int_eq(cures_check_datagram((const uint8_t *)text,
-				 sizeof(text) - 1),
+	ck_assert_int_eq(
+		cures_check_datagram((const uint8_t *)text, sizeof(text) - 1),
 		REASON_ADMIT_SYNTAX);
 }
 END_TEST
@@ -187,8 +214,8 @@ START_TEST(library_calls_every_cure)
 	const char *problem = "not run";
 
 	ck_assert_int_eq(cures_begin(), 0);
-	ck_assert_msg(cures_self_test(&problem) == 0, "%s is not reached",
-		problem);
+	ck_assert_msg(
+		cures_self_test(&problem) == 0, "%s is not reached", problem);
 	ck_assert_str_eq(problem, "");
 	for (unsigned c = 0; c < CURE_COUNT; c++)
 		ck_assert_msg(cure_calls((enum cure)c) > 0, "%s was not called",
@@ -200,8 +227,8 @@ END_TEST
  * and no datagram of the library's own comes up as garbage. */
 #define QUEUED 10
 
-static int on_message(nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *msg,
-	sip_t *sip)
+static int on_message(
+	nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *msg, sip_t *sip)
 {
 	unsigned *n = (unsigned *)magic;
 
@@ -235,7 +262,8 @@ static unsigned answers(int fd)
 
 	while ((len = recv(fd, text, sizeof(text) - 1, 0)) >= 0) {
 		text[len] = '\0';
-		ck_assert_msg(strncmp(text, "SIP/2.0 200", 11) == 0, "%s", text);
+		ck_assert_msg(
+			strncmp(text, "SIP/2.0 200", 11) == 0, "%s", text);
 		n++;
 	}
 	return n;
@@ -260,8 +288,9 @@ START_TEST(queued_requests_survive)
 	len = addr_to_sockaddr(&server, &sa);
 	for (unsigned i = 0; i < QUEUED; i++) {
 		snprintf(text, sizeof(text),
-			REQUEST "Via: SIP/2.0/UDP 127.0.0.1:%u;branch=z9hG4bK%u\r\n"
-				REST BLANK, peer.port, i);
+			REQUEST "Via: SIP/2.0/UDP "
+				"127.0.0.1:%u;branch=z9hG4bK%u\r\n" REST BLANK,
+			peer.port, i);
 		ck_assert_int_eq(sendto(peer_fd, text, strlen(text), 0,
 					 (struct sockaddr *)&sa, len),
 			(ssize_t)strlen(text));
@@ -269,10 +298,11 @@ START_TEST(queued_requests_survive)
 	agent = nta_agent_create(loop_sofia_root(loop), (url_string_t *)-1,
 		on_message, (nta_agent_magic_t *)&n, NTATAG_UA(1), TAG_END());
 	ck_assert_ptr_nonnull(agent);
-	snprintf(url, sizeof(url), "sip:127.0.0.1:%u;transport=udp", server.port);
+	snprintf(url, sizeof(url), "sip:127.0.0.1:%u;transport=udp",
+		server.port);
 	ck_assert_int_eq(cures_adopt_begin(server_fd, &server), 0);
-	ck_assert_int_eq(nta_agent_add_tport(agent, (url_string_t *)url,
-				 TAG_END()), 0);
+	ck_assert_int_eq(
+		nta_agent_add_tport(agent, (url_string_t *)url, TAG_END()), 0);
 	ck_assert_int_eq(cures_adopt_end(), 0);
 	for (unsigned i = 0; i < 1000 && got < QUEUED; i++) {
 		ck_assert_int_eq(loop_sofia_step(loop, 10000), 0);
@@ -287,8 +317,8 @@ START_TEST(queued_requests_survive)
 	/* The process goes; the socket lives on and takes what comes. */
 	nta_agent_destroy(agent);
 	cures_forget_all();
-	ck_assert_int_eq(sendto(peer_fd, "x", 1, 0, (struct sockaddr *)&sa, len),
-		1);
+	ck_assert_int_eq(
+		sendto(peer_fd, "x", 1, 0, (struct sockaddr *)&sa, len), 1);
 	ck_assert_int_eq(recv(server_fd, text, sizeof(text), 0), 1);
 	loop_free(&loop);
 	close(server_fd);
@@ -314,8 +344,8 @@ START_TEST(names_are_never_resolved)
 {
 	struct addrinfo *res = NULL;
 
-	ck_assert_int_eq(getaddrinfo("localhost", "5060", NULL, &res),
-		EAI_NONAME);
+	ck_assert_int_eq(
+		getaddrinfo("localhost", "5060", NULL, &res), EAI_NONAME);
 	ck_assert_int_eq(getaddrinfo("127.0.0.1", "5060", NULL, &res), 0);
 	freeaddrinfo(res);
 	ck_assert_int_eq(getaddrinfo("::1", "5060", NULL, &res), 0);

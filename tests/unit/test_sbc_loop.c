@@ -62,10 +62,11 @@ START_TEST(timers_fire_in_order)
 	clock_set_source(fake_now, NULL);
 	srandom(1);
 	for (unsigned i = 0; i < N_TIMERS; i++) {
-		shots[i] = (struct shot){.due = (uint64_t)random() % 500,
-			.order = &order};
+		shots[i] = (struct shot){
+			.due = (uint64_t)random() % 500, .order = &order};
 		ck_assert_int_eq(loop_timer_new(loop, on_shot, &shots[i],
-					 &shots[i].timer), 0);
+					 &shots[i].timer),
+			0);
 		loop_timer_set(loop, shots[i].timer, shots[i].due);
 	}
 	/* every third is stopped, every fifth moved */
@@ -77,7 +78,8 @@ START_TEST(timers_fire_in_order)
 	}
 	for (unsigned t = 0; t < 2000; t++) {
 		for (unsigned i = 0; i < N_TIMERS; i++)
-			ck_assert(!shots[i].place || now_us >= 1000 + shots[i].due);
+			ck_assert(!shots[i].place ||
+				  now_us >= 1000 + shots[i].due);
 		now_us++;
 		step();
 	}
@@ -88,7 +90,8 @@ START_TEST(timers_fire_in_order)
 		for (unsigned k = 0; k < i; k++)
 			if (shots[i].place && shots[k].place &&
 				shots[k].due < shots[i].due)
-				ck_assert_uint_lt(shots[k].place, shots[i].place);
+				ck_assert_uint_lt(
+					shots[k].place, shots[i].place);
 		loop_timer_free(loop, &shots[i].timer);
 	}
 }
@@ -175,10 +178,10 @@ START_TEST(descriptors_freed_in_a_callback)
 	ck_assert_int_eq(pipe2(b, O_NONBLOCK), 0);
 	ck_assert_int_eq(write(a[1], "x", 1), 1);
 	ck_assert_int_eq(write(b[1], "x", 1), 1);
-	ck_assert_int_eq(loop_fd_add(loop, a[0], LOOP_READ, on_end, &e,
-				 &e.watch[0]), 0);
-	ck_assert_int_eq(loop_fd_add(loop, b[0], LOOP_READ, on_end, &e,
-				 &e.watch[1]), 0);
+	ck_assert_int_eq(
+		loop_fd_add(loop, a[0], LOOP_READ, on_end, &e, &e.watch[0]), 0);
+	ck_assert_int_eq(
+		loop_fd_add(loop, b[0], LOOP_READ, on_end, &e, &e.watch[1]), 0);
 	step();
 	step();
 	ck_assert_uint_eq(e.n, 1);
@@ -220,8 +223,8 @@ START_TEST(interest_can_change)
 }
 END_TEST
 
-static void on_su_timer(su_root_magic_t *magic, su_timer_t *t,
-	su_timer_arg_t *arg)
+static void on_su_timer(
+	su_root_magic_t *magic, su_timer_t *t, su_timer_arg_t *arg)
 {
 	(void)magic;
 	(void)t;
@@ -233,10 +236,12 @@ START_TEST(waiting_is_no_spinning)
 	bool fired = false;
 	unsigned turns = 0;
 	uint64_t end = clock_now_us() + 10 * CLOCK_US_PER_S;
-	su_timer_t *t = su_timer_create(su_root_task(loop_sofia_root(loop)), 50);
+	su_timer_t *t =
+		su_timer_create(su_root_task(loop_sofia_root(loop)), 50);
 
 	ck_assert_ptr_nonnull(t);
-	ck_assert_int_eq(su_timer_set(t, on_su_timer, (su_timer_arg_t *)&fired), 0);
+	ck_assert_int_eq(
+		su_timer_set(t, on_su_timer, (su_timer_arg_t *)&fired), 0);
 	while (!fired && clock_now_us() < end) {
 		turns++;
 		ck_assert_int_eq(loop_sofia_step(loop, CLOCK_US_PER_S), 0);

@@ -60,8 +60,8 @@ static void challenge(void)
 }
 
 /* One authenticated REGISTER with these Contact lines. */
-static void register_with(const char *contacts, const char *call_id,
-	unsigned cseq)
+static void register_with(
+	const char *contacts, const char *call_id, unsigned cseq)
 {
 	challenge();
 	snprintf(extra, sizeof(extra), "%s%s",
@@ -98,15 +98,16 @@ START_TEST(challenge_then_ok)
 
 	register_with(own_contact(";expires=300"), "reg", 1);
 	expect("200");
-	ck_assert_ptr_nonnull(strstr(header(text, "Contact", value),
-		";expires=300"));
+	ck_assert_ptr_nonnull(
+		strstr(header(text, "Contact", value), ";expires=300"));
 	ck_assert_ptr_nonnull(strstr(value, "<sip:100@127.0.0.1:"));
 	ck_assert_str_ne(header(text, "Date", value), "");
 	ck_assert_uint_eq(w->n_auth, 1);
 	ck_assert_str_eq(w->last_method, "REGISTER");
 	ck_assert_str_eq(w->last_uri, "sip:example.com");
 	ck_assert_uint_eq(bindings_count(w->sbc.bindings), 1);
-	ck_assert_uint_eq(bindings_account_at(w->sbc.bindings, &phone.local), 1);
+	ck_assert_uint_eq(
+		bindings_account_at(w->sbc.bindings, &phone.local), 1);
 	ck_assert(!bindings_of(w->sbc.bindings, 1)->row->behind_nat);
 }
 END_TEST
@@ -135,8 +136,8 @@ START_TEST(wrong_password_is_challenged_again)
 	send_request((struct request){
 		.extra = authorization(text, "u1", "bad", auth_line)});
 	expect("401");
-	ck_assert_ptr_nonnull(strstr(header(text, "WWW-Authenticate", value),
-		"nonce="));
+	ck_assert_ptr_nonnull(
+		strstr(header(text, "WWW-Authenticate", value), "nonce="));
 	ck_assert_ptr_null(strstr(value, "stale"));
 	ck_assert_uint_eq(bindings_count(w->sbc.bindings), 0);
 	ck_assert_uint_eq(reason_counted(REASON_AUTH_WRONG), 1);
@@ -176,16 +177,16 @@ START_TEST(foreign_nonces_never_reach_authd)
 	send_request((struct request){
 		.extra = authorization(text, "u1", "good", auth_line)});
 	expect("401");
-	ck_assert_ptr_nonnull(strstr(header(text, "WWW-Authenticate", value),
-		"stale=true"));
+	ck_assert_ptr_nonnull(
+		strstr(header(text, "WWW-Authenticate", value), "stale=true"));
 
 	authorization(text, "u1", "good", auth_line);
 	nonce = strstr(auth_line, "nonce=\"") + 7;
 	nonce[3] = nonce[3] == 'A' ? 'B' : 'A';
 	send_request((struct request){.extra = auth_line});
 	expect("401");
-	ck_assert_ptr_null(strstr(header(text, "WWW-Authenticate", value),
-		"stale"));
+	ck_assert_ptr_null(
+		strstr(header(text, "WWW-Authenticate", value), "stale"));
 	ck_assert_uint_eq(w->n_auth, 0);
 	peer_close(&other);
 }
@@ -299,7 +300,8 @@ START_TEST(challenges_go_on_without_authd)
 }
 END_TEST
 
-/* ------------------------------------------------------------- whose address */
+/* ------------------------------------------------------------- whose address
+ */
 
 START_TEST(only_own_addresses)
 {
@@ -321,7 +323,8 @@ START_TEST(only_own_addresses)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		challenge();
 		send_request((struct request){.to = rows[i].to,
-			.call_id = "aor", .cseq = (unsigned)i + 1,
+			.call_id = "aor",
+			.cseq = (unsigned)i + 1,
 			.extra = authorization(text, "u1", "good", auth_line)});
 		peer_recv(w, &phone, text);
 		ck_assert_msg(strncmp(text + 8, rows[i].status, 3) == 0,
@@ -342,8 +345,8 @@ START_TEST(refresh_fetch_and_remove)
 	ck_assert_uint_eq(bindings_count(w->sbc.bindings), 1);
 	register_with("", "reg", 3); /* a query */
 	expect("200");
-	ck_assert_ptr_nonnull(strstr(header(text, "Contact", value),
-		";expires=400"));
+	ck_assert_ptr_nonnull(
+		strstr(header(text, "Contact", value), ";expires=400"));
 	register_with(own_contact(";expires=0"), "reg", 4);
 	expect("200");
 	ck_assert_str_eq(header(text, "Contact", value), "");
@@ -398,7 +401,8 @@ START_TEST(several_contacts_with_q)
 	ck_assert_uint_eq(bindings_count(w->sbc.bindings), 3);
 	ck_assert_ptr_nonnull(strstr(text, ";expires=200;q=0.500"));
 	ck_assert_ptr_nonnull(strstr(text, ";expires=120;q=0.250"));
-	ck_assert_ptr_nonnull(strstr(text, "<sip:100@[2001:db8::1]>;expires=200"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "<sip:100@[2001:db8::1]>;expires=200"));
 	/* The fourth is one too many, and nothing of its REGISTER is done. */
 	register_with("Contact: <sip:100@192.0.2.1>;expires=0\r\n"
 		      "Contact: <sip:100@192.0.2.4>\r\n"
@@ -460,8 +464,8 @@ START_TEST(instance_replaces_the_old_contact)
 		      "+sip.instance=\"<urn:uuid:1>\";reg-id=1\r\n",
 		"before", 7);
 	expect("200");
-	ck_assert_ptr_nonnull(strstr(text,
-		"+sip.instance=\"<urn:uuid:1>\";reg-id=1"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "+sip.instance=\"<urn:uuid:1>\";reg-id=1"));
 	register_with("Contact: <sip:100@192.0.2.1:2000>;"
 		      "+sip.instance=\"<urn:uuid:1>\";reg-id=1\r\n",
 		"after-the-reboot", 1);
@@ -524,8 +528,8 @@ START_TEST(symmetric_answer_without_rport)
 
 	peer_send(&phone, &w->local, message);
 	expect("401");
-	ck_assert_ptr_nonnull(strstr(header(text, "Via", value),
-		"received=127.0.0.1"));
+	ck_assert_ptr_nonnull(
+		strstr(header(text, "Via", value), "received=127.0.0.1"));
 }
 END_TEST
 

@@ -88,12 +88,14 @@ static void to_row(const struct contact *c, uint64_t account, Gh__Binding *row)
 	gh__binding__init(row);
 	row->account = account;
 	row->contact = (char *)(uintptr_t)c->uri;
-	row->source = (char *)(uintptr_t)(c->source ? c->source : "192.0.2.1:5060");
-	row->local = (char *)(uintptr_t)"192.0.2.200:5060";
+	row->source =
+		(char *)(uintptr_t)(c->source ? c->source : "192.0.2.1:5060");
+	row->local = (char *)(uintptr_t) "192.0.2.200:5060";
 	row->call_id = (char *)(uintptr_t)(c->call_id ? c->call_id : "i");
 	row->cseq = c->cseq;
 	row->instance = (char *)(uintptr_t)(c->instance ? c->instance : "");
-	row->wall_expires_us = clock_wall_us() +
+	row->wall_expires_us =
+		clock_wall_us() +
 		(c->expires_s ? c->expires_s : 600) * CLOCK_US_PER_S;
 }
 
@@ -124,16 +126,19 @@ START_TEST(contacts_and_their_order)
 	struct addr first = at("192.0.2.1:5060");
 	struct addr second = at("192.0.2.1:6000");
 
-	ck_assert_int_eq(put(1, (struct contact){"sip:a@192.0.2.1", .cseq = 1}), 0);
+	ck_assert_int_eq(
+		put(1, (struct contact){"sip:a@192.0.2.1", .cseq = 1}), 0);
 	ck_assert_int_eq(put(1, (struct contact){"sip:b@192.0.2.1",
-				 .source = "192.0.2.1:6000", .cseq = 1}), 0);
+					.source = "192.0.2.1:6000", .cseq = 1}),
+		0);
 	ck_assert_uint_eq(contacts(1), 2);
 	ck_assert_str_eq(bindings_of(w->sbc.bindings, 1)->row->contact,
 		"sip:b@192.0.2.1");
 	ck_assert_uint_eq(bindings_account_at(w->sbc.bindings, &first), 1);
 	ck_assert_uint_eq(bindings_account_at(w->sbc.bindings, &second), 1);
 	/* The refreshed one comes first. */
-	ck_assert_int_eq(put(1, (struct contact){"sip:a@192.0.2.1", .cseq = 2}), 0);
+	ck_assert_int_eq(
+		put(1, (struct contact){"sip:a@192.0.2.1", .cseq = 2}), 0);
 	ck_assert_str_eq(bindings_of(w->sbc.bindings, 1)->row->contact,
 		"sip:a@192.0.2.1");
 	ck_assert_uint_eq(bindings_count(w->sbc.bindings), 2);
@@ -143,9 +148,12 @@ END_TEST
 START_TEST(older_requests_and_limits)
 {
 	ck_assert_int_eq(put(1, (struct contact){"sip:a@h", .cseq = 5}), 0);
-	ck_assert_int_eq(put(1, (struct contact){"sip:a@h", .cseq = 5}), ERR_STATE);
-	ck_assert_int_eq(put(1, (struct contact){"sip:a@h", .cseq = 4}), ERR_STATE);
-	ck_assert_int_eq(put(1, (struct contact){"sip:a@h", .call_id = "j"}), 0);
+	ck_assert_int_eq(
+		put(1, (struct contact){"sip:a@h", .cseq = 5}), ERR_STATE);
+	ck_assert_int_eq(
+		put(1, (struct contact){"sip:a@h", .cseq = 4}), ERR_STATE);
+	ck_assert_int_eq(
+		put(1, (struct contact){"sip:a@h", .call_id = "j"}), 0);
 	ck_assert_int_eq(put(1, (struct contact){"sip:b@h"}), 0);
 	ck_assert_int_eq(put(1, (struct contact){"sip:c@h"}), 0);
 	ck_assert_int_eq(put(1, (struct contact){"sip:d@h"}), ERR_FULL);
@@ -155,9 +163,11 @@ START_TEST(older_requests_and_limits)
 		ERR_NOT_FOUND);
 	ck_assert_int_eq(bindings_remove(w->sbc.bindings, 1, "sip:b@h", "i", 0),
 		ERR_STATE);
-	ck_assert_int_eq(bindings_remove(w->sbc.bindings, 1, "sip:b@h", "i", 1), 0);
+	ck_assert_int_eq(
+		bindings_remove(w->sbc.bindings, 1, "sip:b@h", "i", 1), 0);
 	ck_assert_uint_eq(contacts(1), 2);
-	ck_assert_int_eq(bindings_remove_all(w->sbc.bindings, 1, "i", 0), ERR_STATE);
+	ck_assert_int_eq(
+		bindings_remove_all(w->sbc.bindings, 1, "i", 0), ERR_STATE);
 	ck_assert_uint_eq(contacts(1), 2);
 	ck_assert_int_eq(bindings_remove_all(w->sbc.bindings, 1, "i", 7), 0);
 	ck_assert_uint_eq(contacts(1), 0);
@@ -185,8 +195,10 @@ START_TEST(equal_uris)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		uint64_t id = 10 + i;
 
-		ck_assert_int_eq(put(id, (struct contact){"sip:alice@example.com"}), 0);
-		ck_assert_int_eq(put(id, (struct contact){rows[i].other, .cseq = 2}), 0);
+		ck_assert_int_eq(
+			put(id, (struct contact){"sip:alice@example.com"}), 0);
+		ck_assert_int_eq(
+			put(id, (struct contact){rows[i].other, .cseq = 2}), 0);
 		ck_assert_msg(contacts(id) == (rows[i].same ? 1 : 2), "%s",
 			rows[i].other);
 	}
@@ -199,16 +211,21 @@ START_TEST(instance_replaces)
 	struct addr fresh = at("192.0.2.1:2000");
 
 	ck_assert_int_eq(put(1, (struct contact){"sip:a@192.0.2.1:1000",
-		.source = "192.0.2.1:1000", .instance = "urn:1", .cseq = 9}), 0);
+					.source = "192.0.2.1:1000",
+					.instance = "urn:1", .cseq = 9}),
+		0);
 	ck_assert_int_eq(put(1, (struct contact){"sip:a@192.0.2.1:2000",
-		.source = "192.0.2.1:2000", .instance = "urn:1", .call_id = "new"}), 0);
+					.source = "192.0.2.1:2000",
+					.instance = "urn:1", .call_id = "new"}),
+		0);
 	ck_assert_uint_eq(contacts(1), 1);
 	ck_assert_uint_eq(bindings_account_at(w->sbc.bindings, &old), 0);
 	ck_assert_uint_eq(bindings_account_at(w->sbc.bindings, &fresh), 1);
 	ck_assert_uint_eq(reason_counted(REASON_REGISTER_REPLACED), 1);
 	/* Another instance is another phone. */
 	ck_assert_int_eq(put(1, (struct contact){"sip:a@192.0.2.1:3000",
-		.instance = "urn:2"}), 0);
+					.instance = "urn:2"}),
+		0);
 	ck_assert_uint_eq(contacts(1), 2);
 }
 END_TEST
@@ -225,8 +242,10 @@ START_TEST(expiry)
 	struct addr source = at("192.0.2.1:5060");
 	unsigned n = 1;
 
-	ck_assert_int_eq(put(7, (struct contact){"sip:a@h", .expires_s = 60}), 0);
-	ck_assert_int_eq(put(7, (struct contact){"sip:b@h", .expires_s = 120}), 0);
+	ck_assert_int_eq(
+		put(7, (struct contact){"sip:a@h", .expires_s = 60}), 0);
+	ck_assert_int_eq(
+		put(7, (struct contact){"sip:b@h", .expires_s = 120}), 0);
 	ahead_us = 59 * CLOCK_US_PER_S;
 	step();
 	ck_assert_uint_eq(contacts(7), 2);
@@ -248,18 +267,20 @@ START_TEST(checks_change_nothing)
 {
 	Gh__Binding rows[3];
 	struct binding_want wants[3];
-	const struct contact c[] = {{"sip:a@h", .cseq = 1}, {"sip:b@h", .cseq = 1},
-		{"sip:c@h", .cseq = 1}};
+	const struct contact c[] = {{"sip:a@h", .cseq = 1},
+		{"sip:b@h", .cseq = 1}, {"sip:c@h", .cseq = 1}};
 
 	for (unsigned i = 0; i < 3; i++) {
 		to_row(&c[i], 1, &rows[i]);
 		wants[i] = (struct binding_want){&rows[i], false};
 	}
 	ck_assert_int_eq(bindings_check(w->sbc.bindings, 1, wants, 3, 3), 0);
-	ck_assert_int_eq(bindings_check(w->sbc.bindings, 1, wants, 3, 2), ERR_FULL);
+	ck_assert_int_eq(
+		bindings_check(w->sbc.bindings, 1, wants, 3, 2), ERR_FULL);
 	ck_assert_uint_eq(contacts(1), 0);
 	ck_assert_int_eq(put(1, c[0]), 0);
-	ck_assert_int_eq(bindings_check(w->sbc.bindings, 1, wants, 1, 3), ERR_STATE);
+	ck_assert_int_eq(
+		bindings_check(w->sbc.bindings, 1, wants, 1, 3), ERR_STATE);
 	rows[0].cseq = 2;
 	ck_assert_int_eq(bindings_check(w->sbc.bindings, 1, wants, 1, 0), 0);
 }
@@ -350,8 +371,9 @@ static struct found find(const char *extension)
 	struct account_query *q = NULL;
 
 	ck_assert_int_eq(accounts_find(w->sbc.accounts,
-				 GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, extension,
-				 on_found, &f, &q), 0);
+				 GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION,
+				 extension, on_found, &f, &q),
+		0);
 	ck_assert_uint_eq(f.n, 0); /* never from inside */
 	world_until(w, has_found, &f, "an account");
 	ck_assert_uint_eq(f.n, 1);
@@ -412,10 +434,12 @@ START_TEST(account_questions_end)
 	w->authd_silent = true;
 	ck_assert_int_eq(accounts_find(w->sbc.accounts,
 				 GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+49",
-				 on_found, &f, &q), 0);
+				 on_found, &f, &q),
+		0);
 	ck_assert_int_eq(accounts_find(w->sbc.accounts,
 				 GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+50",
-				 on_found, &g, &r), 0);
+				 on_found, &g, &r),
+		0);
 	account_query_cancel(&r);
 	step();
 	ck_assert_uint_eq(f.n, 0);
@@ -446,7 +470,8 @@ START_TEST(old_facts_while_authd_is_away)
 	ck_assert_int_eq(f.why, REASON_ROUTE_OK);
 	ck_assert_int_eq(accounts_find(w->sbc.accounts,
 				 GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, "999",
-				 on_found, &f, &q), ERR_AWAY);
+				 on_found, &f, &q),
+		ERR_AWAY);
 }
 END_TEST
 
@@ -473,7 +498,8 @@ static enum reason datagram(const char *source)
 {
 	struct addr a = at(source);
 
-	return admit_datagram(w->sbc.admit, &a, &w->local, (const uint8_t *)"x", 1);
+	return admit_datagram(
+		w->sbc.admit, &a, &w->local, (const uint8_t *)"x", 1);
 }
 
 static unsigned passed(const char *source, unsigned n)
@@ -502,7 +528,8 @@ START_TEST(rates)
 
 	clock_set_source(frozen, wall);
 	ahead_us = 600 * CLOCK_US_PER_S; /* all buckets are full */
-	/* one unknown source: 50 per second, 100 at once; its port is no help */
+	/* one unknown source: 50 per second, 100 at once; its port is no help
+	 */
 	ck_assert_uint_eq(passed("203.0.113.1:1", 60), 60);
 	ck_assert_uint_eq(passed("203.0.113.1:2", 60), 40);
 	ahead_us += CLOCK_US_PER_S;
@@ -522,7 +549,8 @@ START_TEST(rates)
 	/* a trunk and a registered phone have their own */
 	ck_assert_uint_eq(passed("127.0.0.2:5060", 100), 100);
 	ck_assert_int_eq(put(1, (struct contact){"sip:a@h",
-		.source = "203.0.113.9:5060"}), 0);
+					.source = "203.0.113.9:5060"}),
+		0);
 	ck_assert_uint_eq(passed("203.0.113.9:5060", 300), 200);
 	ck_assert_uint_eq(passed("203.0.113.9:5061", 1), 0);
 }
