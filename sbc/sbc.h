@@ -18,7 +18,8 @@
 
 struct sbc {
 	struct daemon daemon;
-	struct settings *settings; /* the snapshot in force; NULL until the first */
+	struct settings
+		*settings; /* the snapshot in force; NULL until the first */
 	struct authd *authd;
 	struct media *media;
 	struct accounts *accounts;
