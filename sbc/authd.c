@@ -132,8 +132,7 @@ static void on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	struct authd *authd = ctx;
 
 	(void)link;
-	trunks_on_auth_answer(
-		calls_trunks(authd->sbc->calls), msg->trunk_auth_answer);
+	trunks_on_auth_answer(authd->sbc->trunks, msg->trunk_auth_answer);
 }
 
 static void on_cdr_ack(void *ctx, struct ipc_link *link, const Gh__Msg *msg)

@@ -28,6 +28,7 @@ struct sbc {
 	struct auth *auth;
 	struct calls *calls;
 	struct cdrs *cdrs;
+	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
 	struct waits *waits;
 	struct ctl *ctl;

@@ -274,7 +274,7 @@ class World:
     def packets(self, role):
         return self.captures[role].packets(self.marks[role])
 
-    def trunk_heard(self, role, voice, n=10, v6=False):
+    def heard_on_wire(self, role, voice, n=10, v6=False):
         """Judges what reached a neighbour that cannot record."""
         link = LINKS[role]
         pcap = self.captures[role].write(f"{self.dir}/{role}-ear.pcap",
