@@ -212,9 +212,8 @@ void cw_media_answer(struct cw *w, enum reason why)
 	state.version = w->want->version;
 	state.reason = reason_number(why);
 	if (why == REASON_SESSION_OPEN) {
-		fill_side(w->want->caller, &sides[0], &texts[0], w->next_port);
-		fill_side(w->want->called, &sides[1], &texts[2],
-			w->next_port + 2);
+		fill_side(w->want->caller, &sides[0], &texts[0], CW_PORT);
+		fill_side(w->want->called, &sides[1], &texts[2], CW_PORT + 2);
 		state.caller = &sides[0];
 		state.called = &sides[1];
 	}
@@ -236,12 +235,9 @@ static void on_want(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	w->want = gh__session_want__unpack(NULL, len, bytes);
 	free(bytes);
 	w->n_wants++;
-	if (strcmp(w->last_call, w->want->call) != 0) {
-		snprintf(w->last_call, sizeof w->last_call, "%s",
-			w->want->call);
+	snprintf(w->last_call, sizeof w->last_call, "%s", w->want->call);
+	if (w->want->version == 1)
 		w->n_opened++;
-		w->next_port += 4;
-	}
 	if (!w->media_silent)
 		cw_media_answer(w, w->media_refuses);
 	if (w->refuses_once)
@@ -561,6 +557,11 @@ void cw_until(struct cw *w, bool (*done)(void *ctx), void *ctx,
 	}
 }
 
+void cw_step(struct cw *w)
+{
+	ck_assert_int_eq(loop_sofia_step(w->sbc.daemon.loop, 2000), 0);
+}
+
 void cw_turn(struct cw *w)
 {
 	for (int i = 0; i < TURNS; i++)
@@ -621,7 +622,6 @@ struct cw *cw_new(const struct cw_config *config)
 	ck_assert_ptr_nonnull(w);
 	sbc = &w->sbc;
 	w->media_refuses = REASON_SESSION_OPEN;
-	w->next_port = 40000;
 	if (getenv("CW_LOG") == NULL)
 		log_open("test", LOG_LEVEL_ERR);
 	else
@@ -1065,6 +1065,7 @@ void dl_from_invite(struct dialog *d, struct sip_peer *p,
 	d->to = *from;
 	d->cseq = 500;
 	snprintf(d->invite, sizeof d->invite, "%s", p->rx);
+	snprintf(d->first, sizeof d->first, "%s", p->rx);
 	snprintf(d->call_id, sizeof d->call_id, "%s",
 		msg_header_value(p->rx, "Call-ID", 0));
 	snprintf(d->remote, sizeof d->remote, "%s",

@@ -16,7 +16,8 @@
 
 #define CW_PATIENCE_US (20ULL * 1000 * 1000)
 #define CW_TEXT        65536
-#define CW_CDRS_MAX    32
+#define CW_PORT        40004u /* of every caller; called + 2 */
+#define CW_CDRS_MAX    512
 
 struct cw {
 	struct sbc sbc;
@@ -39,7 +40,6 @@ struct cw {
 	bool refuses_once;
 	Gh__SessionWant *want;        /* the last one */
 	unsigned n_wants, n_opened, n_ended;
-	uint32_t next_port;
 	char last_call[IDENT_CALL_SIZE];
 };
 
@@ -56,6 +56,8 @@ struct cw *cw_new(const struct cw_config *config);
 void cw_free(struct cw **w);
 void cw_until(struct cw *w, bool (*done)(void *ctx), void *ctx,
 	const char *what);
+/** One turn. */
+void cw_step(struct cw *w);
 /** A few turns of the loop in which nothing is waited for. */
 void cw_turn(struct cw *w);
 void cw_mediad_start(struct cw *w);
@@ -122,7 +124,8 @@ struct dialog {
 	char branch[64];       /* of the last request */
 	unsigned cseq;         /* of the last request of ours */
 	unsigned invite_cseq;
-	char invite[CW_TEXT];  /* the INVITE that made it, as sent or received */
+	char invite[CW_TEXT];  /* the last INVITE, as sent or received */
+	char first[CW_TEXT];   /* the one that made it, if received */
 };
 
 /** Sends an INVITE. extra: whole lines, or NULL. sdp NULL = no offer. */
