@@ -19,7 +19,6 @@
 
 #define STEP_US  10000
 #define TURNS    12
-#define PEER_LEN 30000
 
 /* protobuf-c takes char *. */
 static char *str(const char *s)
@@ -430,18 +429,16 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 static void add_trunk(struct settings_collector *c, uint32_t id,
 	const struct cw_config *config, uint64_t version, uint32_t *n)
 {
-	static const char *const hosts[] = {
-		"", "127.0.0.2", "127.0.0.3", "127.0.0.4"};
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Trunk trunk = GH__TRUNK__INIT;
 	Gh__TrunkSource source = GH__TRUNK_SOURCE__INIT, *sources = &source;
 	Gh__TrunkTarget target = GH__TRUNK_TARGET__INIT, *targets = &target;
 	char network[32];
 
-	snprintf(network, sizeof network, "%s/32", hosts[id]);
+	snprintf(network, sizeof network, "%s/32", cw_at(id + 1, 0));
 	source.network = network;
-	target.host = str(hosts[id]);
-	target.port = PEER_LEN;
+	target.host = str(cw_at(id + 1, 0));
+	target.port = CW_TRUNK_PORT;
 	trunk.id = id;
 	trunk.name = str(id == 1 ? "itsp" : id == 2 ? "backup" : "pbx");
 	trunk.realm = id == 3 ? 3 : 2;
@@ -772,14 +769,27 @@ void cw_wait_empty(struct cw *w)
 
 /* ------------------------------------------------------------------ peers */
 
-void sp_open(struct cw *w, struct sip_peer *p, const char *ip)
+const char *cw_at(unsigned host, unsigned port)
+{
+	static char texts[8][32];
+	static unsigned turn;
+	char *text = texts[turn++ % 8];
+	unsigned pid = (unsigned)getpid();
+
+	/* Loopback addresses of this process: suites run side by side. */
+	snprintf(text, 32, port != 0 ? "127.%u.%u.%u:%u" : "127.%u.%u.%u",
+		1 + (pid >> 8) % 250, pid % 256, host, port);
+	return text;
+}
+
+void sp_open(struct cw *w, struct sip_peer *p, unsigned host)
 {
 	memset(p, 0, sizeof *p);
 	p->w = w;
 	/* A trunk's address is in its settings, with its port. */
-	p->fd = open_at(ip, PEER_LEN, &p->local);
+	p->fd = open_at(cw_at(host, 0), CW_TRUNK_PORT, &p->local);
 	if (p->fd < 0)
-		p->fd = open_at(ip, 0, &p->local);
+		p->fd = open_at(cw_at(host, 0), 0, &p->local);
 	ck_assert_int_ge(p->fd, 0);
 	addr_format(&p->local, p->text);
 }
@@ -1142,8 +1152,8 @@ void sc_begin(struct scene *s, const struct cw_config *config)
 
 	memset(s, 0, sizeof *s);
 	s->w = cw_new(config != NULL ? config : &plain);
-	sp_open(s->w, &s->itsp, "127.0.0.2");
-	sp_open(s->w, &s->phone, "127.0.0.5");
+	sp_open(s->w, &s->itsp, 2);
+	sp_open(s->w, &s->phone, 5);
 	cw_bind(s->w, 1, &s->phone);
 }
 

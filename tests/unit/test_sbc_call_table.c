@@ -393,8 +393,8 @@ START_TEST(storm)
 
 	seed = 7919u * (unsigned)(_i + 1);
 	st.w = cw_new(&config);
-	sp_open(st.w, &st.itsp, "127.0.0.2");
-	sp_open(st.w, &st.phone, "127.0.0.5");
+	sp_open(st.w, &st.itsp, 2);
+	sp_open(st.w, &st.phone, 5);
 	cw_bind(st.w, 1, &st.phone);
 	st.callers = calloc(STORM_CALLS, sizeof *st.callers);
 	st.calleds = calloc(STORM_CALLS * 2, sizeof *st.calleds);
