@@ -359,18 +359,7 @@ void leg_end(struct leg *leg, unsigned status, const char *reason)
 
 enum reason leg_body(const sip_t *sip, struct leg_msg *msg)
 {
-	const sip_content_type_t *ct = sip->sip_content_type;
-
-	msg->sdp = NULL;
-	msg->sdp_len = 0;
-	if (sip->sip_payload == NULL || sip->sip_payload->pl_len == 0)
-		return REASON_ADMIT_OK;
-	if (ct == NULL || ct->c_type == NULL ||
-		!su_casematch(ct->c_type, "application/sdp"))
-		return REASON_ADMIT_CONTENT_TYPE;
-	msg->sdp = sip->sip_payload->pl_data;
-	msg->sdp_len = sip->sip_payload->pl_len;
-	return REASON_ADMIT_OK;
+	return hdr_sdp_of(sip, &msg->sdp, &msg->sdp_len);
 }
 
 static int reply(nta_incoming_t *irq, unsigned status)
