@@ -73,8 +73,10 @@ static void on_event(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	ck_assert_uint_lt(e->kind, 16);
 	r->news.n_events[e->kind]++;
 	r->news.event_reason[e->kind] = e->reason;
-	(void)snprintf(r->news.event_source, sizeof(r->news.event_source), "%s",
-		e->source);
+	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_LEARNED) {
+		r->news.n_learned[e->called_side]++;
+		r->news.learned[e->called_side] = e->reason;
+	}
 }
 
 static const struct ipc_permit permits[] = {

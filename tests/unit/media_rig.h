@@ -28,7 +28,8 @@ struct rig_news {
 	unsigned n_ended;
 	unsigned n_events[16]; /* by kind */
 	unsigned event_reason[16];
-	char event_source[ADDR_TEXT_SIZE];
+	unsigned n_learned[SIDE_COUNT];
+	unsigned learned[SIDE_COUNT]; /* reason */
 	unsigned n_listed;
 	bool list_done;
 };
