@@ -78,10 +78,12 @@ def the_database_refuses(w):
              "realm => 'phones')", "already"),
             ("update sbc.account set username = 'phone' || extension where "
              f"username = '{account['username']}'", "must not contain"),
-            ("select sbc.add_trunk('bad', 'not an address!', 'public')",
-             "host"),
+            ("select sbc.add_trunk('bad', 'not an address!', 'public', "
+             "sources => '{192.0.2.0/24}')", "host"),
+            ("select sbc.add_trunk('bad', 'name.example.org', 'public')",
+             "sources must be listed"),
             ("select sbc.add_route('bad', '(', '{extension}', regex => true)",
-             "expression"),
+             "called_match"),
             ("update sbc.setting set value = '0' where name = 'sip_t1_ms'",
              "does not fit"),
             ("update sbc.realm set digest_realm = 'other' where name = "

@@ -29,13 +29,14 @@ struct cw {
 	bool accounts_silent;
 	uint32_t max_calls;           /* of every account */
 	Gh__Cdr *cdrs[CW_CDRS_MAX];
-	size_t n_cdrs;
+	size_t n_cdrs, n_taken;
 	Gh__TrunkAuthRequest *trunk_auth; /* the last question */
 
 	struct ipc_server *mediad;
 	struct ipc_link *mediad_link;
 	bool media_silent;            /* wants are not answered */
 	enum reason media_refuses;    /* SESSION_OPEN = it does not */
+	bool refuses_once;
 	Gh__SessionWant *want;        /* the last one */
 	unsigned n_wants, n_opened, n_ended;
 	uint32_t next_port;
@@ -150,5 +151,26 @@ const char *sdp_text(const struct sip_peer *p, unsigned port,
 	const char *formats, const char *direction);
 /** The port of the audio line. */
 unsigned sdp_port_of(const char *body);
+
+/* --- the usual call: the ITSP calls extension 100, whose phone answers --- */
+
+struct scene {
+	struct cw *w;
+	struct sip_peer itsp, phone;
+	struct dialog caller, called;
+};
+/** config NULL = plain. */
+void sc_begin(struct scene *s, const struct cw_config *config);
+/** Everything is over, nobody has heard anything more. */
+void sc_end(struct scene *s);
+/** Until the caller hears 180. */
+void sc_ring(struct scene *s, const char *sdp);
+/** Until the caller's ACK. */
+void sc_answer(struct scene *s);
+void sc_up(struct scene *s);
+void sc_bye_from_caller(struct scene *s);
+/** Checks what every CDR has. */
+void sc_cdr(const Gh__Cdr *cdr, enum reason why, unsigned status,
+	const char *side);
 
 #endif
