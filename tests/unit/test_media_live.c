@@ -2,11 +2,13 @@
 /* mediad as a whole, from the wanted state to packets on loopback. */
 #include <check.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/control.h"
 #include "media_rig.h"
 
 #define PT_PCMA 8
@@ -940,6 +942,120 @@ START_TEST(test_unheard_victim)
 }
 END_TEST
 
+/* ------------------------------------------------------------- sbcctl */
+
+struct asked {
+	bool up;
+	unsigned n_answers, exit_code;
+	bool done;
+	char json[16384]; /* all objects, one after the other */
+};
+
+static void on_ctl_up(void *ctx, struct ipc_link *link)
+{
+	(void)link;
+	((struct asked *)ctx)->up = true;
+}
+
+static void on_ctl_answer(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	struct asked *a = ctx;
+	size_t n = strlen(a->json);
+
+	(void)link;
+	a->n_answers++;
+	a->done = msg->ctl_answer->done;
+	a->exit_code = msg->ctl_answer->exit_code;
+	(void)snprintf(a->json + n, sizeof(a->json) - n, "%s\n",
+		msg->ctl_answer->json);
+}
+
+static bool is_up(struct rig *r, void *arg)
+{
+	(void)r;
+	return ((struct asked *)arg)->up;
+}
+
+static bool is_done(struct rig *r, void *arg)
+{
+	(void)r;
+	return ((struct asked *)arg)->done;
+}
+
+static void ask(struct talk *t, struct ipc_link *link, struct asked *a,
+	const char *command, const char *arg)
+{
+	Gh__CtlRequest request = GH__CTL_REQUEST__INIT;
+	char *args[] = {(char *)(uintptr_t)arg};
+
+	a->n_answers = 0;
+	a->done = false;
+	a->json[0] = '\0';
+	request.id = 5;
+	request.command = (char *)(uintptr_t)command;
+	request.n_args = arg != NULL;
+	request.args = args;
+	IPC_MSG(msg, CTL_REQUEST, ctl_request, &request);
+	ck_assert_int_eq(ipc_send(link, &msg), 0);
+	rig_until(&t->rig, is_done, a);
+}
+
+START_TEST(test_sbcctl)
+{
+	static const struct ipc_permit ctl_permits[] = {
+		{GH__MSG__BODY_CTL_ANSWER, PROCESS_BIT(PROCESS_MEDIAD),
+			on_ctl_answer},
+	};
+	char dir[] = "/tmp/gh-media-XXXXXX", path[64];
+	struct asked a = {0};
+	struct ipc_link *link;
+	struct talk t;
+
+	talk_begin(&t, "127.0.0.1");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/mediad.sock", dir);
+	ck_assert_int_eq(ctl_listen(t.rig.ctl, path), 0);
+	const struct ipc_config config = {.loop = t.rig.daemon.loop,
+		.self = PROCESS_CTL,
+		.users = &t.rig.daemon.users,
+		.permits = ctl_permits,
+		.n_permits = 1,
+		.events = {.on_up = on_ctl_up},
+		.ctx = &a};
+
+	ck_assert_int_eq(ipc_connect(&config, path, PROCESS_MEDIAD, &link), 0);
+	rig_until(&t.rig, is_up, &a);
+	say(&t, SIDE_CALLER, 1, 1);
+	(void)hear(&t, SIDE_CALLED, 1);
+	ask(&t, link, &a, "sessions", NULL);
+	ck_assert_uint_eq(a.n_answers, 2);
+	ck_assert_uint_eq(a.exit_code, CONTROL_OK);
+	ck_assert_ptr_nonnull(strstr(a.json, "\"call\":\"" RIG_CALL "\""));
+	ck_assert_ptr_nonnull(strstr(a.json, "\"rx_packets\":1"));
+	ck_assert_ptr_nonnull(
+		strstr(a.json, "\"learn_reason\":\"learn_signaled\""));
+	ask(&t, link, &a, "session", RIG_CALL);
+	ck_assert_uint_eq(a.n_answers, 1);
+	ck_assert_ptr_nonnull(strstr(a.json, "\"codec\":\"PCMA\""));
+	ask(&t, link, &a, "session", "ZZZZZZZZZZZZZZZZ");
+	ck_assert_uint_eq(a.exit_code, CONTROL_NO_SUCH);
+	ask(&t, link, &a, "session", "no call");
+	ck_assert_uint_eq(a.exit_code, CONTROL_USAGE);
+	ask(&t, link, &a, "capacity", NULL);
+	ck_assert_ptr_nonnull(strstr(a.json, "\"capacity\":16"));
+	ask(&t, link, &a, "counters", NULL);
+	ck_assert_ptr_nonnull(strstr(a.json, "\"rtp_received_total\":1"));
+	rig_end_session(&t.rig);
+	ask(&t, link, &a, "sessions", NULL);
+	ck_assert_uint_eq(a.n_answers, 1);
+	ck_assert_ptr_nonnull(strstr(a.json, "\"sessions\":0"));
+	ipc_link_free(&link);
+	talk_end(&t);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("media_live");
@@ -971,6 +1087,7 @@ int main(void)
 	tcase_add_test(t, test_flood);
 	tcase_add_test(t, test_mux);
 	tcase_add_test(t, test_coalesce);
+	tcase_add_test(t, test_sbcctl);
 	tcase_add_test(t, test_srtp_refusals);
 	tcase_add_test(t, test_srtp_required);
 	tcase_add_test(t, test_srtp_bad_key);
