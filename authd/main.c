@@ -36,8 +36,9 @@ static const struct conf_option options[] = {
 		"", "PostgreSQL connection string"),
 	ROW(state_dir, CONF_STRING, STATE_DIR "/authd", 0, 0, "",
 		"folder of the last good copy and of records on their way"),
-	ROW(key_file, CONF_STRING, STATE_DIR "/authd/key", 0, 0, "",
-		"key that seals what is kept; made at the first start"),
+	ROW(key_file, CONF_STRING, NULL, 0, 0, "",
+		"key that seals what is kept; made at the first start; "
+		"absent: the file key in state_dir"),
 	ROW(db_connections, CONF_UINT, "3", 1, DB_CONNECTIONS_MAX - 1, "",
 		"connections to the database besides the listening one"),
 	ROW(account_cache, CONF_UINT, "50000", 100, 1000000, "accounts",
@@ -70,7 +71,8 @@ static int check_settings(void *settings, char *problem)
 {
 	const struct authd_settings *s = settings;
 
-	if (s->state_dir[0] == '/' && s->key_file[0] == '/')
+	if (s->state_dir[0] == '/' &&
+		(s->key_file == NULL || s->key_file[0] == '/'))
 		return 0;
 	snprintf(problem, CONF_PROBLEM_SIZE,
 		"state_dir and key_file must be absolute paths");
@@ -80,14 +82,19 @@ static int check_settings(void *settings, char *problem)
 static int open_state(struct authd *a)
 {
 	const char *dir = a->settings.state_dir;
-	char problem[KEY_PROBLEM_SIZE];
+	char problem[KEY_PROBLEM_SIZE], key_file[4096];
 	int err;
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
 		log_err("state_dir", LOG_STR("path", dir), LOG_ERRNO(errno));
 		return ERR_SYSTEM;
 	}
-	err = key_load(a->settings.key_file, &a->key, problem);
+	if (a->settings.key_file != NULL)
+		snprintf(key_file, sizeof key_file, "%s",
+			a->settings.key_file);
+	else
+		snprintf(key_file, sizeof key_file, "%s/key", dir);
+	err = key_load(key_file, &a->key, problem);
 	if (err < 0) {
 		log_err("key_file", LOG_STR("problem", problem));
 		return err;

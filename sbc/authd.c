@@ -132,8 +132,7 @@ static void on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	struct authd *authd = ctx;
 
 	(void)link;
-	trunks_on_auth_answer(
-		calls_trunks(authd->sbc->calls), msg->trunk_auth_answer);
+	trunks_on_auth_answer(authd->sbc->trunks, msg->trunk_auth_answer);
 }
 
 static void on_cdr_ack(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
@@ -142,16 +141,6 @@ static void on_cdr_ack(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 
 	(void)link;
 	cdrs_on_ack(authd->sbc->cdrs, msg->cdr_ack);
-}
-
-static void on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
-{
-	struct authd *authd = ctx;
-
-	(void)link;
-	if (authd->sbc->trunks != NULL)
-		authd->sbc->on_trunk_auth(authd->sbc->trunks,
-			msg->trunk_auth_answer);
 }
 
 static const struct ipc_permit permits[] = {
@@ -169,8 +158,6 @@ static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_BINDINGS_SAVED, PROCESS_BIT(PROCESS_AUTHD),
 		on_bindings_saved},
 	{GH__MSG__BODY_CDR_ACK, PROCESS_BIT(PROCESS_AUTHD), on_cdr_ack},
-	{GH__MSG__BODY_TRUNK_AUTH_ANSWER, PROCESS_BIT(PROCESS_AUTHD),
-		on_trunk_auth},
 };
 
 /* ------------------------------------------------------------------- link */

@@ -45,7 +45,6 @@ int calls_new(struct sbc *sbc, struct calls **calls_out)
 	if (err != 0)
 		goto fail_timer;
 	sbc->trunks = calls->trunks;
-	sbc->on_trunk_auth = trunks_on_auth_answer;
 	*calls_out = calls;
 	return 0;
 fail_timer:

@@ -99,7 +99,7 @@ static int on_trunks(void *ctx, const struct control_request *request,
 {
 	struct ctl *ctl = ctx;
 	const struct settings *s = ctl->sbc->settings;
-	struct trunks *trunks = calls_trunks(ctl->sbc->calls);
+	struct trunks *trunks = ctl->sbc->trunks;
 	struct listing l = {request, j, "trunks", 0};
 
 	(void)args;
@@ -230,7 +230,7 @@ static bool in_service(void *ctx, uint32_t trunk)
 {
 	const struct route_test *t = ctx;
 
-	return trunk_in_service(calls_trunks(t->ctl->sbc->calls), trunk);
+	return trunk_in_service(t->ctl->sbc->trunks, trunk);
 }
 
 static void show_target(struct json *j, const struct route_target *target)

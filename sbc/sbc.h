@@ -28,9 +28,7 @@ struct sbc {
 	struct auth *auth;
 	struct calls *calls;
 	struct cdrs *cdrs;
-	struct trunks *trunks; /* owned by calls, which sets this and the next */
-	void (*on_trunk_auth)(struct trunks *trunks,
-		const Gh__TrunkAuthAnswer *answer);
+	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
 	struct waits *waits;
 	struct ctl *ctl;

@@ -82,12 +82,6 @@ void calls_end_all(struct calls *calls, enum reason why,
 	on_empty(ctx);
 }
 
-struct trunks *calls_trunks(struct calls *calls)
-{
-	(void)calls;
-	return NULL;
-}
-
 void trunks_on_auth_answer(
 	struct trunks *trunks, const Gh__TrunkAuthAnswer *answer)
 {
