@@ -93,4 +93,25 @@ bool rig_is_quiet(int fd);
 size_t rig_rtp(uint8_t *bytes, uint8_t pt, uint16_t seq, uint32_t ts,
 	uint32_t ssrc, uint8_t fill, size_t n_octets);
 
+#define PT_PCMA 8
+
+/** A session between two peers at their signaled addresses. */
+struct talk {
+	struct rig rig;
+	struct rig_side side[SIDE_COUNT];
+	int fd[SIDE_COUNT];
+	struct addr addr[SIDE_COUNT];
+	const char *port[SIDE_COUNT]; /* mediad's */
+};
+
+/** Opens a session between two peers. */
+void talk_begin(struct talk *t, const char *ip);
+void talk_end(struct talk *t);
+/** One of PCMA's packets, 20 ms a number, filled with one octet. */
+void say(struct talk *t, enum side from, uint32_t seq, uint8_t fill);
+/** Waits for one and checks its header. @return its number. */
+uint16_t hear(struct talk *t, enum side at, uint8_t fill);
+/** How often a reason was counted. */
+uint64_t drops(const Gh__MediaStats *s, enum reason why);
+
 #endif
