@@ -81,6 +81,9 @@ struct leg_config {
 	struct leg_rule rules[LEG_RULES_MAX];
 };
 
+/** Frees what a wanted state owns. */
+void leg_config_done(struct leg_config *config);
+
 /** What the control thread gives to a new leg. The descriptors are taken. */
 struct leg_birth {
 	int rtp_fd;
@@ -215,8 +218,8 @@ static inline bool leg_is_open(const struct leg *l)
 	return l->rtp_fd >= 0;
 }
 
-/** Takes a new wanted state over. */
-void leg_apply(struct leg *l, const struct leg_config *config, uint64_t now_us);
+/** Takes a new wanted state over, and what it owns out of config. */
+void leg_apply(struct leg *l, struct leg_config *config, uint64_t now_us);
 
 /** How a packet's source stands to this leg. */
 enum leg_trust {

@@ -347,7 +347,7 @@ static void begin_side(struct session_side *side, const struct want_side *want,
 }
 
 static void commit_side(struct sessions *s, struct session_side *side,
-	const struct want_side *want, struct side_plan *plan,
+	struct want_side *want, struct side_plan *plan,
 	struct worker_side *order)
 {
 	if (plan->end || (plan->begin && side_is_open(side))) {
@@ -377,36 +377,29 @@ static void commit_side(struct sessions *s, struct session_side *side,
 	order->srtp_tx = plan->srtp_tx;
 	side->rtcp_mux = want->config.rtcp_mux;
 	order->config = want->config;
+	want->config.learn.networks = NULL;
 }
 
-static enum reason make_so(
-	struct sessions *s, struct session *x, const struct want *want)
+static enum reason make_so(struct sessions *s, struct session *x,
+	struct want *want, struct worker_job *job)
 {
 	struct side_plan plan[SIDE_COUNT];
-	struct worker_job *job;
 	enum reason why;
 
 	why = plan_side(s, &x->side[0], &want->side[0], &plan[0]);
 	if (why != REASON_SESSION_OPEN)
 		return why;
 	why = plan_side(s, &x->side[1], &want->side[1], &plan[1]);
-	if (why != REASON_SESSION_OPEN)
-		goto undo;
-	why = REASON_SESSION_FULL;
-	job = worker_job_new(WORKER_APPLY, x->media);
-	if (job == NULL)
-		goto undo_both;
+	if (why != REASON_SESSION_OPEN) {
+		drop_plan(s, &plan[0]);
+		return why;
+	}
 	for (unsigned i = 0; i < SIDE_COUNT; i++)
 		commit_side(s, &x->side[i], &want->side[i], &plan[i],
 			&job->side[i]);
+	job->verb = WORKER_APPLY;
 	x->version = want->version;
-	worker_order(s->workers[x->worker].worker, job);
 	return REASON_SESSION_OPEN;
-undo_both:
-	drop_plan(s, &plan[1]);
-undo:
-	drop_plan(s, &plan[0]);
-	return why;
 }
 
 /* Both legs of a call are one worker's; the emptiest gets the next call. */
@@ -463,8 +456,35 @@ static void set_gauges(struct sessions *s)
 	stat_set(STAT_PORTS_USED, ports_used(s->ports));
 }
 
-enum reason session_want(struct sessions *s, const struct want *want,
-	struct session_view *view_out)
+static enum reason want_from(struct sessions *s, struct session *x,
+	struct want *want, uint64_t request, bool is_new)
+{
+	struct worker_job *job;
+	enum reason why = REASON_SESSION_OPEN;
+
+	if (x->state != SESSION_STATE_LIVE)
+		return REASON_SESSION_REFUSED;
+	x->claimed_us = clock_now_us();
+	job = worker_job_new(WORKER_SYNC, x->media);
+	if (job == NULL)
+		return REASON_SESSION_FULL;
+	job->owner = x;
+	job->request = request;
+	if (is_new || want->version > x->version)
+		why = make_so(s, x, want, job);
+	if (why != REASON_SESSION_OPEN) {
+		worker_job_free(job);
+		return why;
+	}
+	/* Also where nothing changed: the answer then says that what was
+	 * wanted before is done. */
+	worker_order(s->workers[x->worker].worker, job);
+	set_gauges(s);
+	return REASON_SESSION_OPEN;
+}
+
+enum reason session_want(
+	struct sessions *s, struct want *want, uint64_t request)
 {
 	struct session *x = find(s, want->call);
 	bool is_new = x == NULL;
@@ -474,20 +494,10 @@ enum reason session_want(struct sessions *s, const struct want *want,
 		x = session_make(s, want->call);
 	if (x == NULL)
 		return REASON_SESSION_FULL;
-	if (x->state != SESSION_STATE_LIVE)
-		return REASON_SESSION_REFUSED;
-	x->claimed_us = clock_now_us();
-	if (is_new || want->version > x->version) {
-		why = make_so(s, x, want);
-		if (why != REASON_SESSION_OPEN) {
-			if (is_new)
-				session_unmake(s, x);
-			return why;
-		}
-	}
-	set_gauges(s);
-	view(x, view_out);
-	return REASON_SESSION_OPEN;
+	why = want_from(s, x, want, request, is_new);
+	if (why != REASON_SESSION_OPEN && is_new)
+		session_unmake(s, x);
+	return why;
 }
 
 /* -------------------------------------------------------------- ending */
@@ -581,6 +591,14 @@ static void on_closed(struct sessions *s, struct worker_job *job)
 	s->events->on_ended(s->ctx, call, request, why, job->stats);
 }
 
+static void on_done(struct sessions *s, struct worker_job *job)
+{
+	struct session_view v;
+
+	view(job->owner, &v);
+	s->events->on_state(s->ctx, job->request, &v);
+}
+
 static void on_figures(struct sessions *s, struct worker_job *job)
 {
 	struct session_view v;
@@ -605,6 +623,8 @@ static void on_answers(void *arg, int fd, unsigned events)
 			on_closed(s, job);
 		else if (job->verb == WORKER_STATS)
 			on_figures(s, job);
+		else if (job->verb == WORKER_APPLY || job->verb == WORKER_SYNC)
+			on_done(s, job);
 		else if (job->verb == WORKER_EVENT)
 			s->events->on_event(s->ctx, &job->event);
 		worker_job_free(job);

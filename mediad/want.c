@@ -6,6 +6,7 @@
  */
 #include "mediad/want.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/secret.h"
@@ -50,6 +51,11 @@ static const char *read_learn(const Gh__MediaSide *m, struct learn_rules *r)
 	}
 	r->behind_nat = m->behind_nat;
 	if (m->n_networks > LEARN_NETWORKS_MAX)
+		return "networks";
+	if (m->n_networks == 0)
+		return NULL;
+	r->networks = calloc(m->n_networks, sizeof(r->networks[0]));
+	if (r->networks == NULL)
 		return "networks";
 	for (size_t i = 0; i < m->n_networks; i++)
 		if (addr_net_parse(m->networks[i], &r->networks[i]) < 0)
@@ -174,6 +180,13 @@ static const char *read_side(const Gh__MediaSide *m, struct want_side *s)
 	return NULL;
 }
 
+void want_done(struct want *want)
+{
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		leg_config_done(&want->side[i].config);
+	secret_wipe(want, sizeof(*want));
+}
+
 int want_read(const Gh__SessionWant *msg, struct want *want_out,
 	const char **problem_out)
 {
@@ -188,10 +201,12 @@ int want_read(const Gh__SessionWant *msg, struct want *want_out,
 	problem = read_side(msg->caller, &w.side[SIDE_CALLER]);
 	if (problem == NULL)
 		problem = read_side(msg->called, &w.side[SIDE_CALLED]);
-	if (problem == NULL)
-		*want_out = w;
-	else
+	if (problem != NULL) {
+		want_done(&w);
 		*problem_out = problem;
+		return ERR_INVALID;
+	}
+	*want_out = w;
 	secret_wipe(&w, sizeof(w));
-	return problem == NULL ? 0 : ERR_INVALID;
+	return 0;
 }

@@ -31,6 +31,9 @@ struct want {
 	struct want_side side[SIDE_COUNT];
 };
 
+/** Wipes its keys and frees what it owns. */
+void want_done(struct want *want);
+
 /**
  * @param problem_out	static text on failure, for the log.
  * @return 0, or ERR_INVALID.

@@ -209,6 +209,7 @@ static void obey(struct worker *w, struct worker_job *job)
 		w->coalesce_us = job->coalesce_us;
 		w->report_interval_us = job->report_interval_us;
 		break;
+	case WORKER_SYNC:
 	case WORKER_EVENT:
 		break;
 	}
@@ -487,6 +488,8 @@ void worker_job_free(struct worker_job *job)
 		srtp_leg_free(&s->srtp_rx);
 		srtp_leg_free(&s->srtp_tx);
 	}
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		leg_config_done(&job->side[i].config);
 	secret_wipe(job, sizeof(*job));
 	free(job);
 }

@@ -32,8 +32,8 @@ static void on_piece(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 		log_err("settings_piece_lost", LOG_ERR(err));
 }
 
-static void send_result(struct authd *authd, uint64_t version,
-	enum reason why, const char *problem)
+static void send_result(struct authd *authd, uint64_t version, enum reason why,
+	const char *problem)
 {
 	Gh__SettingsResult result = GH__SETTINGS_RESULT__INIT;
 	int err;
@@ -92,8 +92,8 @@ static void on_auth_answer(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	auth_on_answer(authd->sbc->auth, msg->auth_answer);
 }
 
-static void on_account_answer(void *ctx, struct ipc_link *link,
-	const Gh__Msg *msg)
+static void on_account_answer(
+	void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct authd *authd = ctx;
 
@@ -101,8 +101,8 @@ static void on_account_answer(void *ctx, struct ipc_link *link,
 	accounts_on_answer(authd->sbc->accounts, msg->account_answer);
 }
 
-static void on_accounts_changed(void *ctx, struct ipc_link *link,
-	const Gh__Msg *msg)
+static void on_accounts_changed(
+	void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct authd *authd = ctx;
 
@@ -118,8 +118,8 @@ static void on_ban(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	admit_on_ban(authd->sbc->admit, msg->ban);
 }
 
-static void on_bindings_saved(void *ctx, struct ipc_link *link,
-	const Gh__Msg *msg)
+static void on_bindings_saved(
+	void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct authd *authd = ctx;
 
@@ -132,8 +132,7 @@ static void on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	struct authd *authd = ctx;
 
 	(void)link;
-	trunks_on_auth_answer(calls_trunks(authd->sbc->calls),
-		msg->trunk_auth_answer);
+	trunks_on_auth_answer(authd->sbc->trunks, msg->trunk_auth_answer);
 }
 
 static void on_cdr_ack(void *ctx, struct ipc_link *link, const Gh__Msg *msg)

@@ -10,7 +10,8 @@ static void fill_side(const struct party *p, struct call_list_side *side)
 		return;
 	side->kind = side_kind_name(p->kind);
 	side->trunk = p->trunk != NULL ? p->trunk->row->name : NULL;
-	side->extension = p->account != NULL ? p->account->row->extension : NULL;
+	side->extension =
+		p->account != NULL ? p->account->row->extension : NULL;
 	side->peer = p->peer;
 }
 
@@ -31,8 +32,9 @@ void calls_walk(const struct calls *calls,
 
 		fill_side(&c->caller, &entry.caller);
 		/* Before an answer: whom it was tried with last. */
-		fill_side(c->called != NULL ? c->called
-					    : TAILQ_LAST(&c->parties, party_head),
+		fill_side(c->called != NULL
+				  ? c->called
+				  : TAILQ_LAST(&c->parties, party_head),
 			&entry.called);
 		fn(ctx, &entry);
 	}

@@ -11,10 +11,10 @@ struct calls;
 
 /** One side; kind NULL = there is none yet. */
 struct call_list_side {
-	const char *kind;   /* "trunk", "pbx" or "phone" */
-	const char *trunk;  /* its name; NULL for a phone */
+	const char *kind;      /* "trunk", "pbx" or "phone" */
+	const char *trunk;     /* its name; NULL for a phone */
 	const char *extension; /* NULL for a trunk */
-	struct addr peer;   /* where its signaling comes from */
+	struct addr peer;      /* where its signaling comes from */
 };
 
 /** A call as it is now; texts are borrowed until fn returns. */

@@ -491,6 +491,7 @@ static enum reason invite_party(struct call *c, struct party *p)
 		.kind = p->kind,
 		.trunk = p->trunk,
 		.account = p->account,
+		.trunks = c->calls->trunks,
 		.peer = {.addr = p->peer, .listener = p->listener},
 		.min_se_s = 90,
 		.session_expires_s = call_session_expires(c, p),

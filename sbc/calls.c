@@ -44,6 +44,7 @@ int calls_new(struct sbc *sbc, struct calls **calls_out)
 	err = loop_timer_new(sbc->daemon.loop, on_reap, calls, &calls->reaper);
 	if (err != 0)
 		goto fail_timer;
+	sbc->trunks = calls->trunks;
 	*calls_out = calls;
 	return 0;
 fail_timer:
@@ -120,6 +121,7 @@ void calls_free(struct calls **callsp)
 	}
 	on_reap(calls);
 	loop_timer_free(calls->sbc->daemon.loop, &calls->reaper);
+	calls->sbc->trunks = NULL;
 	trunks_free(&calls->trunks);
 	call_limit_done(calls);
 	free(calls);
@@ -239,6 +241,7 @@ static int make_caller_leg(struct call *c, const struct inbound *in,
 		.kind = c->caller.kind,
 		.trunk = c->caller.trunk,
 		.account = c->caller.account,
+		.trunks = c->calls->trunks,
 		.peer = {.addr = in->source,
 			.listener = in->listener,
 			.flow = in->flow},
@@ -359,9 +362,4 @@ void calls_end_all(struct calls *calls, enum reason why,
 		call_event(c, &in);
 	}
 	loop_timer_set(calls->sbc->daemon.loop, calls->reaper, 0);
-}
-
-struct trunks *calls_trunks(struct calls *calls)
-{
-	return calls->trunks;
 }

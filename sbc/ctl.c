@@ -99,7 +99,7 @@ static int on_trunks(void *ctx, const struct control_request *request,
 {
 	struct ctl *ctl = ctx;
 	const struct settings *s = ctl->sbc->settings;
-	struct trunks *trunks = calls_trunks(ctl->sbc->calls);
+	struct trunks *trunks = ctl->sbc->trunks;
 	struct listing l = {request, j, "trunks", 0};
 
 	(void)args;
@@ -114,8 +114,8 @@ static int on_trunks(void *ctx, const struct control_request *request,
 		json_str(j, "name", t->row->name);
 		json_str(j, "realm", t->realm->row->name);
 		json_bool(j, "enabled", t->row->enabled);
-		json_bool(j, "in_service",
-			trunk_in_service(trunks, t->row->id));
+		json_bool(
+			j, "in_service", trunk_in_service(trunks, t->row->id));
 		json_uint(j, "calls", trunk_calls(trunks, t->row->id));
 		json_open_array(j, "targets");
 		for (size_t k = 0; k < t->row->n_targets; k++)
@@ -129,8 +129,8 @@ static int on_trunks(void *ctx, const struct control_request *request,
 
 /* ------------------------------------------------------------------- calls */
 
-static void show_side(struct json *j, const char *key,
-	const struct call_list_side *side)
+static void show_side(
+	struct json *j, const char *key, const struct call_list_side *side)
 {
 	char peer[ADDR_TEXT_SIZE];
 
@@ -230,7 +230,7 @@ static bool in_service(void *ctx, uint32_t trunk)
 {
 	const struct route_test *t = ctx;
 
-	return trunk_in_service(calls_trunks(t->ctl->sbc->calls), trunk);
+	return trunk_in_service(t->ctl->sbc->trunks, trunk);
 }
 
 static void show_target(struct json *j, const struct route_target *target)
@@ -241,16 +241,17 @@ static void show_target(struct json *j, const struct route_target *target)
 	json_close_object(j);
 }
 
-static void test_finish(struct route_test *t, enum control_exit code,
-	enum reason failed)
+static void test_finish(
+	struct route_test *t, enum control_exit code, enum reason failed)
 {
 	struct route_facts facts = {
 		.from = t->from_trunk ? SIDE_TRUNK : SIDE_PHONE,
 		.from_trunk = t->from_trunk,
 		.from_account = t->caller ? t->caller->row : NULL,
 		.called = t->to,
-		.caller = t->from_trunk || !t->caller ? ""
-					: t->caller->row->extension,
+		.caller = t->from_trunk || !t->caller
+				  ? ""
+				  : t->caller->row->extension,
 		.called_account = t->called ? t->called->row : NULL,
 		.trunk_in_service = in_service,
 		.ctx = t,
@@ -323,8 +324,8 @@ static void on_fact(void *ctx, struct account *account, enum reason why)
 	test_finish(t, CONTROL_OK, REASON_NONE);
 }
 
-static const struct trunk *trunk_named(const struct settings *s,
-	const char *name)
+static const struct trunk *trunk_named(
+	const struct settings *s, const char *name)
 {
 	for (size_t i = 0; i < s->n_trunks; i++)
 		if (strcmp(s->trunks[i].row->name, name) == 0)

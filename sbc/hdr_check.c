@@ -45,13 +45,14 @@ static bool has_bad_char(const char *text, size_t max)
 	size_t n = 0;
 
 	for (; text && text[n]; n++)
-		if (n == max || (unsigned char)text[n] <= ' ' ||
-			text[n] == 0x7f || strchr("<>\"", text[n]))
+		if (n == max || text[n] <= ' ' || text[n] > '~' ||
+			strchr("<>\"", text[n]))
 			return true;
 	return false;
 }
 
-/** No blanks, brackets or controls in any part (RFC 4475 3.1.2.12). */
+/** No blanks, brackets, controls or raw UTF-8 in any part (RFC 4475 3.1.2.12).
+ */
 static bool is_url_clean(const url_t *url)
 {
 	return !has_bad_char(url->url_user, URL_MAX) &&
@@ -119,20 +120,27 @@ static bool check_routes(const sip_route_t *route)
 
 static bool check_contacts(const sip_t *sip)
 {
+	bool is_register = sip->sip_request->rq_method == sip_method_register;
+	bool is_invite = sip->sip_request->rq_method == sip_method_invite;
 	unsigned n = 0;
 
 	for (const sip_contact_t *m = sip->sip_contact; m; m = m->m_next) {
-		bool star = m->m_url->url_type == url_any;
+		const url_t *url = m->m_url;
+		bool is_sip =
+			url->url_type == url_sip || url->url_type == url_sips;
 
 		if (++n > CONTACTS_MAX)
 			return false;
-		/* "*" is for taking registrations back. */
-		if (star ? sip->sip_request->rq_method != sip_method_register
-			 : !is_url_clean(m->m_url))
+		/* "*" takes registrations back; in a dialog it is where we
+		 * have to send to. */
+		if (url->url_type == url_any ? !is_register
+					     : !is_url_clean(url))
+			return false;
+		if (is_invite && (!is_sip || !has_host(url)))
 			return false;
 	}
 	/* A dialog needs exactly one (RFC 3261 8.1.1.8). */
-	return sip->sip_request->rq_method != sip_method_invite || n == 1;
+	return !is_invite || n == 1;
 }
 
 /** Visible ASCII: quotes and brackets are legal in it (RFC 3261 25.1). */

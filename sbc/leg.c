@@ -172,6 +172,7 @@ void leg_close(struct leg *leg)
 	leg_timer_stop(leg);
 	leg_judge_drop(leg);
 	leg_change_drop(leg);
+	leg_auth_drop(leg);
 	if (leg->dialog != NULL)
 		nta_leg_destroy(leg->dialog);
 	leg->dialog = NULL;
@@ -250,6 +251,8 @@ nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
 
 void leg_send_ack(struct leg *leg, nta_outgoing_t *invite, uint32_t cseq)
 {
+	msg_t *request = nta_outgoing_getrequest(invite);
+	const sip_t *sip = sip_object(request);
 	nta_outgoing_t *ack;
 	sip_cseq_t cs[1];
 
@@ -257,8 +260,13 @@ void leg_send_ack(struct leg *leg, nta_outgoing_t *invite, uint32_t cseq)
 	cs->cs_seq = cseq;
 	cs->cs_method = sip_method_ack;
 	cs->cs_method_name = sip_method_name_ack;
+	/* RFC 3261 13.2.2.4: the same credentials as the INVITE. */
 	ack = leg_send(leg, NULL, SIP_METHOD_ACK, NULL, SIPTAG_CSEQ(cs),
-		NTATAG_ACK_BRANCH(nta_outgoing_branch(invite)), TAG_END());
+		NTATAG_ACK_BRANCH(nta_outgoing_branch(invite)),
+		SIPTAG_AUTHORIZATION(sip->sip_authorization),
+		SIPTAG_PROXY_AUTHORIZATION(sip->sip_proxy_authorization),
+		TAG_END());
+	msg_destroy(request);
 	if (ack == NULL) {
 		log_warning("ack_not_sent", LOG_CALL(leg->c.call));
 		return;
@@ -275,6 +283,8 @@ static int on_bye_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 
 	if (sip != NULL && sip->sip_status->st_status < 200)
 		return 0;
+	if (leg_auth_take(leg, orq, sip, on_bye_answer))
+		return 0;
 	nta_outgoing_destroy(orq);
 	leg->bye_orq = NULL;
 	msg.status = sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
@@ -286,6 +296,7 @@ static int on_bye_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 void leg_send_bye(struct leg *leg)
 {
 	leg->owes_bye = false;
+	leg->auth.tried = false;
 	leg_timer_stop(leg);
 	leg_set_state(leg, LEG_ENDING);
 	leg->bye_orq = leg_send(leg, on_bye_answer, SIP_METHOD_BYE, NULL,
@@ -310,6 +321,13 @@ void leg_end(struct leg *leg, unsigned status, const char *reason)
 	case LEG_EARLY:
 		if (leg->server) {
 			leg_refuse(leg, status, NULL);
+			return;
+		}
+		if (leg->auth.orq != NULL) {
+			/* Refused with a challenge and not sent again yet. */
+			leg_auth_drop(leg);
+			leg_abandon(&leg->invite_orq);
+			leg_close(leg);
 			return;
 		}
 		leg_set_state(leg, LEG_CANCELLING);

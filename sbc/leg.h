@@ -42,6 +42,8 @@
 #include "sbc/stack.h"
 
 struct sbc;
+struct trunks;
+struct trunk_auth_query;
 struct leg;
 
 enum leg_state {
@@ -103,6 +105,7 @@ struct leg_config {
 	enum side_kind kind;
 	const struct trunk *trunk; /* SIDE_TRUNK, SIDE_PBX */
 	struct account *account;   /* SIDE_PHONE */
+	struct trunks *trunks;     /* answers a trunk's challenges; NULL = none */
 	struct target peer;        /* where its requests came from, or go to */
 	const char *user;          /* user part of our Contact; NULL = none */
 	uint32_t min_se_s;         /* session timers: RFC 4028 */
@@ -161,6 +164,15 @@ struct leg {
 	struct addr judged_source;
 	struct listener *judged_listener;
 	uint64_t judged_flow;
+
+	/* a trunk's challenge to a request of ours, while authd makes the answer */
+	struct {
+		struct trunk_auth_query *query;
+		nta_outgoing_t *orq;  /* that was challenged; ended */
+		nta_response_f *fn;   /* hears the next answer */
+		bool proxy;           /* 407 */
+		bool tried;           /* the request under way carries an answer */
+	} auth;
 
 	/* RFC 4028 */
 	uint32_t se_interval_s; /* 0 = no session timer in force */
@@ -273,6 +285,18 @@ void leg_judge_drop(struct leg *leg);
 void leg_aim(struct leg *leg);
 /* leg.c: a request inside the dialog whose source is accepted. */
 int leg_dispatch(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
+/* leg_auth.c */
+/**
+ * Takes a challenge (401, 407) to a request of ours to a trunk: authd is
+ * asked, and the request goes out again with the answer.
+ * @return whether it was taken; then orq is taken too, and `fn` hears the next
+ *	answer, or once more this one if there is no answer to the challenge.
+ */
+bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
+	nta_response_f *fn);
+/** Whose place the new transaction takes: the caller's field is set anew. */
+nta_outgoing_t **leg_auth_slot(struct leg *leg, nta_outgoing_t *orq);
+void leg_auth_drop(struct leg *leg);
 /* leg_timer.c */
 void leg_timer_from_request(struct leg *leg, const sip_t *sip);
 void leg_timer_from_answer(struct leg *leg, const sip_t *sip);

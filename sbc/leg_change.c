@@ -28,6 +28,9 @@ void leg_change_drop(struct leg *leg)
 	if (leg->change.orq != NULL) {
 		nta_outgoing_t *orq = leg->change.orq;
 
+		if (leg->auth.orq == orq)
+			leg_auth_drop(leg);
+
 		/* Its answer is acknowledged by the library (a failure) or
 		 * goes under with the dialog. */
 		leg->change.orq = NULL;
@@ -180,6 +183,8 @@ static int on_change_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 	msg.status = sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	if (msg.status < 200)
 		return 0;
+	if (leg_auth_take(leg, orq, sip, on_change_answer))
+		return 0;
 	leg->change.orq = NULL;
 	if (msg.internal)
 		msg.sip = NULL;
@@ -214,6 +219,7 @@ int leg_change(struct leg *leg, const char *sdp)
 
 	if (!leg_can_change(leg))
 		return ERR_STATE;
+	leg->auth.tried = false;
 	expires = leg_timer_request(leg, timer, sizeof timer);
 	leg->change.method = sip_method_invite;
 	leg->change.orq = leg_send(leg, on_change_answer, SIP_METHOD_INVITE,

@@ -425,6 +425,8 @@ static int on_invite_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 		client_answered(leg, orq, sip, &msg);
 		return 0;
 	}
+	if (!cancelled && leg_auth_take(leg, orq, msg.sip, on_invite_answer))
+		return 0;
 	leg->invite_orq = NULL;
 	leg_close(leg);
 	msg.event = cancelled ? LEG_ENDED : LEG_FAILURE;
@@ -439,6 +441,7 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 	char timer[LEG_TIMER_TEXT], forwards[12];
 	const char *expires = leg_timer_request(leg, timer, sizeof timer);
 
+	leg->auth.tried = false;
 	snprintf(forwards, sizeof forwards, "%u", max_forwards);
 	leg->invite_orq = leg_send(leg, on_invite_answer, SIP_METHOD_INVITE,
 		request_uri, SIPTAG_MAX_FORWARDS_STR(forwards),

@@ -41,6 +41,8 @@ static int on_refresh_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 
 	if (status < 200)
 		return 0;
+	if (leg_auth_take(leg, orq, sip, on_refresh_answer))
+		return 0;
 	leg->change.orq = NULL;
 	if (status < 300) {
 		leg_timer_from_answer(leg, sip);
@@ -80,6 +82,7 @@ static void on_timer(void *arg)
 		leg_emit(leg, &msg);
 		return;
 	}
+	leg->auth.tried = false;
 	leg->change.method = sip_method_update;
 	leg->change.orq = leg_send(leg, on_refresh_answer, SIP_METHOD_UPDATE,
 		NULL, SIPTAG_CONTACT_STR(leg->contact),

@@ -18,7 +18,8 @@
 
 struct sbc {
 	struct daemon daemon;
-	struct settings *settings; /* the snapshot in force; NULL until the first */
+	struct settings
+		*settings; /* the snapshot in force; NULL until the first */
 	struct authd *authd;
 	struct media *media;
 	struct accounts *accounts;
@@ -27,6 +28,7 @@ struct sbc {
 	struct auth *auth;
 	struct calls *calls;
 	struct cdrs *cdrs;
+	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
 	struct waits *waits;
 	struct ctl *ctl;

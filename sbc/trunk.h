@@ -16,7 +16,6 @@
 #include "sbc/settings.h"
 
 struct addr;
-struct calls;
 struct sbc;
 struct trunks;
 
@@ -50,7 +49,5 @@ void trunk_auth_cancel(struct trunk_auth_query **query);
 /** From authd's link. */
 void trunks_on_auth_answer(struct trunks *trunks,
 	const Gh__TrunkAuthAnswer *answer);
-/** For the link's permit table. */
-struct trunks *calls_trunks(struct calls *calls);
 
 #endif

@@ -13,6 +13,17 @@ static struct addr a(const char *text)
 	return x;
 }
 
+static uint8_t net(const char *text, struct addr_net **net_out)
+{
+	static struct addr_net n;
+
+	*net_out = &n;
+	if (text == NULL)
+		return 0;
+	ck_assert_int_eq(addr_net_parse(text, &n), 0);
+	return 1;
+}
+
 #define AUTO   LEARN_NAT_AUTO
 #define ALWAYS LEARN_NAT_ALWAYS
 #define NEVER  LEARN_NAT_NEVER
@@ -85,11 +96,7 @@ static struct learn_rules rules_of(int i)
 		.nat = rows[i].nat,
 		.behind_nat = rows[i].behind_nat};
 
-	if (rows[i].network != NULL) {
-		ck_assert_int_eq(
-			addr_net_parse(rows[i].network, &r.networks[0]), 0);
-		r.n_networks = 1;
-	}
+	r.n_networks = net(rows[i].network, &r.networks);
 	return r;
 }
 
@@ -154,11 +161,7 @@ START_TEST(test_target)
 		.signaling = a(targets[_i].signaling)};
 	struct addr target = a(targets[_i].target);
 
-	if (targets[_i].network != NULL) {
-		ck_assert_int_eq(
-			addr_net_parse(targets[_i].network, &r.networks[0]), 0);
-		r.n_networks = 1;
-	}
+	r.n_networks = net(targets[_i].network, &r.networks);
 	ck_assert_msg(learn_may_send(&r, &target) == targets[_i].may, "%s",
 		targets[_i].name);
 }

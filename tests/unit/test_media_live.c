@@ -471,8 +471,12 @@ static void hear_secret(
 	size_t n = rig_recv(&t->rig, t->fd[at], b, sizeof(b));
 
 	if (k != NULL) {
+		size_t same = 0;
+
 		ck_assert_uint_gt(n, 172);
-		ck_assert_uint_ne(b[12], fill);
+		for (size_t i = 12; i < 172; i++)
+			same += b[i] == fill;
+		ck_assert_uint_lt(same, 20);
 		ck_assert_int_eq(srtp_leg_open(k->in, b, &n), REASON_RTP_OK);
 	}
 	ck_assert_uint_eq(n, 172);

@@ -44,8 +44,8 @@ static void teardown(void)
 	world_free(&w);
 }
 
-static void send_to(const struct peer *p, const struct addr *to,
-	struct request r)
+static void send_to(
+	const struct peer *p, const struct addr *to, struct request r)
 {
 	peer_send(p, to, request_text(p, &r, text));
 }
@@ -90,7 +90,8 @@ START_TEST(strangers_hear_nothing)
 		{.method = "FOO"},
 		{.method = "REGISTER", .uri = "sip:example.org"},
 		{.method = "REGISTER", .uri = "sip:203.0.113.1"},
-		{.method = "REGISTER", .extra = "User-Agent: friendly-scanner\r\n"},
+		{.method = "REGISTER",
+			.extra = "User-Agent: friendly-scanner\r\n"},
 		{.method = "REGISTER", .extra = "User-Agent: sipcli/v1.8\r\n"},
 	};
 
@@ -113,17 +114,27 @@ END_TEST
 START_TEST(broken_requests_of_strangers_are_not_answered)
 {
 	static const char *const texts[] = {
-		"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK1\r\n"
-		"From: <<<\r\nTo: <sip:a@example.com>\r\nCall-ID: a\r\nCSeq: 1 REGISTER\r\n\r\n",
-		"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK2\r\n"
-		"From: <sip:a@example.com>;tag=1\r\nTo: <sip:a@example.com>\r\nCall-ID: a\r\nCSeq: x REGISTER\r\n\r\n",
-		"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK3\r\n"
-		"From: <sip:a@example.com>;tag=1\r\nTo: <sip:a@example.com>\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n\r\n",
-		"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK4\r\n"
-		"From: <sip:a@example.com>;tag=1\r\nTo: <sip:a@example.com>\r\nCall-ID: a\r\nCSeq: 1 REGISTER\r\n"
+		"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP "
+		"127.0.0.1:9;branch=z9hG4bK1\r\n"
+		"From: <<<\r\nTo: <sip:a@example.com>\r\nCall-ID: a\r\nCSeq: 1 "
+		"REGISTER\r\n\r\n",
+		"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP "
+		"127.0.0.1:9;branch=z9hG4bK2\r\n"
+		"From: <sip:a@example.com>;tag=1\r\nTo: "
+		"<sip:a@example.com>\r\nCall-ID: a\r\nCSeq: x REGISTER\r\n\r\n",
+		"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP "
+		"127.0.0.1:9;branch=z9hG4bK3\r\n"
+		"From: <sip:a@example.com>;tag=1\r\nTo: "
+		"<sip:a@example.com>\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n\r\n",
+		"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP "
+		"127.0.0.1:9;branch=z9hG4bK4\r\n"
+		"From: <sip:a@example.com>;tag=1\r\nTo: "
+		"<sip:a@example.com>\r\nCall-ID: a\r\nCSeq: 1 REGISTER\r\n"
 		"Content-Length: 99\r\n\r\nshort",
-		"REGISTER sip: SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK5\r\n"
-		"From: <sip:a@example.com>;tag=1\r\nTo: <sip:a@example.com>\r\nCall-ID: a\r\nCSeq: 1 REGISTER\r\n\r\n",
+		"REGISTER sip: SIP/2.0\r\nVia: SIP/2.0/UDP "
+		"127.0.0.1:9;branch=z9hG4bK5\r\n"
+		"From: <sip:a@example.com>;tag=1\r\nTo: "
+		"<sip:a@example.com>\r\nCall-ID: a\r\nCSeq: 1 REGISTER\r\n\r\n",
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -180,7 +191,9 @@ START_TEST(hostile_datagrams)
 		enum reason why;
 	} rows[] = {
 		/* STUN binding request */
-		{"\0\1\0\0\x21\x12\xa4\x42" "123456789012", 20, REASON_ADMIT_GARBAGE},
+		{"\0\1\0\0\x21\x12\xa4\x42"
+		 "123456789012",
+			20, REASON_ADMIT_GARBAGE},
 		{"\1\1\0\0", 4, REASON_ADMIT_GARBAGE},
 		{"\xf8sigcomp", 8, REASON_ADMIT_GARBAGE},
 		{"garbage\r\n\r\n", 11, REASON_ADMIT_GARBAGE},
@@ -222,12 +235,15 @@ START_TEST(nothing_is_sent_to_a_victim)
 		"OPTIONS sip:example.com SIP/7.0\r\n"
 		"Via: SIP/2.0/UDP %s;branch=z9hG4bKv\r\n"
 		"From: <sip:a@example.com>;tag=1\r\nTo: <sip:a@example.com>\r\n"
-		"Call-ID: a\r\nCSeq: 1 OPTIONS\r\n\r\n", at);
+		"Call-ID: a\r\nCSeq: 1 OPTIONS\r\n\r\n",
+		at);
 	peer_send(&trunk, &w->local, text);
-	send_to(&trunk, &w->local, (struct request){.method = "OPTIONS",
-		.via_host = "h;maddr=no-such-host.invalid"});
-	send_to(&trunk, &w->local, (struct request){.method = "OPTIONS",
-		.via_host = "no-such-host.invalid"});
+	send_to(&trunk, &w->local,
+		(struct request){.method = "OPTIONS",
+			.via_host = "h;maddr=no-such-host.invalid"});
+	send_to(&trunk, &w->local,
+		(struct request){.method = "OPTIONS",
+			.via_host = "no-such-host.invalid"});
 	expect(&trunk, "200");
 	peer_hears_nothing(w, &victim, &w->local);
 	ck_assert_uint_eq(reason_counted(REASON_ADMIT_VIA_MADDR), 2);
@@ -255,8 +271,8 @@ START_TEST(header_flood_costs_little)
 	size_t at;
 
 	teardown();
-	begin((struct world_config){.unknown_rate = "10000",
-		.source_rate = "10000"});
+	begin((struct world_config){
+		.unknown_rate = "10000", .source_rate = "10000"});
 	snprintf(big, sizeof(big),
 		"REGISTER sip:example.com SIP/2.0\r\n"
 		"Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKf\r\n"
@@ -273,8 +289,8 @@ START_TEST(header_flood_costs_little)
 	}
 	spent = cpu_us() - begun;
 	ck_assert_uint_eq(reason_counted(REASON_ADMIT_TOO_BIG), 50);
-	ck_assert_msg(spent < 50 * 10000, "%lu us for 50",
-		(unsigned long)spent);
+	ck_assert_msg(
+		spent < 50 * 10000, "%lu us for 50", (unsigned long)spent);
 }
 END_TEST
 
@@ -283,7 +299,8 @@ START_TEST(rate_of_unknown_sources)
 	teardown();
 	begin((struct world_config){.source_rate = "5"});
 	for (unsigned i = 0; i < 100; i++)
-		send_to(&phone, &w->local, (struct request){.method = "OPTIONS"});
+		send_to(&phone, &w->local,
+			(struct request){.method = "OPTIONS"});
 	peer_hears_nothing(w, &phone, &w->local);
 	ck_assert_uint_ge(reason_counted(REASON_ADMIT_RATE), 80);
 	/* A trunk is not touched. */
@@ -304,9 +321,11 @@ START_TEST(a_begun_registration_completes_in_a_flood)
 	expect(&phone, "401");
 	authorization(text, "u1", "good", auth_line);
 	for (unsigned i = 0; i < 150; i++)
-		send_to(&flood, &w->local, (struct request){.method = "OPTIONS"});
-	send_to(&phone, &w->local, (struct request){.call_id = "r", .cseq = 2,
-		.extra = auth_line});
+		send_to(&flood, &w->local,
+			(struct request){.method = "OPTIONS"});
+	send_to(&phone, &w->local,
+		(struct request){
+			.call_id = "r", .cseq = 2, .extra = auth_line});
 	expect(&phone, "200");
 	ck_assert_uint_gt(reason_counted(REASON_ADMIT_RATE), 0);
 	peer_close(&flood);
@@ -367,7 +386,8 @@ START_TEST(a_ban_does_not_cut_a_registered_phone)
 	say_ban("127.0.0.1", clock_now_us() + 600 * CLOCK_US_PER_S, false);
 	peer_open(&other, "127.0.0.1");
 	do {
-		send_to(&phone, &w->local, (struct request){.method = "OPTIONS"});
+		send_to(&phone, &w->local,
+			(struct request){.method = "OPTIONS"});
 		expect(&phone, "200");
 	} while (admit_class(w->sbc.admit, &other.local, &w->local) !=
 		 ADMIT_DENIED);
@@ -404,8 +424,8 @@ START_TEST(methods_of_known_sources)
 
 	register_phone();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct request r = {.method = rows[i].method,
-			.cseq = (unsigned)i + 10};
+		struct request r = {
+			.method = rows[i].method, .cseq = (unsigned)i + 10};
 
 		send_to(&phone, &w->local, r);
 		peer_recv(w, &phone, text);
@@ -424,8 +444,9 @@ END_TEST
 
 START_TEST(required_extensions_and_forwards)
 {
-	send_to(&trunk, &w->local, (struct request){.method = "OPTIONS",
-		.extra = "Require: teleport, 100rel\r\n"});
+	send_to(&trunk, &w->local,
+		(struct request){.method = "OPTIONS",
+			.extra = "Require: teleport, 100rel\r\n"});
 	expect(&trunk, "420");
 	ck_assert_str_eq(header(text, "Unsupported", value), "teleport");
 	ck_assert_uint_eq(reason_counted(REASON_ADMIT_REQUIRE), 1);
@@ -438,8 +459,10 @@ END_TEST
 
 START_TEST(invite_of_a_trunk_is_a_call)
 {
-	send_to(&trunk, &w->local, (struct request){.method = "INVITE",
-		.uri = "sip:100@example.com", .extra = CONTACT});
+	send_to(&trunk, &w->local,
+		(struct request){.method = "INVITE",
+			.uri = "sip:100@example.com",
+			.extra = CONTACT});
 	expect(&trunk, "486");
 	ck_assert_uint_eq(w->n_invites, 1);
 	ck_assert(w->invite_had_trunk);
@@ -586,13 +609,229 @@ START_TEST(strangers_may_invite_where_allowed)
 }
 END_TEST
 
-/* -------------------------------------------------------------- snapshots */
+/* ---------------------------------------------------------------- advertised
+ */
 
-static bool has_version_2(void *ctx)
+static int on_response(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+{
+	(void)magic;
+	(void)orq;
+	(void)sip;
+	return 0;
+}
+
+/* Sends an OPTIONS of our own from the phones' listener and reads its Via. */
+static const char *via_of_ours(void)
+{
+	const struct realm_address *address = settings_listener(
+		w->sbc.settings, &w->local, GH__TRANSPORT__TRANSPORT_UDP);
+	struct target to = {.addr = phone.local,
+		.listener = stack_listener(w->sbc.stack, address)};
+	char hop[STACK_URL_SIZE];
+	nta_outgoing_t *orq;
+
+	ck_assert_ptr_nonnull(to.listener);
+	orq = nta_outgoing_mcreate(stack_agent(w->sbc.stack), on_response, NULL,
+		URL_STRING_MAKE(stack_next_hop(&to, hop, sizeof(hop))),
+		nta_msg_create(stack_agent(w->sbc.stack), 0),
+		NTATAG_TPORT(to.listener->tport),
+		SIPTAG_REQUEST_STR("OPTIONS sip:x@example.com SIP/2.0"),
+		SIPTAG_FROM_STR("<sip:a@example.com>;tag=1"),
+		SIPTAG_TO_STR("<sip:b@example.com>"), SIPTAG_CALL_ID_STR("o"),
+		SIPTAG_CSEQ_STR("1 OPTIONS"), TAG_END());
+	ck_assert_ptr_nonnull(orq);
+	peer_recv(w, &phone, text);
+	ck_assert_ptr_nonnull(strstr(text, "OPTIONS sip:x@example.com"));
+	nta_outgoing_destroy(orq);
+	return header(text, "Via", value);
+}
+
+static uint64_t wanted_version;
+
+static bool has_wanted_version(void *ctx)
 {
 	(void)ctx;
-	return w->sbc.settings->version == 2;
+	return w->sbc.settings->version == wanted_version;
 }
+
+START_TEST(advertised_host_in_via_and_contact)
+{
+	struct world_config config = {
+		.with_trunk = true, .advertised = "sbc.example.com:5080"};
+	const struct realm_address *address;
+	char contact[STACK_URL_SIZE];
+
+	teardown();
+	begin(config);
+	ck_assert_ptr_nonnull(
+		strstr(via_of_ours(), "SIP/2.0/UDP sbc.example.com:5080;"));
+	ck_assert_ptr_nonnull(strstr(value, ";rport"));
+	ck_assert_ptr_null(strstr(text, "127.0.0.1"));
+	address = settings_listener(
+		w->sbc.settings, &w->local, GH__TRANSPORT__TRANSPORT_UDP);
+	ck_assert_int_eq(stack_contact(stack_listener(w->sbc.stack, address),
+				 "100", contact, sizeof(contact)),
+		0);
+	ck_assert_str_eq(contact, "sip:100@sbc.example.com:5080");
+	/* A new snapshot changes it on the open socket. */
+	config.advertised = "198.51.100.7";
+	wanted_version = 5;
+	world_settings(w, &config, 5);
+	world_until(w, has_wanted_version, NULL, "version 5");
+	/* without a port of its own it is the bound one's */
+	ck_assert_msg(
+		strstr(via_of_ours(), "SIP/2.0/UDP 198.51.100.7:") != NULL,
+		"%s", text);
+	config.advertised = "[2001:db8::7]:5070";
+	wanted_version = 6;
+	world_settings(w, &config, 6);
+	world_until(w, has_wanted_version, NULL, "version 6");
+	ck_assert_ptr_nonnull(
+		strstr(via_of_ours(), "SIP/2.0/UDP [2001:db8::7]:5070;"));
+}
+END_TEST
+
+/* -------------------------------------------------------------------- sbcctl
+ */
+
+static char answers[16][4096];
+static unsigned n_answers;
+static bool last_answer;
+static uint32_t exit_code;
+static struct ipc_link *ctl_link;
+
+static void on_ctl_answer(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	const Gh__CtlAnswer *a = msg->ctl_answer;
+
+	(void)ctx;
+	(void)link;
+	if (n_answers < 16)
+		snprintf(answers[n_answers++], sizeof(answers[0]), "%s",
+			a->json);
+	last_answer = a->done;
+	exit_code = a->exit_code;
+}
+
+static void on_ctl_up(void *ctx, struct ipc_link *link)
+{
+	(void)ctx;
+	ctl_link = link;
+}
+
+static bool ctl_is_up(void *ctx)
+{
+	(void)ctx;
+	return ctl_link != NULL;
+}
+
+static bool ctl_is_done(void *ctx)
+{
+	(void)ctx;
+	return last_answer;
+}
+
+/* @return the answer's first object. */
+static const char *ask(const char *command, const char *a, const char *b)
+{
+	static const struct ipc_permit permits[] = {{GH__MSG__BODY_CTL_ANSWER,
+		PROCESS_BIT(PROCESS_SBC), on_ctl_answer}};
+	struct ipc_config config = {.loop = w->sbc.daemon.loop,
+		.self = PROCESS_CTL,
+		.users = &w->sbc.daemon.users,
+		.permits = permits,
+		.n_permits = 1,
+		.events = {.on_up = on_ctl_up}};
+	Gh__CtlRequest request = GH__CTL_REQUEST__INIT;
+	char *args[] = {(char *)(uintptr_t)a, (char *)(uintptr_t)b};
+	struct ipc_link *link = NULL;
+	char path[96];
+
+	n_answers = 0;
+	last_answer = false;
+	ctl_link = NULL;
+	snprintf(path, sizeof(path), "%s/sbc.sock", w->dir);
+	ck_assert_int_eq(ipc_connect(&config, path, PROCESS_SBC, &link), 0);
+	world_until(w, ctl_is_up, NULL, "sbc's control socket");
+	request.id = 7;
+	request.command = (char *)(uintptr_t)command;
+	request.args = args;
+	request.n_args = b ? 2 : a ? 1 : 0;
+	IPC_MSG(msg, CTL_REQUEST, ctl_request, &request);
+	ck_assert_int_eq(ipc_send(link, &msg), 0);
+	world_until(w, ctl_is_done, NULL, "sbc's answer");
+	ipc_link_free(&link);
+	return answers[0];
+}
+
+START_TEST(control)
+{
+	const char *json;
+
+	register_phone();
+	json = ask("registrations", NULL, NULL);
+	ck_assert_uint_eq(exit_code, 0);
+	ck_assert_ptr_nonnull(strstr(json, "\"format\":1"));
+	ck_assert_ptr_nonnull(strstr(json, "\"extension\":\"100\""));
+	ck_assert_ptr_nonnull(strstr(json, "\"n\":1"));
+	json = ask("calls", NULL, NULL);
+	ck_assert_ptr_nonnull(strstr(json, "\"call\":\"0123456789ABCDEF\""));
+	json = ask("trunks", NULL, NULL);
+	ck_assert_ptr_nonnull(strstr(json, "\"name\":\"itsp\""));
+	ck_assert_ptr_nonnull(strstr(json, "\"in_service\":false"));
+	json = ask("status", NULL, NULL);
+	ck_assert_msg(strstr(json, "\"process\":\"sbc\"") != NULL, "%s", json);
+	ask("drain", "off", NULL);
+	ck_assert_uint_eq(exit_code, 0);
+	ask("drain", "maybe", NULL);
+	ck_assert_uint_eq(exit_code, 2);
+	ask("no-such-command", NULL, NULL);
+	ck_assert_uint_ne(exit_code, 0);
+}
+END_TEST
+
+START_TEST(control_route_test)
+{
+	const char *json = ask("route-test", "itsp", "+4930123456");
+
+	ck_assert_uint_eq(exit_code, 0);
+	ck_assert_msg(
+		strstr(json, "\"reason\":\"route_ok\"") != NULL, "%s", json);
+	ck_assert_ptr_nonnull(strstr(json, "\"kind\":\"phones\""));
+	json = ask("route-test", "100", "999");
+	ck_assert_ptr_nonnull(strstr(json, "\"sip_status\":404"));
+	ask("route-test", "nobody", "100");
+	ck_assert_uint_eq(exit_code, 1);
+	ask("route-test", "100", "<>");
+	ck_assert_uint_eq(exit_code, 2);
+	w->authd_silent = true;
+	ask("route-test", "100", "555");
+	ck_assert_uint_eq(exit_code, 3);
+}
+END_TEST
+
+/* A stranger behind the phone's NAT must not make the phone deaf. */
+START_TEST(the_gate_shuts_for_one_datagram_only)
+{
+	struct request r = {0};
+	struct peer other;
+
+	register_phone();
+	challenged_invite(&r);
+	w->authd_silent = true;
+	send_to(&phone, &w->local, r);
+	expect(&phone, "100");
+	peer_open(&other, "127.0.0.1");
+	send_to(&other, &w->local, (struct request){.method = "OPTIONS"});
+	peer_hears_nothing(w, &other, &w->local);
+	send_to(&other, &w->local, (struct request){.method = "OPTIONS"});
+	expect(&phone, "503");
+	peer_close(&other);
+}
+END_TEST
+
+/* -------------------------------------------------------------- snapshots */
 
 START_TEST(a_new_snapshot_changes_who_is_known)
 {
@@ -600,8 +839,9 @@ START_TEST(a_new_snapshot_changes_who_is_known)
 
 	send_to(&trunk, &w->trunks, (struct request){.method = "OPTIONS"});
 	expect(&trunk, "200");
+	wanted_version = 2;
 	world_settings(w, &config, 2);
-	world_until(w, has_version_2, NULL, "version 2");
+	world_until(w, has_wanted_version, NULL, "version 2");
 	send_to(&trunk, &w->trunks, (struct request){.method = "OPTIONS"});
 	peer_hears_nothing(w, &trunk, &w->local);
 }
@@ -657,6 +897,10 @@ int main(void)
 	tcase_add_test(t, cancel_during_the_wait);
 	tcase_add_test(t, cancel_from_elsewhere_changes_nothing);
 	tcase_add_test(t, invite_gets_503_when_authd_is_silent);
+	tcase_add_test(t, advertised_host_in_via_and_contact);
+	tcase_add_test(t, control);
+	tcase_add_test(t, control_route_test);
+	tcase_add_test(t, the_gate_shuts_for_one_datagram_only);
 	tcase_add_test(t, a_new_snapshot_changes_who_is_known);
 	tcase_add_test(t, a_broken_snapshot_is_refused_whole);
 	suite_add_tcase(s, t);
