@@ -391,12 +391,13 @@ static void tear_down(struct call *c)
 	call_setup_release(c);
 	call_change_drop(c);
 	if (c->caller.leg != NULL)
-		leg_end(c->caller.leg, r->sip_status, NULL);
+		leg_end(c->caller.leg, r->sip_status,
+			c->end_lines[CALL_CALLER]);
 	call_limit_release(c, &c->caller);
 	TAILQ_FOREACH(p, &c->parties, link)
 	{
 		if (p->leg != NULL)
-			leg_end(p->leg, 500, NULL);
+			leg_end(p->leg, 500, c->end_lines[CALL_CALLED]);
 		call_limit_release(c, p);
 	}
 	call_media_end(c);
@@ -552,7 +553,7 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 	in->party->status = in->msg->status;
 	c->record.far_status = in->msg->status;
 	call_setup_end_others(c, in->party,
-		"SIP;cause=200;text=\"Call completed elsewhere\"");
+		"Reason: SIP;cause=200;text=\"Call completed elsewhere\"");
 	if (call_media_answer(c, in->party, in->msg, &why) != 0)
 		return call_end(c, why, 0, CALL_SBC);
 	c->pending_status = 200;
@@ -627,9 +628,23 @@ static enum call_state on_media_gone(struct call *c,
 	return call_end(c, in->why, 0, CALL_SBC);
 }
 
+/* Why a side ends the call may be told to the other one (RFC 3326): a phone
+ * shows no missed call that somebody else has taken. */
+static void pass_reason(struct call *c, const struct call_input *in)
+{
+	struct party *to = in->party == &c->caller
+				   ? TAILQ_LAST(&c->parties, party_head)
+				   : &c->caller;
+
+	if (in->msg != NULL && in->msg->sip != NULL && to != NULL)
+		c->end_lines[to->side] = call_setup_lines(in->party, to,
+			in->msg->sip, c->home);
+}
+
 static enum call_state on_cancel(struct call *c, const struct call_input *in)
 {
-	(void)in;
+	if (in->party != NULL)
+		pass_reason(c, in);
 	return call_end(c, REASON_CALL_CANCELLED, 487, CALL_CALLER);
 }
 
@@ -672,6 +687,7 @@ static enum call_state on_bye(struct call *c, const struct call_input *in)
 {
 	if (!is_a_side(c, in->party))
 		return c->state;
+	pass_reason(c, in);
 	if (in->party == &c->caller && c->record.answer_us == 0)
 		return call_end(c, REASON_CALL_CANCELLED, 487, CALL_CALLER);
 	if (in->party == &c->caller)

@@ -62,6 +62,16 @@ void call_change_drop(struct call *c)
 	*ch = none;
 }
 
+static bool address_differs(const char *a, const char *b)
+{
+	struct sdp one, two;
+	enum reason why;
+
+	return sdp_parse(a, strlen(a), &one, &why) != 0 ||
+	       sdp_parse(b, strlen(b), &two, &why) != 0 ||
+	       !addr_equal(&one.rtp, &two.rtp);
+}
+
 /* Hands the new state to mediad; EV_MEDIA_OK or EV_MEDIA_FAILED follows. */
 static int apply(struct call *c)
 {
@@ -69,8 +79,13 @@ static int apply(struct call *c)
 
 	swap_all(c);
 	c->change.applied = true;
+	/* Only what was offered or answered anew may be learned anew. */
 	if (c->change.asker != NULL && c->change.asker_theirs != NULL)
 		c->change.asker->learn_generation++;
+	if (c->change.asked != NULL && c->change.asked_theirs != NULL &&
+		address_differs(c->change.asked->theirs,
+			c->change.asked_theirs))
+		c->change.asked->learn_generation++;
 	err = call_media_want(c);
 	if (err != 0) {
 		swap_all(c);

@@ -174,6 +174,7 @@ struct call {
 	size_t target_row;             /* within a trunk: next of its targets */
 	unsigned round;
 	unsigned n_invites;
+	const char *end_lines[2];      /* what goes with the end of each side */
 	unsigned failed_status;        /* best failure of the targets so far */
 	enum reason failed_why;
 	unsigned max_forwards;
@@ -255,7 +256,10 @@ enum call_state call_setup_on_failure(struct call *c, const struct call_input *i
 enum call_state call_setup_on_timer(struct call *c, const struct call_input *in);
 /** Ends every called party but `winner` (which may be NULL). */
 void call_setup_end_others(struct call *c, const struct party *winner,
-	const char *reason);
+	const char *lines);
+/** Header lines of a message of `from` that may cross to `to`; "" if none. */
+const char *call_setup_lines(const struct party *from, const struct party *to,
+	const sip_t *sip, su_home_t *home);
 void call_setup_release(struct call *c);
 
 /* call_media.c */

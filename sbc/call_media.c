@@ -259,6 +259,8 @@ int call_media_answer(struct call *c, struct party *p,
 
 /* --- what mediad is told --- */
 
+#define PAYLOADS_MAX 16u /* mediad's bound; nobody agrees on so many */
+
 /* Texts and rows that a SessionWant points into, for one side. */
 struct side_memory {
 	char media[ADDR_TEXT_SIZE], rtp[ADDR_TEXT_SIZE], rtcp[ADDR_TEXT_SIZE];
@@ -369,7 +371,7 @@ static void fill_media(struct call *c, const struct party *p,
 
 	fill_address(p, &mine->theirs, side, m);
 	n = sdp_payload_map(&mine->ours, &far->theirs, m->rows);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && kept < PAYLOADS_MAX; i++) {
 		/* Only what all four descriptions name was agreed on. */
 		if (!has_codec(&mine->theirs, &m->rows[i]) ||
 			!has_codec(&far->ours, &m->rows[i]))

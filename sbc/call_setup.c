@@ -323,17 +323,20 @@ static enum reason add_trunk(struct call *c, const struct trunk *t,
 	return REASON_ROUTE_OK;
 }
 
-static void note_failure(struct call *c, enum reason why, unsigned status)
+/* @return whether this is what the caller will hear, as far as is known. */
+static bool note_failure(struct call *c, enum reason why, unsigned status)
 {
 	/* 6xx speaks for all; else the lowest class says most to the caller,
 	 * and a real answer says more than our own trouble. */
 	if (c->failed_status >= 600)
-		return;
+		return false;
 	if (c->failed_status != 0 && status < 600 &&
 		(c->failed_status < 500) && status >= 500)
-		return;
+		return false;
 	c->failed_status = status;
 	c->failed_why = why;
+	c->end_lines[CALL_CALLER] = NULL;
+	return true;
 }
 
 /* Makes the parties of the next target that can be tried at all. */
@@ -643,8 +646,16 @@ static enum reason cause_of(unsigned status)
 	return REASON_CALL_FAR_REFUSED;
 }
 
+const char *call_setup_lines(const struct party *from, const struct party *to,
+	const sip_t *sip, su_home_t *home)
+{
+	struct hdr_side f = side_of(from), t = side_of(to);
+
+	return sip != NULL ? hdr_answer_lines(sip, &f, &t, home) : "";
+}
+
 void call_setup_end_others(struct call *c, const struct party *winner,
-	const char *reason)
+	const char *lines)
 {
 	struct party *p;
 
@@ -653,7 +664,7 @@ void call_setup_end_others(struct call *c, const struct party *winner,
 		if (p == winner)
 			continue;
 		if (p->leg != NULL)
-			leg_end(p->leg, 500, reason);
+			leg_end(p->leg, 500, lines);
 		call_limit_release(c, p);
 	}
 }
@@ -692,7 +703,9 @@ enum call_state call_setup_on_failure(struct call *c,
 	} else {
 		c->record.far_status = status;
 		call_note(c, cause_of(status), text);
-		note_failure(c, cause_of(status), hdr_map_status(status));
+		if (note_failure(c, cause_of(status), hdr_map_status(status)))
+			c->end_lines[CALL_CALLER] = call_setup_lines(p,
+				&c->caller, in->msg->sip, c->home);
 	}
 	if (status < 600 && parties_alive(c) != 0)
 		return c->state;

@@ -263,14 +263,6 @@ uint32_t call_session_expires(const struct call *c, const struct party *p)
 		0, 86400);
 }
 
-static bool interval_is_too_small(const sip_t *sip)
-{
-	return sip->sip_session_expires != NULL &&
-	       sip->sip_session_expires->x_delta < MIN_SE_S &&
-	       sip->sip_supported != NULL &&
-	       sip_has_feature(sip->sip_supported, "timer");
-}
-
 /* Refuses a call that has a transaction and no leg. */
 static void refuse_early(struct call *c, nta_incoming_t *irq, enum reason why,
 	unsigned status)
@@ -278,7 +270,6 @@ static void refuse_early(struct call *c, nta_incoming_t *irq, enum reason why,
 	call_end(c, why, status, CALL_SBC);
 	status = c->record.sip_status;
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
-		TAG_IF(status == 422, SIPTAG_MIN_SE_STR("90")),
 		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR("5")), TAG_END());
 	nta_incoming_destroy(irq);
 	call_enter(c, CALL_ENDING);
@@ -316,10 +307,6 @@ void call_on_invite(struct calls *calls, struct inbound *in,
 	}
 	msg = nta_incoming_getrequest(irq);
 	sip = sip_object(msg);
-	if (interval_is_too_small(sip)) {
-		refuse_early(c, irq, REASON_CALL_INTERVAL_TOO_SMALL, 0);
-		goto out;
-	}
 	err = make_caller_leg(c, &arrived, irq, sip);
 	if (err != 0) {
 		if (err == ERR_INVALID)
@@ -328,12 +315,18 @@ void call_on_invite(struct calls *calls, struct inbound *in,
 			refuse_early(c, irq, REASON_CALL_INTERNAL, 0);
 		goto out;
 	}
+	c->invite = msg_ref(msg);
+	if (leg_interval_too_small(c->caller.leg, sip)) {
+		c->end_lines[CALL_CALLER] = "Min-SE: 90";
+		call_enter(c, call_end(c, REASON_CALL_INTERVAL_TOO_SMALL, 0,
+					  CALL_SBC));
+		goto out;
+	}
 	if (nta_incoming_status(irq) < 100)
 		(void)nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
 	loop_timer_set(calls->sbc->daemon.loop, c->life,
 		settings_number(c->settings, "setup_timeout_s", 180, 5, 3600) *
 			CLOCK_US_PER_S);
-	c->invite = msg_ref(msg);
 	call_enter(c, call_setup_begin(c, &arrived, sip));
 out:
 	msg_destroy(msg);

@@ -99,6 +99,17 @@ void leg_emit(struct leg *leg, const struct leg_msg *msg)
 	leg->c.on_event(leg->c.ctx, leg, msg);
 }
 
+const char *leg_retry_after(const struct leg *leg, char *text, size_t size)
+{
+	const struct settings *s = leg->c.sbc->settings;
+
+	snprintf(text, size, "%u",
+		s != NULL ? (unsigned)settings_number(s, "retry_after_s", 5, 1,
+				    600)
+			  : 5u);
+	return text;
+}
+
 static int on_request(nta_leg_magic_t *magic, nta_leg_t *dialog,
 	nta_incoming_t *irq, const sip_t *sip)
 {
@@ -198,7 +209,7 @@ void leg_free(struct leg **legp)
 	loop_timer_free(leg->c.sbc->daemon.loop, &leg->se_timer);
 	account_unref(&leg->c.account);
 	su_free(leg->c.home, leg->user_agent);
-	su_free(leg->c.home, leg->end_reason);
+	su_free(leg->c.home, leg->end_lines);
 	su_free(leg->c.home, leg->contact);
 	su_free(leg->c.home, leg->call_id);
 	su_free(leg->c.home, leg->local);
@@ -300,8 +311,8 @@ void leg_send_bye(struct leg *leg)
 	leg_timer_stop(leg);
 	leg_set_state(leg, LEG_ENDING);
 	leg->bye_orq = leg_send(leg, on_bye_answer, SIP_METHOD_BYE, NULL,
-		TAG_IF(leg->end_reason != NULL,
-			SIPTAG_REASON_STR(leg->end_reason)),
+		TAG_IF(leg->end_lines != NULL,
+			SIPTAG_HEADER_STR(leg->end_lines)),
 		TAG_END());
 	if (leg->bye_orq != NULL)
 		return;
@@ -309,10 +320,10 @@ void leg_send_bye(struct leg *leg)
 	leg_close(leg);
 }
 
-void leg_end(struct leg *leg, unsigned status, const char *reason)
+void leg_end(struct leg *leg, unsigned status, const char *lines)
 {
-	if (leg->end_reason == NULL && reason != NULL)
-		leg->end_reason = su_strdup(leg->c.home, reason);
+	if (leg->end_lines == NULL && lines != NULL && *lines != '\0')
+		leg->end_lines = su_strdup(leg->c.home, lines);
 	switch (leg->state) {
 	case LEG_NEW:
 		leg_close(leg);
@@ -320,7 +331,7 @@ void leg_end(struct leg *leg, unsigned status, const char *reason)
 	case LEG_CALLING:
 	case LEG_EARLY:
 		if (leg->server) {
-			leg_refuse(leg, status, NULL);
+			leg_refuse(leg, status, lines);
 			return;
 		}
 		if (leg->auth.orq != NULL) {
@@ -335,8 +346,8 @@ void leg_end(struct leg *leg, unsigned status, const char *reason)
 		 * anything (RFC 3261 9.1); a final answer, or its absence,
 		 * closes the leg. */
 		(void)nta_outgoing_tcancel(leg->invite_orq, NULL, NULL,
-			TAG_IF(leg->end_reason != NULL,
-				SIPTAG_REASON_STR(leg->end_reason)),
+			TAG_IF(leg->end_lines != NULL,
+				SIPTAG_HEADER_STR(leg->end_lines)),
 			TAG_END());
 		return;
 	case LEG_ANSWERED:

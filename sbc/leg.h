@@ -141,7 +141,7 @@ struct leg {
 	nta_outgoing_t *invite_orq; /* client: the first INVITE */
 	bool owes_bye;              /* server: BYE goes out once the ACK came */
 	bool provisional;           /* client: any answer came */
-	char *end_reason;           /* Reason value for CANCEL or BYE; NULL = none */
+	char *end_lines;            /* for CANCEL or BYE; NULL = none */
 
 	/* RFC 3262 */
 	bool rel_supported;     /* the peer can do PRACK */
@@ -173,6 +173,7 @@ struct leg {
 		bool proxy;           /* 407 */
 		bool tried;           /* the request under way carries an answer */
 	} auth;
+	bool se_raised;         /* the INVITE under way asks for the 422's Min-SE */
 
 	/* RFC 4028 */
 	uint32_t se_interval_s; /* 0 = no session timer in force */
@@ -216,9 +217,10 @@ void leg_refuse(struct leg *leg, unsigned status, const char *lines);
  * Ends the leg in the way that its state asks for: a failure answer (status),
  * CANCEL, BYE, or nothing if it has ended. Idempotent. The leg is GONE at
  * once, or later (LEG_ENDED).
- * @param reason	value of a Reason header (RFC 3326), or NULL.
+ * @param lines	header lines for that message, such as Reason (RFC 3326), or
+ *		NULL; copied.
  */
-void leg_end(struct leg *leg, unsigned status, const char *reason);
+void leg_end(struct leg *leg, unsigned status, const char *lines);
 
 /** May a change be offered now: up, none in progress, either way? */
 bool leg_can_change(const struct leg *leg);
@@ -249,6 +251,8 @@ enum leg_verdict {
 };
 
 void leg_emit(struct leg *leg, const struct leg_msg *msg);
+/** Seconds for a Retry-After of ours, as sbc.setting has them. */
+const char *leg_retry_after(const struct leg *leg, char *text, size_t size);
 void leg_set_state(struct leg *leg, enum leg_state state);
 /** Everything is answered and nothing waits: becomes GONE, says so later. */
 void leg_close(struct leg *leg);
@@ -294,6 +298,10 @@ int leg_dispatch(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
  */
 bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	nta_response_f *fn);
+/** Takes a 422 (RFC 4028 7.4): the request goes out again at once, with the
+ * interval that the peer wants at least. @return whether it was taken. */
+bool leg_interval_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
+	nta_response_f *fn);
 /** Whose place the new transaction takes: the caller's field is set anew. */
 nta_outgoing_t **leg_auth_slot(struct leg *leg, nta_outgoing_t *orq);
 void leg_auth_drop(struct leg *leg);
@@ -308,6 +316,9 @@ const char *leg_timer_answer(const struct leg *leg, char *text, size_t size);
 /** The same for a request of ours. */
 const char *leg_timer_request(const struct leg *leg, char *text, size_t size);
 #define LEG_TIMER_TEXT 48
+#define LEG_INTERVAL_MAX_S 86400
+/** A request of the peer asks for less than we allow (RFC 4028 8.2). */
+bool leg_interval_too_small(const struct leg *leg, const sip_t *sip);
 /** Does the answer have to oblige the caller to refresh (Require: timer)? */
 bool leg_timer_is_uac(const struct leg *leg);
 

@@ -203,15 +203,17 @@ int leg_accept(struct leg *leg, const char *sdp, const char *lines)
 void leg_refuse(struct leg *leg, unsigned status, const char *lines)
 {
 	nta_incoming_t *irq = leg->invite_irq;
+	char seconds[12];
 
 	if (irq == NULL || (leg->state != LEG_CALLING && leg->state != LEG_EARLY))
 		return;
+	leg_retry_after(leg, seconds, sizeof seconds);
 	leg->invite_irq = NULL;
 	nta_incoming_bind(irq, NULL, NULL);
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
 		TAG_IF(status == 405, SIPTAG_ALLOW_STR(STACK_ALLOW)),
 		/* A refusal that is ours and passes says when to come back. */
-		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR("5")),
+		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),
 		TAG_IF(lines != NULL && *lines != '\0',
 			SIPTAG_HEADER_STR(lines)),
 		TAG_END());
@@ -263,7 +265,7 @@ static void server_timed_out(struct leg *leg, nta_incoming_t *irq)
 	}
 	if (irq != leg->invite_irq)
 		return;
-	if (!answered) {
+	if (!answered && (leg->state == LEG_CALLING || leg->state == LEG_EARLY)) {
 		leg_refuse(leg, 500, NULL);
 		msg.event = LEG_CANCEL;
 		leg_emit(leg, &msg);
@@ -272,6 +274,13 @@ static void server_timed_out(struct leg *leg, nta_incoming_t *irq)
 	leg->invite_irq = NULL;
 	nta_incoming_bind(irq, NULL, NULL);
 	nta_incoming_destroy(irq);
+	if (!answered) {
+		/* Our 200 waited for a PRACK that never came, or could not be
+		 * sent: the library refuses the INVITE, there is no dialog. */
+		leg_close(leg);
+		leg_emit(leg, &msg);
+		return;
+	}
 	/* RFC 3261 13.3.1.4: the dialog is confirmed, but ended with BYE. */
 	leg_send_bye(leg);
 	leg_emit(leg, &msg);
@@ -425,7 +434,9 @@ static int on_invite_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 		client_answered(leg, orq, sip, &msg);
 		return 0;
 	}
-	if (!cancelled && leg_auth_take(leg, orq, msg.sip, on_invite_answer))
+	if (!cancelled &&
+		(leg_auth_take(leg, orq, msg.sip, on_invite_answer) ||
+			leg_interval_take(leg, orq, msg.sip, on_invite_answer)))
 		return 0;
 	leg->invite_orq = NULL;
 	leg_close(leg);

@@ -90,12 +90,16 @@ void leg_judge_drop(struct leg *leg)
 static void turn_away(struct leg *leg, nta_incoming_t *irq, enum reason why,
 	unsigned status, const struct addr *source)
 {
+	char seconds[12];
+
+	leg_retry_after(leg, seconds, sizeof seconds);
 	reason_count(why);
 	log_peer_info("dialog_request_refused", LOG_CALL(leg->c.call),
 		LOG_STR("method", nta_incoming_method_name(irq)),
 		LOG_STR("reason", reason_text(why)), LOG_ADDR("source", source));
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
-		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR("2")), TAG_END());
+		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),
+		TAG_END());
 	nta_incoming_destroy(irq);
 }
 

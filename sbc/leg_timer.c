@@ -23,7 +23,7 @@
 #include "sbc/sbc.h"
 
 #define SE_FLOOR_S 90 /* RFC 4028 4: the smallest interval there is */
-#define SE_CEILING_S 86400
+#define SE_CEILING_S LEG_INTERVAL_MAX_S
 
 void leg_timer_stop(struct leg *leg)
 {
@@ -41,15 +41,12 @@ static int on_refresh_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 
 	if (status < 200)
 		return 0;
-	if (leg_auth_take(leg, orq, sip, on_refresh_answer))
+	if (leg_auth_take(leg, orq, sip, on_refresh_answer) ||
+		leg_interval_take(leg, orq, sip, on_refresh_answer))
 		return 0;
 	leg->change.orq = NULL;
 	if (status < 300) {
 		leg_timer_from_answer(leg, sip);
-	} else if (status == 422 && sip->sip_min_se != NULL &&
-		   sip->sip_min_se->min_delta <= SE_CEILING_S) {
-		leg->se_interval_s = (uint32_t)sip->sip_min_se->min_delta;
-		leg_timer_run(leg);
 	} else if (status == 481 || status == 408) {
 		leg_emit(leg, &msg);
 	} else {
@@ -82,7 +79,7 @@ static void on_timer(void *arg)
 		leg_emit(leg, &msg);
 		return;
 	}
-	leg->auth.tried = false;
+	leg->auth.tried = leg->se_raised = false;
 	leg->change.method = sip_method_update;
 	leg->change.orq = leg_send(leg, on_refresh_answer, SIP_METHOD_UPDATE,
 		NULL, SIPTAG_CONTACT_STR(leg->contact),
@@ -115,6 +112,14 @@ void leg_timer_run(struct leg *leg)
 	else
 		seconds -= seconds / 3 < 32 ? seconds / 3 : 32;
 	loop_timer_set(loop, leg->se_timer, seconds * CLOCK_US_PER_S);
+}
+
+bool leg_interval_too_small(const struct leg *leg, const sip_t *sip)
+{
+	return sip->sip_session_expires != NULL &&
+	       sip->sip_session_expires->x_delta < leg->c.min_se_s &&
+	       sip->sip_supported != NULL &&
+	       sip_has_feature(sip->sip_supported, "timer");
 }
 
 void leg_timer_from_request(struct leg *leg, const sip_t *sip)

@@ -19,7 +19,6 @@
 
 #define STEP_US  10000
 #define TURNS    12
-#define PEER_LEN 30000
 
 /* protobuf-c takes char *. */
 static char *str(const char *s)
@@ -212,9 +211,8 @@ void cw_media_answer(struct cw *w, enum reason why)
 	state.version = w->want->version;
 	state.reason = reason_number(why);
 	if (why == REASON_SESSION_OPEN) {
-		fill_side(w->want->caller, &sides[0], &texts[0], w->next_port);
-		fill_side(w->want->called, &sides[1], &texts[2],
-			w->next_port + 2);
+		fill_side(w->want->caller, &sides[0], &texts[0], CW_PORT);
+		fill_side(w->want->called, &sides[1], &texts[2], CW_PORT + 2);
 		state.caller = &sides[0];
 		state.called = &sides[1];
 	}
@@ -236,12 +234,9 @@ static void on_want(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	w->want = gh__session_want__unpack(NULL, len, bytes);
 	free(bytes);
 	w->n_wants++;
-	if (strcmp(w->last_call, w->want->call) != 0) {
-		snprintf(w->last_call, sizeof w->last_call, "%s",
-			w->want->call);
+	snprintf(w->last_call, sizeof w->last_call, "%s", w->want->call);
+	if (w->want->version == 1)
 		w->n_opened++;
-		w->next_port += 4;
-	}
 	if (!w->media_silent)
 		cw_media_answer(w, w->media_refuses);
 	if (w->refuses_once)
@@ -434,18 +429,16 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 static void add_trunk(struct settings_collector *c, uint32_t id,
 	const struct cw_config *config, uint64_t version, uint32_t *n)
 {
-	static const char *const hosts[] = {
-		"", "127.0.0.2", "127.0.0.3", "127.0.0.4"};
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Trunk trunk = GH__TRUNK__INIT;
 	Gh__TrunkSource source = GH__TRUNK_SOURCE__INIT, *sources = &source;
 	Gh__TrunkTarget target = GH__TRUNK_TARGET__INIT, *targets = &target;
 	char network[32];
 
-	snprintf(network, sizeof network, "%s/32", hosts[id]);
+	snprintf(network, sizeof network, "%s/32", cw_at(id + 1, 0));
 	source.network = network;
-	target.host = str(hosts[id]);
-	target.port = PEER_LEN;
+	target.host = str(cw_at(id + 1, 0));
+	target.port = CW_TRUNK_PORT;
 	trunk.id = id;
 	trunk.name = str(id == 1 ? "itsp" : id == 2 ? "backup" : "pbx");
 	trunk.realm = id == 3 ? 3 : 2;
@@ -561,6 +554,11 @@ void cw_until(struct cw *w, bool (*done)(void *ctx), void *ctx,
 	}
 }
 
+void cw_step(struct cw *w)
+{
+	ck_assert_int_eq(loop_sofia_step(w->sbc.daemon.loop, 2000), 0);
+}
+
 void cw_turn(struct cw *w)
 {
 	for (int i = 0; i < TURNS; i++)
@@ -621,7 +619,6 @@ struct cw *cw_new(const struct cw_config *config)
 	ck_assert_ptr_nonnull(w);
 	sbc = &w->sbc;
 	w->media_refuses = REASON_SESSION_OPEN;
-	w->next_port = 40000;
 	if (getenv("CW_LOG") == NULL)
 		log_open("test", LOG_LEVEL_ERR);
 	else
@@ -772,14 +769,27 @@ void cw_wait_empty(struct cw *w)
 
 /* ------------------------------------------------------------------ peers */
 
-void sp_open(struct cw *w, struct sip_peer *p, const char *ip)
+const char *cw_at(unsigned host, unsigned port)
+{
+	static char texts[8][32];
+	static unsigned turn;
+	char *text = texts[turn++ % 8];
+	unsigned pid = (unsigned)getpid();
+
+	/* Loopback addresses of this process: suites run side by side. */
+	snprintf(text, 32, port != 0 ? "127.%u.%u.%u:%u" : "127.%u.%u.%u",
+		1 + (pid >> 8) % 250, pid % 256, host, port);
+	return text;
+}
+
+void sp_open(struct cw *w, struct sip_peer *p, unsigned host)
 {
 	memset(p, 0, sizeof *p);
 	p->w = w;
 	/* A trunk's address is in its settings, with its port. */
-	p->fd = open_at(ip, PEER_LEN, &p->local);
+	p->fd = open_at(cw_at(host, 0), CW_TRUNK_PORT, &p->local);
 	if (p->fd < 0)
-		p->fd = open_at(ip, 0, &p->local);
+		p->fd = open_at(cw_at(host, 0), 0, &p->local);
 	ck_assert_int_ge(p->fd, 0);
 	addr_format(&p->local, p->text);
 }
@@ -1065,6 +1075,7 @@ void dl_from_invite(struct dialog *d, struct sip_peer *p,
 	d->to = *from;
 	d->cseq = 500;
 	snprintf(d->invite, sizeof d->invite, "%s", p->rx);
+	snprintf(d->first, sizeof d->first, "%s", p->rx);
 	snprintf(d->call_id, sizeof d->call_id, "%s",
 		msg_header_value(p->rx, "Call-ID", 0));
 	snprintf(d->remote, sizeof d->remote, "%s",
@@ -1141,8 +1152,8 @@ void sc_begin(struct scene *s, const struct cw_config *config)
 
 	memset(s, 0, sizeof *s);
 	s->w = cw_new(config != NULL ? config : &plain);
-	sp_open(s->w, &s->itsp, "127.0.0.2");
-	sp_open(s->w, &s->phone, "127.0.0.5");
+	sp_open(s->w, &s->itsp, 2);
+	sp_open(s->w, &s->phone, 5);
 	cw_bind(s->w, 1, &s->phone);
 }
 

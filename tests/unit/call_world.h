@@ -5,9 +5,9 @@
  * links. Nothing sleeps: everything steps the loop until what it waits for is
  * there, or fails after CW_PATIENCE_US.
  *
- *	itsp 127.0.0.2, 127.0.0.3   realm 2 (outside)    trunks 1 and 2
- *	pbx  127.0.0.4              realm 3 (inside)     trunk 3
- *	phones 127.0.0.5 ...        realm 1 (outside)    accounts 1 (100), 2 (200)
+ *	hosts 2, 3 (ITSPs)     realm 2 (outside)    trunks 1 and 2
+ *	host 4 (PBX)           realm 3 (inside)     trunk 3
+ *	hosts 5 ... (phones)   realm 1 (outside)    accounts 1 (100), 2 (200)
  */
 #ifndef TESTS_UNIT_CALL_WORLD_H
 #define TESTS_UNIT_CALL_WORLD_H
@@ -16,7 +16,9 @@
 
 #define CW_PATIENCE_US (20ULL * 1000 * 1000)
 #define CW_TEXT        65536
-#define CW_CDRS_MAX    32
+#define CW_TRUNK_PORT  30000
+#define CW_PORT        40004u /* of every caller; called + 2 */
+#define CW_CDRS_MAX    512
 
 struct cw {
 	struct sbc sbc;
@@ -39,7 +41,6 @@ struct cw {
 	bool refuses_once;
 	Gh__SessionWant *want;        /* the last one */
 	unsigned n_wants, n_opened, n_ended;
-	uint32_t next_port;
 	char last_call[IDENT_CALL_SIZE];
 };
 
@@ -52,10 +53,14 @@ struct cw_config {
 	unsigned session_expires_s;   /* of trunk 1 */
 };
 
+/** "ip:port" of a host of this test; port 0 = "ip". */
+const char *cw_at(unsigned host, unsigned port);
 struct cw *cw_new(const struct cw_config *config);
 void cw_free(struct cw **w);
 void cw_until(struct cw *w, bool (*done)(void *ctx), void *ctx,
 	const char *what);
+/** One turn. */
+void cw_step(struct cw *w);
 /** A few turns of the loop in which nothing is waited for. */
 void cw_turn(struct cw *w);
 void cw_mediad_start(struct cw *w);
@@ -90,7 +95,7 @@ struct sip_peer {
 	char rx[CW_TEXT];          /* the last message */
 	unsigned n_sent;
 };
-void sp_open(struct cw *w, struct sip_peer *p, const char *ip);
+void sp_open(struct cw *w, struct sip_peer *p, unsigned host);
 void sp_close(struct sip_peer *p);
 void sp_send(struct sip_peer *p, const struct addr *to, const char *text);
 /** Waits for a message whose first line begins like this; anything but 100 in
@@ -122,7 +127,8 @@ struct dialog {
 	char branch[64];       /* of the last request */
 	unsigned cseq;         /* of the last request of ours */
 	unsigned invite_cseq;
-	char invite[CW_TEXT];  /* the INVITE that made it, as sent or received */
+	char invite[CW_TEXT];  /* the last INVITE, as sent or received */
+	char first[CW_TEXT];   /* the one that made it, if received */
 };
 
 /** Sends an INVITE. extra: whole lines, or NULL. sdp NULL = no offer. */

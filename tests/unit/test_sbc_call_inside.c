@@ -86,7 +86,7 @@ START_TEST(hold_from_called)
 	ck_assert(!s.w->want->called->may_send);
 	ck_assert(!s.w->want->caller->may_send);
 	dl_request(&s.called, "INVITE", NULL, "application/sdp",
-		"v=0\r\no=- 1 9 IN IP4 127.0.0.5\r\ns=-\r\n"
+		"v=0\r\no=- 1 9 IN IP4 192.0.2.5\r\ns=-\r\n"
 		"c=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 7000 RTP/AVP 8\r\n");
 	sp_expect(&s.itsp, "INVITE ");
 	ck_assert(msg_has(msg_body(s.itsp.rx), "a=sendonly"));
@@ -113,7 +113,7 @@ START_TEST(new_address)
 	dl_request(&s.caller, "INVITE", NULL, "application/sdp",
 		sdp_text(&s.itsp, 6666, "8 101", NULL));
 	sp_expect(&s.itsp, "SIP/2.0 200");
-	ck_assert_str_eq(s.w->want->caller->remote_rtp, "127.0.0.2:6666");
+	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6666));
 	ck_assert_uint_gt(s.w->want->caller->learn_generation, generation);
 	dl_ack(&s.caller, NULL);
 	sp_silent(&s.phone);
@@ -147,11 +147,11 @@ START_TEST(refused_change)
 	sp_expect(&s.itsp, "SIP/2.0 50");
 	dl_ack(&s.caller, NULL);
 	cw_turn(s.w);
-	ck_assert_str_eq(s.w->want->caller->remote_rtp, "127.0.0.2:6000");
+	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6000));
 	/* T.38 and broken descriptions do not even reach it. */
 	dl_request(&s.caller, "INVITE", NULL, "application/sdp",
-		"v=0\r\no=- 1 9 IN IP4 127.0.0.2\r\ns=-\r\n"
-		"c=IN IP4 127.0.0.2\r\nt=0 0\r\nm=image 6000 udptl t38\r\n");
+		"v=0\r\no=- 1 9 IN IP4 192.0.2.5\r\ns=-\r\n"
+		"c=IN IP4 192.0.2.5\r\nt=0 0\r\nm=image 6000 udptl t38\r\n");
 	sp_expect(&s.itsp, "SIP/2.0 488");
 	dl_ack(&s.caller, NULL);
 	dl_request(&s.caller, "INVITE", NULL, "application/sdp", "v=1\r\n");
@@ -344,7 +344,7 @@ START_TEST(foreign_source)
 
 	sc_begin(&s, NULL);
 	sc_up(&s);
-	sp_open(s.w, &other, "127.0.0.3"); /* a trunk, but another one */
+	sp_open(s.w, &other, 3); /* a trunk, but another one */
 	d = s.caller;
 	dl_request_from(&d, &other, "BYE", NULL, NULL, NULL);
 	sp_expect(&other, "SIP/2.0 481");
@@ -366,7 +366,7 @@ START_TEST(trunk_from_another_port)
 
 	sc_begin(&s, NULL);
 	sc_up(&s);
-	sp_open(s.w, &other, "127.0.0.2");
+	sp_open(s.w, &other, 2);
 	dl_request_from(&s.caller, &other, "BYE", NULL, NULL, NULL);
 	sp_expect(&other, "SIP/2.0 200");
 	sp_expect(&s.phone, "BYE ");
@@ -403,7 +403,7 @@ START_TEST(phone_moves)
 	sc_begin(&s, NULL);
 	sc_up(&s);
 	generation = s.w->want->called->learn_generation;
-	sp_open(s.w, &other, "127.0.0.7");
+	sp_open(s.w, &other, 7);
 	dl_request_from(&s.called, &other, "INVITE", NULL, "application/sdp",
 		sdp_text(&other, 7300, "8 101", NULL));
 	sp_expect(&other, "SIP/2.0 401");
@@ -428,7 +428,7 @@ START_TEST(phone_moves)
 	s.called.p = &other;
 	dl_ack(&s.called, NULL);
 	cw_turn(s.w);
-	ck_assert_str_eq(s.w->want->called->remote_rtp, "127.0.0.7:7300");
+	ck_assert_str_eq(s.w->want->called->remote_rtp, cw_at(7, 7300));
 	ck_assert_uint_gt(s.w->want->called->learn_generation, generation);
 	/* From now on it is found there. */
 	dl_request(&s.caller, "BYE", NULL, NULL, NULL);
@@ -516,7 +516,7 @@ START_TEST(mediad_comes_back)
 	cw_mediad_start(s.w);
 	cw_turn(s.w);
 	ck_assert_uint_gt(s.w->n_wants, wants);
-	ck_assert_str_eq(s.w->want->caller->remote_rtp, "127.0.0.2:6000");
+	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6000));
 	finish(&s);
 }
 END_TEST
