@@ -117,8 +117,8 @@ static const char *const ask_sql[] = {
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION] =
 		"SELECT * FROM sbc.authd_account WHERE extension = $1::text",
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER] =
-		"SELECT * FROM sbc.authd_account WHERE id = (SELECT account "
-		"FROM sbc.authd_number WHERE number = $1::text)",
+		("SELECT * FROM sbc.authd_account WHERE id = (SELECT account "
+		 "FROM sbc.authd_number WHERE number = $1::text)"),
 };
 
 /* Could the database know such a key at all? Nothing else is asked, so odd
