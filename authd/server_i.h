@@ -5,10 +5,12 @@
 
 #include <sys/queue.h>
 
+#include "authd/restore.h"
 #include "authd/server.h"
 #include "authd/throttle.h"
+#include "common/token.h"
 
-enum { SERVER_SBC_MAX = 16 };
+enum { SERVER_SBC_MAX = 16, SERVER_VAULTS = 3 };
 
 /* One question of sbc that waits for an account. */
 struct ask_request {
@@ -34,6 +36,7 @@ struct server {
 	const struct key *key;
 	struct ipc_server *ipc;
 	struct ipc_link *sbc[SERVER_SBC_MAX]; /* one, or more workers later */
+	struct restore *restore[SERVER_SBC_MAX]; /* beside sbc */
 	size_t n_sbc;
 	struct control control;
 	struct sync *sync;
@@ -50,6 +53,10 @@ struct server {
 	struct loop_timer *nonce_timer;
 	struct loop_timer *tidy_timer;
 	struct throttle *throttle;
+	struct token failure_budget; /* wrong answers that are judged */
+	struct vault *vaults[SERVER_VAULTS]; /* borrowed */
+	unsigned n_flushing;
+	uint64_t purged_us;
 	TAILQ_HEAD(, ask_request) asks;
 	size_t n_asks;
 	TAILQ_HEAD(, cdr_wait) cdr_waits;
