@@ -87,6 +87,8 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = waits_new(sbc, &sbc->waits);
 	if (err == 0)
+		err = merges_new(sbc, &sbc->merges);
+	if (err == 0)
 		err = bindings_new(sbc, &sbc->bindings);
 	if (err == 0)
 		err = calls_new(sbc, &sbc->calls);
@@ -107,6 +109,7 @@ static void free_parts(struct sbc *sbc)
 {
 	ctl_free(&sbc->ctl);
 	waits_free(&sbc->waits);
+	merges_free(&sbc->merges);
 	calls_free(&sbc->calls);
 	accounts_free(&sbc->accounts);
 	auth_free(&sbc->auth);

@@ -374,7 +374,7 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 		NTATAG_UA(1), NTATAG_MAXSIZE(CURES_DATAGRAM_MAX + 1),
 		NTATAG_UDP_MTU(65535), NTATAG_CLIENT_RPORT(1),
 		NTATAG_SERVER_RPORT(1), NTATAG_CANCEL_487(0),
-		NTATAG_MERGE_482(1), NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0),
+		NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0),
 		/* Broken headers are judged by hdr_check_request(), for those
 		 * who get an answer at all. */
 		NTATAG_BAD_REQ_MASK(0), NTATAG_MAX_PROCEEDING(WARN_PROCEEDING),
