@@ -241,8 +241,8 @@ START_TEST(silent_phone)
 END_TEST
 
 /* Two phones of one account. */
-static void fork_rings(struct scene *s, struct sip_peer *second,
-	struct dialog *other)
+static void fork_rings(
+	struct scene *s, struct sip_peer *second, struct dialog *other)
 {
 	sp_open(s->w, second, 6);
 	cw_bind(s->w, 1, second);
@@ -480,8 +480,8 @@ static void turned_away(const struct cw_config *config, const char *to,
 	snprintf(line, sizeof line, "SIP/2.0 %u", status);
 	sp_expect(&itsp, line);
 	if (status == 503)
-		ck_assert_str_ne(msg_header_value(itsp.rx, "Retry-After", 0),
-			"");
+		ck_assert_str_ne(
+			msg_header_value(itsp.rx, "Retry-After", 0), "");
 	ck_assert_str_ne(msg_tag(itsp.rx, "To"), "");
 	dl_ack(&d, NULL);
 	sc_cdr(cw_cdr(w), why, status, "sbc");
@@ -496,12 +496,12 @@ START_TEST(refusals)
 	static const struct cw_config no_mediad = {.no_mediad = true};
 
 	turned_away(NULL, "+4930999", NULL, NULL, 404, REASON_ROUTE_NONE);
-	turned_away(NULL, "+4930200", NULL, NULL, 480,
-		REASON_ROUTE_NOT_REGISTERED);
+	turned_away(
+		NULL, "+4930200", NULL, NULL, 480, REASON_ROUTE_NOT_REGISTERED);
 	turned_away(NULL, "+4930100", NULL, "v=0\r\nnonsense\r\n", 400,
 		REASON_SDP_SYNTAX);
-	turned_away(&no_mediad, "+4930100", NULL, NULL, 503,
-		REASON_SESSION_AWAY);
+	turned_away(
+		&no_mediad, "+4930100", NULL, NULL, 503, REASON_SESSION_AWAY);
 }
 END_TEST
 
@@ -626,8 +626,8 @@ START_TEST(offerless)
 	struct scene s;
 
 	sc_begin(&s, NULL);
-	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100", NULL,
-		NULL);
+	dl_invite(
+		&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100", NULL, NULL);
 	sp_expect(&s.phone, "INVITE ");
 	ck_assert(msg_has(msg_body(s.phone.rx), "PCMU"));
 	dl_from_invite(&s.called, &s.phone, &s.w->phones);
@@ -655,8 +655,8 @@ START_TEST(offerless_no_answer)
 	struct scene s;
 
 	sc_begin(&s, NULL);
-	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100", NULL,
-		NULL);
+	dl_invite(
+		&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100", NULL, NULL);
 	sp_expect(&s.phone, "INVITE ");
 	dl_from_invite(&s.called, &s.phone, &s.w->phones);
 	dl_answer(&s.called, s.called.invite, 200, NULL,

@@ -367,7 +367,8 @@ START_TEST(registers_at_trunk)
 	snprintf(d.local, sizeof d.local, "%s;tag=reg",
 		msg_header_value(itsp.rx, "To", 0));
 	dl_answer(&d, itsp.rx, 401,
-		"WWW-Authenticate: Digest realm=\"itsp\", nonce=\"n\"\r\n", NULL);
+		"WWW-Authenticate: Digest realm=\"itsp\", nonce=\"n\"\r\n",
+		NULL);
 	await_question(w);
 	ck_assert_str_eq(w->trunk_auth->method, "REGISTER");
 	cw_trunk_auth_answer(w, "Digest username=\"reg7\", response=\"ok\"");
@@ -473,8 +474,8 @@ START_TEST(called_requires_prack)
 	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100", NULL,
 		sdp_text(&s.itsp, 6000, "8 101", NULL));
 	sp_expect(&s.phone, "INVITE ");
-	ck_assert(msg_has(msg_header_value(s.phone.rx, "Supported", 0),
-		"100rel"));
+	ck_assert(msg_has(
+		msg_header_value(s.phone.rx, "Supported", 0), "100rel"));
 	dl_from_invite(&s.called, &s.phone, &s.w->phones);
 	dl_answer(&s.called, s.called.invite, 180, rel, NULL);
 	sp_expect(&s.phone, "PRACK ");
@@ -576,6 +577,101 @@ START_TEST(session_timer)
 }
 END_TEST
 
+/* The phone wants a longer interval than we asked for; so do we of it. */
+START_TEST(interval_too_small)
+{
+	struct scene s;
+
+	sc_begin(&s, NULL);
+	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100", NULL,
+		sdp_text(&s.itsp, 6000, "8 101", NULL));
+	sp_expect(&s.phone, "INVITE ");
+	ck_assert_str_eq(
+		msg_header_value(s.phone.rx, "Session-Expires", 0), "1800");
+	dl_from_invite(&s.called, &s.phone, &s.w->phones);
+	dl_answer(&s.called, s.called.invite, 422, "Min-SE: 3600\r\n", NULL);
+	sp_expect(&s.phone, "ACK ");
+	sp_expect(&s.phone, "INVITE ");
+	ck_assert_str_eq(
+		msg_header_value(s.phone.rx, "Session-Expires", 0), "3600");
+	ck_assert_str_eq(
+		msg_header_value(s.phone.rx, "Session-Expires", 1), "");
+	ck_assert_str_eq(msg_header_value(s.phone.rx, "Min-SE", 0), "3600");
+	dl_from_invite(&s.called, &s.phone, &s.w->phones);
+	sc_answer(&s);
+	dl_request(&s.called, "INVITE",
+		"Supported: timer\r\nSession-Expires: 60\r\n",
+		"application/sdp", sdp_text(&s.phone, 7000, "8 101", NULL));
+	sp_expect(&s.phone, "SIP/2.0 422");
+	ck_assert_str_eq(msg_header_value(s.phone.rx, "Min-SE", 0), "90");
+	dl_ack(&s.called, NULL);
+	cw_turn(s.w);
+	sc_bye_from_caller(&s);
+	sc_cdr(cw_cdr(s.w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	sc_end(&s);
+}
+END_TEST
+
+/* The PBX says that another phone of its group has answered. */
+START_TEST(reason_crosses)
+{
+	struct cw_config config = {0};
+	struct cw *w = cw_new(&config);
+	struct sip_peer pbx, phone;
+	struct dialog caller, called;
+
+	sp_open(w, &pbx, 4);
+	sp_open(w, &phone, 5);
+	cw_bind(w, 1, &phone);
+	dl_invite(&caller, &pbx, &w->pbx, "701", "100", NULL,
+		sdp_text(&pbx, 5000, "8 101", NULL));
+	sp_expect(&phone, "INVITE ");
+	dl_from_invite(&called, &phone, &w->phones);
+	dl_answer(&called, called.invite, 180, NULL, NULL);
+	sp_expect(&pbx, "SIP/2.0 180");
+	dl_cancel_with(&caller,
+		"Reason: SIP;cause=200;text=\"secret name took it\"\r\n");
+	sp_expect(&pbx, "SIP/2.0 200");
+	sp_expect(&pbx, "SIP/2.0 487");
+	dl_ack(&caller, NULL);
+	sp_expect(&phone, "CANCEL ");
+	ck_assert(msg_has(
+		msg_header_value(phone.rx, "Reason", 0), "SIP;cause=200"));
+	ck_assert(!msg_has(phone.rx, "secret"));
+	dl_answer(&called, phone.rx, 200, NULL, NULL);
+	dl_answer(&called, called.invite, 487, NULL, NULL);
+	sp_expect(&phone, "ACK ");
+	sc_cdr(cw_cdr(w), REASON_CALL_CANCELLED, 487, "caller");
+	cw_wait_empty(w);
+	sp_close(&pbx);
+	sp_close(&phone);
+	cw_free(&w);
+}
+END_TEST
+
+/* A caller that requires PRACK and never sends one. */
+START_TEST(no_prack)
+{
+	struct scene s;
+
+	sc_begin(&s, NULL);
+	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100",
+		"Require: 100rel\r\n", sdp_text(&s.itsp, 6000, "8 101", NULL));
+	sp_expect(&s.phone, "INVITE ");
+	dl_from_invite(&s.called, &s.phone, &s.w->phones);
+	dl_answer(&s.called, s.called.invite, 180, NULL, NULL);
+	sp_expect(&s.itsp, "SIP/2.0 180");
+	sp_expect_but(&s.itsp, "SIP/2.0 50", "SIP/2.0 180");
+	dl_ack(&s.caller, NULL);
+	sp_expect(&s.phone, "CANCEL ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	dl_answer(&s.called, s.called.invite, 487, NULL, NULL);
+	sp_expect(&s.phone, "ACK ");
+	sc_cdr(cw_cdr(s.w), REASON_CALL_CANCELLED, 487, "caller");
+	sc_end(&s);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sbc_call_ways");
@@ -591,6 +687,9 @@ static Suite *suite(void)
 	suite_add(s, "caller_requires_prack", caller_requires_prack);
 	suite_add(s, "called_requires_prack", called_requires_prack);
 	suite_add(s, "session_timer", session_timer);
+	suite_add(s, "interval_too_small", interval_too_small);
+	suite_add(s, "reason_crosses", reason_crosses);
+	suite_add(s, "no_prack", no_prack);
 	return s;
 }
 
