@@ -13,6 +13,7 @@
 #include <sofia-sip/sip_header.h>
 
 #include "common/log.h"
+#include "sbc/merge.h"
 #include "sbc/register.h"
 #include "sbc/sbc.h"
 #include "sbc/wait.h"
@@ -20,7 +21,7 @@
 static void begin_call(
 	struct sbc *sbc, struct inbound *in, struct account *account)
 {
-	if (merge_is_second(sbc->merges, in->sip)) {
+	if (merge_is_second(stack_merges(sbc->stack), in->sip)) {
 		account_unref(&account);
 		stack_refuse(sbc->stack, in, REASON_ADMIT_MERGED);
 		return;

@@ -87,8 +87,6 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = waits_new(sbc, &sbc->waits);
 	if (err == 0)
-		err = merges_new(sbc, &sbc->merges);
-	if (err == 0)
 		err = bindings_new(sbc, &sbc->bindings);
 	if (err == 0)
 		err = calls_new(sbc, &sbc->calls);
@@ -109,7 +107,6 @@ static void free_parts(struct sbc *sbc)
 {
 	ctl_free(&sbc->ctl);
 	waits_free(&sbc->waits);
-	merges_free(&sbc->merges);
 	calls_free(&sbc->calls);
 	accounts_free(&sbc->accounts);
 	auth_free(&sbc->auth);

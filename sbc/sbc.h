@@ -12,7 +12,6 @@
 #include "sbc/call.h"
 #include "sbc/cdr.h"
 #include "sbc/media.h"
-#include "sbc/merge.h"
 #include "sbc/settings.h"
 #include "sbc/stack.h"
 #include "sbc/wait.h"
@@ -32,7 +31,6 @@ struct sbc {
 	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
 	struct waits *waits;
-	struct merges *merges;
 	struct ctl *ctl;
 	struct loop_timer *ready_timer;
 	bool said_ready;

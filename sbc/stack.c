@@ -258,6 +258,11 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 	in->msg = NULL;
 }
 
+struct merges *stack_merges(struct stack *stack)
+{
+	return stack->merges;
+}
+
 unsigned stack_retry_after_s(const struct stack *stack)
 {
 	return stack->retry_after_s;
@@ -368,6 +373,9 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 		sbc->daemon.loop, stack_on_retry, stack, &stack->retry_timer);
 	if (err != 0)
 		goto failed;
+	err = merges_new(sbc, &stack->merges);
+	if (err != 0)
+		goto failed;
 	err = ERR_NOMEM;
 	stack->agent = nta_agent_create(loop_sofia_root(sbc->daemon.loop),
 		(url_string_t *)-1, on_message, (nta_agent_magic_t *)stack,
@@ -401,6 +409,7 @@ void stack_free(struct stack **stack_ref)
 		nta_agent_destroy(stack->agent);
 	cures_forget_all();
 	stack_free_nodes(stack);
+	merges_free(&stack->merges);
 	loop_timer_free(stack->sbc->daemon.loop, &stack->retry_timer);
 	free(stack);
 }

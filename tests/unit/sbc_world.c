@@ -565,7 +565,6 @@ struct world *world_new(const struct world_config *config)
 	ck_assert_int_eq(admit_new(&w->sbc, &w->sbc.admit), 0);
 	ck_assert_int_eq(auth_new(&w->sbc, &w->sbc.auth), 0);
 	ck_assert_int_eq(waits_new(&w->sbc, &w->sbc.waits), 0);
-	ck_assert_int_eq(merges_new(&w->sbc, &w->sbc.merges), 0);
 	ck_assert_int_eq(bindings_new(&w->sbc, &w->sbc.bindings), 0);
 	ck_assert_int_eq(calls_new(&w->sbc, &w->sbc.calls), 0);
 	snprintf(path, sizeof(path), "%s/authd.sock", w->dir);
@@ -590,7 +589,6 @@ void world_free(struct world **ref)
 	*ref = NULL;
 	ctl_free(&w->sbc.ctl);
 	waits_free(&w->sbc.waits);
-	merges_free(&w->sbc.merges);
 	calls_free(&w->sbc.calls);
 	accounts_free(&w->sbc.accounts);
 	auth_free(&w->sbc.auth);
