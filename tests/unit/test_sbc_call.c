@@ -134,6 +134,7 @@ START_TEST(cancel_crosses_answer)
 	sp_expect(&s.itsp, "SIP/2.0 487");
 	dl_ack(&s.caller, NULL);
 	sp_expect(&s.phone, "CANCEL ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
 	dl_answer(&s.called, s.called.invite, 200, NULL,
 		sdp_text(&s.phone, 7000, "8", NULL));
 	sp_expect(&s.phone, "ACK ");
