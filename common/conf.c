@@ -31,8 +31,9 @@ struct load {
 	const struct conf_option *options;
 	size_t n_options;
 	void *settings;
-	bool seen[OPTIONS_MAX];
-	char *problem; /* the first one stays */
+	bool seen[OPTIONS_MAX];      /* read to its end */
+	size_t n_taken[OPTIONS_MAX]; /* values so far */
+	char *problem;               /* the first one stays */
 };
 
 static struct load *current;
@@ -227,13 +228,15 @@ static int take(
 	return ERR_INVALID;
 }
 
-/* libconfuse calls this after each option that it read. */
+/* libconfuse calls this after each value, and for a list once more at its end,
+ * when there is no further value. It says nothing about an empty list, so only
+ * that may stand before another one. */
 static int on_option(cfg_t *cfg, cfg_opt_t *opt)
 {
 	struct load *l = current;
 	const struct conf_option *o = NULL;
-	unsigned i, n = cfg_opt_size(opt);
-	size_t row;
+	size_t row, n = cfg_opt_size(opt);
+	const char *text;
 
 	for (row = 0; row < l->n_options && !o; row++) {
 		if (!strcmp(l->options[row].name, opt->name))
@@ -247,14 +250,13 @@ static int on_option(cfg_t *cfg, cfg_opt_t *opt)
 			o->name);
 		return -1;
 	}
-	l->seen[row] = true;
-	for (i = 0; i < n; i++) {
-		const char *text = cfg_opt_getnstr(opt, i);
-
-		if (take(l, cfg->line, o, text ? text : ""))
-			return -1;
-	}
-	return 0;
+	if (o->type != CONF_LIST || l->n_taken[row] == n)
+		l->seen[row] = true;
+	if (l->n_taken[row] == n)
+		return 0;
+	l->n_taken[row] = n;
+	text = n ? cfg_opt_getnstr(opt, n - 1) : NULL;
+	return take(l, cfg->line, o, text ? text : "") ? -1 : 0;
 }
 
 /* Reads the whole file as text. */

@@ -76,6 +76,7 @@ struct ipc_link {
 	STAILQ_HEAD(, packet) queue;
 	size_t n_queued;
 	bool was_up;
+	uint64_t n_ups;
 	unsigned busy;
 	bool gone;
 	void *data;
@@ -509,6 +510,8 @@ static void take_hello(struct ipc_link *l, const Gh__Msg *msg)
 	l->start_id = msg->hello->start_id;
 	l->state = LINK_UP;
 	l->was_up = true;
+	if (l->path && l->n_ups++)
+		stat_add(STAT_IPC_RECONNECTS, 1);
 	l->backoff_us = BACKOFF_MIN_US;
 	/* sbcctl comes and goes at every command. */
 	if (l->peer == PROCESS_CTL)

@@ -236,13 +236,20 @@ static int allow_names(scmp_filter_ctx ctx, const char *const *names, size_t n,
 	return 0;
 }
 
+static const int ip_families[] = {AF_INET, AF_INET6};
+
+/* socket()'s type without its flags. */
+static const scmp_datum_t socket_type_mask =
+	~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC) & 0xffffffffU;
+
+static bool may_tcp(const struct sandbox_profile *profile)
+{
+	return profile->may_tcp_bind || profile->may_tcp_connect;
+}
+
 static int allow_sockets(
 	scmp_filter_ctx ctx, const struct sandbox_profile *profile)
 {
-	const int families[] = {AF_INET, AF_INET6};
-	const scmp_datum_t type_mask =
-		~(scmp_datum_t)(SOCK_NONBLOCK | SOCK_CLOEXEC) & 0xffffffffU;
-	bool tcp = profile->may_tcp_bind || profile->may_tcp_connect;
 	int nr = SCMP_SYS(socket), rc = 0;
 	size_t i;
 
@@ -255,12 +262,14 @@ static int allow_sockets(
 		SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE));
 	for (i = 0; i < 2 && !profile->no_ip; i++) {
 		rc |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 2,
-			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
-			SCMP_A1(SCMP_CMP_MASKED_EQ, type_mask, SOCK_DGRAM));
-		if (tcp)
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)ip_families[i]),
+			SCMP_A1(SCMP_CMP_MASKED_EQ, socket_type_mask,
+				SOCK_DGRAM));
+		if (may_tcp(profile))
 			rc |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 2,
-				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
-				SCMP_A1(SCMP_CMP_MASKED_EQ, type_mask,
+				SCMP_A0(SCMP_CMP_EQ,
+					(scmp_datum_t)ip_families[i]),
+				SCMP_A1(SCMP_CMP_MASKED_EQ, socket_type_mask,
 					SOCK_STREAM));
 	}
 	return rc ? ERR_SYSTEM : 0;
@@ -333,16 +342,25 @@ static int refuse_sockets(
 	scmp_filter_ctx ctx, const struct sandbox_profile *profile)
 {
 	int nr = SCMP_SYS(socket), rc = 0;
+	size_t i;
 
 	if (is_free(profile, "socket"))
 		return 0;
 	rc |= seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), nr, 1,
 		SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
-	if (profile->no_ip) {
-		rc |= seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), nr, 1,
-			SCMP_A0(SCMP_CMP_EQ, AF_INET));
-		rc |= seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), nr, 1,
-			SCMP_A0(SCMP_CMP_EQ, AF_INET6));
+	for (i = 0; i < 2; i++) {
+		struct scmp_arg_cmp family =
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)ip_families[i]);
+
+		if (profile->no_ip)
+			rc |= seccomp_rule_add(ctx,
+				SCMP_ACT_ERRNO(EAFNOSUPPORT), nr, 1, family);
+		else if (!may_tcp(profile))
+			/* c-ares wants TCP where an answer is too long. */
+			rc |= seccomp_rule_add(ctx,
+				SCMP_ACT_ERRNO(EAFNOSUPPORT), nr, 2, family,
+				SCMP_A1(SCMP_CMP_MASKED_EQ, socket_type_mask,
+					SOCK_STREAM));
 	}
 	return rc ? ERR_SYSTEM : 0;
 }

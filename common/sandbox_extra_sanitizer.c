@@ -6,10 +6,10 @@
  */
 #include "common/sandbox_extra.h"
 
-const char *const sandbox_extra_syscalls[] = {"clone", "getdents64", "kill",
-	"personality", "pipe", "pipe2", "prctl", "process_vm_readv", "ptrace",
-	"readlink", "rt_sigtimedwait", "sched_getaffinity", "sigaltstack",
-	"wait4", "waitid"};
+const char *const sandbox_extra_syscalls[] = {"clone", "getdents", "getdents64",
+	"kill", "personality", "pipe", "pipe2", "prctl", "process_vm_readv",
+	"ptrace", "readlink", "rt_sigtimedwait", "sched_getaffinity",
+	"sigaltstack", "wait4", "waitid"};
 const size_t sandbox_n_extra_syscalls =
 	sizeof(sandbox_extra_syscalls) / sizeof(sandbox_extra_syscalls[0]);
 

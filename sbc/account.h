@@ -8,6 +8,7 @@
 #define SBC_ACCOUNT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -39,12 +40,14 @@ typedef void (*account_fn)(void *ctx, struct account *account, enum reason why);
 struct account_query; /* one under way */
 
 GH_MUST_CHECK int accounts_new(struct authd *authd, struct accounts **out);
+size_t accounts_cached(const struct accounts *accounts);
 void accounts_free(struct accounts **accounts);
 
 /**
  * Looks an account up, from the cache or by asking authd (deadline 2 s).
  * @param query_out	for account_query_cancel(); valid until fn runs.
- * @return 0, ERR_NOMEM, or ERR_FULL.
+ * While authd is away, a fact that is older than its time is better than none.
+ * @return 0, ERR_NOMEM, ERR_FULL, ERR_TOO_BIG for the key, or ERR_AWAY.
  */
 GH_MUST_CHECK int accounts_find(struct accounts *accounts, Gh__AccountKey by,
 	const char *key, account_fn fn, void *ctx,
@@ -54,6 +57,11 @@ void account_query_cancel(struct account_query **query);
 
 /** Puts fresh facts in (from an AuthAnswer or BindingsSaved). */
 void accounts_learn(struct accounts *accounts, const Gh__Account *row);
+/** authd's answer to a question of accounts_find(). */
+void accounts_on_answer(struct accounts *accounts,
+	const Gh__AccountAnswer *answer);
+/** The link to authd broke: what was asked ends with AUTH_AWAY. */
+void accounts_on_authd_down(struct accounts *accounts);
 /** authd's AccountsChanged. */
 void accounts_forget(struct accounts *accounts, const Gh__AccountsChanged *msg);
 

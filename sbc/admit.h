@@ -39,6 +39,13 @@ void admit_free(struct admit **admit);
 enum reason admit_datagram(struct admit *admit, const struct addr *source,
 	const struct addr *local, const uint8_t *bytes, size_t len);
 
+/** Class of a source at one of our sockets, without counting it. */
+enum admit_class admit_class(struct admit *admit, const struct addr *source,
+	const struct addr *local);
+
+/** A snapshot is in force: classes and rates are worked out anew. */
+void admit_apply(struct admit *admit, const struct settings *settings);
+
 /** A parsed request outside a dialog; fills in->trunk.
  * @return REASON_ADMIT_OK, or the refusal; reason_sip() 0 means silence. */
 enum reason admit_request(struct admit *admit, struct inbound *in);

@@ -7,10 +7,15 @@
 #ifndef SBC_AUTH_H
 #define SBC_AUTH_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "common/ipc.pb-c.h"
 #include "sbc/account.h"
 #include "sbc/stack.h"
 
+struct sbc;
 struct auth;
 struct auth_query;
 
@@ -58,9 +63,16 @@ void auth_cancel(struct auth_query **query);
 unsigned auth_challenge(struct auth *auth, const struct inbound *in, bool stale,
 	su_home_t *home, const char *values[AUTH_OFFERS_MAX]);
 
-/** Sends 401 with the challenge, stateless (irq NULL) or on a transaction. */
+/** Sends 401 with the challenge: stateless, on in->irq if that is set (which it
+ * ends), or on irq, which stays the caller's. Without a nonce key 503, or
+ * silence for REGISTER over UDP. Takes in's message unless irq is given. */
 void auth_send_challenge(struct auth *auth, struct inbound *in,
 	nta_incoming_t *irq, enum reason why);
+
+/** Does this datagram carry a nonce that was made for its source? It then was
+ * challenged before and may overtake first contacts. Cheap, no parsing. */
+bool auth_proves(struct auth *auth, const struct addr *source,
+	const struct addr *local, const uint8_t *bytes, size_t len);
 
 /* From authd's link (authd.c). */
 void auth_on_nonce_keys(struct auth *auth, const Gh__NonceKeys *keys);

@@ -20,6 +20,8 @@ void authd_free(struct authd **authd);
 bool authd_is_up(const struct authd *authd);
 /** @return 0, ERR_AWAY or ERR_FULL. */
 GH_MUST_CHECK int authd_send(struct authd *authd, const Gh__Msg *msg);
+/** The loop that answers come on. */
+struct loop *authd_loop(const struct authd *authd);
 /** Number for a request's id field; never 0, never used twice. */
 uint64_t authd_next_id(struct authd *authd);
 

@@ -8,6 +8,7 @@
 #define SBC_BINDING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/addr.h"
@@ -39,6 +40,16 @@ const struct binding *bindings_of(struct bindings *b, uint64_t account);
 uint64_t bindings_account_at(struct bindings *b, const struct addr *source);
 size_t bindings_count(const struct bindings *b);
 
+/** What one Contact of a REGISTER asks for. */
+struct binding_want {
+	const Gh__Binding *row; /* call_id, cseq, contact, instance, reg_id */
+	bool remove;
+};
+/** Would all of these go through? Changes nothing: a REGISTER is done whole or
+ * not at all (RFC 3261 10.3). @return as bindings_put(). */
+GH_MUST_CHECK int bindings_check(const struct bindings *b, uint64_t account,
+	const struct binding_want *wants, size_t n_wants, unsigned max_contacts);
+
 /** Adds or refreshes one contact. Same instance and reg-id, or the same
  * contact URI, replace the older one. row is copied.
  * @return 0, ERR_NOMEM, ERR_FULL (max_contacts), ERR_STATE (older CSeq of the
@@ -53,6 +64,11 @@ GH_MUST_CHECK int bindings_remove_all(struct bindings *b, uint64_t account,
 	const char *call_id, uint32_t cseq);
 /** Tells authd the account's present bindings (after a run of changes). */
 void bindings_publish(struct bindings *b, uint64_t account);
+
+/** Calls fn for every contact that has not expired, in no order; for displays.
+ * fn must not change bindings. */
+void bindings_walk(struct bindings *b,
+	void (*fn)(void *ctx, const struct binding *binding), void *ctx);
 
 /* From authd's link. */
 void bindings_on_saved(struct bindings *b, const Gh__BindingsSaved *saved);

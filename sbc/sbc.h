@@ -14,6 +14,7 @@
 #include "sbc/media.h"
 #include "sbc/settings.h"
 #include "sbc/stack.h"
+#include "sbc/wait.h"
 
 struct sbc {
 	struct daemon daemon;
@@ -27,6 +28,10 @@ struct sbc {
 	struct calls *calls;
 	struct cdrs *cdrs;
 	struct stack *stack;
+	struct waits *waits;
+	struct ctl *ctl;
+	struct loop_timer *ready_timer;
+	bool said_ready;
 };
 
 /** Puts a new snapshot in force everywhere (takes the reference). */

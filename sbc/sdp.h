@@ -47,7 +47,7 @@ struct sdp_crypto {
 struct sdp_line {
 	char kind[16];      /* "audio", "video", "image" ... from a fixed list, else "application" */
 	char proto[24];     /* from a fixed list, for the refusal's m= line */
-	char format[16];    /* first format, checked, for the refusal */
+	char format[24];    /* first format, checked, for the refusal */
 };
 
 struct sdp {

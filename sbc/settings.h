@@ -27,9 +27,10 @@
 struct realm_address {
 	const Gh__RealmAddress *row;
 	const struct realm *realm;
-	struct addr listen;           /* where SIP is received */
-	struct addr media;            /* ip that media binds to */
-	char advertised_host[256];    /* host[:port] for Via and Contact; IPv6 in brackets */
+	struct addr listen;        /* where SIP is received */
+	struct addr media;         /* ip that media binds to */
+	char advertised_host[256]; /* host[:port] for Via and Contact; IPv6 in
+				      brackets */
 	struct addr advertised_media; /* ip in SDP */
 };
 
@@ -67,6 +68,15 @@ struct trunk {
 struct route {
 	const Gh__Route *row;
 	regex_t called_regex; /* only if row->called_regex */
+	bool compiled;        /* called_regex is to be freed */
+};
+
+/** One trunk's source in the order in which it is looked up: by family, the
+ * longest prefix first, then the network, then the trunk's id. */
+struct source_entry {
+	struct addr_net network;
+	const struct trunk *trunk;
+	const struct trunk_source *source;
 };
 
 struct settings {
@@ -76,8 +86,10 @@ struct settings {
 	size_t n_realms;
 	struct trunk *trunks;
 	size_t n_trunks;
-	struct route *routes; /* by priority */
+	struct route *routes; /* emergency first, then by priority */
 	size_t n_routes;
+	struct source_entry *sources; /* of all trunks in service */
+	size_t n_sources;
 	Gh__CodecList **codec_lists;
 	size_t n_codec_lists;
 	Gh__BlockedCaller **blocked_callers;
@@ -99,8 +111,8 @@ void settings_collector_free(struct settings_collector **c);
  * collected of an older one.
  * @return 0, ERR_NOMEM, or ERR_FULL over SETTINGS_PIECES_MAX.
  */
-GH_MUST_CHECK int settings_collect(struct settings_collector *c,
-	const Gh__SettingsPiece *piece);
+GH_MUST_CHECK int settings_collect(
+	struct settings_collector *c, const Gh__SettingsPiece *piece);
 #define SETTINGS_PIECES_MAX 100000u
 
 /**
@@ -137,8 +149,8 @@ bool realm_admits(const struct realm *r, const struct addr *source);
  * ignored; a port is not part of host. */
 bool realm_serves(const struct realm *r, const char *host);
 /** The realm's address of this family and transport, or NULL. */
-const struct realm_address *realm_address_for(const struct realm *r,
-	sa_family_t family, Gh__Transport transport);
+const struct realm_address *realm_address_for(
+	const struct realm *r, sa_family_t family, Gh__Transport transport);
 
 /**
  * A number from sbc.setting within [min, max]; def if absent or out of range

@@ -47,6 +47,12 @@ struct inbound {
 	const struct trunk *trunk; /* set by admit: a trunk or PBX; else a phone */
 	uint64_t flow;             /* 0 = datagram */
 	bool secured;              /* TLS on this hop */
+	uint64_t account_at;       /* a live binding of this account has exactly
+				    * this source; 0 = none */
+	nta_incoming_t *irq;       /* the transaction, where one was made while
+				    * authd was asked; stack_accept() hands it
+				    * out, stack_reply() and stack_drop() end it */
+	const char *unsupported;   /* option tags for a 420; set by admit */
 };
 
 /** Where to send a request. */
@@ -63,14 +69,25 @@ nta_agent_t *stack_agent(struct stack *stack);
 /** Opens the listeners of a snapshot through keeper, asynchronously; each
  * that cannot be opened is logged, and counted as SETTINGS_LISTEN. */
 void stack_apply(struct stack *stack, const struct settings *settings);
+/** Every listener of the snapshot in force is open or has failed, and one at
+ * least is open. */
+bool stack_is_open(const struct stack *stack);
 /** The open listener for a realm address, or NULL. */
 struct listener *stack_listener(struct stack *stack,
 	const struct realm_address *address);
 
-/** Fills in from a transaction (requests inside dialogs).
+/** Fills in from a transaction (requests inside dialogs, and the ACK or CANCEL
+ * that a transaction's callback is called with). msg stays the transaction's.
+ * A CANCEL has been answered with 200 by the library when the callback runs;
+ * the 487 to the INVITE is the callback's to send, after it has checked where
+ * the CANCEL came from.
  * @return 0, or ERR_NOT_FOUND if its socket is none of the present realms'. */
 GH_MUST_CHECK int stack_inbound(struct stack *stack, nta_incoming_t *irq,
 	const sip_t *sip, struct inbound *in_out);
+
+/** Fills address and realm of a request that was kept while authd was asked
+ * from the snapshot in force now. @return 0, or ERR_NOT_FOUND. */
+GH_MUST_CHECK int stack_place(struct stack *stack, struct inbound *in);
 
 /** Makes a server transaction; takes the message. @return NULL if the memory
  * or a limit ran out: then nothing is left of the message. */
@@ -81,7 +98,12 @@ nta_incoming_t *stack_accept(struct stack *stack, struct inbound *in);
  * SIPTAG_WWW_AUTHENTICATE_STR(). Takes the message. Counts the reason. */
 void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 	unsigned status, tag_type_t tag, tag_value_t value, ...);
-/** Drops it without an answer. Takes the message. Counts the reason. */
+/** Answers what reason_sip() says with the headers that belong to that status
+ * (Allow, Accept, Unsupported, Retry-After), or is silent where it is 0. Takes
+ * the message. Counts the reason. */
+void stack_refuse(struct stack *stack, struct inbound *in, enum reason why);
+/** Drops it without an answer. Takes the message. Counts the reason. A
+ * transaction that was made for it is answered 500: NTA cannot be silent. */
 void stack_drop(struct stack *stack, struct inbound *in, enum reason why);
 
 /** Writes "sip:user@advertised-host:port" (";transport=tcp" where it is) for
@@ -95,6 +117,11 @@ const char *stack_next_hop(const struct target *t, char *text, size_t size);
 
 /** Source address of a received message. */
 void stack_source(msg_t *msg, struct addr *addr_out);
+
+/** Makes received/rport of a phone behind NAT answer to where it came from even
+ * if it did not ask for rport (RFC 3581 4, and rule 2 of the design). Called
+ * before the first answer; done by stack_accept() and stack_reply(). */
+bool stack_behind_nat(const struct inbound *in);
 
 /** What we say of ourselves: no product name, no version. */
 #define STACK_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO"

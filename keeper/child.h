@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemons: starting each under its own user, in order, each once the one
+ * before is ready; noticing a death through its pidfd and starting it again;
+ * killing one that hangs; stopping all in reverse order. A keeper that comes
+ * after another one's death adopts what runs.
+ *
+ *	IDLE --start--> STARTING --READY--> READY
+ *	 (record of a running one) ADOPTING --link--> READY
+ *	STARTING, ADOPTING, READY --death--> STARTING at once, or BACKOFF first
+ *	STARTING too long, ADOPTING too long, READY without WATCHDOG --> SIGKILL
+ *	any, on stop --SIGTERM--> STOPPING --death, or SIGKILL--> STOPPED
+ *
+ * There is no parent-death signal: calls outlive keeper. What daemons say
+ * comes in from link.c; when a death may be answered is backoff.h's.
+ */
+#ifndef KEEPER_CHILD_H
+#define KEEPER_CHILD_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/err.h"
+#include "common/loop.h"
+#include "common/process.h"
+#include "keeper/backoff.h"
+
+/** How to start one daemon. */
+struct child_plan {
+	enum process process;
+	char exe[PATH_MAX]; /* run as: exe -c conf */
+	char conf[PATH_MAX];
+	uid_t uid;
+	gid_t gid;
+};
+
+enum child_state {
+	CHILD_IDLE,
+	CHILD_BACKOFF,
+	CHILD_ADOPTING,
+	CHILD_STARTING,
+	CHILD_READY,
+	CHILD_STOPPING,
+	CHILD_STOPPED,
+	CHILD_STATE_COUNT,
+};
+
+struct children;
+
+struct child {
+	struct children *all;
+	struct child_plan plan;
+	enum child_state state;
+	pid_t pid; /* 0: does not run */
+	int pidfd;
+	uint64_t start_ticks;
+	struct loop_fd *death;
+	struct loop_timer *timer; /* what the state waits for */
+	struct backoff backoff;
+	uint64_t started_us, seen_us;
+	bool was_ready; /* at least once: the next may start */
+};
+
+struct child_limits {
+	uint64_t ready_us; /* from start to READY */
+	uint64_t adopt_us; /* from keeper's start to a running one's link */
+	uint64_t stop_us;  /* from SIGTERM to SIGKILL */
+	uint64_t watchdog_us;
+};
+
+struct child_events {
+	/* c has died; called before it is started again. */
+	void (*on_death)(void *ctx, struct child *c);
+	void (*on_all_ready)(void *ctx); /* once */
+	void (*on_stopped)(void *ctx);   /* the last one is gone */
+};
+
+struct children {
+	struct loop *loop;
+	const char *own_dir; /* for the record */
+	struct child_limits limits;
+	struct child_events events;
+	void *ctx;
+	struct child child[PROCESS_COUNT];
+	size_t n_children;
+	uint64_t checked_us;
+	bool all_ready, stopping;
+};
+
+const char *child_state_name(enum child_state s);
+
+/** @param plans	in the order of starting; copied.
+ * @param own_dir	keeper's own folder, borrowed for life.
+ * @return 0, or ERR_NOMEM. */
+GH_MUST_CHECK int children_init(struct children *all, struct loop *loop,
+	const struct child_plan *plans, size_t n_plans, const char *own_dir);
+/** Lets go of the processes, which run on. */
+void children_done(struct children *all);
+
+/** Finds the daemons that an earlier keeper left running. Needs the right to
+ * read their executables, so before rights are dropped. */
+void children_adopt(struct children *all);
+/** Starts the first one; the others follow. */
+void children_start(struct children *all);
+/** Ends all in reverse order, then on_stopped. May be called twice. */
+void children_stop(struct children *all);
+/** Ends at once what still runs. */
+void children_kill(struct children *all);
+/** Sends a signal to all that are ready. */
+void children_signal(struct children *all, int signal);
+/** Kills those that hang. Call every second or oftener. */
+void children_check(struct children *all);
+
+/** @return the running one with this pid and user, or NULL. */
+struct child *children_find(struct children *all, pid_t pid, uid_t uid);
+/** The daemon's link has come. */
+void child_on_link(struct child *c);
+void child_on_ready(struct child *c);
+void child_on_watchdog(struct child *c);
+
+#endif

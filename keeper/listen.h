@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listening sockets: which may be opened, opening them, and keeping them while
+ * their daemon is away. A datagram that comes in that time waits in the socket
+ * and no ICMP error leaves the machine: a closed port would make a peer's
+ * connected socket fail at once.
+ *
+ * keeper.conf's listen_allow decides what may be opened, not the daemon that
+ * asks. Who may ask at all is link.c's business.
+ */
+#ifndef KEEPER_LISTEN_H
+#define KEEPER_LISTEN_H
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "common/addr.h"
+#include "common/err.h"
+#include "common/notify.h"
+#include "common/process.h"
+
+#define LISTEN_RULES_MAX   64
+#define LISTEN_SOCKETS_MAX 256
+#define LISTEN_BACKLOG     1024
+/* A burst of registrations of 10,000 phones fits into 8 MB. */
+#define LISTEN_RCVBUF      (8 << 20)
+#define LISTEN_SNDBUF      (4 << 20)
+
+/** One row of listen_allow: "udp 192.0.2.0/24 5060-5061". */
+struct listen_rule {
+	enum notify_kind kind;
+	struct addr_net net;
+	uint16_t first_port, last_port;
+};
+
+struct listener {
+	TAILQ_ENTRY(listener) next;
+	enum notify_kind kind;
+	struct addr local;
+	enum process
+		owner;  /* PROCESS_COUNT: came from systemd, not asked yet */
+	int fd;         /* -1: the last try failed */
+	int last_errno; /* of that try, so that it is logged once */
+	bool passed;    /* systemd holds a copy */
+};
+
+struct listeners {
+	struct listen_rule rules[LISTEN_RULES_MAX];
+	size_t n_rules;
+	bool freebind; /* addresses that the machine has not got yet, too */
+	TAILQ_HEAD(, listener) held;
+	size_t n_held;
+};
+
+/** Reads "udp|tcp NETWORK PORT[-PORT]". @return 0, or ERR_INVALID. */
+GH_MUST_CHECK int listen_rule_parse(const char *text, struct listen_rule *out);
+bool listen_allowed(const struct listeners *l, enum notify_kind kind,
+	const struct addr *local);
+/** Reads "udp 192.0.2.1:5060". @return 0, or ERR_INVALID. */
+GH_MUST_CHECK int listen_parse(
+	const char *text, enum notify_kind *kind_out, struct addr *local_out);
+
+void listeners_init(struct listeners *l);
+void listeners_done(struct listeners *l);
+
+/**
+ * The socket for local: the one that is held, or a new one.
+ * @param problem	NOTIFY_LINE_MAX bytes, for example
+ *			"udp 192.0.2.1:5060: address already in use".
+ * @param fd_out	stays the listeners'.
+ * @return 0; ERR_REFUSED, ERR_FULL, ERR_NOMEM or ERR_SYSTEM with problem set.
+ */
+GH_MUST_CHECK int listeners_get(struct listeners *l, enum process owner,
+	enum notify_kind kind, const struct addr *local, char *problem,
+	int *fd_out);
+
+/**
+ * Takes a socket that somebody else opened: systemd gives it back, or a daemon
+ * hands it to a keeper that is new. fd is taken in any case.
+ * @param owner	PROCESS_COUNT: whoever asks for it first.
+ * @return 0; ERR_EXISTS if it is held already; ERR_REFUSED if it is no
+ *	listening socket or not allowed; ERR_FULL or ERR_NOMEM.
+ */
+GH_MUST_CHECK int listeners_adopt(
+	struct listeners *l, enum process owner, int fd);
+
+#endif

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keeper: the only process with rights. It starts the daemons under their own
+ * users, starts them again when they die, opens the sockets they may have, and
+ * holds their descriptors. It reads nothing from a network and knows nothing
+ * of calls. The order below is every daemon's (common/daemon.h).
+ */
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/daemon.h"
+#include "keeper/child.h"
+#include "keeper/fdstore.h"
+#include "keeper/folders.h"
+#include "keeper/link.h"
+#include "keeper/listen.h"
+#include "keeper/rights.h"
+#include "keeper/settings.h"
+#include "keeper/systemd.h"
+
+#define TICK_US           (500ull * 1000)
+#define WATCHDOG_LIMIT_US (3 * NOTIFY_WATCHDOG_US)
+/* systemd's own patience is longer: a machine whose authd can not start must
+ * not have its keeper killed for it. */
+#define SAY_READY_US      (20ull * 1000 * 1000)
+/* Descriptors that keeper needs for itself, whatever daemons deposit. */
+#define OWN_FDS           (LISTEN_SOCKETS_MAX + 128)
+
+struct keeper {
+	struct daemon daemon;
+	struct settings settings;
+	gid_t gid;
+	char own_dir[PATH_MAX]; /* root's alone, beside the sockets */
+	struct systemd systemd;
+	struct listeners listeners;
+	struct fdstore store;
+	struct children children;
+	struct links links;
+	struct loop_timer *tick;
+	uint64_t started_us;
+	const char *said_ready; /* what systemd knows */
+};
+
+static void say_ready(struct keeper *k)
+{
+	const char *text = "READY=1\nSTATUS=not all daemons are ready\n";
+
+	if (k->children.all_ready)
+		text = "READY=1\nSTATUS=all daemons are ready\n";
+	else if (clock_now_us() - k->started_us < SAY_READY_US)
+		return;
+	if (k->said_ready != text && systemd_say(&k->systemd, text) == 0)
+		k->said_ready = text;
+}
+
+static void on_all_ready(void *ctx)
+{
+	struct keeper *k = ctx;
+
+	log_notice("ready",
+		LOG_UINT("after_ms",
+			(clock_now_us() - k->started_us) / CLOCK_US_PER_MS));
+	say_ready(k);
+}
+
+static void on_death(void *ctx, struct child *c)
+{
+	struct keeper *k = ctx;
+
+	links_on_death(&k->links, c);
+}
+
+static void on_stopped(void *ctx)
+{
+	struct keeper *k = ctx;
+
+	daemon_stop(&k->daemon);
+}
+
+static void on_stop(void *ctx)
+{
+	struct keeper *k = ctx;
+
+	systemd_say(&k->systemd, "STOPPING=1\n");
+	children_stop(&k->children);
+}
+
+/* listen_allow is taken over; all else counts from the next start. A file that
+ * is wrong changes nothing. */
+static void on_reload(void *ctx)
+{
+	struct keeper *k = ctx;
+	struct settings fresh = {0};
+	char problem[CONF_PROBLEM_SIZE] = "";
+
+	if (conf_load(k->daemon.config_path, settings_options,
+		    settings_n_options, &fresh, problem) ||
+		settings_check(&fresh, problem)) {
+		log_err("reload_refused", LOG_STR("problem", problem));
+	} else {
+		settings_listen(&fresh, &k->listeners);
+		log_notice("reload");
+	}
+	conf_free(settings_options, settings_n_options, &fresh);
+	children_signal(&k->children, SIGHUP);
+}
+
+/* What was deposited since the last look goes on to systemd. An entry of
+ * several descriptors does not: systemd does not keep their order. */
+static void pass_on(struct keeper *k)
+{
+	struct fdstore_entry *e;
+	struct listener *s;
+
+	TAILQ_FOREACH (s, &k->listeners.held, next) {
+		if (!s->passed && s->fd >= 0)
+			s->passed = systemd_store(
+				&k->systemd, LINK_LISTEN_NAME, s->fd);
+	}
+	for (int p = 0; p < PROCESS_COUNT; p++) {
+		TAILQ_FOREACH (e, &k->store.owners[p].entries, next) {
+			if (e->settled)
+				continue;
+			e->settled = e->n_fds > 1 || !systemd_wants(e->fds[0]);
+			if (!e->settled)
+				e->settled = e->passed = systemd_store(
+					&k->systemd, e->key, e->fds[0]);
+		}
+	}
+}
+
+static void on_tick(void *arg)
+{
+	struct keeper *k = arg;
+
+	children_check(&k->children);
+	systemd_watchdog(&k->systemd);
+	if (k->systemd.fd >= 0)
+		pass_on(k);
+	say_ready(k);
+	loop_timer_set(k->daemon.loop, k->tick, TICK_US);
+}
+
+/* The next keeper must not get back what the daemon gave up. */
+static void on_forget(void *ctx, const struct fdstore_entry *e)
+{
+	struct keeper *k = ctx;
+
+	systemd_forget(&k->systemd, e->key);
+}
+
+static void on_systemd_fd(void *ctx, const char *key, int fd)
+{
+	struct keeper *k = ctx;
+	char process[16], name[NOTIFY_FDNAME_MAX];
+	enum process owner;
+	int end = 0, rc = ERR_INVALID;
+
+	if (!strcmp(key, LINK_LISTEN_NAME))
+		rc = listeners_adopt(&k->listeners, PROCESS_COUNT, fd);
+	else if (sscanf(key, "%15[^/]/%95s%n", process, name, &end) == 2 &&
+		 !key[end] && process_from_name(process, &owner) == 0)
+		rc = fdstore_put(&k->store, owner, name, &fd, 1);
+	else
+		close(fd);
+	if (rc)
+		log_warning("systemd_fd", LOG_STR("name", key), LOG_ERR(rc));
+	else
+		log_info("systemd_fd", LOG_STR("name", key));
+}
+
+/* As many descriptors as the service may have, and no core: it would hold
+ * nothing of ours, but a daemon between fork and exec is still keeper. */
+static int raise_limits(size_t *max_fds_out)
+{
+	struct rlimit files, core = {0, 0};
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return ERR_SYSTEM;
+	files.rlim_cur = files.rlim_max;
+	if (files.rlim_max < 2 * OWN_FDS || setrlimit(RLIMIT_NOFILE, &files) ||
+		setrlimit(RLIMIT_CORE, &core))
+		return ERR_SYSTEM;
+	if (files.rlim_max > 1 << 20)
+		files.rlim_max = 1 << 20;
+	*max_fds_out = (size_t)files.rlim_max - OWN_FDS;
+	return 0;
+}
+
+static int open_folders(struct keeper *k)
+{
+	const char *run = k->settings.common.runtime_dir;
+	const struct group *group = getgrnam(SETTINGS_GROUP);
+	char path[PATH_MAX];
+	int rc;
+
+	if (!group) {
+		log_err("group", LOG_STR("missing", SETTINGS_GROUP));
+		return ERR_NOT_FOUND;
+	}
+	k->gid = group->gr_gid;
+	snprintf(path, sizeof(path), "%s/authd", k->settings.state_dir);
+	snprintf(k->own_dir, sizeof(k->own_dir), "%s/keeper", run);
+	if (folder_make(run, 0, k->gid, 01770) ||
+		folder_make(k->own_dir, 0, 0, 0700) ||
+		folder_make(k->settings.state_dir, 0, 0, 0711) ||
+		folder_make(path, k->daemon.users.uid[PROCESS_AUTHD], k->gid,
+			0700)) {
+		log_err("folder", LOG_STR("runtime_dir", run),
+			LOG_STR("state_dir", k->settings.state_dir),
+			LOG_ERRNO(errno));
+		return ERR_SYSTEM;
+	}
+	rc = folder_lock(k->own_dir);
+	if (rc == ERR_EXISTS)
+		log_err("keeper_runs", LOG_STR("runtime_dir", run));
+	else if (rc)
+		log_err("lock", LOG_STR("runtime_dir", run), LOG_ERRNO(errno));
+	return rc;
+}
+
+/* Descriptors of an earlier keeper come before anything is asked for. */
+static int open_stores(struct keeper *k)
+{
+	size_t max_fds;
+
+	if (raise_limits(&max_fds)) {
+		log_err("limits", LOG_ERRNO(errno));
+		return ERR_SYSTEM;
+	}
+	if (systemd_open(&k->systemd)) {
+		log_err("systemd", LOG_ERRNO(errno));
+		return ERR_SYSTEM;
+	}
+	k->store.on_forget = NULL;
+	if (fdstore_init(&k->store, max_fds, max_fds - max_fds / 4))
+		return ERR_NOMEM;
+	settings_listen(&k->settings, &k->listeners);
+	systemd_take(on_systemd_fd, k);
+	pass_on(k);
+	k->store.on_forget = on_forget;
+	k->store.ctx = k;
+	return 0;
+}
+
+static int open_children(struct keeper *k)
+{
+	struct child_plan *plans = calloc(PROCESS_COUNT, sizeof(*plans));
+	struct children *all = &k->children;
+	size_t n = 0;
+	int rc = plans ? 0 : ERR_NOMEM;
+
+	if (rc == 0)
+		rc = settings_plans(
+			&k->settings, &k->daemon.users, k->gid, plans, &n);
+	if (rc == 0)
+		rc = children_init(all, k->daemon.loop, plans, n, k->own_dir);
+	free(plans);
+	if (rc)
+		return rc;
+	all->limits = (struct child_limits){
+		.ready_us = k->settings.ready_timeout_s * CLOCK_US_PER_S,
+		.adopt_us = k->settings.adopt_timeout_s * CLOCK_US_PER_S,
+		.stop_us = k->settings.stop_timeout_s * CLOCK_US_PER_S,
+		.watchdog_us = WATCHDOG_LIMIT_US};
+	all->events = (struct child_events){on_death, on_all_ready, on_stopped};
+	all->ctx = k;
+	children_adopt(all);
+	return 0;
+}
+
+static int open_links(struct keeper *k)
+{
+	char path[108];
+	int rc = daemon_socket_path(
+		&k->daemon, PROCESS_KEEPER, path, sizeof(path));
+
+	k->links.loop = k->daemon.loop;
+	k->links.children = &k->children;
+	k->links.store = &k->store;
+	k->links.listeners = &k->listeners;
+	if (rc == 0)
+		rc = links_open(&k->links, path, k->own_dir, k->gid);
+	if (rc)
+		log_err("keeper_socket", LOG_STR("path", path), LOG_ERR(rc),
+			LOG_STR("system", strerror(errno)));
+	if (rc == 0)
+		rc = loop_timer_new(k->daemon.loop, on_tick, k, &k->tick);
+	return rc;
+}
+
+static void close_all(struct keeper *k)
+{
+	links_close(&k->links);
+	children_done(&k->children);
+	if (k->tick)
+		loop_timer_free(k->daemon.loop, &k->tick);
+	k->store.on_forget = NULL;
+	fdstore_done(&k->store);
+	listeners_done(&k->listeners);
+	systemd_close(&k->systemd);
+	daemon_end(&k->daemon);
+}
+
+int main(int argc, char **argv)
+{
+	static struct keeper k = {
+		.daemon = {.self = PROCESS_KEEPER,
+			.summary = "starts and keeps the daemons of the SBC",
+			.check = settings_check,
+			.on_stop = on_stop,
+			.on_reload = on_reload},
+		.systemd = {.fd = -1},
+		.links = {.fd = -1},
+	};
+	int rc;
+
+	k.daemon.options = settings_options;
+	k.daemon.n_options = settings_n_options;
+	k.daemon.settings = &k.settings;
+	k.daemon.ctx = &k;
+	k.started_us = clock_now_us();
+	listeners_init(&k.listeners);
+	rc = daemon_options(&k.daemon, argc, argv);
+	if (rc)
+		return rc < 0;
+	rc = daemon_config(&k.daemon);
+	if (rc == 0 && (geteuid() != 0 || k.daemon.by_hand)) {
+		fprintf(stderr, "keeper: must run as root, without -f\n");
+		rc = ERR_REFUSED;
+	}
+	if (rc == 0 && !(rc = daemon_begin(&k.daemon)) &&
+		!(rc = open_folders(&k)) && !(rc = open_stores(&k)) &&
+		!(rc = open_children(&k)) && !(rc = open_links(&k)) &&
+		!(rc = rights_drop())) {
+		loop_timer_set(k.daemon.loop, k.tick, TICK_US);
+		children_start(&k.children);
+		rc = daemon_run(&k.daemon);
+		/* Told twice to stop: nobody stays behind. */
+		children_kill(&k.children);
+	}
+	close_all(&k);
+	return rc < 0;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reports of one leg, in both directions. A peer's words change nothing but
+ * figures: a BYE does not end the leg (signaling does), a report cannot move
+ * media. Round trips are taken only from blocks that answer one of our last
+ * two sender reports, because a peer could claim any other time.
+ *
+ * Called by path.c (in) and watch.c, worker.c (out), on the worker's thread.
+ */
+#include "mediad/report.h"
+
+#include "common/clock.h"
+#include "common/secret.h"
+
+static uint32_t ntp_now(void)
+{
+	return rtcp_ntp_middle(rtcp_ntp(clock_wall_us()));
+}
+
+static void take_block(struct leg *l, const struct rtcp_block *b)
+{
+	uint32_t trip;
+
+	l->peer_lost = b->lost;
+	if (l->tx.clock != 0)
+		l->peer_jitter_us =
+			(uint32_t)((uint64_t)b->jitter * 1000000 / l->tx.clock);
+	if (b->lsr == 0 || (b->lsr != l->sent_sr[0] && b->lsr != l->sent_sr[1]))
+		return;
+	trip = rtcp_round_trip_us(b, ntp_now());
+	if (trip != 0)
+		l->rtt_us = trip;
+}
+
+enum reason report_receive(struct leg *l, uint8_t *bytes, size_t len,
+	bool trusted, uint64_t now_us)
+{
+	struct rtcp_report r;
+	enum reason why;
+
+	if (!trusted)
+		return REASON_RTCP_SOURCE;
+	if (len > RTP_PACKET_MAX)
+		return REASON_RTCP_LENGTH;
+	if (!token_take(&l->reports, 1, now_us))
+		return REASON_RTCP_RATE;
+	why = rtcp_parse(bytes, len, l->tx.ssrc, &r);
+	if (why != REASON_RTCP_OK)
+		return why;
+	if (l->rx.heard && r.ssrc != l->rx.ssrc)
+		return REASON_RTCP_SSRC;
+	if (r.is_sender) {
+		l->peer_sr = rtcp_ntp_middle(r.sender.ntp);
+		l->peer_sr_us = now_us;
+	}
+	if (r.about_us)
+		take_block(l, &r.block);
+	l->n.rtcp_rx++;
+	l->last_alive_us = now_us;
+	return REASON_RTCP_OK;
+}
+
+static void make_block(struct leg *l, uint64_t now_us, struct rtcp_block *b)
+{
+	struct source *s = &l->rx;
+	uint64_t lost = source_extended(s) - s->base + 1 - s->received;
+
+	*b = (struct rtcp_block){
+		.ssrc = s->ssrc,
+		.fraction = source_fraction_lost(s),
+		.lost = lost > 0x7fffff ? 0x7fffff : (int32_t)lost,
+		.highest = source_extended(s),
+		.jitter = s->jitter_q4 >> 4,
+	};
+	if (l->peer_sr_us != 0) {
+		b->lsr = l->peer_sr;
+		b->dlsr =
+			(uint32_t)(((now_us - l->peer_sr_us) << 16) / 1000000);
+	}
+}
+
+void report_send(struct leg *l, bool bye, uint64_t now_us)
+{
+	uint8_t bytes[RTCP_BUILD_MAX];
+	struct rtcp_own own = {
+		.ssrc = l->tx.ssrc, .cname = l->cname, .bye = bye};
+	struct rtcp_block block;
+	struct rtcp_sender sender;
+	size_t len;
+
+	if (l->n.tx_packets > l->reported_tx) {
+		sender = (struct rtcp_sender){
+			.ntp = rtcp_ntp(clock_wall_us()),
+			.ts = stream_ts_at(&l->tx, now_us),
+			.packets = (uint32_t)l->n.tx_packets,
+			.octets = (uint32_t)l->n.tx_octets,
+		};
+		own.sender = &sender;
+		l->reported_tx = l->n.tx_packets;
+	}
+	if (l->rx.heard) {
+		make_block(l, now_us, &block);
+		own.block = &block;
+	}
+	len = rtcp_build(&own, bytes);
+	if (leg_send_rtcp(l, bytes, len) != REASON_RTP_OK)
+		return;
+	if (own.sender != NULL) {
+		l->sent_sr[1] = l->sent_sr[0];
+		l->sent_sr[0] = rtcp_ntp_middle(sender.ntp);
+	}
+	l->n.rtcp_tx++;
+	if (l->config.rtcp_mux)
+		l->last_tx_us = now_us;
+}
+
+uint64_t report_delay_us(uint64_t interval_us)
+{
+	uint32_t r;
+
+	secret_random_bytes(&r, sizeof(r));
+	return interval_us / 2 + ((interval_us * (r >> 16)) >> 16);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * RTCP as bytes: reading what a peer reports and writing our own reports. No
+ * state, no sockets. RFC 3550 section 6 and A.2; RFC 5506 (reduced size).
+ */
+#ifndef MEDIAD_RTCP_H
+#define MEDIAD_RTCP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/reason.h"
+
+/** Largest packet that rtcp_build() writes. */
+#define RTCP_BUILD_MAX 128u
+#define RTCP_CNAME_LEN 16u
+
+/** A report block. lost is a signed 24-bit number. */
+struct rtcp_block {
+	uint32_t ssrc;
+	uint8_t fraction; /* lost of 256 */
+	int32_t lost;
+	uint32_t highest;
+	uint32_t jitter; /* clock ticks */
+	uint32_t lsr;    /* middle 32 bits of the last SR's NTP time */
+	uint32_t dlsr;   /* 1/65536 s since then */
+};
+
+struct rtcp_sender {
+	uint64_t ntp;
+	uint32_t ts;
+	uint32_t packets;
+	uint32_t octets;
+};
+
+/** What of a compound packet concerns us. */
+struct rtcp_report {
+	uint32_t ssrc;  /* who sent it */
+	bool is_sender; /* sender is valid */
+	bool about_us;  /* block is valid */
+	bool bye;       /* ssrc says goodbye */
+	struct rtcp_sender sender;
+	struct rtcp_block block;
+};
+
+/**
+ * Reads a compound packet. Every length is checked before what it covers.
+ * @param own_ssrc	whose report block is wanted.
+ * @return RTCP_OK, RTCP_SHORT, RTCP_VERSION, RTCP_LENGTH, or RTCP_TYPE for a
+ *	kind that is not RTCP of today; report_out is written only with
+ *	RTCP_OK.
+ */
+enum reason rtcp_parse(const uint8_t *bytes, size_t len, uint32_t own_ssrc,
+	struct rtcp_report *report_out);
+
+/** What our next packet says. */
+struct rtcp_own {
+	uint32_t ssrc;
+	const char *cname;                /* RTCP_CNAME_LEN characters */
+	const struct rtcp_sender *sender; /* NULL: RR instead of SR */
+	const struct rtcp_block *block;   /* NULL: nothing heard */
+	bool bye;
+};
+
+/** Writes SR or RR, SDES and perhaps BYE. @param bytes RTCP_BUILD_MAX octets.
+ * @return octets written. */
+size_t rtcp_build(const struct rtcp_own *own, uint8_t *bytes);
+
+/** NTP time (RFC 3550 section 4) of a wall clock. */
+uint64_t rtcp_ntp(uint64_t wall_us);
+
+static inline uint32_t rtcp_ntp_middle(uint64_t ntp)
+{
+	return (uint32_t)(ntp >> 16);
+}
+
+/**
+ * Round trip from a block about us (RFC 3550 section 6.4.1).
+ * @param now	middle 32 bits of the NTP time of arrival.
+ * @return microseconds, at least 1; 0 if the block cannot tell.
+ */
+uint32_t rtcp_round_trip_us(const struct rtcp_block *block, uint32_t now);
+
+#endif

@@ -1,0 +1,742 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control thread's half of a session:
+ *
+ *	(none) --want--> LIVE --end, lease--> CLOSING --worker answered-->
+ *(none)
+ *
+ * Wanting is idempotent: each call compares the whole wanted state with what
+ * is and orders the difference. Everything that can fail (ports, memory) is
+ * got before anything changes. The slab of struct media is made at start; a
+ * page of it costs memory once a call has used it.
+ *
+ * Called by ctl.c. Does not know messages; decides nothing about packets.
+ */
+#include "mediad/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/stat.h"
+#include "common/table.h"
+#include "mediad/port.h"
+
+#define LEASE_DEFAULT_US   30000000ull
+#define LEASE_CHECK_MAX_US 1000000ull
+#define MERGE_US           1000000ull
+
+enum session_state {
+	SESSION_STATE_LIVE,
+	SESSION_STATE_CLOSING,
+};
+
+/** One side: a lease of ports, or none. */
+struct session_side {
+	uint32_t realm;
+	bool rtcp_open;
+	bool rtcp_mux;
+	struct port_lease lease;
+	uint32_t ssrc;
+	char cname[LEG_CNAME_SIZE];
+};
+
+struct session {
+	struct table_node node;
+	char call[IDENT_CALL_SIZE];
+	enum session_state state;
+	uint32_t version;
+	unsigned worker;
+	struct media *media;
+	uint64_t claimed_us;
+	uint64_t opened_wall_us;
+	enum reason why; /* CLOSING */
+	uint64_t end_request;
+	struct session_side side[SIDE_COUNT];
+};
+
+struct worker_slot {
+	struct sessions *owner;
+	struct worker *worker;
+	struct loop_fd *watch;
+	size_t n_sessions;
+	struct worker_counts merged;
+};
+
+struct sessions {
+	struct loop *loop;
+	const struct session_events *events;
+	void *ctx;
+	struct session_settings settings;
+	struct ports *ports;
+	struct table table;
+	struct media *slab;
+	struct media **unused;
+	size_t n_unused;
+	size_t capacity;
+	struct worker_slot *workers;
+	unsigned n_workers;
+	struct loop_timer *lease_timer;
+	struct loop_timer *merge_timer;
+};
+
+/* ----------------------------------------------------------- the slab */
+
+static void slab_clear(struct media *m)
+{
+	memset(m, 0, sizeof(*m));
+	for (unsigned i = 0; i < SIDE_COUNT; i++) {
+		struct leg *l = &m->leg[i];
+
+		l->rtp_fd = l->rtcp_fd = -1;
+		l->side = i;
+		l->media = m;
+		l->other = &m->leg[SIDE_COUNT - 1 - i];
+	}
+}
+
+static struct media *slab_take(struct sessions *s, const char *call)
+{
+	struct media *m;
+
+	if (s->n_unused == 0)
+		return NULL;
+	m = s->unused[--s->n_unused];
+	slab_clear(m);
+	memcpy(m->call, call, IDENT_CALL_SIZE);
+	return m;
+}
+
+static void slab_give(struct sessions *s, struct media *m)
+{
+	s->unused[s->n_unused++] = m;
+}
+
+static int slab_new(struct sessions *s)
+{
+	size_t size = s->capacity * sizeof(struct media);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return ERR_NOMEM;
+	s->slab = p;
+	s->unused = calloc(s->capacity, sizeof(s->unused[0]));
+	if (s->unused == NULL)
+		return ERR_NOMEM;
+	/* The first ones are taken first, so that few calls touch few pages. */
+	for (size_t i = 0; i < s->capacity; i++)
+		s->unused[i] = &s->slab[s->capacity - 1 - i];
+	s->n_unused = s->capacity;
+	return 0;
+}
+
+/* --------------------------------------------------------------- views */
+
+static struct session *find(const struct sessions *s, const char *call)
+{
+	struct table_node *n = table_find(&s->table, call, IDENT_CALL_LEN);
+
+	return n ? TABLE_ENTRY(n, struct session, node) : NULL;
+}
+
+static void view(const struct session *x, struct session_view *out)
+{
+	*out = (struct session_view){.version = x->version,
+		.opened_wall_us = x->opened_wall_us,
+		.worker = x->worker};
+	memcpy(out->call, x->call, sizeof(out->call));
+	for (unsigned i = 0; i < SIDE_COUNT; i++) {
+		const struct session_side *side = &x->side[i];
+		struct session_side_view *v = &out->side[i];
+
+		v->rtp = v->rtcp = side->lease.rtp;
+		if (!side->rtcp_mux && addr_is_set(&v->rtp))
+			v->rtcp.port++;
+		v->ssrc = side->ssrc;
+		memcpy(v->cname, side->cname, sizeof(v->cname));
+	}
+}
+
+static bool side_is_open(const struct session_side *side)
+{
+	return addr_is_set(&side->lease.rtp);
+}
+
+/* ------------------------------------------------------------- wanting */
+
+static const struct session_realm *find_realm(
+	const struct sessions *s, uint32_t id, const struct addr *bind)
+{
+	for (size_t i = 0; i < s->settings.n_realms; i++) {
+		const struct session_realm *r = &s->settings.realms[i];
+
+		for (unsigned j = 0; r->id == id && j < r->n_media; j++)
+			if (addr_equal_ip(&r->media[j], bind))
+				return r;
+	}
+	return NULL;
+}
+
+static enum reason lease_ports(struct sessions *s, const struct want_side *want,
+	struct port_lease *lease_out)
+{
+	const struct session_realm *r = find_realm(s, want->realm, &want->bind);
+	struct port_want pw;
+
+	if (r == NULL)
+		return REASON_SESSION_NO_REALM;
+	pw = (struct port_want){
+		.bind = want->bind,
+		.min = r->port_min,
+		.max = r->port_max,
+		.rtcp = !want->config.rtcp_mux,
+		.dscp = want->config.dscp,
+	};
+	switch (port_lease(s->ports, &pw, lease_out)) {
+	case 0:
+		return REASON_SESSION_OPEN;
+	case ERR_FULL:
+		return REASON_SESSION_NO_PORT;
+	case ERR_NOMEM:
+		return REASON_SESSION_FULL;
+	default:
+		log_warning("media_bind_failed", LOG_ADDR("addr", &want->bind),
+			LOG_ERRNO(errno));
+		return errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+				       errno == ENOMEM
+			       ? REASON_SESSION_FULL
+			       : REASON_SESSION_NO_REALM;
+	}
+}
+
+static void close_lease(struct sessions *s, struct port_lease *lease)
+{
+	if (lease->rtp_fd >= 0)
+		close(lease->rtp_fd);
+	if (lease->rtcp_fd >= 0)
+		close(lease->rtcp_fd);
+	port_release(s->ports, lease, clock_now_us());
+}
+
+/* How one side has to change; got before anything is changed. */
+struct side_plan {
+	bool begin;
+	bool end;
+	bool open_rtcp;
+	bool close_rtcp;
+	struct port_lease lease;
+};
+
+static enum reason plan_side(struct sessions *s, struct session_side *side,
+	const struct want_side *want, struct side_plan *plan)
+{
+	bool is_open = side_is_open(side);
+	bool same = is_open && want->wanted && side->realm == want->realm &&
+		    addr_equal_ip(&side->lease.rtp, &want->bind);
+
+	*plan = (struct side_plan){.lease = {.rtp_fd = -1, .rtcp_fd = -1}};
+	if (!want->wanted) {
+		plan->end = is_open;
+		return REASON_SESSION_OPEN;
+	}
+	if (!same) {
+		enum reason why = lease_ports(s, want, &plan->lease);
+
+		plan->begin = why == REASON_SESSION_OPEN;
+		return why;
+	}
+	plan->close_rtcp = want->config.rtcp_mux && side->rtcp_open;
+	if (want->config.rtcp_mux || side->rtcp_open)
+		return REASON_SESSION_OPEN;
+	plan->lease.rtp = side->lease.rtp;
+	plan->open_rtcp = port_open_rtcp(&plan->lease, want->config.dscp) == 0;
+	return plan->open_rtcp ? REASON_SESSION_OPEN : REASON_SESSION_NO_PORT;
+}
+
+static void drop_plan(struct sessions *s, struct side_plan *plan)
+{
+	if (plan->begin)
+		close_lease(s, &plan->lease);
+	else if (plan->open_rtcp)
+		close(plan->lease.rtcp_fd);
+}
+
+static void begin_side(struct session_side *side, const struct want_side *want,
+	struct side_plan *plan, struct worker_side *order)
+{
+	struct leg_birth *b = &order->birth;
+
+	stream_init(&b->tx);
+	ident_make_random(b->cname, RTCP_CNAME_LEN);
+	b->rtp_fd = plan->lease.rtp_fd;
+	b->rtcp_fd = plan->lease.rtcp_fd;
+	b->bound = plan->lease.rtp;
+	/* The descriptors are the worker's now; the pair stays leased. */
+	plan->lease.rtp_fd = plan->lease.rtcp_fd = -1;
+	side->realm = want->realm;
+	side->lease = plan->lease;
+	side->rtcp_open = !want->config.rtcp_mux;
+	side->ssrc = b->tx.ssrc;
+	memcpy(side->cname, b->cname, sizeof(side->cname));
+	order->begin = true;
+}
+
+static void commit_side(struct sessions *s, struct session_side *side,
+	const struct want_side *want, struct side_plan *plan,
+	struct worker_side *order)
+{
+	if (plan->end || (plan->begin && side_is_open(side))) {
+		/* The pair rests before the worker has closed it; it is not
+		 * drawn again while it does. */
+		port_release(s->ports, &side->lease, clock_now_us());
+		*side = (struct session_side){0};
+		order->end = plan->end;
+	}
+	if (plan->begin)
+		begin_side(side, want, plan, order);
+	if (plan->open_rtcp) {
+		order->rtcp_fd = plan->lease.rtcp_fd;
+		side->rtcp_open = true;
+	}
+	if (plan->close_rtcp) {
+		order->close_rtcp = true;
+		side->rtcp_open = false;
+	}
+	side->rtcp_mux = want->config.rtcp_mux;
+	order->config = want->config;
+}
+
+static enum reason make_so(
+	struct sessions *s, struct session *x, const struct want *want)
+{
+	struct side_plan plan[SIDE_COUNT];
+	struct worker_job *job;
+	enum reason why;
+
+	why = plan_side(s, &x->side[0], &want->side[0], &plan[0]);
+	if (why != REASON_SESSION_OPEN)
+		return why;
+	why = plan_side(s, &x->side[1], &want->side[1], &plan[1]);
+	if (why != REASON_SESSION_OPEN)
+		goto undo;
+	why = REASON_SESSION_FULL;
+	job = worker_job_new(WORKER_APPLY, x->media);
+	if (job == NULL)
+		goto undo_both;
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		commit_side(s, &x->side[i], &want->side[i], &plan[i],
+			&job->side[i]);
+	x->version = want->version;
+	worker_order(s->workers[x->worker].worker, job);
+	return REASON_SESSION_OPEN;
+undo_both:
+	drop_plan(s, &plan[1]);
+undo:
+	drop_plan(s, &plan[0]);
+	return why;
+}
+
+/* Both legs of a call are one worker's; the emptiest gets the next call. */
+static unsigned pick_worker(const struct sessions *s)
+{
+	unsigned best = 0;
+
+	for (unsigned i = 1; i < s->n_workers; i++)
+		if (s->workers[i].n_sessions < s->workers[best].n_sessions)
+			best = i;
+	return best;
+}
+
+static struct session *session_make(struct sessions *s, const char *call)
+{
+	struct session *x = calloc(1, sizeof(*x));
+
+	if (x == NULL)
+		return NULL;
+	memcpy(x->call, call, sizeof(x->call));
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		x->side[i].lease.rtp_fd = x->side[i].lease.rtcp_fd = -1;
+	x->worker = pick_worker(s);
+	x->opened_wall_us = clock_wall_us();
+	x->media = slab_take(s, call);
+	if (x->media == NULL)
+		goto fail;
+	if (table_add(&s->table, &x->node, x->call, IDENT_CALL_LEN) < 0) {
+		slab_give(s, x->media);
+		goto fail;
+	}
+	s->workers[x->worker].n_sessions++;
+	return x;
+fail:
+	free(x);
+	return NULL;
+}
+
+static void session_unmake(struct sessions *s, struct session *x)
+{
+	uint64_t now_us = clock_now_us();
+
+	table_remove(&s->table, &x->node);
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		port_release(s->ports, &x->side[i].lease, now_us);
+	slab_give(s, x->media);
+	s->workers[x->worker].n_sessions--;
+	free(x);
+}
+
+static void set_gauges(struct sessions *s)
+{
+	stat_set(STAT_SESSIONS, s->table.n_entries);
+	stat_set(STAT_PORTS_USED, ports_used(s->ports));
+}
+
+enum reason session_want(struct sessions *s, const struct want *want,
+	struct session_view *view_out)
+{
+	struct session *x = find(s, want->call);
+	bool is_new = x == NULL;
+	enum reason why;
+
+	if (is_new)
+		x = session_make(s, want->call);
+	if (x == NULL)
+		return REASON_SESSION_FULL;
+	if (x->state != SESSION_STATE_LIVE)
+		return REASON_SESSION_REFUSED;
+	x->claimed_us = clock_now_us();
+	if (is_new || want->version > x->version) {
+		why = make_so(s, x, want);
+		if (why != REASON_SESSION_OPEN) {
+			if (is_new)
+				session_unmake(s, x);
+			return why;
+		}
+	}
+	set_gauges(s);
+	view(x, view_out);
+	return REASON_SESSION_OPEN;
+}
+
+/* -------------------------------------------------------------- ending */
+
+static void begin_to_end(struct sessions *s, struct session *x, enum reason why)
+{
+	struct worker_job *job = worker_job_new(WORKER_CLOSE, x->media);
+
+	if (job == NULL)
+		return; /* the lease brings us here again */
+	job->owner = x;
+	x->state = SESSION_STATE_CLOSING;
+	x->why = why;
+	worker_order(s->workers[x->worker].worker, job);
+}
+
+int session_end(
+	struct sessions *s, const char *call, uint64_t request, enum reason why)
+{
+	struct session *x = find(s, call);
+
+	if (x == NULL)
+		return ERR_NOT_FOUND;
+	x->end_request = request;
+	if (x->state == SESSION_STATE_LIVE) {
+		x->claimed_us = 0;
+		begin_to_end(s, x, why);
+	}
+	return 0;
+}
+
+int session_claim(struct sessions *s, const char *call)
+{
+	struct session *x = find(s, call);
+
+	if (x == NULL)
+		return ERR_NOT_FOUND;
+	x->claimed_us = clock_now_us();
+	return 0;
+}
+
+/* Next entry of a walk; *bucket and after as in table_next(). */
+static struct session *next_session(
+	const struct sessions *s, size_t *bucket, struct session *after)
+{
+	struct table_node *n =
+		table_next(&s->table, bucket, after ? &after->node : NULL);
+
+	return n ? TABLE_ENTRY(n, struct session, node) : NULL;
+}
+
+void sessions_claim_all(struct sessions *s)
+{
+	uint64_t now_us = clock_now_us();
+	struct session *x = NULL;
+	size_t bucket = 0;
+
+	while ((x = next_session(s, &bucket, x)) != NULL)
+		x->claimed_us = now_us;
+}
+
+static void on_lease_timer(void *arg)
+{
+	struct sessions *s = arg;
+	uint64_t now_us = clock_now_us();
+	uint64_t lease_us = s->settings.lease_us;
+	struct session *x = NULL;
+	size_t bucket = 0;
+
+	while ((x = next_session(s, &bucket, x)) != NULL)
+		if (x->state == SESSION_STATE_LIVE &&
+			now_us - x->claimed_us > lease_us)
+			begin_to_end(s, x, REASON_SESSION_LEASE);
+	loop_timer_set(s->loop, s->lease_timer,
+		lease_us / 4 < LEASE_CHECK_MAX_US ? lease_us / 4 + 1
+						  : LEASE_CHECK_MAX_US);
+}
+
+/* ------------------------------------------------------ workers' answers */
+
+static void on_closed(struct sessions *s, struct worker_job *job)
+{
+	struct session *x = job->owner;
+	char call[IDENT_CALL_SIZE];
+	enum reason why = x->why;
+	uint64_t request = x->end_request;
+
+	memcpy(call, x->call, sizeof(call));
+	session_unmake(s, x);
+	set_gauges(s);
+	s->events->on_ended(s->ctx, call, request, why, job->stats);
+}
+
+static void on_figures(struct sessions *s, struct worker_job *job)
+{
+	struct session_view v;
+
+	view(job->owner, &v);
+	s->events->on_stats(s->ctx, job->ticket, &v, job->stats);
+}
+
+static void on_answers(void *arg, int fd, unsigned events)
+{
+	struct worker_slot *slot = arg;
+	struct sessions *s = slot->owner;
+	struct mail *next = worker_answers(slot->worker);
+
+	(void)fd;
+	(void)events;
+	while (next != NULL) {
+		struct worker_job *job = (struct worker_job *)next;
+
+		next = next->next;
+		if (job->verb == WORKER_CLOSE)
+			on_closed(s, job);
+		else if (job->verb == WORKER_STATS)
+			on_figures(s, job);
+		else if (job->verb == WORKER_EVENT)
+			s->events->on_event(s->ctx, &job->event);
+		worker_job_free(job);
+	}
+}
+
+int session_ask(struct sessions *s, const char *call, void *ticket)
+{
+	struct session *x = find(s, call);
+	struct worker_job *job;
+
+	if (x == NULL || x->state != SESSION_STATE_LIVE)
+		return ERR_NOT_FOUND;
+	job = worker_job_new(WORKER_STATS, x->media);
+	if (job == NULL)
+		return ERR_NOMEM;
+	job->owner = x;
+	job->ticket = ticket;
+	worker_order(s->workers[x->worker].worker, job);
+	return 0;
+}
+
+/* ------------------------------------------------------------- figures */
+
+char *sessions_names(const struct sessions *s, size_t *n_out)
+{
+	size_t n = s->table.n_entries, i = 0, bucket = 0;
+	struct session *x = NULL;
+	char *names;
+
+	*n_out = 0;
+	if (n == 0)
+		return NULL;
+	names = calloc(n, IDENT_CALL_SIZE);
+	if (names == NULL)
+		return NULL;
+	while ((x = next_session(s, &bucket, x)) != NULL && i < n)
+		if (x->state == SESSION_STATE_LIVE)
+			memcpy(names + i++ * IDENT_CALL_SIZE, x->call,
+				IDENT_CALL_SIZE);
+	*n_out = i;
+	return names;
+}
+
+size_t sessions_count(const struct sessions *s)
+{
+	return s->table.n_entries;
+}
+
+size_t sessions_capacity(const struct sessions *s)
+{
+	return s->capacity;
+}
+
+unsigned sessions_workers(const struct sessions *s)
+{
+	return s->n_workers;
+}
+
+void sessions_merge_counts(struct sessions *s)
+{
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		struct worker_slot *slot = &s->workers[i];
+		struct worker_counts now;
+
+		worker_counts(slot->worker, &now);
+		for (size_t r = 0; r < LEG_DROPS; r++)
+			reason_count_add((enum reason)(REASON_RTP_OK + r),
+				now.drops[r] - slot->merged.drops[r]);
+		stat_add(STAT_RTP_RX, now.rtp_rx - slot->merged.rtp_rx);
+		stat_add(STAT_RTP_TX, now.rtp_tx - slot->merged.rtp_tx);
+		stat_add(STAT_MEDIA_ICMP, now.icmp - slot->merged.icmp);
+		slot->merged = now;
+	}
+}
+
+static void on_merge_timer(void *arg)
+{
+	struct sessions *s = arg;
+
+	sessions_merge_counts(s);
+	loop_timer_set(s->loop, s->merge_timer, MERGE_US);
+}
+
+/* --------------------------------------------------------- beginning, end */
+
+static void tune_workers(struct sessions *s)
+{
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		struct worker_job *job = worker_job_new(WORKER_TUNE, NULL);
+
+		if (job == NULL)
+			return; /* the old values stay */
+		job->coalesce_us = s->settings.coalesce_us;
+		job->report_interval_us = s->settings.report_interval_us;
+		worker_order(s->workers[i].worker, job);
+	}
+}
+
+void sessions_configure(
+	struct sessions *s, const struct session_settings *settings)
+{
+	s->settings = *settings;
+	ports_set_quarantine(s->ports, settings->quarantine_us);
+	tune_workers(s);
+	on_lease_timer(s);
+}
+
+int sessions_new(
+	const struct sessions_config *config, struct sessions **sessions_out)
+{
+	struct sessions *s = calloc(1, sizeof(*s));
+	int err = ERR_NOMEM;
+
+	if (s == NULL)
+		return ERR_NOMEM;
+	s->loop = config->loop;
+	s->events = config->events;
+	s->ctx = config->ctx;
+	s->capacity = config->capacity;
+	s->settings.lease_us = LEASE_DEFAULT_US;
+	if (table_init(&s->table, s->capacity) < 0)
+		goto fail;
+	s->workers = calloc(config->n_workers, sizeof(s->workers[0]));
+	if (s->workers == NULL || ports_new(&s->ports) < 0 || slab_new(s) < 0)
+		goto fail;
+	for (; s->n_workers < config->n_workers; s->n_workers++) {
+		s->workers[s->n_workers].owner = s;
+		err = worker_new(s->n_workers, s->capacity,
+			&s->workers[s->n_workers].worker);
+		if (err)
+			goto fail;
+	}
+	*sessions_out = s;
+	return 0;
+fail:
+	sessions_free(&s);
+	return err;
+}
+
+int sessions_start(struct sessions *s)
+{
+	int err;
+
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		struct worker_slot *slot = &s->workers[i];
+
+		err = loop_fd_add(s->loop, worker_answer_fd(slot->worker),
+			LOOP_READ, on_answers, slot, &slot->watch);
+		if (err)
+			return err;
+		err = worker_start(slot->worker);
+		if (err)
+			return err;
+	}
+	err = loop_timer_new(s->loop, on_lease_timer, s, &s->lease_timer);
+	if (err)
+		return err;
+	err = loop_timer_new(s->loop, on_merge_timer, s, &s->merge_timer);
+	if (err)
+		return err;
+	on_lease_timer(s);
+	on_merge_timer(s);
+	return 0;
+}
+
+static void free_all(struct sessions *s)
+{
+	struct session *x;
+	size_t bucket = 0;
+
+	/* From the start each time: the entry is freed, not walked past. */
+	while ((x = next_session(s, &bucket, NULL)) != NULL) {
+		session_unmake(s, x);
+		bucket = 0;
+	}
+}
+
+void sessions_free(struct sessions **sessions)
+{
+	struct sessions *s = *sessions;
+
+	if (s == NULL)
+		return;
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		loop_fd_free(s->loop, &s->workers[i].watch);
+		worker_free(&s->workers[i].worker);
+	}
+	loop_timer_free(s->loop, &s->lease_timer);
+	loop_timer_free(s->loop, &s->merge_timer);
+	if (s->table.buckets != NULL) {
+		free_all(s);
+		table_done(&s->table);
+	}
+	if (s->ports != NULL)
+		ports_free(&s->ports);
+	if (s->slab != NULL)
+		munmap(s->slab, s->capacity * sizeof(struct media));
+	free(s->unused);
+	free(s->workers);
+	free(s);
+	*sessions = NULL;
+}

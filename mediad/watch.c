@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The slow half of a leg. A learned source that is silent for a second loses
+ * its connected socket, so that packets from elsewhere are counted by reason
+ * and the last of them can be explained; it loses nothing else. The media
+ * time-out runs only where the peer is obliged to send, and any valid RTP or
+ * RTCP restarts it. Whether a call ends is sbc's decision, always.
+ *
+ * A silent direction is kept open through NATs by a packet with a payload type
+ * that nobody negotiated, or by RTCP where it shares the port (RFC 6263
+ * section 4.6 and 4.3).
+ */
+#include "mediad/watch.h"
+
+#include <string.h>
+
+#include "mediad/build.h"
+#include "mediad/report.h"
+
+#define SILENCE_US   1000000u
+#define KEEPALIVE_US 15000000u
+/* One direction is dead when one side talks and the other, which has to, was
+ * not heard for so long. */
+#define ONE_WAY_US   5000000u
+#define ALIVE_US     1000000u
+/* At most one line and one event about violations per leg and time. */
+#define VIOLATION_US 10000000u
+
+static struct leg_event event_of(
+	const struct leg *l, enum leg_event_kind kind, enum reason why)
+{
+	struct leg_event e = {.side = l->side,
+		.kind = kind,
+		.reason = why,
+		.source = l->peer};
+
+	memcpy(e.call, l->media->call, sizeof(e.call));
+	return e;
+}
+
+static void tell_news(struct leg *l, watch_tell_fn tell, void *arg)
+{
+	struct leg_event e;
+
+	if (l->news & LEG_NEWS_LEARNED) {
+		e = event_of(l, LEG_EVENT_LEARNED, l->learned);
+		if (tell(arg, &e))
+			l->news &= (uint8_t)~LEG_NEWS_LEARNED;
+	}
+	if (l->news & LEG_NEWS_FIRST) {
+		e = event_of(l, LEG_EVENT_FIRST_PACKET, REASON_RTP_OK);
+		if (tell(arg, &e))
+			l->news &= (uint8_t)~LEG_NEWS_FIRST;
+	}
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void watch_timeout(
+	struct leg *l, uint64_t now_us, watch_tell_fn tell, void *arg)
+{
+	uint64_t since = later(l->must_send_since_us, l->last_alive_us);
+	struct leg_event e;
+
+	if (!l->config.must_send || l->config.timeout_us == 0)
+		return;
+	if (now_us - since < l->config.timeout_us) {
+		l->timed_out = false;
+		return;
+	}
+	if (l->timed_out)
+		return;
+	e = event_of(l, LEG_EVENT_TIMED_OUT, REASON_CALL_MEDIA_TIMEOUT);
+	leg_stats(l, now_us, &e.stats);
+	l->timed_out = tell(arg, &e);
+}
+
+static void watch_one_way(
+	struct leg *l, uint64_t now_us, watch_tell_fn tell, void *arg)
+{
+	const struct leg *o = l->other;
+	bool silent = now_us - later(l->must_send_since_us, l->last_rx_us) >
+		      ONE_WAY_US;
+	struct leg_event e;
+
+	if (!l->config.must_send || !o->started)
+		return;
+	if (!silent) {
+		l->one_way = false;
+		return;
+	}
+	if (l->one_way || now_us - o->last_rx_us > ALIVE_US)
+		return;
+	e = event_of(l, LEG_EVENT_ONE_WAY, REASON_NONE);
+	e.source = l->refused;
+	leg_stats(l, now_us, &e.stats);
+	l->one_way = tell(arg, &e);
+}
+
+/* Drops that an honest peer does not cause. */
+static const enum reason violations[] = {
+	REASON_RTP_RATE,
+	REASON_RTP_PAYLOAD_TYPE,
+	REASON_RTP_SIZE,
+	REASON_RTP_AUTH,
+	REASON_RTP_PLAIN,
+	REASON_RTP_SSRC,
+	REASON_RTP_CLASS,
+};
+
+static void watch_violations(
+	struct leg *l, uint64_t now_us, watch_tell_fn tell, void *arg)
+{
+	enum reason worst = REASON_NONE;
+	uint32_t most = 0, sum = 0;
+	struct leg_event e;
+
+	if (now_us - l->violation_at_us < VIOLATION_US)
+		return;
+	for (size_t i = 0; i < sizeof(violations) / sizeof(violations[0]);
+		i++) {
+		uint32_t n = l->n.drops[violations[i] - REASON_RTP_OK];
+
+		sum += n;
+		if (n > most) {
+			most = n;
+			worst = violations[i];
+		}
+	}
+	if (sum == l->violations)
+		return;
+	e = event_of(l, LEG_EVENT_VIOLATION, worst);
+	if (tell(arg, &e)) {
+		l->violations = sum;
+		l->violation_at_us = now_us;
+	}
+}
+
+/* A number that this leg's peer does not know; unnegotiated ones are ignored
+ * (RFC 3550 section 5.1). */
+static uint8_t unused_payload_type(struct leg *l)
+{
+	uint8_t pt = 126;
+
+	while (pt > 96 && leg_rule(l, pt) != NULL)
+		pt--;
+	return pt;
+}
+
+static void keep_alive(struct leg *l, uint64_t now_us)
+{
+	uint8_t bytes[RTP_HEADER_LEN];
+	struct rtp_fields fields;
+
+	if (l->lock == LEG_OPEN || !l->has_target ||
+		now_us - l->last_tx_us < KEEPALIVE_US)
+		return;
+	if (l->config.rtcp_mux) {
+		report_send(l, false, now_us);
+		return;
+	}
+	stream_insert(&l->tx, unused_payload_type(l), now_us, &fields);
+	build_header(bytes + sizeof(bytes), &fields);
+	(void)leg_send(l, bytes, sizeof(bytes));
+	l->last_tx_us = now_us;
+}
+
+static void watch_reports(struct leg *l, uint64_t interval_us, uint64_t now_us)
+{
+	/* The first one comes early (RFC 3550 section 6.2). */
+	if (l->report_due_us == 0)
+		l->report_due_us = now_us + report_delay_us(interval_us / 2);
+	if (now_us < l->report_due_us)
+		return;
+	l->report_due_us = now_us + report_delay_us(interval_us);
+	report_send(l, false, now_us);
+}
+
+void watch_leg(struct leg *l, uint64_t report_interval_us, uint64_t now_us,
+	watch_tell_fn tell, void *arg)
+{
+	if (!leg_is_open(l))
+		return;
+	if (now_us - l->last_rx_us > SILENCE_US)
+		leg_loosen(l);
+	watch_reports(l, report_interval_us, now_us);
+	keep_alive(l, now_us);
+	if (l->news != 0)
+		tell_news(l, tell, arg);
+	watch_timeout(l, now_us, tell, arg);
+	watch_one_way(l, now_us, tell, arg);
+	watch_violations(l, now_us, tell, arg);
+}

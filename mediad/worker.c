@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The packet thread. One round: wait, read the clock once, one packet per
+ * ready socket, orders if there are any, and every 10 ms a tenth of the legs
+ * for watch.c. No lock, no allocation and no log on the way of a packet.
+ *
+ * Coalescing: waking up costs more than forwarding. When more than one packet
+ * is to be expected within the ceiling, the thread sleeps to the end of that
+ * slice and then takes what has come, so that N packets cost one wake-up. With
+ * fewer it answers at once; under overload the slice is over before the work
+ * is, and it never sleeps.
+ */
+#include "mediad/worker.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/secret.h"
+#include "mediad/path.h"
+#include "mediad/report.h"
+
+#define EVENTS_MAX                 512
+#define TICK_US                    10000u
+#define TICKS                      (WATCH_PERIOD_US / TICK_US)
+/* Tag bit of an epoll pointer; legs are aligned far above it. */
+#define TAG_RTCP                   1u
+/* Events that may wait for the control thread. */
+#define EVENTS_WAITING_MAX         4096u
+#define RATE_WINDOW_US             100000u
+#define REPORT_INTERVAL_DEFAULT_US 5000000u
+
+struct worker {
+	struct path path;
+	struct mailbox orders;
+	struct mailbox answers;
+	struct media **live;
+	size_t n_live;
+	size_t capacity;
+	size_t next_watched;
+	uint64_t next_tick_us;
+	uint64_t rate_since_us;
+	uint32_t rate_packets;
+	uint32_t packets_per_s;
+	uint32_t coalesce_us;
+	uint64_t report_interval_us;
+	int epoll_fd;
+	unsigned index;
+	pthread_t thread;
+	bool running;
+	_Atomic bool stop;
+};
+
+/* ------------------------------------------------------ sockets of a leg */
+
+static void watch_fd(struct worker *w, int fd, struct leg *l, uintptr_t tag)
+{
+	struct epoll_event e = {.events = EPOLLIN};
+
+	if (fd < 0)
+		return;
+	e.data.ptr = (void *)((uintptr_t)l | tag);
+	/* The descriptor is new and ours: only memory can be short, and then
+	 * the leg stays silent, which the media time-out finds. */
+	(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &e);
+}
+
+/* Taken out of the epoll by name: a copy of the descriptor elsewhere would
+ * keep it there after close(). */
+static void forget_fd(struct worker *w, int fd)
+{
+	if (fd >= 0)
+		(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static void end_leg(struct worker *w, struct leg *l)
+{
+	forget_fd(w, l->rtp_fd);
+	forget_fd(w, l->rtcp_fd);
+	leg_end(l);
+}
+
+static void begin_leg(struct worker *w, struct leg *l, struct worker_side *side)
+{
+	end_leg(w, l);
+	leg_begin(l, &side->birth, w->path.now_us);
+	watch_fd(w, l->rtp_fd, l, 0);
+	watch_fd(w, l->rtcp_fd, l, TAG_RTCP);
+	/* What the other side hears goes on, from another source. */
+	stream_unjoin(&l->other->tx);
+}
+
+static void change_rtcp(
+	struct worker *w, struct leg *l, struct worker_side *side)
+{
+	if (side->close_rtcp && l->rtcp_fd >= 0) {
+		forget_fd(w, l->rtcp_fd);
+		close(l->rtcp_fd);
+		l->rtcp_fd = -1;
+	}
+	if (side->rtcp_fd >= 0) {
+		l->rtcp_fd = side->rtcp_fd;
+		side->rtcp_fd = -1;
+		watch_fd(w, l->rtcp_fd, l, TAG_RTCP);
+	}
+}
+
+/* ------------------------------------------------------------- orders */
+
+static bool is_live(const struct worker *w, const struct media *m)
+{
+	return m->live_at < w->n_live && w->live[m->live_at] == m;
+}
+
+static void add_live(struct worker *w, struct media *m)
+{
+	if (is_live(w, m) || w->n_live == w->capacity)
+		return;
+	m->live_at = (uint32_t)w->n_live;
+	w->live[w->n_live++] = m;
+	if (w->n_live == 1)
+		w->next_tick_us = w->path.now_us + TICK_US;
+}
+
+static void remove_live(struct worker *w, struct media *m)
+{
+	struct media *last;
+
+	if (!is_live(w, m))
+		return;
+	last = w->live[--w->n_live];
+	w->live[m->live_at] = last;
+	last->live_at = m->live_at;
+}
+
+static void do_apply(struct worker *w, struct worker_job *job)
+{
+	struct media *m = job->media;
+
+	add_live(w, m);
+	for (unsigned i = 0; i < SIDE_COUNT; i++) {
+		struct leg *l = &m->leg[i];
+		struct worker_side *side = &job->side[i];
+
+		if (side->end)
+			end_leg(w, l);
+		if (side->begin)
+			begin_leg(w, l, side);
+		if (!leg_is_open(l))
+			continue;
+		change_rtcp(w, l, side);
+		leg_apply(l, &side->config, w->path.now_us);
+	}
+}
+
+static void do_stats(struct worker *w, struct worker_job *job)
+{
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		leg_stats(&job->media->leg[i], w->path.now_us, &job->stats[i]);
+}
+
+static void do_close(struct worker *w, struct worker_job *job)
+{
+	struct media *m = job->media;
+
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		if (leg_is_open(&m->leg[i]))
+			report_send(&m->leg[i], true, w->path.now_us);
+	do_stats(w, job);
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		end_leg(w, &m->leg[i]);
+	remove_live(w, m);
+}
+
+static void obey(struct worker *w, struct worker_job *job)
+{
+	switch (job->verb) {
+	case WORKER_APPLY:
+		do_apply(w, job);
+		break;
+	case WORKER_STATS:
+		do_stats(w, job);
+		break;
+	case WORKER_CLOSE:
+		do_close(w, job);
+		break;
+	case WORKER_TUNE:
+		w->coalesce_us = job->coalesce_us;
+		w->report_interval_us = job->report_interval_us;
+		break;
+	case WORKER_EVENT:
+		break;
+	}
+}
+
+static void obey_all(struct worker *w)
+{
+	struct mail *next = mailbox_take(&w->orders);
+
+	while (next != NULL) {
+		struct worker_job *job = (struct worker_job *)next;
+
+		next = next->next;
+		obey(w, job);
+		mailbox_put(&w->answers, &job->mail);
+	}
+}
+
+/* --------------------------------------------------------------- time */
+
+static bool tell(void *arg, const struct leg_event *event)
+{
+	struct worker *w = arg;
+	struct worker_job *job;
+
+	if (mailbox_waiting(&w->answers) >= EVENTS_WAITING_MAX)
+		return false;
+	job = worker_job_new(WORKER_EVENT, NULL);
+	if (job == NULL)
+		return false;
+	job->event = *event;
+	mailbox_put(&w->answers, &job->mail);
+	return true;
+}
+
+/* A tenth of the calls per tick, going round. */
+static void tick(struct worker *w)
+{
+	size_t n = (w->n_live + TICKS - 1) / TICKS;
+
+	for (size_t i = 0; i < n && w->n_live > 0; i++) {
+		if (w->next_watched >= w->n_live)
+			w->next_watched = 0;
+		struct media *m = w->live[w->next_watched++];
+
+		for (unsigned s = 0; s < SIDE_COUNT; s++)
+			watch_leg(&m->leg[s], w->report_interval_us,
+				w->path.now_us, tell, w);
+	}
+	w->next_tick_us += TICK_US;
+	if (w->next_tick_us < w->path.now_us)
+		w->next_tick_us = w->path.now_us + TICK_US;
+}
+
+static int wait_ms(const struct worker *w)
+{
+	uint64_t now_us;
+
+	if (w->n_live == 0)
+		return -1;
+	now_us = clock_now_us();
+	if (now_us >= w->next_tick_us)
+		return 0;
+	return (int)((w->next_tick_us - now_us + 999) / 1000);
+}
+
+static void measure_rate(struct worker *w, int n_events)
+{
+	uint64_t passed = w->path.now_us - w->rate_since_us;
+
+	w->rate_packets += (uint32_t)n_events;
+	if (passed < RATE_WINDOW_US)
+		return;
+	w->packets_per_s =
+		(uint32_t)((uint64_t)w->rate_packets * CLOCK_US_PER_S / passed);
+	w->rate_packets = 0;
+	w->rate_since_us = w->path.now_us;
+}
+
+/* Sleeps to the end of the slice in which this round began. */
+static void coalesce(const struct worker *w)
+{
+	uint64_t slice = w->coalesce_us;
+	uint64_t end, now_us;
+	struct timespec ts;
+
+	if (slice == 0 || (uint64_t)w->packets_per_s * slice < CLOCK_US_PER_S)
+		return;
+	end = (w->path.now_us / slice + 1) * slice;
+	now_us = clock_now_us();
+	if (now_us >= end)
+		return;
+	ts.tv_sec = 0;
+	ts.tv_nsec = (long)(end - now_us) * 1000;
+	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
+}
+
+/* --------------------------------------------------------------- rounds */
+
+static void serve(struct worker *w, void *ptr)
+{
+	struct leg *l = (struct leg *)((uintptr_t)ptr & ~(uintptr_t)TAG_RTCP);
+
+	if ((uintptr_t)ptr & TAG_RTCP)
+		path_on_rtcp(&w->path, l);
+	else
+		path_on_rtp(&w->path, l);
+}
+
+static void one_round(struct worker *w, struct epoll_event *events)
+{
+	int n = epoll_wait(w->epoll_fd, events, EVENTS_MAX, wait_ms(w));
+	bool orders = false;
+
+	w->path.now_us = clock_now_us();
+	for (int i = 0; i < n; i++) {
+		/* Fetch the leg four events ahead. */
+		if (i + 4 < n)
+			__builtin_prefetch(events[i + 4].data.ptr);
+		if (events[i].data.ptr == NULL)
+			orders = true;
+		else
+			serve(w, events[i].data.ptr);
+	}
+	/* Last, so that no event of this round meets a closed leg. */
+	if (orders)
+		obey_all(w);
+	if (w->n_live > 0 && w->path.now_us >= w->next_tick_us)
+		tick(w);
+	measure_rate(w, n > 0 ? n : 0);
+	coalesce(w);
+}
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+	struct epoll_event events[EVENTS_MAX];
+
+	while (!atomic_load(&w->stop))
+		one_round(w, events);
+	return NULL;
+}
+
+/* ------------------------------------------------- the control thread's */
+
+int worker_new(unsigned index, size_t capacity, struct worker **worker_out)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
+	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) & ~(size_t)63);
+	int err = ERR_NOMEM;
+
+	if (w == NULL)
+		return ERR_NOMEM;
+	memset(w, 0, sizeof(*w));
+	w->index = index;
+	w->capacity = capacity;
+	w->epoll_fd = -1;
+	w->report_interval_us = REPORT_INTERVAL_DEFAULT_US;
+	w->orders.event_fd = w->answers.event_fd = -1;
+	w->live = calloc(capacity, sizeof(w->live[0]));
+	if (w->live == NULL)
+		goto fail;
+	err = mailbox_init(&w->orders);
+	if (err)
+		goto fail;
+	err = mailbox_init(&w->answers);
+	if (err)
+		goto fail;
+	err = ERR_SYSTEM;
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->epoll_fd < 0 || epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD,
+				       w->orders.event_fd, &e) < 0)
+		goto fail;
+	*worker_out = w;
+	return 0;
+fail:
+	worker_free(&w);
+	return err;
+}
+
+int worker_start(struct worker *w)
+{
+	sigset_t all, old;
+	int err;
+
+	/* Signals are the control thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		return ERR_SYSTEM;
+	w->running = true;
+	return 0;
+}
+
+static void free_mail(struct mail *next)
+{
+	while (next != NULL) {
+		struct worker_job *job = (struct worker_job *)next;
+
+		next = next->next;
+		worker_job_free(job);
+	}
+}
+
+void worker_free(struct worker **worker)
+{
+	struct worker *w = *worker;
+
+	if (w == NULL)
+		return;
+	if (w->running) {
+		atomic_store(&w->stop, true);
+		mailbox_wake(&w->orders);
+		pthread_join(w->thread, NULL);
+	}
+	for (size_t i = 0; i < w->n_live; i++)
+		for (unsigned s = 0; s < SIDE_COUNT; s++)
+			leg_end(&w->live[i]->leg[s]);
+	if (w->orders.event_fd >= 0)
+		free_mail(mailbox_take(&w->orders));
+	if (w->answers.event_fd >= 0)
+		free_mail(mailbox_take(&w->answers));
+	mailbox_done(&w->orders);
+	mailbox_done(&w->answers);
+	if (w->epoll_fd >= 0)
+		close(w->epoll_fd);
+	free(w->live);
+	free(w);
+	*worker = NULL;
+}
+
+struct worker_job *worker_job_new(enum worker_verb verb, struct media *media)
+{
+	struct worker_job *job = calloc(1, sizeof(*job));
+
+	if (job == NULL)
+		return NULL;
+	job->verb = verb;
+	job->media = media;
+	for (unsigned i = 0; i < SIDE_COUNT; i++) {
+		struct worker_side *s = &job->side[i];
+
+		s->rtcp_fd = s->birth.rtp_fd = s->birth.rtcp_fd = -1;
+	}
+	return job;
+}
+
+void worker_order(struct worker *w, struct worker_job *job)
+{
+	mailbox_put(&w->orders, &job->mail);
+}
+
+int worker_answer_fd(const struct worker *w)
+{
+	return w->answers.event_fd;
+}
+
+struct mail *worker_answers(struct worker *w)
+{
+	return mailbox_take(&w->answers);
+}
+
+void worker_job_free(struct worker_job *job)
+{
+	for (unsigned i = 0; i < SIDE_COUNT; i++) {
+		struct worker_side *s = &job->side[i];
+
+		if (s->birth.rtp_fd >= 0)
+			close(s->birth.rtp_fd);
+		if (s->birth.rtcp_fd >= 0)
+			close(s->birth.rtcp_fd);
+		if (s->rtcp_fd >= 0)
+			close(s->rtcp_fd);
+	}
+	secret_wipe(job, sizeof(*job));
+	free(job);
+}
+
+void worker_counts(const struct worker *w, struct worker_counts *out)
+{
+	const struct path_counts *n = &w->path.n;
+
+	for (size_t i = 0; i < LEG_DROPS; i++)
+		out->drops[i] = atomic_load_explicit(
+			&n->drops[i], memory_order_relaxed);
+	out->rtp_rx = atomic_load_explicit(&n->rtp_rx, memory_order_relaxed);
+	out->rtp_tx = atomic_load_explicit(&n->rtp_tx, memory_order_relaxed);
+	out->icmp = atomic_load_explicit(&n->icmp, memory_order_relaxed);
+}

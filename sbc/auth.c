@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Digest on our side of the wall: a challenge costs a hash and leaves nothing
+ * behind; an answer with a nonce that is not fresh, not ours or not this
+ * source's never reaches authd. What does is counted (AUTH_IN_FLIGHT_MAX) and
+ * has a deadline. authd judges; its account is the identity.
+ *
+ * Queries share one deadline, so the oldest is always the first to run out: one
+ * list, one timer.
+ *
+ * RFC 7616 (digest), RFC 3261 22, RFC 8760 (several challenges).
+ */
+#include "sbc/auth.h"
+
+#include <sofia-sip/sip_header.h>
+#include <sofia-sip/sip_util.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/nonce.h"
+#include "common/secret.h"
+#include "common/stat.h"
+#include "common/table.h"
+#include "sbc/auth_header.h"
+#include "sbc/sbc.h"
+
+#define AUTH_IN_FLIGHT_MAX 4096
+#define AUTH_DEADLINE_US   (2 * CLOCK_US_PER_S)
+#define REALM_TEXT_SIZE    (2 * AUTH_TEXT_SIZE)
+#define CHALLENGE_SIZE     (REALM_TEXT_SIZE + 256)
+
+struct auth_query {
+	struct table_node node; /* key: id */
+	TAILQ_ENTRY(auth_query) next;
+	struct auth *auth;
+	uint64_t id;
+	uint64_t deadline_us;
+	auth_fn fn;
+	void *ctx;
+};
+
+struct auth {
+	struct sbc *sbc;
+	struct nonce_keys keys;
+	bool has_keys;
+	struct table queries;
+	TAILQ_HEAD(, auth_query) order; /* oldest first */
+	struct loop_timer *timer;
+	/* What the answer that is being delivered says of the next challenge. */
+	Gh__DigestOffer **offers;
+	size_t n_offers;
+};
+
+/* -------------------------------------------------------------- challenge */
+
+static const char *algorithm_text(Gh__Algorithm a)
+{
+	switch (a) {
+	case GH__ALGORITHM__ALGORITHM_MD5:
+		return "MD5";
+	case GH__ALGORITHM__ALGORITHM_SHA256:
+		return "SHA-256";
+	case GH__ALGORITHM__ALGORITHM_SHA512_256:
+		return "SHA-512-256";
+	default:
+		return NULL;
+	}
+}
+
+static const char *qop_text(Gh__Qop q)
+{
+	switch (q) {
+	case GH__QOP__QOP_AUTH:
+		return "auth";
+	case GH__QOP__QOP_AUTH_INT:
+		return "auth-int";
+	default:
+		return NULL;
+	}
+}
+
+/* Into a quoted-string. @return 0, or ERR_TOO_BIG. */
+static int quote(const char *text, char *out, size_t size)
+{
+	size_t at = 0;
+
+	for (; *text; text++) {
+		if (at + 3 > size)
+			return ERR_TOO_BIG;
+		if (*text == '"' || *text == '\\')
+			out[at++] = '\\';
+		out[at++] = *text;
+	}
+	out[at] = '\0';
+	return 0;
+}
+
+static const char *challenge_text(const char *realm, const char *nonce,
+	const Gh__DigestOffer *offer, bool stale, su_home_t *home)
+{
+	const char *algorithm = algorithm_text(offer->algorithm);
+	const char *qop = qop_text(offer->qop);
+
+	if (!algorithm || !qop)
+		return NULL;
+	return su_sprintf(home,
+		"Digest realm=\"%s\", nonce=\"%s\", algorithm=%s, qop=\"%s\"%s",
+		realm, nonce, algorithm, qop, stale ? ", stale=true" : "");
+}
+
+unsigned auth_challenge(struct auth *auth, const struct inbound *in, bool stale,
+	su_home_t *home, const char *values[AUTH_OFFERS_MAX])
+{
+	Gh__DigestOffer plain = GH__DIGEST_OFFER__INIT; /* MD5, auth */
+	Gh__DigestOffer *only = &plain;
+	Gh__DigestOffer **offers = in->realm->row->digest;
+	size_t n_offers = in->realm->row->n_digest;
+	char realm[REALM_TEXT_SIZE];
+	char nonce[NONCE_TEXT_SIZE];
+	unsigned n = 0;
+
+	if (auth->n_offers > 0) {
+		offers = auth->offers;
+		n_offers = auth->n_offers;
+	} else if (n_offers == 0) {
+		offers = &only;
+		n_offers = 1;
+	}
+	if (!auth->has_keys ||
+		quote(in->realm->row->digest_realm, realm, sizeof(realm)) != 0 ||
+		nonce_make(&auth->keys, in->realm->row->id, &in->source,
+			clock_now_us(), nonce) != 0)
+		return 0;
+	for (size_t i = 0; i < n_offers && n < AUTH_OFFERS_MAX; i++) {
+		values[n] = challenge_text(realm, nonce, offers[i], stale, home);
+		if (values[n])
+			n++;
+	}
+	return n;
+}
+
+static void no_challenge(struct auth *auth, struct inbound *in,
+	nta_incoming_t *irq)
+{
+	struct stack *stack = auth->sbc->stack;
+
+	if (irq)
+		nta_incoming_treply(irq, 503, reason_sip_phrase(503),
+			SIPTAG_RETRY_AFTER_STR("5"), TAG_END());
+	else if (!in->irq && !in->flow &&
+		in->sip->sip_request->rq_method == sip_method_register)
+		stack_drop(stack, in, REASON_AUTH_AWAY);
+	else
+		stack_refuse(stack, in, REASON_AUTH_AWAY);
+}
+
+void auth_send_challenge(struct auth *auth, struct inbound *in,
+	nta_incoming_t *irq, enum reason why)
+{
+	const char *v[AUTH_OFFERS_MAX] = {NULL};
+	su_home_t *home = msg_home(in->msg);
+
+	if (auth_challenge(auth, in, why == REASON_AUTH_STALE, home, v) == 0) {
+		no_challenge(auth, in, irq);
+		return;
+	}
+	if (!irq) {
+		stack_reply(auth->sbc->stack, in, why, 401,
+			SIPTAG_WWW_AUTHENTICATE_STR(v[0]),
+			TAG_IF(v[1], SIPTAG_WWW_AUTHENTICATE_STR(v[1])),
+			TAG_IF(v[2], SIPTAG_WWW_AUTHENTICATE_STR(v[2])),
+			TAG_END());
+		return;
+	}
+	reason_count(why);
+	nta_incoming_treply(irq, 401, reason_sip_phrase(401),
+		SIPTAG_WWW_AUTHENTICATE_STR(v[0]),
+		TAG_IF(v[1], SIPTAG_WWW_AUTHENTICATE_STR(v[1])),
+		TAG_IF(v[2], SIPTAG_WWW_AUTHENTICATE_STR(v[2])), TAG_END());
+}
+
+/* --------------------------------------------------------------- precheck */
+
+/* The Digest credentials for this realm. @return 0, ERR_NOT_FOUND (none, with
+ * *why_out) or ERR_INVALID. */
+static int find_fields(const struct inbound *in, struct auth_fields *fields,
+	enum reason *why_out)
+{
+	const sip_authorization_t *au = in->sip->sip_authorization;
+	char realm[AUTH_TEXT_SIZE];
+
+	*why_out = REASON_AUTH_MISSING;
+	for (; au; au = au->au_next) {
+		const char *const *params = (const char *const *)au->au_params;
+		int err;
+
+		if (!au->au_scheme || strcasecmp(au->au_scheme, "Digest") != 0)
+			continue;
+		err = auth_fields_realm(params, realm);
+		if (err == ERR_INVALID)
+			return ERR_INVALID;
+		if (err == 0 && strcmp(realm, in->realm->row->digest_realm) != 0) {
+			*why_out = REASON_AUTH_REALM;
+			continue;
+		}
+		return auth_fields_read(params, fields);
+	}
+	return ERR_NOT_FOUND;
+}
+
+Gh__AuthVerdict auth_precheck(struct auth *auth, const struct inbound *in,
+	enum reason *why_out)
+{
+	struct auth_fields fields;
+	int err = find_fields(in, &fields, why_out);
+
+	if (err == ERR_NOT_FOUND)
+		return GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE;
+	if (err != 0) {
+		*why_out = REASON_AUTH_SYNTAX;
+		return GH__AUTH_VERDICT__AUTH_VERDICT_REFUSED;
+	}
+	*why_out = REASON_AUTH_AWAY;
+	if (!auth->has_keys)
+		return GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE;
+	*why_out = nonce_check(&auth->keys, in->realm->row->id, &in->source,
+		clock_now_us(), fields.nonce);
+	if (*why_out == REASON_AUTH_STALE)
+		return GH__AUTH_VERDICT__AUTH_VERDICT_STALE;
+	if (*why_out != REASON_AUTH_OK)
+		return GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE;
+	if (!authd_is_up(auth->sbc->authd)) {
+		*why_out = REASON_AUTH_AWAY;
+		return GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE;
+	}
+	return GH__AUTH_VERDICT__AUTH_VERDICT_OK;
+}
+
+bool auth_proves(struct auth *auth, const struct addr *source,
+	const struct addr *local, const uint8_t *bytes, size_t len)
+{
+	static const char key[] = "nonce=\"";
+	const struct settings *s = auth->sbc->settings;
+	const struct realm_address *at;
+	char nonce[NONCE_TEXT_SIZE];
+	const uint8_t *p = bytes;
+	const uint8_t *end = bytes + len;
+
+	at = s ? settings_listener(s, local, GH__TRANSPORT__TRANSPORT_UDP)
+	       : NULL;
+	if (!at || !auth->has_keys)
+		return false;
+	/* The first one that is not the tail of "cnonce". */
+	for (;;) {
+		p = memmem(p, (size_t)(end - p), key, sizeof(key) - 1);
+		if (!p)
+			return false;
+		if (p > bytes && p[-1] != 'c' && p[-1] != 'C')
+			break;
+		p += sizeof(key) - 1;
+	}
+	p += sizeof(key) - 1;
+	if ((size_t)(end - p) < NONCE_TEXT_LEN)
+		return false;
+	memcpy(nonce, p, NONCE_TEXT_LEN);
+	nonce[NONCE_TEXT_LEN] = '\0';
+	return nonce_check(&auth->keys, at->realm->row->id, source,
+		       clock_now_us(), nonce) == REASON_AUTH_OK;
+}
+
+/* ------------------------------------------------------------------ judge */
+
+static void query_remove(struct auth_query *q)
+{
+	table_remove(&q->auth->queries, &q->node);
+	TAILQ_REMOVE(&q->auth->order, q, next);
+}
+
+static void set_timer(struct auth *auth)
+{
+	struct auth_query *q = TAILQ_FIRST(&auth->order);
+	uint64_t now = clock_now_us();
+
+	if (!q)
+		loop_timer_stop(auth->sbc->daemon.loop, auth->timer);
+	else
+		loop_timer_set(auth->sbc->daemon.loop, auth->timer,
+			q->deadline_us > now ? q->deadline_us - now : 0);
+}
+
+/* Ends a query: its callback's only call. */
+static void query_end(struct auth_query *q, Gh__AuthVerdict verdict,
+	enum reason why, struct account *account)
+{
+	auth_fn fn = q->fn;
+	void *ctx = q->ctx;
+
+	query_remove(q);
+	free(q);
+	fn(ctx, verdict, why, account);
+}
+
+static void on_timer(void *arg)
+{
+	struct auth *auth = arg;
+	uint64_t now = clock_now_us();
+	struct auth_query *q;
+
+	while ((q = TAILQ_FIRST(&auth->order)) && q->deadline_us <= now) {
+		reason_count(REASON_IPC_TIMEOUT);
+		query_end(q, GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
+			REASON_AUTH_AWAY, NULL);
+	}
+	set_timer(auth);
+}
+
+static void to_message(struct auth_fields *f, Gh__DigestFields *out)
+{
+	out->username = f->username;
+	out->realm = f->realm;
+	out->nonce = f->nonce;
+	out->uri = f->uri;
+	out->response = f->response;
+	out->algorithm = f->algorithm;
+	out->cnonce = f->cnonce;
+	out->nc = f->nc;
+	out->qop = f->qop;
+	out->opaque = f->opaque;
+}
+
+static int send_request(struct auth *auth, const struct inbound *in,
+	Gh__AuthPurpose purpose, uint64_t dialog_account, uint64_t id)
+{
+	Gh__DigestFields digest = GH__DIGEST_FIELDS__INIT;
+	Gh__AuthRequest request = GH__AUTH_REQUEST__INIT;
+	struct auth_fields fields;
+	const sip_payload_t *body = in->sip->sip_payload;
+	char source[ADDR_TEXT_SIZE];
+	char uri[AUTH_URI_SIZE];
+	enum reason why;
+
+	if (find_fields(in, &fields, &why) != 0)
+		return ERR_INVALID;
+	if (url_e(uri, sizeof(uri), in->sip->sip_request->rq_url) < 0 ||
+		strnlen(uri, sizeof(uri)) == sizeof(uri))
+		return ERR_TOO_BIG;
+	to_message(&fields, &digest);
+	request.id = id;
+	request.realm = in->realm->row->id;
+	request.digest = &digest;
+	request.method = (char *)(uintptr_t)in->sip->sip_request->rq_method_name;
+	request.request_uri = uri;
+	request.source = (char *)(uintptr_t)addr_format(&in->source, source);
+	request.transport = in->listener->transport;
+	request.purpose = purpose;
+	request.dialog_account = dialog_account;
+	if (strcasecmp(fields.qop, "auth-int") == 0 && body) {
+		request.body.data = (uint8_t *)(uintptr_t)body->pl_data;
+		request.body.len = body->pl_len;
+	}
+	IPC_MSG(msg, AUTH_REQUEST, auth_request, &request);
+	return authd_send(auth->sbc->authd, &msg);
+}
+
+int auth_judge(struct auth *auth, const struct inbound *in,
+	Gh__AuthPurpose purpose, uint64_t dialog_account, auth_fn fn, void *ctx,
+	struct auth_query **query_out)
+{
+	struct auth_query *q;
+	int err;
+
+	if (auth->queries.n_entries >= AUTH_IN_FLIGHT_MAX)
+		return ERR_FULL;
+	q = calloc(1, sizeof(*q));
+	if (!q)
+		return ERR_NOMEM;
+	q->auth = auth;
+	q->id = authd_next_id(auth->sbc->authd);
+	q->deadline_us = clock_now_us() + AUTH_DEADLINE_US;
+	q->fn = fn;
+	q->ctx = ctx;
+	err = send_request(auth, in, purpose, dialog_account, q->id);
+	if (err == 0)
+		err = table_add(&auth->queries, &q->node, &q->id, sizeof(q->id));
+	if (err != 0) {
+		free(q);
+		return err;
+	}
+	TAILQ_INSERT_TAIL(&auth->order, q, next);
+	if (TAILQ_FIRST(&auth->order) == q)
+		set_timer(auth);
+	stat_add(STAT_AUTH_QUERIES, 1);
+	*query_out = q;
+	return 0;
+}
+
+void auth_cancel(struct auth_query **query)
+{
+	struct auth_query *q = *query;
+
+	if (!q)
+		return;
+	*query = NULL;
+	query_remove(q);
+	free(q);
+}
+
+/* --------------------------------------------------------- from authd's link */
+
+void auth_on_nonce_keys(struct auth *auth, const Gh__NonceKeys *msg)
+{
+	if (nonce_keys_read(msg, &auth->keys) != 0) {
+		log_warning("nonce_keys_unreadable");
+		return;
+	}
+	auth->has_keys = true;
+	log_debug("nonce_keys", LOG_UINT("id", auth->keys.current.id));
+}
+
+void auth_on_answer(struct auth *auth, const Gh__AuthAnswer *answer)
+{
+	struct table_node *n;
+	struct auth_query *q;
+	Gh__AuthVerdict verdict = answer->verdict;
+	struct account *account = NULL;
+	enum reason why;
+
+	n = table_find(&auth->queries, &answer->id, sizeof(answer->id));
+	if (!n)
+		return; /* too late: its deadline has passed */
+	q = TABLE_ENTRY(n, struct auth_query, node);
+	if (reason_from_number(answer->reason, &why) != 0)
+		why = REASON_AUTH_WRONG;
+	if ((unsigned)verdict > GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE ||
+		(verdict == GH__AUTH_VERDICT__AUTH_VERDICT_OK &&
+			!answer->account)) {
+		log_warning("auth_answer_unreadable",
+			LOG_UINT("verdict", (unsigned)verdict));
+		verdict = GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE;
+		why = REASON_AUTH_AWAY;
+	}
+	if (verdict == GH__AUTH_VERDICT__AUTH_VERDICT_OK) {
+		accounts_learn(auth->sbc->accounts, answer->account);
+		if (account_new(answer->account, &account) != 0) {
+			verdict = GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE;
+			why = REASON_AUTH_AWAY;
+		}
+	}
+	auth->offers = answer->offers;
+	auth->n_offers = answer->n_offers;
+	query_end(q, verdict, why, account);
+	auth->offers = NULL;
+	auth->n_offers = 0;
+	set_timer(auth);
+}
+
+void auth_on_authd_down(struct auth *auth)
+{
+	struct auth_query *q;
+
+	while ((q = TAILQ_FIRST(&auth->order)))
+		query_end(q, GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
+			REASON_AUTH_AWAY, NULL);
+	set_timer(auth);
+}
+
+/* ------------------------------------------------------------- life, death */
+
+int auth_new(struct sbc *sbc, struct auth **auth_out)
+{
+	struct auth *auth = calloc(1, sizeof(*auth));
+	int err;
+
+	if (!auth)
+		return ERR_NOMEM;
+	auth->sbc = sbc;
+	TAILQ_INIT(&auth->order);
+	err = table_init(&auth->queries, AUTH_IN_FLIGHT_MAX);
+	if (err == 0)
+		err = loop_timer_new(sbc->daemon.loop, on_timer, auth,
+			&auth->timer);
+	if (err != 0) {
+		auth_free(&auth);
+		return err;
+	}
+	*auth_out = auth;
+	return 0;
+}
+
+void auth_free(struct auth **auth_ref)
+{
+	struct auth *auth = *auth_ref;
+	struct auth_query *q;
+
+	if (!auth)
+		return;
+	*auth_ref = NULL;
+	while ((q = TAILQ_FIRST(&auth->order)))
+		auth_cancel(&q);
+	if (auth->queries.buckets)
+		table_done(&auth->queries);
+	loop_timer_free(auth->sbc->daemon.loop, &auth->timer);
+	secret_wipe(&auth->keys, sizeof(auth->keys));
+	free(auth);
+}

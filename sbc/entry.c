@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which method goes where, after admit. A trunk's INVITE is a call at once; a
+ * phone's waits for authd's judgement of its digest. OPTIONS is answered to
+ * trunks and registered phones only (admit saw to it). ACK and CANCEL that no
+ * transaction or dialog knows are dropped: an ACK has no answer, and a CANCEL's
+ * sender gives up by itself.
+ *
+ * RFC 3261 8.2, 9.2 (CANCEL), 11 (OPTIONS), 13.3 (INVITE).
+ */
+#include "sbc/entry.h"
+
+#include <sofia-sip/sip_header.h>
+
+#include "common/log.h"
+#include "sbc/register.h"
+#include "sbc/sbc.h"
+#include "sbc/wait.h"
+
+static void on_caller_known(struct sbc *sbc, struct inbound *in,
+	struct account *account)
+{
+	call_on_invite(sbc->calls, in, account);
+}
+
+static void on_invite(struct sbc *sbc, struct inbound *in)
+{
+	if (in->trunk)
+		call_on_invite(sbc->calls, in, NULL);
+	else
+		wait_for_judge(sbc, in, GH__AUTH_PURPOSE__AUTH_CALL,
+			on_caller_known);
+}
+
+static void on_options(struct sbc *sbc, struct inbound *in)
+{
+	stack_reply(sbc->stack, in, REASON_ADMIT_OK, 200,
+		SIPTAG_ALLOW_STR(STACK_ALLOW),
+		SIPTAG_ACCEPT_STR("application/sdp"), TAG_END());
+}
+
+void entry_on_request(struct sbc *sbc, struct inbound *in)
+{
+	sip_method_t method = in->sip->sip_request->rq_method;
+	enum reason why;
+
+	if (method == sip_method_ack || method == sip_method_cancel) {
+		stack_drop(sbc->stack, in, REASON_ADMIT_NO_DIALOG);
+		return;
+	}
+	why = admit_request(sbc->admit, in);
+	if (why != REASON_ADMIT_OK) {
+		stack_refuse(sbc->stack, in, why);
+		return;
+	}
+	switch (method) {
+	case sip_method_invite:
+		on_invite(sbc, in);
+		break;
+	case sip_method_register:
+		register_on_request(sbc, in);
+		break;
+	case sip_method_options:
+		on_options(sbc, in);
+		break;
+	default: /* admit lets no other method pass */
+		stack_refuse(sbc->stack, in, REASON_ADMIT_METHOD);
+		break;
+	}
+}
+
+void entry_on_listener(struct sbc *sbc)
+{
+	if (sbc->said_ready || !stack_is_open(sbc->stack))
+		return;
+	sbc->said_ready = true;
+	daemon_ready(&sbc->daemon);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sbc: SIP. It knows no password and no key, and sees no media packet. The
+ * order of common/daemon.h; the only daemon whose loop is sofia-sip's.
+ */
+#include <stdio.h>
+#include <sys/un.h>
+
+#include "common/clock.h"
+#include "common/daemon.h"
+#include "sbc/ctl.h"
+#include "sbc/entry.h"
+#include "sbc/loop_sofia.h"
+#include "sbc/sbc.h"
+#include "sbc/sofia_cures.h"
+
+/* Without settings (no database and no last copy) it serves nothing, but it is
+ * up: keeper must not take it for dead. */
+#define READY_AT_LATEST_US (10 * CLOCK_US_PER_S)
+/* Calls have this long to end in order. */
+#define STOP_US (5 * CLOCK_US_PER_S)
+
+struct settings_file {
+	struct daemon_settings common;
+};
+
+static const struct conf_option options[] = {
+	DAEMON_OPTIONS(struct settings_file),
+};
+
+static int make_loop(struct daemon *d, struct loop **loop_out)
+{
+	const char *problem = "";
+	int err = cures_begin();
+
+	(void)d;
+	if (err == 0)
+		err = cures_self_test(&problem);
+	if (err != 0) {
+		log_err("sip_library", LOG_STR("not_reached", problem),
+			LOG_STR("hint", "another build of sofia-sip?"));
+		return err;
+	}
+	return loop_sofia_new(loop_out);
+}
+
+static void on_ready_timer(void *arg)
+{
+	struct sbc *sbc = arg;
+
+	if (sbc->said_ready)
+		return;
+	sbc->said_ready = true;
+	log_warning("no_listener", LOG_STR("settings",
+		sbc->settings ? "yes" : "none from authd yet"));
+	notify_status(sbc->daemon.keeper, "no listener is open yet");
+	daemon_ready(&sbc->daemon);
+}
+
+/* ------------------------------------------------------------------- parts */
+
+static int make_parts(struct sbc *sbc)
+{
+	char authd_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char mediad_path[sizeof(authd_path)];
+	char own_path[sizeof(authd_path)];
+	struct daemon *d = &sbc->daemon;
+	int err = daemon_socket_path(d, PROCESS_AUTHD, authd_path,
+		sizeof(authd_path));
+
+	if (err == 0)
+		err = daemon_socket_path(d, PROCESS_MEDIAD, mediad_path,
+			sizeof(mediad_path));
+	if (err == 0)
+		err = daemon_socket_path(d, PROCESS_SBC, own_path,
+			sizeof(own_path));
+	if (err == 0)
+		err = loop_timer_new(d->loop, on_ready_timer, sbc,
+			&sbc->ready_timer);
+	if (err == 0)
+		err = stack_new(sbc, &sbc->stack);
+	if (err == 0)
+		err = admit_new(sbc, &sbc->admit);
+	if (err == 0)
+		err = auth_new(sbc, &sbc->auth);
+	if (err == 0)
+		err = waits_new(sbc, &sbc->waits);
+	if (err == 0)
+		err = bindings_new(sbc, &sbc->bindings);
+	if (err == 0)
+		err = calls_new(sbc, &sbc->calls);
+	if (err == 0)
+		err = cdrs_new(sbc, &sbc->cdrs);
+	if (err == 0)
+		err = media_new(sbc, mediad_path, &sbc->media);
+	if (err == 0)
+		err = authd_new(sbc, authd_path, &sbc->authd);
+	if (err == 0)
+		err = accounts_new(sbc->authd, &sbc->accounts);
+	if (err == 0)
+		err = ctl_new(sbc, own_path, &sbc->ctl);
+	return err;
+}
+
+static void free_parts(struct sbc *sbc)
+{
+	ctl_free(&sbc->ctl);
+	waits_free(&sbc->waits);
+	calls_free(&sbc->calls);
+	accounts_free(&sbc->accounts);
+	auth_free(&sbc->auth);
+	cdrs_free(&sbc->cdrs);
+	media_free(&sbc->media);
+	bindings_free(&sbc->bindings);
+	authd_free(&sbc->authd);
+	stack_free(&sbc->stack);
+	admit_free(&sbc->admit);
+	settings_unref(&sbc->settings);
+	if (sbc->daemon.loop)
+		loop_timer_free(sbc->daemon.loop, &sbc->ready_timer);
+}
+
+static int enter_sandbox(struct daemon *d)
+{
+	const struct settings_file *s = d->settings;
+	const struct sandbox_path paths[] = {
+		/* Sockets of the others, and its own. */
+		{s->common.runtime_dir, SANDBOX_READ | SANDBOX_WRITE},
+	};
+	const struct sandbox_profile profile = {
+		.paths = paths,
+		.n_paths = sizeof(paths) / sizeof(paths[0]),
+	};
+
+	return daemon_sandbox(d, &profile);
+}
+
+/* -------------------------------------------------------------------- stop */
+
+static void on_calls_ended(void *ctx)
+{
+	struct sbc *sbc = ctx;
+
+	daemon_stop(&sbc->daemon);
+}
+
+static void on_stop_timer(void *arg)
+{
+	struct sbc *sbc = arg;
+
+	log_warning("stop_late", LOG_UINT("calls", calls_count(sbc->calls)));
+	daemon_stop(&sbc->daemon);
+}
+
+static void on_stop(void *ctx)
+{
+	struct sbc *sbc = ctx;
+
+	calls_drain(sbc->calls, true);
+	loop_timer_free(sbc->daemon.loop, &sbc->ready_timer);
+	if (loop_timer_new(sbc->daemon.loop, on_stop_timer, sbc,
+		    &sbc->ready_timer) == 0)
+		loop_timer_set(sbc->daemon.loop, sbc->ready_timer, STOP_US);
+	calls_end_all(sbc->calls, REASON_CALL_SHUTDOWN, on_calls_ended, sbc);
+}
+
+int main(int argc, char **argv)
+{
+	static struct settings_file settings;
+	static const struct notify_events keeper_events;
+	struct sbc sbc = {
+		.daemon = {
+			.self = PROCESS_SBC,
+			.summary = "SIP signaling of the session border "
+				   "controller",
+			.options = options,
+			.n_options = sizeof(options) / sizeof(options[0]),
+			.settings = &settings,
+			.make_loop = make_loop,
+			.keeper_events = &keeper_events,
+			.on_stop = on_stop,
+			.ctx = &sbc,
+		},
+	};
+	int err = daemon_options(&sbc.daemon, argc, argv);
+
+	if (err)
+		return err < 0 ? 2 : 0;
+	err = daemon_config(&sbc.daemon);
+	if (err)
+		return err < 0 ? 1 : 0;
+	err = daemon_begin(&sbc.daemon);
+	if (err == 0)
+		err = make_parts(&sbc);
+	if (err == 0)
+		err = enter_sandbox(&sbc.daemon);
+	if (err == 0) {
+		loop_timer_set(sbc.daemon.loop, sbc.ready_timer,
+			READY_AT_LATEST_US);
+		err = daemon_run(&sbc.daemon);
+	}
+	if (err != 0)
+		log_err("failed", LOG_ERR(err));
+	free_parts(&sbc);
+	daemon_end(&sbc.daemon);
+	return err ? 1 : 0;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What concerns all parts of sbc at once: a new snapshot. */
+#include "sbc/sbc.h"
+
+#include "common/log.h"
+
+void sbc_apply(struct sbc *sbc, struct settings *settings)
+{
+	struct settings *old = sbc->settings;
+
+	sbc->settings = settings;
+	admit_apply(sbc->admit, settings);
+	stack_apply(sbc->stack, settings);
+	media_apply(sbc->media, settings);
+	settings_unref(&old);
+	log_notice("settings_applied", LOG_UINT("version", settings->version),
+		LOG_UINT("realms", settings->n_realms),
+		LOG_UINT("trunks", settings->n_trunks),
+		LOG_UINT("routes", settings->n_routes));
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The overrides; why each exists stands in sofia_cures.h. Every override is
+ * declared under its own C name with the library's symbol as assembler label,
+ * so that no system header's inline version stands in the way. What must reach
+ * the kernel goes there by syscall(2); what must reach the library's or libc's
+ * own function goes by dlsym(RTLD_NEXT).
+ *
+ * The hook's order: size and first byte, then admit (bans and rates are
+ * cheapest), then the text. A refused datagram looks to tport like EAGAIN.
+ */
+#include <sofia-sip/su.h>
+#include <sofia-sip/su_addrinfo.h>
+#include <sofia-sip/su_log.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/stat.h"
+#include "sbc/sofia_cures.h"
+#include "sbc/sofia_cures_private.h"
+
+extern su_log_t nta_log[];
+extern su_log_t tport_log[];
+
+struct watched {
+	int fd;
+	struct addr local;
+};
+
+/* The library is one per process, and so is this. */
+static struct {
+	uint64_t calls[CURE_COUNT];
+	struct watched sockets[CURES_SOCKETS_MAX];
+	size_t n_sockets;
+	cures_datagram_fn fn;
+	void *ctx;
+	/* adopt */
+	int adopt_fd; /* -1 = none */
+	int adopted_fd;
+	struct addr adopt_local;
+	/* epoll */
+	bool epoll_armed;
+	int epoll_fd;
+	/* the answer gate */
+	bool gate_shut;
+	struct addr gate_source;
+	bool testing; /* let the self test's broken message through */
+} cures = {.adopt_fd = -1, .adopted_fd = -1, .epoll_fd = -1};
+
+static const char *const cure_names[] = {
+	[CURE_GETADDRINFO] = "getaddrinfo",
+	[CURE_SU_GETADDRINFO] = "su_getaddrinfo",
+	[CURE_SU_VRECV] = "su_vrecv",
+	[CURE_SU_VSEND] = "su_vsend",
+	[CURE_BIND] = "bind",
+	[CURE_SENDTO] = "sendto",
+	[CURE_RECVFROM] = "recvfrom",
+	[CURE_EPOLL_CREATE] = "epoll_create",
+};
+_Static_assert(sizeof(cure_names) / sizeof(cure_names[0]) == CURE_COUNT,
+	"every cure has a name");
+
+const char *cure_name(enum cure c)
+{
+	return (unsigned)c < CURE_COUNT ? cure_names[c] : "unknown";
+}
+
+uint64_t cure_calls(enum cure c)
+{
+	return (unsigned)c < CURE_COUNT ? cures.calls[c] : 0;
+}
+
+void cures_testing(bool on)
+{
+	cures.testing = on;
+}
+
+/* ------------------------------------------------------------ the resolver */
+
+typedef int (*getaddrinfo_fn)(const char *, const char *,
+	const struct addrinfo *, struct addrinfo **);
+
+/* Numbers only: a name is "not known" at once, without asking anybody. */
+int cure_getaddrinfo(const char *node, const char *service,
+	const struct addrinfo *hints, struct addrinfo **res) __asm__("getaddrinfo");
+int cure_getaddrinfo(const char *node, const char *service,
+	const struct addrinfo *hints, struct addrinfo **res)
+{
+	static getaddrinfo_fn next;
+	struct addrinfo numeric = {.ai_family = AF_UNSPEC};
+
+	cures.calls[CURE_GETADDRINFO]++;
+	if (!next)
+		next = (getaddrinfo_fn)(uintptr_t)dlsym(RTLD_NEXT, "getaddrinfo");
+	if (!next)
+		return EAI_FAIL;
+	if (hints)
+		numeric = *hints;
+	numeric.ai_flags |= AI_NUMERICHOST;
+	return next(node, service, &numeric, res);
+}
+
+typedef int (*su_getaddrinfo_fn)(const char *, const char *,
+	const su_addrinfo_t *, su_addrinfo_t **);
+
+int cure_su_getaddrinfo(const char *node, const char *service,
+	const su_addrinfo_t *hints, su_addrinfo_t **res) __asm__("su_getaddrinfo");
+int cure_su_getaddrinfo(const char *node, const char *service,
+	const su_addrinfo_t *hints, su_addrinfo_t **res)
+{
+	static su_getaddrinfo_fn next;
+	su_addrinfo_t numeric = {.ai_family = AF_UNSPEC};
+
+	cures.calls[CURE_SU_GETADDRINFO]++;
+	if (!next)
+		next = (su_getaddrinfo_fn)(uintptr_t)dlsym(
+			RTLD_NEXT, "su_getaddrinfo");
+	if (!next)
+		return EAI_FAIL;
+	if (hints)
+		numeric = *hints;
+	numeric.ai_flags |= AI_NUMERICHOST;
+	return next(node, service, &numeric, res);
+}
+
+/* ------------------------------------------------------- keeper's sockets */
+
+int cures_adopt_begin(int fd, const struct addr *local)
+{
+	int flags;
+
+	if (cures.n_sockets >= CURES_SOCKETS_MAX)
+		return ERR_FULL;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+		return ERR_SYSTEM;
+	cures.adopt_fd = fd;
+	cures.adopted_fd = -1;
+	cures.adopt_local = *local;
+	return 0;
+}
+
+int cures_adopt_end(void)
+{
+	int fd = cures.adopted_fd;
+
+	cures.adopt_fd = -1;
+	cures.adopted_fd = -1;
+	if (fd < 0)
+		return ERR_NOT_FOUND;
+	cures.sockets[cures.n_sockets].fd = fd;
+	cures.sockets[cures.n_sockets].local = cures.adopt_local;
+	cures.n_sockets++;
+	return 0;
+}
+
+int cure_bind(int fd, const struct sockaddr *sa, socklen_t len) __asm__("bind");
+int cure_bind(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct addr wanted;
+
+	cures.calls[CURE_BIND]++;
+	if (cures.adopt_fd >= 0 && sa &&
+		addr_from_sockaddr(sa, len, &wanted) == 0 &&
+		addr_equal(&wanted, &cures.adopt_local)) {
+		if (dup3(cures.adopt_fd, fd, O_CLOEXEC) < 0)
+			return -1;
+		cures.adopted_fd = fd;
+		return 0;
+	}
+	return (int)syscall(SYS_bind, fd, sa, len);
+}
+
+/* tport_check_trunc() sends "TEST" to its own port and reads one datagram into
+ * two bytes, to see whether MSG_TRUNC tells the true length. It does on Linux;
+ * and what it would read is the oldest request in keeper's socket. */
+#define TEST_TEXT "TEST"
+#define TEST_LEN  4
+
+ssize_t cure_sendto(int fd, const void *bytes, size_t len, int flags,
+	const struct sockaddr *to, socklen_t to_len) __asm__("sendto");
+ssize_t cure_sendto(int fd, const void *bytes, size_t len, int flags,
+	const struct sockaddr *to, socklen_t to_len)
+{
+	if (fd >= 0 && fd == cures.adopted_fd && len == TEST_LEN &&
+		memcmp(bytes, TEST_TEXT, TEST_LEN) == 0) {
+		cures.calls[CURE_SENDTO]++;
+		return TEST_LEN;
+	}
+	return syscall(SYS_sendto, fd, bytes, len, flags, to, to_len);
+}
+
+ssize_t cure_recvfrom(int fd, void *bytes, size_t len, int flags,
+	struct sockaddr *from, socklen_t *from_len) __asm__("recvfrom");
+ssize_t cure_recvfrom(int fd, void *bytes, size_t len, int flags,
+	struct sockaddr *from, socklen_t *from_len)
+{
+	if (fd >= 0 && fd == cures.adopted_fd && (flags & MSG_TRUNC) &&
+		len < TEST_LEN) {
+		cures.calls[CURE_RECVFROM]++;
+		memcpy(bytes, TEST_TEXT, len);
+		return TEST_LEN;
+	}
+	return syscall(SYS_recvfrom, fd, bytes, len, flags, from, from_len);
+}
+
+/* ------------------------------------------------- the loop's descriptor */
+
+void cures_epoll_begin(void)
+{
+	cures.epoll_armed = true;
+	cures.epoll_fd = -1;
+}
+
+int cures_epoll_end(void)
+{
+	cures.epoll_armed = false;
+	return cures.epoll_fd;
+}
+
+int cure_epoll_create(int size) __asm__("epoll_create");
+int cure_epoll_create(int size)
+{
+	int fd;
+
+	(void)size;
+	cures.calls[CURE_EPOLL_CREATE]++;
+	fd = (int)syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
+	if (cures.epoll_armed)
+		cures.epoll_fd = fd;
+	return fd;
+}
+
+/* ---------------------------------------------------- before it is parsed */
+
+void cures_on_datagram(cures_datagram_fn fn, void *ctx)
+{
+	cures.fn = fn;
+	cures.ctx = ctx;
+}
+
+void cures_answer_is_ours(void)
+{
+	cures.gate_shut = false;
+}
+
+static const struct watched *watched_find(int fd)
+{
+	static size_t last;
+
+	if (last < cures.n_sockets && cures.sockets[last].fd == fd)
+		return &cures.sockets[last];
+	for (size_t i = 0; i < cures.n_sockets; i++)
+		if (cures.sockets[i].fd == fd) {
+			last = i;
+			return &cures.sockets[i];
+		}
+	return NULL;
+}
+
+/* The library reads into fragments; almost always it is one. */
+static const uint8_t *linear(const struct iovec *iov, size_t n, size_t len)
+{
+	static uint8_t whole[CURES_DATAGRAM_MAX];
+	size_t at = 0;
+
+	if (n == 1 || iov[0].iov_len >= len)
+		return iov[0].iov_base;
+	for (size_t i = 0; i < n && at < len; i++) {
+		size_t part = iov[i].iov_len < len - at ? iov[i].iov_len : len - at;
+
+		memcpy(whole + at, iov[i].iov_base, part);
+		at += part;
+	}
+	return whole;
+}
+
+/* @return whether the library may have it. */
+static bool datagram_passes(const struct watched *w, const struct addr *source,
+	const struct iovec *iov, size_t n, size_t len)
+{
+	enum reason why = REASON_ADMIT_OK;
+	const uint8_t *bytes;
+	bool stranger = false;
+
+	stat_add(STAT_SIP_RX, 1);
+	if (len > CURES_DATAGRAM_MAX) {
+		reason_count(REASON_ADMIT_TOO_BIG);
+		return false;
+	}
+	bytes = linear(iov, n, len);
+	if (cures.fn)
+		why = cures.fn(cures.ctx, source, &w->local, bytes, len, &stranger);
+	if (why != REASON_ADMIT_OK)
+		return false;
+	why = cures_check_datagram(bytes, len);
+	if (why == REASON_NONE)
+		return false;
+	if (why != REASON_ADMIT_OK) {
+		reason_count(why);
+		log_peer_debug("datagram_dropped", LOG_STR("reason", reason_text(why)),
+			LOG_ADDR("source", source), LOG_ADDR("local", &w->local));
+		return false;
+	}
+	cures.gate_shut = stranger;
+	cures.gate_source = *source;
+	return true;
+}
+
+issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
+	su_sockaddr_t *su, socklen_t *name_len) __asm__("su_vrecv");
+issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
+	su_sockaddr_t *su, socklen_t *name_len)
+{
+	struct msghdr hdr = {0};
+	const struct watched *w;
+	struct addr source;
+	ssize_t len;
+
+	cures.calls[CURE_SU_VRECV]++;
+	hdr.msg_name = su;
+	if (su && name_len)
+		hdr.msg_namelen = *name_len;
+	hdr.msg_iov = (struct iovec *)iov;
+	hdr.msg_iovlen = (size_t)n;
+	len = recvmsg(s, &hdr, flags);
+	if (su && name_len)
+		*name_len = hdr.msg_namelen;
+	if (len < 0 || !su || cures.testing)
+		return len;
+	w = watched_find(s);
+	if (!w)
+		return len;
+	if (addr_from_sockaddr(&su->su_sa, hdr.msg_namelen, &source) == 0 &&
+		datagram_passes(w, &source, hdr.msg_iov, hdr.msg_iovlen,
+			(size_t)len))
+		return len;
+	errno = EAGAIN;
+	return -1;
+}
+
+/* ------------------------------------------------- answers of the library */
+
+/* Statuses that nta answers with before any of our code has seen the request:
+ * broken, too large, wrong version, merged, queue full. */
+static bool is_library_status(const struct iovec *iov, size_t n)
+{
+	static const char *const statuses[] = {"400", "413", "482", "503", "505"};
+	static const char head[] = "SIP/2.0 ";
+	size_t head_len = sizeof(head) - 1;
+	const char *p;
+
+	if (n == 0 || iov[0].iov_len < head_len + 3)
+		return false;
+	p = iov[0].iov_base;
+	if (memcmp(p, head, head_len) != 0)
+		return false;
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+		if (memcmp(p + head_len, statuses[i], 3) == 0)
+			return true;
+	return false;
+}
+
+issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
+	int flags, su_sockaddr_t const *su, socklen_t name_len) __asm__("su_vsend");
+issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
+	int flags, su_sockaddr_t const *su, socklen_t name_len)
+{
+	const struct iovec *parts = (const struct iovec *)iov;
+	struct msghdr hdr = {0};
+	struct addr to;
+
+	cures.calls[CURE_SU_VSEND]++;
+	if (cures.gate_shut && su && is_library_status(parts, (size_t)n) &&
+		addr_from_sockaddr(&su->su_sa, name_len, &to) == 0 &&
+		addr_equal_ip(&to, &cures.gate_source)) {
+		size_t len = 0;
+
+		for (size_t i = 0; i < (size_t)n; i++)
+			len += parts[i].iov_len;
+		reason_count(REASON_ADMIT_UNKNOWN_SOURCE);
+		return (issize_t)len;
+	}
+	stat_add(STAT_SIP_TX, 1);
+	hdr.msg_name = (void *)(uintptr_t)su;
+	hdr.msg_namelen = name_len;
+	hdr.msg_iov = (struct iovec *)(uintptr_t)parts;
+	hdr.msg_iovlen = (size_t)n;
+	return sendmsg(s, &hdr, flags);
+}
+
+/* ------------------------------------------------------------ log, begin */
+
+/* The library's log lines may come in parts, and hold peers' words: log.h
+ * quotes them. */
+static void on_library_log(void *stream, const char *fmt, va_list ap)
+{
+	static struct log_site site;
+	char text[512];
+	size_t len;
+
+	(void)stream;
+	if (!log_enabled(LOG_LEVEL_DEBUG))
+		return;
+	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
+		return;
+	len = strlen(text);
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == ' '))
+		text[--len] = '\0';
+	if (len > 0)
+		LOG_AT(LOG_LEVEL_DEBUG, &site, "sip_library",
+			LOG_STR("text", text));
+}
+
+int cures_begin(void)
+{
+	static const char *const variables[] = {"SIPCOMPACT", "SIP_UDP_CONNECT",
+		"SOFIA_DEBUG", "SU_DEBUG", "NTA_DEBUG", "TPORT_DEBUG",
+		"TPORT_LOG", "TPORT_DUMP", "TPORT_DUMP_FILE", "TPORT_ALLOW",
+		"SRESOLV_CONF", "SRESOLV_DEBUG", "SU_PORT", "SU_LOG"};
+
+	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
+		if (unsetenv(variables[i]) != 0)
+			return ERR_SYSTEM;
+	su_init();
+	su_log_redirect(NULL, on_library_log, NULL);
+	su_log_redirect(nta_log, on_library_log, NULL);
+	su_log_redirect(tport_log, on_library_log, NULL);
+	su_log_set_level(NULL, 0);
+	su_log_set_level(tport_log, 0);
+	su_log_set_level(nta_log, log_enabled(LOG_LEVEL_DEBUG) ? 3 : 0);
+	return 0;
+}
+
+
+void cures_forget_all(void)
+{
+	cures.n_sockets = 0;
+}

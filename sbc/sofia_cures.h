@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the packaged sofia-sip (1.12.11) needs before it may face a network.
+ * The library is used as Debian ships it: the cures are functions of its own
+ * name in our executable, which the dynamic linker prefers (link with
+ * -rdynamic), and cures_self_test() proves at every start that the library
+ * really calls them.
+ *
+ *	fault of the library			cure
+ *	resolves a Via's host name by blocking	getaddrinfo, su_getaddrinfo take
+ *	getaddrinfo() inside the loop		numbers only
+ *	answers to where maddr or a wrong	su_vrecv looks at the datagram
+ *	version point (reflection); answers	before it is parsed and hides it
+ *	STUN on the SIP port; quadratic time	(cures_check_datagram), after
+ *	in the number of headers		asking admit
+ *	answers broken requests of anybody	su_vsend swallows what the library
+ *	with 400 before we are asked		answers to a stranger by itself
+ *	makes its own sockets			bind puts keeper's in place
+ *	"TEST" datagram to itself at creation	sendto and recvfrom pretend, so
+ *	swallows the first queued request	that nothing leaves or is read
+ *	its loop spins before each timer	epoll_create tells us its epoll
+ *						descriptor for loop_sofia.c
+ *	prints to standard error; log calls	all logs off but nta's, which go
+ *	overflow in tport			to log.h at debug
+ *	reads SIPCOMPACT, TPORT_DUMP ... from	the variables are removed
+ *	the environment
+ *
+ * Two traps that have no cure here, for callers of NTA:
+ *  - an ACK on a leg whose INVITE client transaction is gone aborts the
+ *    process (assert in outgoing_ack): always pass NTATAG_ACK_BRANCH, also
+ *    for the first ACK, and give it the branch of a transaction of ours or a
+ *    fresh one ("z9hG4bK" and random characters);
+ *  - a header pointer out of a sip_t lives as long as its message: copy with
+ *    *_dup() into a home of one's own before keeping it.
+ *
+ * One thread. The state is the process's: there is one library per process.
+ */
+#ifndef SBC_SOFIA_CURES_H
+#define SBC_SOFIA_CURES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/reason.h"
+
+/** Largest SIP datagram that is read; a phone's is 1 to 4 kB. */
+#define CURES_DATAGRAM_MAX 32768u
+/** Header lines, folded ones counted, of one message. */
+#define CURES_LINES_MAX 160u
+/** Commas and semicolons in the header part: each is an object to sofia. */
+#define CURES_SEPARATORS_MAX 1200u
+/** SIP sockets that can be open. */
+#define CURES_SOCKETS_MAX 256u
+
+/** Functions that the library must reach through us. */
+enum cure {
+	CURE_GETADDRINFO,
+	CURE_SU_GETADDRINFO,
+	CURE_SU_VRECV,
+	CURE_SU_VSEND,
+	CURE_BIND,
+	CURE_SENDTO,
+	CURE_RECVFROM,
+	CURE_EPOLL_CREATE,
+	CURE_COUNT,
+};
+const char *cure_name(enum cure c);
+/** How often the library has called it. */
+uint64_t cure_calls(enum cure c);
+
+/**
+ * Asked for every datagram on an adopted socket, before it is parsed.
+ * @param stranger_out	true: the library's own error answers to this source
+ *			are swallowed.
+ * @return REASON_ADMIT_OK, or why to drop it unread (it counts itself).
+ */
+typedef enum reason (*cures_datagram_fn)(void *ctx, const struct addr *source,
+	const struct addr *local, const uint8_t *bytes, size_t len,
+	bool *stranger_out);
+
+/** Prepares environment, library and its log; call before any su_root exists.
+ * @return 0, or ERR_SYSTEM. */
+GH_MUST_CHECK int cures_begin(void);
+/** NULL: datagrams are only checked by cures_check_datagram(). */
+void cures_on_datagram(cures_datagram_fn fn, void *ctx);
+
+/**
+ * Lets the library run against each cure on loopback.
+ * @param problem_out	static text: the first cure that is not reached.
+ * @return 0, or ERR_SYSTEM: sbc must not start.
+ */
+GH_MUST_CHECK int cures_self_test(const char **problem_out);
+
+/**
+ * The next bind() of the library to `local` takes fd in place (a copy; fd
+ * stays the caller's). @return 0, ERR_FULL, or ERR_SYSTEM.
+ */
+GH_MUST_CHECK int cures_adopt_begin(int fd, const struct addr *local);
+/** Ends it. @return 0, or ERR_NOT_FOUND if no bind() came. */
+GH_MUST_CHECK int cures_adopt_end(void);
+
+/** Begins to watch for the library's epoll descriptor. */
+void cures_epoll_begin(void);
+/** @return the descriptor that was made since, or -1. It is the library's. */
+int cures_epoll_end(void);
+
+/** The request under way has reached our code: answers are ours from here. */
+void cures_answer_is_ours(void);
+
+/**
+ * The textual checks of a datagram, pure: first line, line and separator
+ * counts, every Via (RFC 3261 20.42; compact form, folding, blanks), the
+ * mandatory headers. No allocation, one pass.
+ * @return REASON_ADMIT_OK; REASON_NONE for a keep-alive (only CR and LF, or
+ *	empty); or the refusal.
+ */
+enum reason cures_check_datagram(const uint8_t *bytes, size_t len);
+
+#endif

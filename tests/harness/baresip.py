@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""baresip as a phone without display or sound card.
+
+Driven over ctrl_tcp: netstrings of JSON, commands one way, events the other.
+It plays a WAV file and records what it hears (sndfile, *-dec.wav).
+"""
+import glob
+import json
+import os
+import select
+import socket
+import time
+
+from . import net, proc
+
+MODULES = "/usr/lib/baresip/modules"
+CONTROL = "127.0.0.1"
+
+
+class Baresip:
+    """One phone with one account."""
+
+    def __init__(self, work_dir, ns=None, local="127.0.0.1", port=5060,
+                 speech=None, control_port=4444, rtp_ports="30000-30999",
+                 interface=None, codecs="PCMA/8000/1", ipv6=False):
+        self.dir = work_dir
+        self.ns = ns
+        self.local = local
+        self.port = port
+        self.control_port = control_port
+        self.codecs = codecs
+        self.ipv6 = ipv6
+        self.proc = None
+        self.sock = None
+        self.buffer = b""
+        self.events = []
+        os.makedirs(f"{work_dir}/heard", exist_ok=True)
+        host = f"[{local}]" if ":" in local else local
+        lines = [f"sip_listen {host}:{port}", "poll_method epoll",
+                 "audio_player aubridge,none", "audio_alert aubridge,none",
+                 f"audio_source aufile,{speech}" if speech
+                 else "audio_source aubridge,silent",
+                 f"rtp_ports {rtp_ports}", "call_max_calls 8",
+                 "call_local_timeout 120", "jitter_buffer_delay 1-5",
+                 f"module_path {MODULES}",
+                 "module aufile.so", "module aubridge.so", "module sndfile.so",
+                 "module g711.so", "module_tmp uuid.so",
+                 "module_tmp account.so", "module_app menu.so",
+                 "module_app ctrl_tcp.so", f"snd_path {work_dir}/heard",
+                 f"ctrl_tcp_listen {CONTROL}:{control_port}"]
+        if interface:
+            lines.append(f"net_interface {interface}")
+        with open(f"{work_dir}/config", "w", encoding="utf-8") as f:
+            f.write("\n".join(lines) + "\n")
+
+    def account(self, user, server, password="", answer="auto", register=300):
+        """server: host[:port] of the registrar, as it stands in the URI."""
+        line = (f"<sip:{user}@{server}>;auth_user={user};"
+                f"auth_pass={password};regint={register};answermode={answer};"
+                f"audio_codecs={self.codecs}")
+        with open(f"{self.dir}/accounts", "w", encoding="utf-8") as f:
+            f.write(line + "\n")
+        return self
+
+    def start(self):
+        argv = ["baresip", "-6" if self.ipv6 else "-4", "-f", self.dir]
+        self.proc = proc.Proc(argv, f"{self.dir}/log", ns=self.ns,
+                              cwd=self.dir)
+        self.sock = proc.wait_for(self._connect, f"baresip ({self.dir}/log)")
+        return self
+
+    def _connect(self):
+        if not self.proc.alive():
+            raise proc.Problem("baresip ended: " + self.proc.log()[-1000:])
+        s = net.open_socket(self.ns, socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            s.connect((CONTROL, self.control_port))
+            return s
+        except OSError:
+            s.close()
+            return None
+
+    def _read(self, timeout):
+        """Takes in what has arrived."""
+        if not select.select([self.sock], [], [], timeout)[0]:
+            return
+        data = self.sock.recv(65536)
+        if not data:
+            raise proc.Problem("baresip closed its control connection: "
+                               + self.proc.log()[-1000:])
+        self.buffer += data
+        while b":" in self.buffer:
+            size, rest = self.buffer.split(b":", 1)
+            if len(rest) <= int(size):
+                break
+            self.events.append(json.loads(rest[:int(size)]))
+            self.buffer = rest[int(size) + 1:]
+
+    def command(self, name, params=""):
+        text = json.dumps({"command": name, "params": params,
+                           "token": name}).encode()
+        self.sock.sendall(b"%d:%s," % (len(text), text))
+
+    def wait_event(self, *types, timeout=15):
+        """The next event of one of the types (REGISTER_OK, CALL_RINGING,
+        CALL_ESTABLISHED, CALL_CLOSED ...); earlier ones are dropped."""
+        end = time.monotonic() + timeout * proc.PATIENCE
+        while True:
+            while self.events:
+                event = self.events.pop(0)
+                if event.get("type") in types:
+                    return event
+            left = end - time.monotonic()
+            if left <= 0:
+                raise proc.Problem(f"phone {self.dir}: no {'/'.join(types)}: "
+                                   + self.proc.log()[-600:])
+            self._read(min(left, 0.5))
+
+    def registered(self):
+        event = self.wait_event("REGISTER_OK", "REGISTER_FAIL")
+        if event["type"] != "REGISTER_OK":
+            raise proc.Problem(f"registration failed: {event}")
+        return self
+
+    def dial(self, uri):
+        self.command("dial", uri)
+
+    def answer(self):
+        self.command("accept")
+
+    def hang_up(self):
+        self.command("hangup")
+
+    def heard(self):
+        """The newest recording of its ear, finished (after CALL_CLOSED)."""
+        files = sorted(glob.glob(f"{self.dir}/heard/*-dec.wav"),
+                       key=os.path.getmtime)
+        if not files:
+            raise proc.Problem(f"no recording in {self.dir}/heard")
+        return files[-1]
+
+    def stop(self):
+        if self.sock:
+            self.sock.close()
+            self.sock = None
+        if self.proc:
+            self.proc.stop()
+            self.proc = None

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""linphonec as a phone of another make, without display or sound card.
+
+Commands go in on standard input; what happens is read from its output. Each
+one has a home of its own: two that share a database never register.
+"""
+import os
+import shutil
+import subprocess
+
+from . import proc
+
+PROGRAM = "linphonec"
+
+
+class Linphone:
+    """One phone with one account; plays a WAV file and records what it
+    hears."""
+
+    def __init__(self, work_dir, ns=None, local="127.0.0.1", port=5060,
+                 speech=None, rtp_port=7078, answer=True):
+        self.dir = work_dir
+        self.ns = ns
+        self.local = local
+        self.port = port
+        self.speech = speech
+        self.rtp_port = rtp_port
+        self.answer_calls = answer
+        self.proc = None
+        self.seen = 0
+        self.config = {}
+        os.makedirs(work_dir, exist_ok=True)
+
+    @staticmethod
+    def there():
+        return shutil.which(PROGRAM) is not None
+
+    def account(self, user, server, password="", register=300):
+        """server: host[:port] of the registrar."""
+        self.config = {
+            "auth_info_0": {"username": user, "passwd": password,
+                            "realm": "phones.example.net"},
+            "proxy_0": {"reg_proxy": f"<sip:{server}>",
+                        "reg_identity": f"sip:{user}@{server}",
+                        "reg_expires": register,
+                        "reg_sendregister": int(register > 0)}}
+        return self
+
+    def _write_config(self):
+        """Afresh for each start: it rewrites the file on exit and drops the
+        password."""
+        sections = {
+            "sip": {"sip_port": self.port, "sip_tcp_port": 0,
+                    "sip_tls_port": 0, "guess_hostname": 0,
+                    "bind_address": self.local},
+            "rtp": {"audio_rtp_port": self.rtp_port},
+            "sound": {"echocancellation": 0},
+            **self.config}
+        with open(f"{self.dir}/rc", "w", encoding="utf-8") as f:
+            for name, values in sections.items():
+                f.write(f"[{name}]\n")
+                f.writelines(f"{k}={v}\n" for k, v in values.items())
+        for folder in (".local/share/linphone", ".config/linphone"):
+            os.makedirs(f"{self.dir}/home/{folder}", exist_ok=True)
+
+    def start(self):
+        self._write_config()
+        argv = [PROGRAM, "-c", f"{self.dir}/rc", "-d", "1", "-l",
+                f"{self.dir}/trace"] + (["-a"] if self.answer_calls else [])
+        self.proc = proc.Proc(argv, f"{self.dir}/log", ns=self.ns,
+                              env={"HOME": f"{self.dir}/home"}, cwd=self.dir,
+                              stdin=subprocess.PIPE)
+        self.command("soundcard use files")
+        self.command(f"record {self.dir}/heard.wav")
+        if self.speech:
+            self.command(f"play {self.speech}")
+        return self
+
+    def command(self, line):
+        self.proc.popen.stdin.write((line + "\n").encode())
+        self.proc.popen.stdin.flush()
+
+    def wait_output(self, text, timeout=20):
+        """Until its output has a text that was not there before."""
+        def probe():
+            if not self.proc.alive():
+                raise proc.Problem("linphonec ended: " +
+                                   self.proc.log()[-800:])
+            at = self.proc.log().find(text, self.seen)
+            if at >= 0:
+                self.seen = at + len(text)
+            return at >= 0
+        proc.wait_for(probe, f"linphonec to say {text!r} ({self.dir}/log)",
+                      timeout, pause=0.1)
+        return self
+
+    def registered(self):
+        return self.wait_output("Registration on").wait_output("successful")
+
+    def dial(self, uri):
+        self.command(f"call {uri}")
+
+    def hang_up(self):
+        self.command("terminate")
+
+    def heard(self):
+        """The recording; its header's length is wrong, which readers of ours
+        allow for."""
+        return f"{self.dir}/heard.wav"
+
+    def stop(self):
+        if self.proc and self.proc.alive():
+            try:
+                self.command("quit")
+            except OSError:
+                pass
+            try:
+                self.proc.popen.wait(3)
+            except subprocess.TimeoutExpired:
+                pass
+        if self.proc:
+            self.proc.stop()
+            self.proc = None

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small SIP peer over UDP for what finished phones cannot be made to do.
+
+It builds requests, keeps what came back and computes digests (RFC 7616, MD5
+and SHA-256). Nothing is retransmitted unless asked: silence can be tested.
+"""
+import hashlib
+import re
+import secrets
+import select
+import socket
+import time
+
+from . import net, proc
+
+
+class Message:
+    """A received message, split for looking."""
+
+    def __init__(self, data, source):
+        self.data = data
+        self.source = source
+        head, _, self.body = data.partition(b"\r\n\r\n")
+        lines = head.decode("utf-8", "replace").split("\r\n")
+        self.first = lines[0]
+        self.headers = []
+        for line in lines[1:]:
+            name, _, value = line.partition(":")
+            self.headers.append((name.strip().lower(), value.strip()))
+
+    @property
+    def status(self):
+        m = re.match(r"SIP/2\.0 (\d{3})", self.first)
+        return int(m.group(1)) if m else 0
+
+    @property
+    def method(self):
+        return "" if self.status else self.first.split(" ")[0]
+
+    def get(self, name, default=""):
+        for key, value in self.headers:
+            if key == name.lower():
+                return value
+        return default
+
+    def all(self, name):
+        return [v for k, v in self.headers if k == name.lower()]
+
+
+def challenge_of(message):
+    """Parameters of the first digest challenge."""
+    text = message.get("www-authenticate") or message.get("proxy-authenticate")
+    if not text.lower().startswith("digest "):
+        raise proc.Problem(f"no challenge in {message.first}")
+    return {k.lower(): v.strip('"') for k, v in
+            re.findall(r'(\w+)\s*=\s*("[^"]*"|[^,\s]+)', text[7:])}
+
+
+def authorization(challenge, user, password, method, uri, nc=1, cnonce=None):
+    """Value of an Authorization header."""
+    algorithm = challenge.get("algorithm", "MD5")
+    digest = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}[algorithm.upper()]
+
+    def h(text):
+        return digest(text.encode()).hexdigest()
+
+    cnonce = cnonce or secrets.token_hex(8)
+    ha1 = h(f"{user}:{challenge['realm']}:{password}")
+    ha2 = h(f"{method}:{uri}")
+    parts = [f'username="{user}"', f'realm="{challenge["realm"]}"',
+             f'nonce="{challenge["nonce"]}"', f'uri="{uri}"',
+             f"algorithm={algorithm}"]
+    if "qop" in challenge:
+        response = h(f"{ha1}:{challenge['nonce']}:{nc:08x}:{cnonce}:auth:{ha2}")
+        parts += [f"nc={nc:08x}", f'cnonce="{cnonce}"', "qop=auth"]
+    else:
+        response = h(f"{ha1}:{challenge['nonce']}:{ha2}")
+    parts.append(f'response="{response}"')
+    if "opaque" in challenge:
+        parts.append(f'opaque="{challenge["opaque"]}"')
+    return "Digest " + ", ".join(parts)
+
+
+class Peer:
+    """One UDP socket in a namespace that talks to one address of ours."""
+
+    def __init__(self, ns, local, port, target, target_port=5060):
+        family = socket.AF_INET6 if ":" in local else socket.AF_INET
+        self.sock = net.open_socket(ns, family, socket.SOCK_DGRAM)
+        self.sock.bind((local, port))
+        self.host = f"[{local}]" if ":" in local else local
+        self.port = self.sock.getsockname()[1]
+        self.target = (target, target_port)
+        self.tag = secrets.token_hex(6)
+        self.call_id = secrets.token_hex(10)
+        self.cseq = 0
+
+    def request(self, method, uri, user, to=None, headers=(), body="",
+                contact=True):
+        self.cseq += 1
+        lines = [f"{method} {uri} SIP/2.0",
+                 f"Via: SIP/2.0/UDP {self.host}:{self.port};rport;"
+                 f"branch=z9hG4bK{secrets.token_hex(8)}",
+                 "Max-Forwards: 70",
+                 f"From: <sip:{user}>;tag={self.tag}",
+                 f"To: <sip:{to or user}>",
+                 f"Call-ID: {self.call_id}",
+                 f"CSeq: {self.cseq} {method}"]
+        if contact:
+            lines.append("Contact: <sip:"
+                         f"{user.split('@')[0]}@{self.host}:{self.port}>")
+        lines += list(headers)
+        if body:
+            lines.append("Content-Type: application/sdp")
+        lines.append(f"Content-Length: {len(body.encode())}")
+        return "\r\n".join(lines) + "\r\n\r\n" + body
+
+    def send(self, text):
+        self.sock.sendto(text.encode() if isinstance(text, str) else text,
+                         self.target)
+
+    def receive(self, timeout=5.0):
+        """The next message, or None when nothing comes in time."""
+        if not select.select([self.sock], [], [], timeout * proc.PATIENCE)[0]:
+            return None
+        data, source = self.sock.recvfrom(65536)
+        return Message(data, source)
+
+    def final(self, timeout=5.0):
+        """The next final answer."""
+        end = time.monotonic() + timeout * proc.PATIENCE
+        while True:
+            m = self.receive(max(0.0, end - time.monotonic()))
+            if m is None:
+                raise proc.Problem("no final answer")
+            if m.status >= 200:
+                return m
+
+    def register(self, domain, user, password, expires=300, headers=()):
+        """REGISTER with digest; returns the last answer."""
+        uri = f"sip:{domain}"
+        aor = f"{user}@{domain}"
+        extra = [f"Expires: {expires}", *headers]
+        self.send(self.request("REGISTER", uri, aor, headers=extra))
+        answer = self.final()
+        if answer.status != 401:
+            return answer
+        value = authorization(challenge_of(answer), user, password,
+                              "REGISTER", uri)
+        self.send(self.request("REGISTER", uri, aor, headers=[
+            *extra, f"Authorization: {value}"]))
+        return self.final()
+
+    def stop(self):
+        self.sock.close()

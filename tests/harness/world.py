@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a scenario gets: a Gatehouse between its neighbours.
+
+    itsp      trunk "itsp"  203.0.113.10, and "itsp6" over IPv6
+    phones    realm "phones", accounts made by the scenario
+    pbx       trunk "pbx"   10.20.30.10, and "pbx6"
+    stranger  nobody knows it
+
+Numbers: +4930xxxxxxx rings phones, other + numbers go to the trunk, 7xx go to
+the PBX, short numbers are extensions. Each scenario takes numbers of its own,
+so that scenarios can share a Gatehouse.
+"""
+import json
+import os
+import re
+import time
+
+from . import baresip, capture, cases, gate, linphone, net, proc, sip, sipp
+from .net import LINKS
+
+ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
+STRANGER = LINKS["stranger"]
+
+SETTINGS = f"""
+update sbc.setting set value = '1000' where name = 'rtcp_interval_ms';
+update sbc.setting set value = '200' where name = 'media_quarantine_ms';
+update sbc.setting set value = '50' where name = 'ban_failures';
+update sbc.setting set value = '5' where name = 'ring_timeout_s';
+select sbc.set_codec_list('default', 'PCMA', 'PCMU', 'telephone-event');
+select sbc.add_realm('public', 'outside', '{ITSP.edge}', phones => false,
+	media_port_min => 20000, media_port_max => 24999);
+select sbc.add_realm_address('public', '{ITSP.edge6}');
+select sbc.add_realm('phones', 'outside', '{PHONES.edge}',
+	digest_realm => 'phones.example.net',
+	media_port_min => 30000, media_port_max => 34999);
+select sbc.add_realm_address('phones', '{PHONES.edge6}');
+select sbc.add_realm('inside', 'inside', '{PBX.edge}', phones => false,
+	media_port_min => 40000, media_port_max => 44999);
+select sbc.add_realm_address('inside', '{PBX.edge6}');
+select sbc.add_trunk('itsp', '{ITSP.host()}', 'public', port => 5060);
+select sbc.add_trunk('itsp6', '{ITSP.host6()}', 'public', port => 5060);
+select sbc.add_trunk('pbx', '{PBX.host()}', 'inside', port => 5060);
+select sbc.add_route('to-pbx', '7', '{{pbx}}', priority => 10);
+select sbc.add_route('to-phones', '+4930', priority => 20);
+select sbc.add_route('to-ipv6', '+6', '{{itsp6}}', priority => 25);
+select sbc.add_route('to-itsp', '+', '{{itsp}}', priority => 30);
+select sbc.add_route('extensions', '', priority => 40);
+"""
+
+
+class World:
+    """One slot of the runner: namespaces, captures, Gatehouses one after the
+    other, and what the current case started."""
+
+    def __init__(self, slot, network, installed, cluster, template, audio,
+                 work_dir, release):
+        self.slot = slot
+        self.net = network
+        self.installed = installed
+        self.cluster = cluster
+        self.template = template
+        self.audio = audio
+        self.work_dir = work_dir
+        self.release = release
+        self.gate = None
+        self.gate_cluster = cluster
+        self.n_gates = 0
+        self.n_numbers = 0
+        self.case = None
+        self.dir = None
+        self.group = None
+        self.faults_allowed = False
+        self.captures = {role: capture.Capture(network.name(role), "eth0")
+                         for role in LINKS}
+        self.marks = {}
+        self.log_from = 0
+        self.began = 0.0
+
+    # ------------------------------------------------------------- Gatehouse
+
+    def make_gate(self, start=True, wait=True, database=None, cluster=None,
+                  options=None, settings=""):
+        """A new Gatehouse with a database of its own; in the shared cluster
+        unless a database in another cluster is named."""
+        self.drop_gate()
+        self.n_gates += 1
+        name = f"{self.net.prefix}-{self.n_gates}"
+        self.gate_cluster = cluster or self.cluster
+        if database is None:
+            database = name
+            self.cluster.create(database, self.template)
+            if settings:
+                self.cluster.sql(database, settings)
+        self.gate = gate.Gate(
+            name, f"{self.work_dir}/{name}", self.installed, database,
+            self.gate_cluster.socket_dir, ns=self.net.name("edge"),
+            options=options)
+        if start:
+            self.gate.start(wait)
+            if wait:
+                self.wait_settings(0)
+        self.log_from = 0
+        return self.gate
+
+    @staticmethod
+    def wait(probe, what, timeout=10):
+        return proc.wait_for(probe, what, timeout, pause=0.1)
+
+    def drop_gate(self):
+        if not self.gate:
+            return
+        old, self.gate = self.gate, None
+        old.stop()
+        if old.database == old.name:
+            self.cluster.drop(old.database)
+
+    def sql(self, text):
+        return self.gate_cluster.sql(self.gate.database, text)
+
+    def rows(self, query):
+        """Rows as dicts."""
+        lines = self.sql(f"select row_to_json(q) from ({query}) q")
+        return [json.loads(line) for line in lines.splitlines() if line]
+
+    def wait_settings(self, known):
+        """Waits for a verdict about settings beyond the known number of them;
+        it has to be acceptance."""
+        def probe():
+            found = self.rows("select state, problem from sbc.config_status "
+                              "order by at")
+            return found if len(found) > known else None
+        last = proc.wait_for(probe, "settings in force", 20, pause=0.1)[-1]
+        if last["state"] != "accepted":
+            raise proc.Problem(f"settings refused: {last['problem']}")
+
+    def settings(self, text):
+        """Changes settings and waits until they are in force."""
+        known = len(self.rows("select 1 from sbc.config_status"))
+        self.sql(text)
+        self.wait_settings(known)
+
+    # ------------------------------------------------------------- one case
+
+    def begin(self, case, case_dir):
+        self.case = case
+        self.dir = case_dir
+        os.makedirs(case_dir, exist_ok=True)
+        self.group = proc.Group()
+        self.faults_allowed = False
+        self.began = time.time()
+        for c in self.captures.values():
+            c.forget()
+        self.marks = {role: 0 for role in LINKS}
+        if case.gate == "own":
+            self.drop_gate()
+        elif case.gate == "shared" and not self.gate:
+            self.make_gate()
+        self.log_from = self.gate.log_mark() if self.gate else 0
+
+    def end(self):
+        """Stops what the case started; what no good run has is an error."""
+        try:
+            self.group.stop()
+            if self.gate and not self.faults_allowed:
+                faults = self.gate.faults(self.log_from)
+                if faults:
+                    raise proc.Problem("the log has: " + " | ".join(faults[:5]))
+        finally:
+            if self.case.gate == "own":
+                self.drop_gate()
+
+    def keep_evidence(self):
+        """After a failure: captures and the log beside the peers' files."""
+        for role, c in self.captures.items():
+            c.write(f"{self.dir}/{role}.pcap")
+        if self.gate:
+            with open(f"{self.dir}/gatehouse.log", "w", encoding="utf-8") as f:
+                f.write(self.gate.log_text(self.log_from))
+
+    def stop(self):
+        self.drop_gate()
+        for c in self.captures.values():
+            c.stop()
+
+    # ------------------------------------------------------------- neighbours
+
+    def ns(self, role):
+        return self.net.name(role)
+
+    def number(self):
+        """An extension and a number that only this case uses."""
+        self.n_numbers += 1
+        return str(1000 + self.n_numbers), f"+4930{5550000 + self.n_numbers}"
+
+    def add_phone(self, **options):
+        """An account: dict with extension, number, username, password."""
+        extension, number = self.number()
+        more = "".join(f", {k} => '{v}'" for k, v in options.items())
+        row = self.rows(f"select (p).* from sbc.add_phone('{extension}', "
+                        f"'Phone {extension}', '{{{number}}}', "
+                        f"realm => 'phones'{more}) p")[0]
+        row["number"] = number
+        return row
+
+    def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
+              register=True, codecs="PCMA/8000/1"):
+        """A baresip with an account, registered. n tells phones of one case
+        apart."""
+        account = account or self.add_phone()
+        server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
+        p = baresip.Baresip(
+            f"{self.dir}/phone{n}", ns=self.ns("phones"),
+            local=PHONES.host6() if v6 else PHONES.host(), port=5060 + 10 * n,
+            speech=self.audio.wav(voice), control_port=4444 + n,
+            rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
+            codecs=codecs, ipv6=v6)
+        p.account(account["username"], server, account["password"], answer,
+                  300 if register else 0)
+        self.group.add(p)
+        p.start()
+        p.who = account
+        p.server = server
+        if register:
+            p.registered()
+        return p
+
+    def linphone(self, n=0, voice="near", answer=True):
+        """A linphonec with an account, registered."""
+        if not linphone.Linphone.there():
+            raise cases.Skip("linphonec is not installed")
+        account = self.add_phone()
+        p = linphone.Linphone(
+            f"{self.dir}/linphone{n}", ns=self.ns("phones"),
+            local=PHONES.host(), port=5160 + 10 * n,
+            speech=self.audio.wav(voice), rtp_port=9000 + 100 * n,
+            answer=answer)
+        p.account(account["username"], PHONES.edge, account["password"])
+        self.group.add(p)
+        p.start()
+        p.who = account
+        p.server = PHONES.edge
+        return p.registered()
+
+    def sipp(self, role, scenario, voice=None, codec="PCMA", v6=False,
+             n=10, port=5060, target=None, who=None, **options):
+        """A sipp on a neighbour; with target=True it calls our address there,
+        else it waits for calls."""
+        link = LINKS[role]
+        words = {"pt": {"PCMA": 8, "PCMU": 0}.get(codec, 8),
+                 "codec": f"{codec}/8000", "who": who or role}
+        words.update(options)
+        if target is True:
+            edge = f"[{link.edge6}]" if v6 else link.edge
+            target = f"{edge}:5060"
+            words.setdefault("caller", "+4989123456")
+        s = sipp.Sipp(scenario, f"{self.dir}/{role}-{scenario}-{port}",
+                      ns=self.ns(role),
+                      local=f"[{link.host6(n)}]" if v6 else link.host(n),
+                      port=port, target=target,
+                      speech=self.audio.stream(voice, codec) if voice else None,
+                      **words)
+        return self.group.add(s)
+
+    def peer(self, role, target=None, n=10, port=0, v6=False):
+        """A SIP socket of our own on a neighbour."""
+        link = LINKS[role]
+        edge = link.edge6 if v6 else link.edge
+        p = sip.Peer(self.ns(role), link.host6(n) if v6 else link.host(n), port,
+                     target or edge)
+        return self.group.add(p)
+
+    # ------------------------------------------------------------------ ears
+
+    def packets(self, role):
+        return self.captures[role].packets(self.marks[role])
+
+    def trunk_heard(self, role, voice, n=10, v6=False):
+        """Judges what reached a neighbour that cannot record."""
+        link = LINKS[role]
+        pcap = self.captures[role].write(f"{self.dir}/{role}-ear.pcap",
+                                         self.marks[role])
+        host = link.host6(n) if v6 else link.host(n)
+        edge = link.edge6 if v6 else link.edge
+        wav = f"{self.dir}/{role}-ear.wav"
+        stream = self.audio.from_capture(pcap, wav, src=edge, dst=host)
+        self.audio.must_hear(voice, wav)
+        return stream
+
+    def phone_heard(self, phone, voice):
+        self.audio.must_hear(voice, phone.heard())
+
+    def no_leaks(self, *accounts):
+        """Nothing of one neighbour is in what we sent to another one."""
+        all_packets = {role: self.packets(role) for role in LINKS}
+        edges = {role: (link.edge, link.edge6) for role, link in LINKS.items()}
+        said = {role: capture.tokens_of(p, edges[role])
+                for role, p in all_packets.items()}
+        names = {a["username"].encode(): "account" for a in accounts}
+        names[os.uname().nodename.encode()] = "host name"
+        problems = []
+        for role in LINKS:
+            tokens = {} if role == "phones" else dict(names)
+            addresses = []
+            for other, link in LINKS.items():
+                if other == role:
+                    continue
+                tokens.update(said[other])
+                addresses += [link.edge, link.edge6]
+                addresses += [link.host(n) for n in net.HOSTS]
+                addresses += [link.host6(n) for n in net.HOSTS]
+            for own in said[role]:
+                tokens.pop(own, None)
+            problems += [f"to {role}: {line}" for line in capture.leaks(
+                all_packets[role], edges[role], tokens, addresses)]
+        if problems:
+            raise proc.Problem(f"{len(problems)} leaks: " +
+                               " | ".join(problems[:5]))
+
+    def wait_speech(self, role, seconds=6.5, v6=False):
+        """Until a neighbour was sent that much sound: 50 packets a second."""
+        edge = LINKS[role].edge6 if v6 else LINKS[role].edge
+
+        def probe():
+            n = sum(p.src == edge and p.is_rtp() for p in self.packets(role))
+            return n >= seconds * 50
+        proc.wait_for(probe, f"{seconds} s of sound towards {role}",
+                      seconds + 15, pause=0.2)
+
+    def sip_to(self, role):
+        """SIP messages that we sent to a neighbour."""
+        edge = (LINKS[role].edge, LINKS[role].edge6)
+        return [p for p in self.packets(role) if p.src in edge and p.is_sip()]
+
+    def our_media(self, role):
+        """(address, port) that we last named to a neighbour in SDP."""
+        found = None
+        for p in self.sip_to(role):
+            c = re.search(rb"^c=IN IP[46] (\S+)", p.data, re.M)
+            m = re.search(rb"^m=audio (\d+) ", p.data, re.M)
+            if c and m:
+                found = (c.group(1).decode(), int(m.group(1)))
+        return found
+
+    # ------------------------------------------------------------------ CDRs
+
+    def cdr(self, called, timeout=10, **expected):
+        """The CDR of the one call to a number that this case made, with its
+        legs as row["caller_leg"] and row["called_leg"]. Fields given are
+        compared; a name like caller_leg__codec looks into a leg."""
+        query = ("select c.*, (select r.text from sbc.reason r where "
+                 "r.number = c.reason) as reason_text, "
+                 "(select row_to_json(l) from sbc.cdr_leg l where l.call = "
+                 "c.call and side = 'caller') as caller_leg, "
+                 "(select row_to_json(l) from sbc.cdr_leg l where l.call = "
+                 "c.call and side = 'called') as called_leg "
+                 f"from sbc.cdr c where c.called = '{called}'")
+        found = proc.wait_for(lambda: self.rows(query), f"a CDR to {called}",
+                              timeout, pause=0.1)
+        if len(found) != 1:
+            raise proc.Problem(f"{len(found)} CDRs to {called}")
+        self.compare(found[0], **expected)
+        return found[0]
+
+    @staticmethod
+    def compare(row, **expected):
+        """Each field equals the value, or the value (a function) accepts it."""
+        wrong = []
+        for name, want in expected.items():
+            leg, _, field = name.rpartition("__")
+            holder = (row[leg] or {}) if leg else row
+            have = holder.get(field)
+            if not (want(have) if callable(want) else have == want):
+                shown = "what it has to be" if callable(want) else repr(want)
+                wrong.append(f"{name} is {have!r}, not {shown}")
+        if wrong:
+            raise proc.Problem(f"CDR {row.get('call')}: " + "; ".join(wrong))
+
+    @staticmethod
+    def is_call_id(text):
+        """16 characters of Crockford base32."""
+        return bool(re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{16}", text or ""))

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mediad's real objects behind a socket pair, two peers and a stranger on
+ * loopback: for tests that want packets to pass.
+ */
+#ifndef TESTS_UNIT_MEDIA_RIG_H
+#define TESTS_UNIT_MEDIA_RIG_H
+
+#include "common/daemon.h"
+#include "common/ipc.h"
+#include "mediad/ctl.h"
+
+#define RIG_CALL        "0123456789ABCDEF"
+/** Nothing in a test takes longer unless it fails. */
+#define RIG_PATIENCE_US 10000000ull
+
+/** What sbc last heard. */
+struct rig_news {
+	unsigned n_states;
+	unsigned reason;
+	uint32_t version;
+	char rtp[SIDE_COUNT][ADDR_TEXT_SIZE];
+	char rtcp[SIDE_COUNT][ADDR_TEXT_SIZE];
+	char cname[SIDE_COUNT][LEG_CNAME_SIZE];
+	uint32_t ssrc[SIDE_COUNT];
+	Gh__Msg *ended;
+	unsigned n_ended;
+	unsigned n_events[16]; /* by kind */
+	unsigned event_reason[16];
+	char event_source[ADDR_TEXT_SIZE];
+	unsigned n_listed;
+	bool list_done;
+};
+
+struct rig {
+	struct daemon daemon;
+	struct ctl *ctl;
+	struct ipc_link *sbc;
+	struct ipc_config sbc_config;
+	struct loop_timer *timer;
+	struct rig_news news;
+	uint16_t port_min;
+	uint16_t port_max;
+};
+
+/** Makes it all and sends a MediaConfig for realm 1 on 127.0.0.1 and ::1. */
+void rig_begin(struct rig *r);
+void rig_end(struct rig *r);
+/** Sends the settings again with other figures. */
+void rig_configure(struct rig *r, uint32_t lease_ms, uint32_t quarantine_ms,
+	uint32_t coalesce_us, uint32_t rtcp_ms);
+
+/** Runs the control loop until done(arg), which must happen. */
+void rig_until(
+	struct rig *r, bool (*done)(struct rig *r, void *arg), void *arg);
+/** Runs it for a while, for what must not happen. */
+void rig_for(struct rig *r, uint64_t us);
+
+/** One side as a test describes it. */
+struct rig_side {
+	Gh__MediaSide msg;
+	Gh__Payload payloads[3];
+	Gh__Payload *list[3];
+	char remote[ADDR_TEXT_SIZE];
+	char *networks[2];
+};
+/** Both ways, PCMA as 8, telephone-event as 101, mux off, on 127.0.0.1. */
+void rig_side(struct rig_side *s, const struct addr *remote);
+
+/** Wants a session and waits for the answer. */
+void rig_want(struct rig *r, uint32_t version, struct rig_side *caller,
+	struct rig_side *called);
+/** Ends it and waits; news.ended has the message. */
+void rig_end_session(struct rig *r);
+
+/** A UDP socket on an address; port 0 = any. */
+int rig_socket(const char *ip, struct addr *addr_out);
+void rig_send(int fd, const char *to, const void *bytes, size_t len);
+/** Waits for one datagram. @return its length. */
+size_t rig_recv(struct rig *r, int fd, uint8_t *bytes, size_t size);
+/** @return whether nothing waits in the socket. */
+bool rig_is_quiet(int fd);
+
+/** Writes an RTP packet with n_octets of fill. @return its length. */
+size_t rig_rtp(uint8_t *bytes, uint8_t pt, uint16_t seq, uint32_t ts,
+	uint32_t ssrc, uint8_t fill, size_t n_octets);
+
+#endif
