@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Links between processes (ipc.h): life of a link, hello, permits, queues.
+ * Listening is ipc_server.c's part, reading a message ipc_msg.c's.
  * The life of one link:
  *
  *	client	WAITING --back-off--> HELLO --hello ok--> UP
@@ -22,131 +23,33 @@
 #include "common/ipc.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/ipc_link.h"
 #include "common/log.h"
 #include "common/secret.h"
 #include "common/stat.h"
 
-#define BACKOFF_MIN_US   (10u * 1000u)
-#define BACKOFF_MAX_US   (1000u * 1000u)
-#define ACCEPT_PAUSE_US  (100u * 1000u)
-#define LISTEN_BACKLOG   64
-#define SERVER_LINKS_MAX 64 /* processes, sbcctl runs and leftovers */
-#define READ_BATCH       64 /* packets per wake-up: nobody owns the loop */
+#define BACKOFF_MIN_US (10u * 1000u)
+#define BACKOFF_MAX_US (1000u * 1000u)
+#define READ_BATCH     64 /* packets per wake-up: nobody owns the loop */
 /* The kernel doubles the value and counts its own overhead against it. */
-#define SOCKET_BUFFER    (2u * IPC_MESSAGE_MAX)
+#define SOCKET_BUFFER  (2u * IPC_MESSAGE_MAX)
 
-enum link_state {
-	LINK_WAITING, /* client: no connection, timer runs */
-	LINK_HELLO,   /* connected; the peer has not introduced itself */
-	LINK_UP,
-	LINK_FAILING, /* timer will close it and tell `why` */
-	LINK_CLOSED,  /* adopted link whose connection has gone */
-};
-
-struct packet {
-	STAILQ_ENTRY(packet) next;
+struct ipc_packet {
+	STAILQ_ENTRY(ipc_packet) next;
 	size_t len;
 	uint8_t bytes[];
-};
-
-struct ipc_link {
-	struct ipc_config config;
-	struct ipc_server *server; /* NULL: client or adopted */
-	LIST_ENTRY(ipc_link) siblings;
-	char *path; /* client only */
-	enum link_state state;
-	enum process peer; /* PROCESS_COUNT: not known yet */
-	uid_t peer_uid;
-	uint64_t start_id;
-	enum reason why;
-	int fd;
-	struct loop_fd *watch;
-	struct loop_timer *timer;
-	uint64_t backoff_us;
-	uint8_t *rx; /* IPC_MESSAGE_MAX bytes */
-	STAILQ_HEAD(, packet) queue;
-	size_t n_queued;
-	bool was_up;
-	uint64_t n_ups;
-	unsigned busy;
-	bool gone;
-	void *data;
-};
-
-struct ipc_server {
-	struct ipc_config config;
-	int fd;
-	struct loop_fd *watch;
-	struct loop_timer *timer; /* pause after EMFILE */
-	LIST_HEAD(, ipc_link) links;
-	size_t n_links;
 };
 
 static void on_link_fd(void *arg, int fd, unsigned events);
 static void on_link_timer(void *arg);
 static void link_down(struct ipc_link *l, enum reason why);
-static void link_fail_later(struct ipc_link *l, enum reason why);
-
-/* ------------------------------------------------------------- messages */
-
-static void wipe_bytes(ProtobufCBinaryData *b)
-{
-	if (b->data)
-		secret_wipe(b->data, b->len);
-}
-
-static void wipe_side(Gh__MediaSide *side)
-{
-	if (side && side->receive)
-		wipe_bytes(&side->receive->master);
-	if (side && side->send)
-		wipe_bytes(&side->send->master);
-}
-
-void ipc_msg_wipe(Gh__Msg *msg)
-{
-	if (msg->body_case == GH__MSG__BODY_NONCE_KEYS && msg->nonce_keys) {
-		if (msg->nonce_keys->current)
-			wipe_bytes(&msg->nonce_keys->current->key);
-		if (msg->nonce_keys->previous)
-			wipe_bytes(&msg->nonce_keys->previous->key);
-	}
-	if (msg->body_case == GH__MSG__BODY_SESSION_WANT && msg->session_want) {
-		wipe_side(msg->session_want->caller);
-		wipe_side(msg->session_want->called);
-	}
-}
-
-void ipc_msg_free(Gh__Msg *msg)
-{
-	if (!msg)
-		return;
-	ipc_msg_wipe(msg);
-	gh__msg__free_unpacked(msg, NULL);
-}
-
-Gh__Msg *ipc_decode(const uint8_t *bytes, size_t len)
-{
-	Gh__Msg *msg;
-
-	if (!len || len > IPC_MESSAGE_MAX)
-		return NULL;
-	msg = gh__msg__unpack(NULL, len, bytes);
-	if (msg && msg->body_case == GH__MSG__BODY__NOT_SET) {
-		ipc_msg_free(msg);
-		return NULL;
-	}
-	return msg;
-}
 
 /* Random number of this process's start. */
 static uint64_t own_start_id(void)
@@ -160,7 +63,7 @@ static uint64_t own_start_id(void)
 
 /* ---------------------------------------------------------------- queue */
 
-static void packet_free(struct packet *p)
+static void packet_free(struct ipc_packet *p)
 {
 	secret_wipe(p->bytes, p->len);
 	free(p);
@@ -168,7 +71,7 @@ static void packet_free(struct packet *p)
 
 static void queue_clear(struct ipc_link *l)
 {
-	struct packet *p;
+	struct ipc_packet *p;
 
 	while ((p = STAILQ_FIRST(&l->queue))) {
 		STAILQ_REMOVE_HEAD(&l->queue, next);
@@ -178,7 +81,7 @@ static void queue_clear(struct ipc_link *l)
 }
 
 /* @return 0 sent, ERR_AGAIN, ERR_TOO_BIG or ERR_CLOSED. */
-static int send_packet(struct ipc_link *l, const struct packet *p)
+static int send_packet(struct ipc_link *l, const struct ipc_packet *p)
 {
 	ssize_t n;
 
@@ -198,7 +101,7 @@ static int send_packet(struct ipc_link *l, const struct packet *p)
 static int link_send(struct ipc_link *l, const Gh__Msg *msg)
 {
 	size_t len = gh__msg__get_packed_size(msg);
-	struct packet *p;
+	struct ipc_packet *p;
 	int rc;
 
 	if (!len || len > IPC_MESSAGE_MAX)
@@ -228,7 +131,7 @@ static int link_send(struct ipc_link *l, const Gh__Msg *msg)
 
 static void flush_queue(struct ipc_link *l)
 {
-	struct packet *p;
+	struct ipc_packet *p;
 	int rc;
 
 	while ((p = STAILQ_FIRST(&l->queue))) {
@@ -241,14 +144,14 @@ static void flush_queue(struct ipc_link *l)
 		if (rc == ERR_TOO_BIG) {
 			/* Cannot be while SOCKET_BUFFER holds; the peer would
 			 * miss a message, so let both reconcile. */
-			link_fail_later(l, REASON_IPC_MALFORMED);
+			ipc_link_fail_later(l, REASON_IPC_MALFORMED);
 			return;
 		}
 		if (rc)
 			return; /* reading tells that the peer has gone */
 	}
 	if (loop_fd_set(l->config.loop, l->watch, LOOP_READ))
-		link_fail_later(l, REASON_IPC_QUEUE_FULL);
+		ipc_link_fail_later(l, REASON_IPC_QUEUE_FULL);
 }
 
 int ipc_send(struct ipc_link *link, const Gh__Msg *msg)
@@ -278,7 +181,7 @@ static int send_hello(struct ipc_link *l)
 	return link_send(l, &msg);
 }
 
-static int peer_uid(int fd, uid_t *uid_out)
+int ipc_peer_uid(int fd, uid_t *uid_out)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
@@ -290,20 +193,9 @@ static int peer_uid(int fd, uid_t *uid_out)
 	return 0;
 }
 
-static bool uid_is_known(const struct process_users *users, uid_t uid)
-{
-	unsigned i;
-
-	for (i = 0; i < PROCESS_COUNT; i++) {
-		if (users->uid[i] == uid && uid != (uid_t)-1)
-			return true;
-	}
-	return false;
-}
-
 /* Takes fd over: watches it, says hello, starts the hello time-out. On failure
  * fd is closed. */
-static int link_open(struct ipc_link *l, int fd)
+int ipc_link_open(struct ipc_link *l, int fd)
 {
 	int size = SOCKET_BUFFER;
 
@@ -339,7 +231,7 @@ static void link_close(struct ipc_link *l)
 	l->state = LINK_CLOSED;
 }
 
-static void link_destroy(struct ipc_link *l)
+void ipc_link_destroy(struct ipc_link *l)
 {
 	loop_timer_free(l->config.loop, &l->timer);
 	free(l->rx);
@@ -362,7 +254,7 @@ void ipc_link_free(struct ipc_link **link)
 	}
 	l->gone = true;
 	if (!l->busy)
-		link_destroy(l);
+		ipc_link_destroy(l);
 }
 
 /* Ends a stretch in which handlers may have freed the link. */
@@ -370,7 +262,7 @@ static bool link_release(struct ipc_link *l)
 {
 	l->busy--;
 	if (l->gone && !l->busy) {
-		link_destroy(l);
+		ipc_link_destroy(l);
 		return false;
 	}
 	return !l->gone;
@@ -410,7 +302,7 @@ static void link_down(struct ipc_link *l, enum reason why)
 }
 
 /* Called where the owner is on the stack: the timer tells. */
-static void link_fail_later(struct ipc_link *l, enum reason why)
+void ipc_link_fail_later(struct ipc_link *l, enum reason why)
 {
 	l->was_up = l->was_up || l->state == LINK_UP;
 	l->state = LINK_FAILING;
@@ -436,7 +328,7 @@ static void client_connect(struct ipc_link *l)
 		return;
 	}
 	/* The kernel remembers who called listen(). */
-	if (peer_uid(fd, &l->peer_uid) ||
+	if (ipc_peer_uid(fd, &l->peer_uid) ||
 		l->peer_uid != l->config.users->uid[l->peer]) {
 		log_peer_warning("ipc_wrong_user",
 			LOG_STR("peer", process_name(l->peer)),
@@ -446,7 +338,7 @@ static void client_connect(struct ipc_link *l)
 		client_wait(l);
 		return;
 	}
-	if (link_open(l, fd))
+	if (ipc_link_open(l, fd))
 		client_wait(l);
 }
 
@@ -609,7 +501,7 @@ static void on_link_fd(void *arg, int fd, unsigned events)
 
 /* ------------------------------------------------------------ both ends */
 
-static int link_new(const struct ipc_config *config, struct ipc_link **link_out)
+int ipc_link_new(const struct ipc_config *config, struct ipc_link **link_out)
 {
 	struct ipc_link *l = calloc(1, sizeof(*l));
 
@@ -638,11 +530,11 @@ int ipc_connect(const struct ipc_config *config, const char *path,
 
 	if (strlen(path) >= sizeof(sa.sun_path))
 		return ERR_TOO_BIG;
-	if (link_new(config, &l))
+	if (ipc_link_new(config, &l))
 		return ERR_NOMEM;
 	l->path = strdup(path);
 	if (!l->path) {
-		link_destroy(l);
+		ipc_link_destroy(l);
 		return ERR_NOMEM;
 	}
 	l->peer = peer;
@@ -657,14 +549,14 @@ int ipc_adopt(
 {
 	struct ipc_link *l;
 
-	if (link_new(config, &l)) {
+	if (ipc_link_new(config, &l)) {
 		(void)close(fd);
 		return ERR_NOMEM;
 	}
-	if (peer_uid(fd, &l->peer_uid))
+	if (ipc_peer_uid(fd, &l->peer_uid))
 		l->peer_uid = (uid_t)-1;
-	if (link_open(l, fd)) {
-		link_destroy(l);
+	if (ipc_link_open(l, fd)) {
+		ipc_link_destroy(l);
 		return ERR_NOMEM;
 	}
 	*link_out = l;
@@ -699,186 +591,4 @@ void ipc_set_data(struct ipc_link *link, void *data)
 void *ipc_data(const struct ipc_link *link)
 {
 	return link->data;
-}
-
-/* --------------------------------------------------------------- server */
-
-static void accept_fd(struct ipc_server *s, int fd)
-{
-	struct ipc_link *l;
-	uid_t uid;
-
-	if (peer_uid(fd, &uid) || !uid_is_known(s->config.users, uid)) {
-		log_peer_warning("ipc_wrong_user", LOG_UINT("uid", uid));
-		reason_count(REASON_IPC_PEER);
-		(void)close(fd);
-		return;
-	}
-	if (s->n_links >= SERVER_LINKS_MAX || link_new(&s->config, &l)) {
-		log_peer_warning("ipc_too_many_links", LOG_UINT("uid", uid));
-		(void)close(fd);
-		return;
-	}
-	l->peer_uid = uid;
-	if (link_open(l, fd)) {
-		link_destroy(l);
-		return;
-	}
-	l->server = s;
-	LIST_INSERT_HEAD(&s->links, l, siblings);
-	s->n_links++;
-}
-
-static void on_listen_fd(void *arg, int fd, unsigned events)
-{
-	struct ipc_server *s = arg;
-	unsigned i;
-
-	(void)events;
-	for (i = 0; i < READ_BATCH; i++) {
-		int peer =
-			accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (peer >= 0) {
-			accept_fd(s, peer);
-			continue;
-		}
-		if (errno == EINTR || errno == ECONNABORTED)
-			continue;
-		if (errno == EAGAIN || errno == EWOULDBLOCK)
-			return;
-		/* No descriptor free: the socket stays readable, so look away
-		 * for a while. */
-		log_peer_warning("ipc_accept_failed", LOG_ERRNO(errno));
-		loop_fd_free(s->config.loop, &s->watch);
-		loop_timer_set(s->config.loop, s->timer, ACCEPT_PAUSE_US);
-		return;
-	}
-}
-
-static void on_accept_timer(void *arg)
-{
-	struct ipc_server *s = arg;
-
-	if (loop_fd_add(s->config.loop, s->fd, LOOP_READ, on_listen_fd, s,
-		    &s->watch))
-		loop_timer_set(s->config.loop, s->timer, ACCEPT_PAUSE_US);
-}
-
-int ipc_listen_fd(
-	const struct ipc_config *config, int fd, struct ipc_server **server_out)
-{
-	struct ipc_server *s = calloc(1, sizeof(*s));
-	int rc = ERR_NOMEM;
-
-	if (!s)
-		goto fail;
-	s->config = *config;
-	s->fd = fd;
-	LIST_INIT(&s->links);
-	/* listen() also where keeper has done so: clients see the user of the
-	 * process that called it last. */
-	if (listen(fd, LISTEN_BACKLOG)) {
-		rc = ERR_SYSTEM;
-		goto fail;
-	}
-	if (loop_timer_new(config->loop, on_accept_timer, s, &s->timer))
-		goto fail;
-	if (loop_fd_add(
-		    config->loop, fd, LOOP_READ, on_listen_fd, s, &s->watch))
-		goto fail;
-	*server_out = s;
-	return 0;
-fail:
-	if (s)
-		loop_timer_free(config->loop, &s->timer);
-	free(s);
-	(void)close(fd);
-	return rc;
-}
-
-/* Removes a socket that nobody listens on. */
-static int remove_dead(const struct sockaddr_un *sa)
-{
-	struct stat st;
-	int fd, rc, error;
-
-	if (lstat(sa->sun_path, &st))
-		return errno == ENOENT ? 0 : ERR_SYSTEM;
-	if (!S_ISSOCK(st.st_mode)) {
-		errno = EEXIST;
-		return ERR_SYSTEM;
-	}
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return ERR_SYSTEM;
-	rc = connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
-	error = errno;
-	(void)close(fd);
-	if (!rc || error == EAGAIN) {
-		errno = EADDRINUSE;
-		return ERR_SYSTEM;
-	}
-	return unlink(sa->sun_path) ? ERR_SYSTEM : 0;
-}
-
-int ipc_listen(const struct ipc_config *config, const char *path,
-	struct ipc_server **server_out)
-{
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	mode_t mask;
-	int fd, rc;
-
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return ERR_TOO_BIG;
-	memcpy(sa.sun_path, path, strlen(path));
-	rc = remove_dead(&sa);
-	if (rc)
-		return rc;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return ERR_SYSTEM;
-	mask = umask(0117); /* the socket is never open to others, not even
-			     * for a moment */
-	rc = bind(fd, (const struct sockaddr *)&sa, sizeof(sa));
-	(void)umask(mask);
-	if (rc) {
-		int error = errno;
-
-		(void)close(fd);
-		errno = error;
-		return ERR_SYSTEM;
-	}
-	return ipc_listen_fd(config, fd, server_out);
-}
-
-void ipc_server_free(struct ipc_server **server)
-{
-	struct ipc_server *s = *server;
-	struct ipc_link *l;
-
-	*server = NULL;
-	if (!s)
-		return;
-	while ((l = LIST_FIRST(&s->links)))
-		ipc_link_free(&l);
-	loop_fd_free(s->config.loop, &s->watch);
-	loop_timer_free(s->config.loop, &s->timer);
-	(void)close(s->fd);
-	free(s);
-}
-
-void ipc_broadcast(struct ipc_server *server, unsigned to, const Gh__Msg *msg)
-{
-	struct ipc_link *l;
-
-	LIST_FOREACH (l, &server->links, siblings) {
-		if (l->state != LINK_UP || !(to & PROCESS_BIT(l->peer)))
-			continue;
-		if (ipc_send(l, msg) == ERR_FULL) {
-			log_peer_warning("ipc_queue_full",
-				LOG_STR("peer", process_name(l->peer)));
-			link_fail_later(l, REASON_IPC_QUEUE_FULL);
-		}
-	}
 }

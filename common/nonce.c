@@ -178,3 +178,10 @@ enum reason nonce_check(const struct nonce_keys *keys, uint32_t realm,
 		return REASON_AUTH_STALE;
 	return REASON_AUTH_OK;
 }
+
+uint32_t nonce_made_s(const char *text)
+{
+	uint8_t bytes[NONCE_BYTES];
+
+	return decode(text, bytes) < 0 ? 0 : get_u32(bytes);
+}

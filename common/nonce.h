@@ -71,4 +71,8 @@ GH_MUST_CHECK int nonce_make(const struct nonce_keys *keys, uint32_t realm,
 enum reason nonce_check(const struct nonce_keys *keys, uint32_t realm,
 	const struct addr *source, uint64_t now_us, const char *text);
 
+/** Second of this boot in which a nonce that nonce_check() found good was
+ * made; 0 for other text. */
+uint32_t nonce_made_s(const char *text);
+
 #endif

@@ -14,7 +14,6 @@
 
 #include "common/control.h"
 #include "common/log.h"
-#include "common/secret.h"
 #include "mediad/figures.h"
 #include "mediad/want.h"
 
@@ -159,23 +158,37 @@ static Gh__MediaSideState *side_state(
 	return &t->msg;
 }
 
-static void answer_want(struct ctl *c, const Gh__SessionWant *m,
-	enum reason why, const struct session_view *v)
+static void refuse_want(
+	struct ctl *c, const Gh__SessionWant *m, enum reason why)
 {
 	Gh__SessionState state = GH__SESSION_STATE__INIT;
-	struct side_text caller, called;
 
 	state.request = m->request;
 	state.call = m->call;
 	state.version = m->version;
 	state.reason = reason_number(why);
-	if (why == REASON_SESSION_OPEN) {
-		state.version = v->version;
-		state.caller = side_state(&v->side[SIDE_CALLER], &caller);
-		state.called = side_state(&v->side[SIDE_CALLED], &called);
-	}
 	IPC_MSG(msg, SESSION_STATE, session_state, &state);
 	send_to_sbc(c, &msg, m->call);
+}
+
+static void on_state(void *ctx, uint64_t request, const struct session_view *v)
+{
+	struct ctl *c = ctx;
+	Gh__SessionState state = GH__SESSION_STATE__INIT;
+	struct side_text caller, called;
+
+	state.request = request;
+	state.call = (char *)(uintptr_t)v->call;
+	state.version = v->version;
+	state.reason = reason_number(REASON_SESSION_OPEN);
+	state.caller = side_state(&v->side[SIDE_CALLER], &caller);
+	state.called = side_state(&v->side[SIDE_CALLED], &called);
+	log_info("session_open", LOG_CALL(v->call),
+		LOG_UINT("version", v->version),
+		LOG_ADDR("caller", &v->side[SIDE_CALLER].rtp),
+		LOG_ADDR("called", &v->side[SIDE_CALLED].rtp));
+	IPC_MSG(msg, SESSION_STATE, session_state, &state);
+	send_to_sbc(c, &msg, v->call);
 }
 
 static void on_session_want(
@@ -183,26 +196,20 @@ static void on_session_want(
 {
 	struct ctl *c = ctx;
 	const Gh__SessionWant *m = msg->session_want;
-	struct session_view v;
 	const char *problem = "";
-	struct want want;
+	struct want want = {0};
 	enum reason why = REASON_SESSION_REFUSED;
 
 	(void)link;
 	if (want_read(m, &want, &problem) == 0)
-		why = session_want(c->sessions, &want, &v);
+		why = session_want(c->sessions, &want, m->request);
+	want_done(&want);
 	reason_count(why);
 	if (why == REASON_SESSION_OPEN)
-		log_info("session_open", LOG_CALL(want.call),
-			LOG_UINT("version", v.version),
-			LOG_ADDR("caller", &v.side[SIDE_CALLER].rtp),
-			LOG_ADDR("called", &v.side[SIDE_CALLED].rtp));
-	else
-		log_warning("session_refused", LOG_CALL(m->call),
-			LOG_STR("reason", reason_text(why)),
-			LOG_STR("field", problem));
-	answer_want(c, m, why, &v);
-	secret_wipe(&want, sizeof(want));
+		return;
+	log_warning("session_refused", LOG_CALL(m->call),
+		LOG_STR("reason", reason_text(why)), LOG_STR("field", problem));
+	refuse_want(c, m, why);
 }
 
 static void send_ended(struct ctl *c, uint64_t request, const char *call,
@@ -530,6 +537,7 @@ static const struct ipc_permit permits[] = {
 };
 
 static const struct session_events session_events = {
+	.on_state = on_state,
 	.on_ended = on_ended,
 	.on_event = on_event,
 	.on_stats = on_stats,

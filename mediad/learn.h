@@ -13,7 +13,7 @@
 #include "common/addr.h"
 #include "common/reason.h"
 
-#define LEARN_NETWORKS_MAX 8u
+#define LEARN_NETWORKS_MAX 64u
 
 enum learn_nat { LEARN_NAT_AUTO, LEARN_NAT_ALWAYS, LEARN_NAT_NEVER };
 
@@ -25,7 +25,7 @@ struct learn_rules {
 	enum learn_nat nat;
 	bool behind_nat;
 	uint8_t n_networks;
-	struct addr_net networks[LEARN_NETWORKS_MAX];
+	struct addr_net *networks; /* owned by whoever holds the rules */
 };
 
 /**

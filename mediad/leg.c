@@ -12,6 +12,7 @@
 #include "mediad/leg.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,6 +33,13 @@
  * five seconds; a peer may send some at once when it starts. */
 #define REPORTS_PER_S        5u
 #define REPORTS_BURST        20u
+
+void leg_config_done(struct leg_config *config)
+{
+	free(config->learn.networks);
+	config->learn.networks = NULL;
+	config->learn.n_networks = 0;
+}
 
 void leg_begin(struct leg *l, struct leg_birth *birth, uint64_t now_us)
 {
@@ -62,6 +70,9 @@ void leg_end(struct leg *l)
 		close(l->rtp_fd);
 	if (l->rtcp_fd >= 0)
 		close(l->rtcp_fd);
+	srtp_leg_free(&l->srtp_rx);
+	srtp_leg_free(&l->srtp_tx);
+	leg_config_done(&l->config);
 	l->rtp_fd = l->rtcp_fd = -1;
 	l->lock = LEG_OPEN;
 	l->has_target = false;
@@ -296,23 +307,42 @@ static void apply_rate(struct leg *l, uint64_t now_us)
 		now_us);
 }
 
-void leg_apply(struct leg *l, const struct leg_config *config, uint64_t now_us)
+/* Whether signaling moved the peer: by number, or because an accepted offer or
+ * answer names another address, or because somebody else signals now. */
+static bool is_anew(const struct leg_config *old, const struct leg_config *now)
+{
+	const struct addr *a = &now->learn.signaled;
+	const struct addr *b = &now->learn.signaling;
+
+	if (!old->wanted)
+		return false;
+	return old->learn_generation != now->learn_generation ||
+	       (addr_is_set(a) && !addr_equal(a, &old->learn.signaled)) ||
+	       (addr_is_set(b) && !addr_equal_ip(b, &old->learn.signaling));
+}
+
+static void mark_packets(struct leg *l, uint8_t dscp)
+{
+	if (dscp == l->config.dscp)
+		return;
+	port_set_dscp(l->rtp_fd, l->bound.family, dscp);
+	if (l->rtcp_fd >= 0)
+		port_set_dscp(l->rtcp_fd, l->bound.family, dscp);
+}
+
+void leg_apply(struct leg *l, struct leg_config *config, uint64_t now_us)
 {
 	struct leg_config *c = &l->config;
-	bool had = c->wanted;
-	bool anew = had && config->learn_generation != c->learn_generation;
-	bool moved =
-		had && !addr_equal(&c->learn.signaled, &config->learn.signaled);
+	bool anew = is_anew(c, config);
+	bool moved = !addr_equal(&c->learn.signaled, &config->learn.signaled);
 	bool obliged = config->must_send && !c->must_send;
 	bool turned = config->may_send != c->may_send;
 
-	if (l->rtp_fd >= 0 && config->dscp != c->dscp) {
-		port_set_dscp(l->rtp_fd, l->bound.family, config->dscp);
-		if (l->rtcp_fd >= 0)
-			port_set_dscp(
-				l->rtcp_fd, l->bound.family, config->dscp);
-	}
+	mark_packets(l, config->dscp);
+	leg_config_done(c);
 	*c = *config;
+	config->learn.networks = NULL;
+	config->learn.n_networks = 0;
 	c->learn.bound = l->bound;
 	l->last_rule = NULL;
 	apply_rate(l, now_us);
@@ -366,6 +396,15 @@ static bool is_icmp(int err)
 {
 	return err == ECONNREFUSED || err == EHOSTUNREACH ||
 	       err == ENETUNREACH || err == EPROTO || err == ENOPROTOOPT;
+}
+
+enum reason leg_protect(struct leg *l, uint8_t *bytes, size_t *len)
+{
+	if (l->srtp_tx == NULL)
+		return l->config.srtp_required ? REASON_RTP_PLAIN
+					       : REASON_RTP_OK;
+	return srtp_leg_protect(l->srtp_tx, bytes, len) ? REASON_RTP_OK
+							: REASON_RTP_SEND;
 }
 
 enum reason leg_send(struct leg *l, const uint8_t *bytes, size_t len)

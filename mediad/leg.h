@@ -31,6 +31,7 @@
 #include "mediad/learn.h"
 #include "mediad/rtcp.h"
 #include "mediad/source.h"
+#include "mediad/srtp.h"
 #include "mediad/stream.h"
 
 #define LEG_RULES_MAX  16u
@@ -80,6 +81,9 @@ struct leg_config {
 	struct leg_rule rules[LEG_RULES_MAX];
 };
 
+/** Frees what a wanted state owns. */
+void leg_config_done(struct leg_config *config);
+
 /** What the control thread gives to a new leg. The descriptors are taken. */
 struct leg_birth {
 	int rtp_fd;
@@ -119,7 +123,6 @@ enum leg_news {
 };
 
 struct media;
-struct srtp_leg;
 
 struct leg {
 	/* Read for each packet. */
@@ -134,7 +137,7 @@ struct leg {
 	bool flowing; /* the time since last_rx_us is a gap */
 	enum side side;
 	struct leg *other;
-	struct srtp_leg *srtp_rx;
+	struct srtp_leg *srtp_rx; /* NULL = plain */
 	struct srtp_leg *srtp_tx;
 	uint64_t last_rx_us;    /* newest valid RTP */
 	uint64_t last_alive_us; /* newest valid RTP or RTCP */
@@ -206,7 +209,8 @@ struct leg_stats {
 
 /** Makes a fresh leg; keeps `other` and `media`. */
 void leg_begin(struct leg *l, struct leg_birth *birth, uint64_t now_us);
-/** Closes its sockets. Safe on one that was never begun (fds -1). */
+/** Closes its sockets and wipes its keys. Safe on one that was never begun (fds
+ * -1). */
 void leg_end(struct leg *l);
 
 static inline bool leg_is_open(const struct leg *l)
@@ -214,8 +218,8 @@ static inline bool leg_is_open(const struct leg *l)
 	return l->rtp_fd >= 0;
 }
 
-/** Takes a new wanted state over. */
-void leg_apply(struct leg *l, const struct leg_config *config, uint64_t now_us);
+/** Takes a new wanted state over, and what it owns out of config. */
+void leg_apply(struct leg *l, struct leg_config *config, uint64_t now_us);
 
 /** How a packet's source stands to this leg. */
 enum leg_trust {
@@ -251,6 +255,10 @@ struct addr leg_rtcp_target(const struct leg *l);
 /** Whether RTCP may come from there. */
 bool leg_rtcp_source(const struct leg *l, const struct addr *from);
 
+/** Encrypts what is about to be sent, if the leg has a key.
+ * @return RTP_OK; RTP_PLAIN if it must and has none; RTP_SEND if the key may
+ *	not be used any more. */
+enum reason leg_protect(struct leg *l, uint8_t *bytes, size_t *len);
 /** Sends to the leg's target. @return RTP_OK, RTP_NO_TARGET or RTP_SEND. */
 enum reason leg_send(struct leg *l, const uint8_t *bytes, size_t len);
 /** Sends RTCP, on the socket that carries it. */

@@ -132,6 +132,11 @@ int main(int argc, char **argv)
 	err = daemon_begin(&d);
 	if (err)
 		goto end;
+	err = srtp_begin();
+	if (err) {
+		log_err("srtp_begin_failed");
+		goto end;
+	}
 	err = open_ctl(&d, &settings, &ctl);
 	if (err)
 		goto end;
@@ -147,6 +152,7 @@ end:
 	if (err)
 		log_err("failed", LOG_ERR(err));
 	ctl_free(&ctl);
+	srtp_finish();
 	daemon_end(&d);
 	return err ? 1 : 0;
 }

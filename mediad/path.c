@@ -57,10 +57,27 @@ static enum reason match_payload(struct leg *in, struct arrival *a)
 
 static enum reason match_ssrc(struct path *p, struct leg *in, struct arrival *a)
 {
+	bool free = p->now_us < in->ssrc_free_until_us;
+
+	/* Authentication proves a source; too many would eat memory. */
+	if (in->srtp_rx != NULL && in->rx.heard &&
+		a->view.ssrc != in->rx.ssrc &&
+		!srtp_leg_may_change(in->srtp_rx))
+		return REASON_RTP_SSRC;
 	if (a->trust == LEG_TRUST_CANDIDATE)
 		return REASON_RTP_OK; /* on its own probation */
-	return source_match(&in->rx, &a->view,
-		p->now_us < in->ssrc_free_until_us, p->now_us);
+	if (in->srtp_rx == NULL)
+		return source_match(&in->rx, &a->view, free, p->now_us);
+	return source_alone(&in->rx, &a->view, free, p->now_us);
+}
+
+/* SRTP: authenticated and decrypted before anything is believed. */
+static enum reason unprotect(struct leg *in, struct arrival *a)
+{
+	if (in->srtp_rx == NULL)
+		return in->config.srtp_required ? REASON_RTP_PLAIN
+						: REASON_RTP_OK;
+	return srtp_leg_open(in->srtp_rx, a->bytes, &a->len);
 }
 
 static enum reason match_size(struct arrival *a)
@@ -79,12 +96,14 @@ static enum reason match_stream(
 		.clock = a->rule->clock, .event = a->rule->event};
 
 	if (a->trust == LEG_TRUST_CANDIDATE) {
-		enum reason why = leg_prove(
-			in, a->from, a->decision, &a->view, false, p->now_us);
+		enum reason why = leg_prove(in, a->from, a->decision, &a->view,
+			in->srtp_rx != NULL, p->now_us);
 
 		if (why != REASON_RTP_OK)
 			return why;
 	}
+	if (in->srtp_rx != NULL && in->rx.heard && in->rx.ssrc != a->view.ssrc)
+		srtp_leg_changed(in->srtp_rx);
 	return source_receive(&in->rx, &a->view, &media, p->now_us, &a->joint);
 }
 
@@ -142,6 +161,9 @@ static enum reason send_on(struct path *p, struct leg *out, struct arrival *a)
 	if (why != REASON_RTP_OK)
 		return why;
 	packet = build_header(a->bytes + a->view.payload_at, &fields);
+	why = leg_protect(out, packet, &len);
+	if (why != REASON_RTP_OK)
+		return why;
 	why = leg_send(out, packet, len);
 	if (why != REASON_RTP_OK)
 		return why;
@@ -194,6 +216,7 @@ enum reason path_packet(
 	STEP(check_bounds(a.bytes, a.len, &a.view));
 	STEP(match_payload(in, &a));
 	STEP(match_ssrc(p, in, &a));
+	STEP(unprotect(in, &a));
 	STEP(check_padding(a.bytes, a.len, &a.view));
 	STEP(match_size(&a));
 	STEP(match_stream(p, in, &a));

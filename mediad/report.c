@@ -32,6 +32,21 @@ static void take_block(struct leg *l, const struct rtcp_block *b)
 		l->rtt_us = trip;
 }
 
+static enum reason unprotect(struct leg *l, uint8_t *bytes, size_t *len)
+{
+	if (l->srtp_rx == NULL)
+		return l->config.srtp_required ? REASON_RTP_PLAIN
+					       : REASON_RTCP_OK;
+	return srtp_leg_open_rtcp(l->srtp_rx, bytes, len);
+}
+
+static bool protect(struct leg *l, uint8_t *bytes, size_t *len)
+{
+	if (l->srtp_tx == NULL)
+		return !l->config.srtp_required;
+	return srtp_leg_protect_rtcp(l->srtp_tx, bytes, len);
+}
+
 enum reason report_receive(struct leg *l, uint8_t *bytes, size_t len,
 	bool trusted, uint64_t now_us)
 {
@@ -44,11 +59,18 @@ enum reason report_receive(struct leg *l, uint8_t *bytes, size_t len,
 		return REASON_RTCP_LENGTH;
 	if (!token_take(&l->reports, 1, now_us))
 		return REASON_RTCP_RATE;
+	/* The sender's SSRC is in the clear with SRTCP, too: others need not
+	 * be decrypted. */
+	if (len < RTCP_SSRC_END)
+		return REASON_RTCP_SHORT;
+	if (l->rx.heard && rtcp_sender_ssrc(bytes) != l->rx.ssrc)
+		return REASON_RTCP_SSRC;
+	why = unprotect(l, bytes, &len);
+	if (why != REASON_RTCP_OK)
+		return why;
 	why = rtcp_parse(bytes, len, l->tx.ssrc, &r);
 	if (why != REASON_RTCP_OK)
 		return why;
-	if (l->rx.heard && r.ssrc != l->rx.ssrc)
-		return REASON_RTCP_SSRC;
 	if (r.is_sender) {
 		l->peer_sr = rtcp_ntp_middle(r.sender.ntp);
 		l->peer_sr_us = now_us;
@@ -81,7 +103,7 @@ static void make_block(struct leg *l, uint64_t now_us, struct rtcp_block *b)
 
 void report_send(struct leg *l, bool bye, uint64_t now_us)
 {
-	uint8_t bytes[RTCP_BUILD_MAX];
+	_Alignas(4) uint8_t bytes[RTCP_BUILD_MAX + SRTP_TRAILER_MAX];
 	struct rtcp_own own = {
 		.ssrc = l->tx.ssrc, .cname = l->cname, .bye = bye};
 	struct rtcp_block block;
@@ -103,7 +125,8 @@ void report_send(struct leg *l, bool bye, uint64_t now_us)
 		own.block = &block;
 	}
 	len = rtcp_build(&own, bytes);
-	if (leg_send_rtcp(l, bytes, len) != REASON_RTP_OK)
+	if (!protect(l, bytes, &len) ||
+		leg_send_rtcp(l, bytes, len) != REASON_RTP_OK)
 		return;
 	if (own.sender != NULL) {
 		l->sent_sr[1] = l->sent_sr[0];

@@ -43,6 +43,11 @@ static uint8_t *put32(uint8_t *p, uint32_t v)
 	return p + 4;
 }
 
+uint32_t rtcp_sender_ssrc(const uint8_t *bytes)
+{
+	return get32(bytes + RTCP_HEADER_LEN);
+}
+
 static void read_block(const uint8_t *p, struct rtcp_block *b)
 {
 	uint32_t lost = get32(p + 4) & 0xffffff;

@@ -67,6 +67,13 @@ struct rtcp_own {
  * @return octets written. */
 size_t rtcp_build(const struct rtcp_own *own, uint8_t *bytes);
 
+/** Octets up to the end of the sender's SSRC. */
+#define RTCP_SSRC_END 8u
+
+/** Who sent a packet of at least RTCP_SSRC_END octets; in the clear with
+ * SRTCP. */
+uint32_t rtcp_sender_ssrc(const uint8_t *bytes);
+
 /** NTP time (RFC 3550 section 4) of a wall clock. */
 uint64_t rtcp_ntp(uint64_t wall_us);
 

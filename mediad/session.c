@@ -22,6 +22,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "common/stat.h"
 #include "common/table.h"
 #include "mediad/port.h"
@@ -43,6 +44,8 @@ struct session_side {
 	struct port_lease lease;
 	uint32_t ssrc;
 	char cname[LEG_CNAME_SIZE];
+	uint64_t rx_mark; /* of the keys in force; 0 = plain */
+	uint64_t tx_mark;
 };
 
 struct session {
@@ -73,6 +76,7 @@ struct sessions {
 	void *ctx;
 	struct session_settings settings;
 	struct ports *ports;
+	uint8_t mark_key[16]; /* tells keys apart without keeping them */
 	struct table table;
 	struct media *slab;
 	struct media **unused;
@@ -229,17 +233,54 @@ struct side_plan {
 	bool end;
 	bool open_rtcp;
 	bool close_rtcp;
+	bool set_rx;
+	bool set_tx;
+	uint64_t rx_mark;
+	uint64_t tx_mark;
+	struct srtp_leg *srtp_rx;
+	struct srtp_leg *srtp_tx;
+	struct stream tx; /* begin */
 	struct port_lease lease;
 };
 
-static enum reason plan_side(struct sessions *s, struct session_side *side,
+/* Equal keys keep their context: a new one would start its packet index
+ * again, and use the same keystream twice. */
+static uint64_t mark_of(const struct sessions *s, const struct srtp_master *m)
+{
+	uint64_t mark;
+
+	if (m->suite == SRTP_SUITE_NONE)
+		return 0;
+	mark = table_siphash(s->mark_key, m->bytes, m->len);
+	return (mark ^ m->suite) | (1ull << 63);
+}
+
+static enum reason plan_keys(const struct sessions *s,
+	const struct session_side *side, const struct want_side *want,
+	struct side_plan *plan)
+{
+	uint32_t ssrc = plan->begin ? plan->tx.ssrc : side->ssrc;
+
+	plan->rx_mark = mark_of(s, &want->receive);
+	plan->tx_mark = mark_of(s, &want->send);
+	plan->set_rx = plan->begin || plan->rx_mark != side->rx_mark;
+	plan->set_tx = plan->begin || plan->tx_mark != side->tx_mark;
+	if (plan->set_rx && plan->rx_mark != 0 &&
+		srtp_leg_new_receiver(&want->receive, &plan->srtp_rx) < 0)
+		return REASON_SESSION_FULL;
+	if (plan->set_tx && plan->tx_mark != 0 &&
+		srtp_leg_new_sender(&want->send, ssrc, &plan->srtp_tx) < 0)
+		return REASON_SESSION_FULL;
+	return REASON_SESSION_OPEN;
+}
+
+static enum reason plan_ports(struct sessions *s, struct session_side *side,
 	const struct want_side *want, struct side_plan *plan)
 {
 	bool is_open = side_is_open(side);
 	bool same = is_open && want->wanted && side->realm == want->realm &&
 		    addr_equal_ip(&side->lease.rtp, &want->bind);
 
-	*plan = (struct side_plan){.lease = {.rtp_fd = -1, .rtcp_fd = -1}};
 	if (!want->wanted) {
 		plan->end = is_open;
 		return REASON_SESSION_OPEN;
@@ -248,6 +289,7 @@ static enum reason plan_side(struct sessions *s, struct session_side *side,
 		enum reason why = lease_ports(s, want, &plan->lease);
 
 		plan->begin = why == REASON_SESSION_OPEN;
+		stream_init(&plan->tx);
 		return why;
 	}
 	plan->close_rtcp = want->config.rtcp_mux && side->rtcp_open;
@@ -264,6 +306,24 @@ static void drop_plan(struct sessions *s, struct side_plan *plan)
 		close_lease(s, &plan->lease);
 	else if (plan->open_rtcp)
 		close(plan->lease.rtcp_fd);
+	srtp_leg_free(&plan->srtp_rx);
+	srtp_leg_free(&plan->srtp_tx);
+}
+
+/* On failure the plan holds nothing. */
+static enum reason plan_side(struct sessions *s, struct session_side *side,
+	const struct want_side *want, struct side_plan *plan)
+{
+	enum reason why;
+
+	*plan = (struct side_plan){.lease = {.rtp_fd = -1, .rtcp_fd = -1}};
+	why = plan_ports(s, side, want, plan);
+	if (why != REASON_SESSION_OPEN || !want->wanted)
+		return why;
+	why = plan_keys(s, side, want, plan);
+	if (why != REASON_SESSION_OPEN)
+		drop_plan(s, plan);
+	return why;
 }
 
 static void begin_side(struct session_side *side, const struct want_side *want,
@@ -271,7 +331,7 @@ static void begin_side(struct session_side *side, const struct want_side *want,
 {
 	struct leg_birth *b = &order->birth;
 
-	stream_init(&b->tx);
+	b->tx = plan->tx;
 	ident_make_random(b->cname, RTCP_CNAME_LEN);
 	b->rtp_fd = plan->lease.rtp_fd;
 	b->rtcp_fd = plan->lease.rtcp_fd;
@@ -287,7 +347,7 @@ static void begin_side(struct session_side *side, const struct want_side *want,
 }
 
 static void commit_side(struct sessions *s, struct session_side *side,
-	const struct want_side *want, struct side_plan *plan,
+	struct want_side *want, struct side_plan *plan,
 	struct worker_side *order)
 {
 	if (plan->end || (plan->begin && side_is_open(side))) {
@@ -307,38 +367,39 @@ static void commit_side(struct sessions *s, struct session_side *side,
 		order->close_rtcp = true;
 		side->rtcp_open = false;
 	}
+	if (want->wanted) {
+		side->rx_mark = plan->rx_mark;
+		side->tx_mark = plan->tx_mark;
+	}
+	order->set_rx = plan->set_rx;
+	order->set_tx = plan->set_tx;
+	order->srtp_rx = plan->srtp_rx;
+	order->srtp_tx = plan->srtp_tx;
 	side->rtcp_mux = want->config.rtcp_mux;
 	order->config = want->config;
+	want->config.learn.networks = NULL;
 }
 
-static enum reason make_so(
-	struct sessions *s, struct session *x, const struct want *want)
+static enum reason make_so(struct sessions *s, struct session *x,
+	struct want *want, struct worker_job *job)
 {
 	struct side_plan plan[SIDE_COUNT];
-	struct worker_job *job;
 	enum reason why;
 
 	why = plan_side(s, &x->side[0], &want->side[0], &plan[0]);
 	if (why != REASON_SESSION_OPEN)
 		return why;
 	why = plan_side(s, &x->side[1], &want->side[1], &plan[1]);
-	if (why != REASON_SESSION_OPEN)
-		goto undo;
-	why = REASON_SESSION_FULL;
-	job = worker_job_new(WORKER_APPLY, x->media);
-	if (job == NULL)
-		goto undo_both;
+	if (why != REASON_SESSION_OPEN) {
+		drop_plan(s, &plan[0]);
+		return why;
+	}
 	for (unsigned i = 0; i < SIDE_COUNT; i++)
 		commit_side(s, &x->side[i], &want->side[i], &plan[i],
 			&job->side[i]);
+	job->verb = WORKER_APPLY;
 	x->version = want->version;
-	worker_order(s->workers[x->worker].worker, job);
 	return REASON_SESSION_OPEN;
-undo_both:
-	drop_plan(s, &plan[1]);
-undo:
-	drop_plan(s, &plan[0]);
-	return why;
 }
 
 /* Both legs of a call are one worker's; the emptiest gets the next call. */
@@ -395,8 +456,35 @@ static void set_gauges(struct sessions *s)
 	stat_set(STAT_PORTS_USED, ports_used(s->ports));
 }
 
-enum reason session_want(struct sessions *s, const struct want *want,
-	struct session_view *view_out)
+static enum reason want_from(struct sessions *s, struct session *x,
+	struct want *want, uint64_t request, bool is_new)
+{
+	struct worker_job *job;
+	enum reason why = REASON_SESSION_OPEN;
+
+	if (x->state != SESSION_STATE_LIVE)
+		return REASON_SESSION_REFUSED;
+	x->claimed_us = clock_now_us();
+	job = worker_job_new(WORKER_SYNC, x->media);
+	if (job == NULL)
+		return REASON_SESSION_FULL;
+	job->owner = x;
+	job->request = request;
+	if (is_new || want->version > x->version)
+		why = make_so(s, x, want, job);
+	if (why != REASON_SESSION_OPEN) {
+		worker_job_free(job);
+		return why;
+	}
+	/* Also where nothing changed: the answer then says that what was
+	 * wanted before is done. */
+	worker_order(s->workers[x->worker].worker, job);
+	set_gauges(s);
+	return REASON_SESSION_OPEN;
+}
+
+enum reason session_want(
+	struct sessions *s, struct want *want, uint64_t request)
 {
 	struct session *x = find(s, want->call);
 	bool is_new = x == NULL;
@@ -406,20 +494,10 @@ enum reason session_want(struct sessions *s, const struct want *want,
 		x = session_make(s, want->call);
 	if (x == NULL)
 		return REASON_SESSION_FULL;
-	if (x->state != SESSION_STATE_LIVE)
-		return REASON_SESSION_REFUSED;
-	x->claimed_us = clock_now_us();
-	if (is_new || want->version > x->version) {
-		why = make_so(s, x, want);
-		if (why != REASON_SESSION_OPEN) {
-			if (is_new)
-				session_unmake(s, x);
-			return why;
-		}
-	}
-	set_gauges(s);
-	view(x, view_out);
-	return REASON_SESSION_OPEN;
+	why = want_from(s, x, want, request, is_new);
+	if (why != REASON_SESSION_OPEN && is_new)
+		session_unmake(s, x);
+	return why;
 }
 
 /* -------------------------------------------------------------- ending */
@@ -513,6 +591,14 @@ static void on_closed(struct sessions *s, struct worker_job *job)
 	s->events->on_ended(s->ctx, call, request, why, job->stats);
 }
 
+static void on_done(struct sessions *s, struct worker_job *job)
+{
+	struct session_view v;
+
+	view(job->owner, &v);
+	s->events->on_state(s->ctx, job->request, &v);
+}
+
 static void on_figures(struct sessions *s, struct worker_job *job)
 {
 	struct session_view v;
@@ -537,6 +623,8 @@ static void on_answers(void *arg, int fd, unsigned events)
 			on_closed(s, job);
 		else if (job->verb == WORKER_STATS)
 			on_figures(s, job);
+		else if (job->verb == WORKER_APPLY || job->verb == WORKER_SYNC)
+			on_done(s, job);
 		else if (job->verb == WORKER_EVENT)
 			s->events->on_event(s->ctx, &job->event);
 		worker_job_free(job);
@@ -658,6 +746,7 @@ int sessions_new(
 	s->ctx = config->ctx;
 	s->capacity = config->capacity;
 	s->settings.lease_us = LEASE_DEFAULT_US;
+	secret_random_bytes(s->mark_key, sizeof(s->mark_key));
 	if (table_init(&s->table, s->capacity) < 0)
 		goto fail;
 	s->workers = calloc(config->n_workers, sizeof(s->workers[0]));

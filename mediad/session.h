@@ -36,6 +36,9 @@ struct session_view {
 };
 
 struct session_events {
+	/* A wanted state is in force, also on its worker. */
+	void (*on_state)(
+		void *ctx, uint64_t request, const struct session_view *view);
 	/* A session has ended, for whatever reason; ports are resting.
 	 * request is session_end()'s, or 0. */
 	void (*on_ended)(void *ctx, const char *call, uint64_t request,
@@ -90,12 +93,13 @@ void sessions_configure(
 
 /**
  * Makes the wanted state so. The same or an older version changes nothing and
- * answers what is. On failure nothing has changed.
- * @return SESSION_OPEN with view_out filled, or SESSION_NO_PORT, SESSION_FULL,
- *	SESSION_NO_REALM, SESSION_REFUSED.
+ * answers what is. On failure nothing has changed. What want owns may be taken
+ * out of it; it stays the caller's to want_done().
+ * @return SESSION_OPEN: on_state follows, once; or SESSION_NO_PORT,
+ *	SESSION_FULL, SESSION_NO_REALM, SESSION_REFUSED.
  */
-enum reason session_want(struct sessions *s, const struct want *want,
-	struct session_view *view_out);
+enum reason session_want(
+	struct sessions *s, struct want *want, uint64_t request);
 
 /** Begins to end one; on_ended follows, once, with the newest request number.
  * @return 0, or ERR_NOT_FOUND. */

@@ -76,13 +76,22 @@ static void restart(struct source *s, const struct rtp_view *v,
 	s->next_run = 0;
 }
 
+enum reason source_alone(const struct source *s, const struct rtp_view *v,
+	bool free, uint64_t now_us)
+{
+	if (!s->heard || v->ssrc == s->ssrc || free)
+		return REASON_RTP_OK;
+	return now_us - s->at_us < SOURCE_SILENCE_US ? REASON_RTP_SSRC
+						     : REASON_RTP_OK;
+}
+
 enum reason source_match(
 	struct source *s, const struct rtp_view *v, bool free, uint64_t now_us)
 {
-	if (!s->heard || v->ssrc == s->ssrc)
-		return REASON_RTP_OK;
-	if (!free && now_us - s->at_us < SOURCE_SILENCE_US)
-		return REASON_RTP_SSRC;
+	enum reason why = source_alone(s, v, free, now_us);
+
+	if (why != REASON_RTP_OK || !s->heard || v->ssrc == s->ssrc)
+		return why;
 	if (s->next_run == 0 || s->next_ssrc != v->ssrc ||
 		v->seq != s->next_seq)
 		s->next_run = 0;

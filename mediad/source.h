@@ -55,6 +55,12 @@ struct source_media {
 	bool event; /* its timestamp is the event's start (RFC 4733) */
 };
 
+/** @return RTP_OK, or RTP_SSRC while another source is alive. Changes
+ * nothing: the first half of source_match(), enough where the packet will be
+ * authenticated. */
+enum reason source_alone(const struct source *s, const struct rtp_view *v,
+	bool free, uint64_t now_us);
+
 /**
  * Judges whether the packet's SSRC may speak. Changes nothing but the
  * candidate for a take-over.

@@ -106,14 +106,6 @@ enum reason stream_map(struct stream *s, const struct rtp_view *v,
 	return REASON_RTP_OK;
 }
 
-void stream_skip(struct stream *s, const struct rtp_view *v)
-{
-	if (!s->joined || after((uint16_t)(v->seq + s->seq_add), s->seq) <= 0)
-		return;
-	s->seq_add--;
-	s->floor = (uint16_t)(v->seq + 1);
-}
-
 void stream_insert(struct stream *s, uint8_t pt, uint64_t now_us,
 	struct rtp_fields *fields_out)
 {

@@ -43,7 +43,8 @@ struct stream_input {
  */
 void stream_init(struct stream *s);
 
-/** The next packet is joined anew (hold ended, the source changed). */
+/** The next packet is joined anew (hold, the source changed, a packet was not
+ * sent on purpose): the peer shall see no gap. */
 void stream_unjoin(struct stream *s);
 
 /**
@@ -54,9 +55,6 @@ void stream_unjoin(struct stream *s);
 enum reason stream_map(struct stream *s, const struct rtp_view *v,
 	const struct stream_input *in, uint64_t now_us,
 	struct rtp_fields *fields_out);
-
-/** A packet is not sent on purpose: the peer shall see no gap. */
-void stream_skip(struct stream *s, const struct rtp_view *v);
 
 /** Numbers a packet of our own (keep-alive). */
 void stream_insert(struct stream *s, uint8_t pt, uint64_t now_us,

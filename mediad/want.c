@@ -6,7 +6,10 @@
  */
 #include "mediad/want.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/secret.h"
 
 #define PT_MAX          127u
 #define DSCP_MAX        63u
@@ -48,6 +51,11 @@ static const char *read_learn(const Gh__MediaSide *m, struct learn_rules *r)
 	}
 	r->behind_nat = m->behind_nat;
 	if (m->n_networks > LEARN_NETWORKS_MAX)
+		return "networks";
+	if (m->n_networks == 0)
+		return NULL;
+	r->networks = calloc(m->n_networks, sizeof(r->networks[0]));
+	if (r->networks == NULL)
 		return "networks";
 	for (size_t i = 0; i < m->n_networks; i++)
 		if (addr_net_parse(m->networks[i], &r->networks[i]) < 0)
@@ -99,6 +107,34 @@ static void work_out_rate(struct leg_config *c)
 	}
 }
 
+static const char *read_key(const Gh__SrtpKey *m, struct srtp_master *key)
+{
+	static const enum srtp_suite suites[] = {
+		[GH__SUITE__SUITE_NONE] = SRTP_SUITE_NONE,
+		[GH__SUITE__SUITE_AES_CM_128_HMAC_SHA1_80] =
+			SRTP_SUITE_AES_CM_128_HMAC_SHA1_80,
+		[GH__SUITE__SUITE_AES_CM_128_HMAC_SHA1_32] =
+			SRTP_SUITE_AES_CM_128_HMAC_SHA1_32,
+		[GH__SUITE__SUITE_AES_256_CM_HMAC_SHA1_80] =
+			SRTP_SUITE_AES_256_CM_HMAC_SHA1_80,
+		[GH__SUITE__SUITE_AEAD_AES_128_GCM] =
+			SRTP_SUITE_AEAD_AES_128_GCM,
+		[GH__SUITE__SUITE_AEAD_AES_256_GCM] =
+			SRTP_SUITE_AEAD_AES_256_GCM,
+	};
+
+	if (m == NULL || m->suite == GH__SUITE__SUITE_NONE)
+		return NULL;
+	if ((unsigned)m->suite >= sizeof(suites) / sizeof(suites[0]))
+		return "suite";
+	if (m->master.len != srtp_master_len(suites[m->suite]))
+		return "master key";
+	key->suite = suites[m->suite];
+	key->len = (uint8_t)m->master.len;
+	memcpy(key->bytes, m->master.data, m->master.len);
+	return NULL;
+}
+
 static const char *read_side(const Gh__MediaSide *m, struct want_side *s)
 {
 	struct leg_config *c = &s->config;
@@ -121,6 +157,11 @@ static const char *read_side(const Gh__MediaSide *m, struct want_side *s)
 		problem = read_payload(m->payloads[i], c);
 	if (problem != NULL)
 		return problem;
+	problem = read_key(m->receive, &s->receive);
+	if (problem == NULL)
+		problem = read_key(m->send, &s->send);
+	if (problem != NULL)
+		return problem;
 	if (m->dscp > DSCP_MAX)
 		return "dscp";
 	if (m->timeout_ms > TIMEOUT_MAX_MS)
@@ -139,6 +180,13 @@ static const char *read_side(const Gh__MediaSide *m, struct want_side *s)
 	return NULL;
 }
 
+void want_done(struct want *want)
+{
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		leg_config_done(&want->side[i].config);
+	secret_wipe(want, sizeof(*want));
+}
+
 int want_read(const Gh__SessionWant *msg, struct want *want_out,
 	const char **problem_out)
 {
@@ -154,9 +202,11 @@ int want_read(const Gh__SessionWant *msg, struct want *want_out,
 	if (problem == NULL)
 		problem = read_side(msg->called, &w.side[SIDE_CALLED]);
 	if (problem != NULL) {
+		want_done(&w);
 		*problem_out = problem;
 		return ERR_INVALID;
 	}
 	*want_out = w;
+	secret_wipe(&w, sizeof(w));
 	return 0;
 }

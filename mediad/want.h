@@ -20,13 +20,19 @@ struct want_side {
 	uint32_t realm;
 	struct addr bind;
 	struct leg_config config;
+	struct srtp_master receive; /* what the peer encrypts with */
+	struct srtp_master send;
 };
 
+/** Holds keys: wipe it after use. */
 struct want {
 	char call[IDENT_CALL_SIZE];
 	uint32_t version;
 	struct want_side side[SIDE_COUNT];
 };
+
+/** Wipes its keys and frees what it owns. */
+void want_done(struct want *want);
 
 /**
  * @param problem_out	static text on failure, for the log.

@@ -152,8 +152,9 @@ static uint8_t unused_payload_type(struct leg *l)
 
 static void keep_alive(struct leg *l, uint64_t now_us)
 {
-	uint8_t bytes[RTP_HEADER_LEN];
+	_Alignas(4) uint8_t bytes[RTP_HEADER_LEN + SRTP_TRAILER_MAX];
 	struct rtp_fields fields;
+	size_t len = RTP_HEADER_LEN;
 
 	if (l->lock == LEG_OPEN || !l->has_target ||
 		now_us - l->last_tx_us < KEEPALIVE_US)
@@ -163,8 +164,9 @@ static void keep_alive(struct leg *l, uint64_t now_us)
 		return;
 	}
 	stream_insert(&l->tx, unused_payload_type(l), now_us, &fields);
-	build_header(bytes + sizeof(bytes), &fields);
-	(void)leg_send(l, bytes, sizeof(bytes));
+	(void)build_header(bytes + RTP_HEADER_LEN, &fields);
+	if (leg_protect(l, bytes, &len) == REASON_RTP_OK)
+		(void)leg_send(l, bytes, len);
 	l->last_tx_us = now_us;
 }
 

@@ -138,6 +138,21 @@ static void remove_live(struct worker *w, struct media *m)
 	last->live_at = m->live_at;
 }
 
+/* New keys are in force from here on; the old ones are wiped. */
+static void change_keys(struct leg *l, struct worker_side *side)
+{
+	if (side->set_rx) {
+		srtp_leg_free(&l->srtp_rx);
+		l->srtp_rx = side->srtp_rx;
+		side->srtp_rx = NULL;
+	}
+	if (side->set_tx) {
+		srtp_leg_free(&l->srtp_tx);
+		l->srtp_tx = side->srtp_tx;
+		side->srtp_tx = NULL;
+	}
+}
+
 static void do_apply(struct worker *w, struct worker_job *job)
 {
 	struct media *m = job->media;
@@ -154,6 +169,7 @@ static void do_apply(struct worker *w, struct worker_job *job)
 		if (!leg_is_open(l))
 			continue;
 		change_rtcp(w, l, side);
+		change_keys(l, side);
 		leg_apply(l, &side->config, w->path.now_us);
 	}
 }
@@ -193,6 +209,7 @@ static void obey(struct worker *w, struct worker_job *job)
 		w->coalesce_us = job->coalesce_us;
 		w->report_interval_us = job->report_interval_us;
 		break;
+	case WORKER_SYNC:
 	case WORKER_EVENT:
 		break;
 	}
@@ -468,7 +485,11 @@ void worker_job_free(struct worker_job *job)
 			close(s->birth.rtcp_fd);
 		if (s->rtcp_fd >= 0)
 			close(s->rtcp_fd);
+		srtp_leg_free(&s->srtp_rx);
+		srtp_leg_free(&s->srtp_tx);
 	}
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		leg_config_done(&job->side[i].config);
 	secret_wipe(job, sizeof(*job));
 	free(job);
 }

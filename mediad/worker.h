@@ -18,6 +18,7 @@
 
 enum worker_verb {
 	WORKER_APPLY, /* make the wanted state so; the answer says it is */
+	WORKER_SYNC,  /* nothing; the answer says that all before is done */
 	WORKER_STATS, /* copy the figures */
 	WORKER_CLOSE, /* last figures, BYE, sockets closed */
 	WORKER_TUNE,  /* new coalescing and report interval */
@@ -32,6 +33,10 @@ struct worker_side {
 	int rtcp_fd;     /* a second socket, later; -1 = none */
 	struct leg_birth birth;
 	struct leg_config config;
+	bool set_rx; /* srtp_rx takes the present one's place */
+	bool set_tx;
+	struct srtp_leg *srtp_rx; /* NULL = plain */
+	struct srtp_leg *srtp_tx;
 };
 
 /** One order, and its answer. Made by the control thread, and by the worker
@@ -40,8 +45,9 @@ struct worker_job {
 	struct mail mail;
 	enum worker_verb verb;
 	struct media *media;
-	void *owner;  /* the control thread's own */
-	void *ticket; /* the same, for who asked */
+	void *owner;      /* the control thread's own */
+	uint64_t request; /* the same: whose answer it is */
+	void *ticket;     /* the same, for who asked */
 	struct worker_side side[SIDE_COUNT];
 	struct leg_stats stats[SIDE_COUNT];
 	uint32_t coalesce_us;

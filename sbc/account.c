@@ -136,8 +136,8 @@ static void entry_free(struct accounts *a, struct entry *e)
 	free(e);
 }
 
-static void entry_put(struct accounts *a, const char *key,
-	struct account *account)
+static void entry_put(
+	struct accounts *a, const char *key, struct account *account)
 {
 	struct entry *e = entry_find(a, key);
 
@@ -151,7 +151,8 @@ static void entry_put(struct accounts *a, const char *key,
 		if (!e)
 			return;
 		snprintf(e->key, sizeof(e->key), "%s", key);
-		if (table_add(&a->entries, &e->node, e->key, strlen(e->key)) != 0) {
+		if (table_add(&a->entries, &e->node, e->key, strlen(e->key)) !=
+			0) {
 			free(e);
 			return;
 		}
@@ -188,7 +189,8 @@ void accounts_learn(struct accounts *a, const Gh__Account *row)
 	account_unref(&account);
 }
 
-static bool is_named(const Gh__AccountsChanged *msg, const struct account *account)
+static bool is_named(
+	const Gh__AccountsChanged *msg, const struct account *account)
 {
 	if (msg->n_accounts == 0 || !account)
 		return true; /* what was nobody's may be somebody's now */
@@ -255,8 +257,8 @@ void account_query_cancel(struct account_query **query)
 }
 
 /* Its callback's only call; the reference goes along. */
-static void query_end(struct account_query *q, struct account *account,
-	enum reason why)
+static void query_end(
+	struct account_query *q, struct account *account, enum reason why)
 {
 	account_fn fn = q->fn;
 	void *ctx = q->ctx;

@@ -58,8 +58,8 @@ void account_query_cancel(struct account_query **query);
 /** Puts fresh facts in (from an AuthAnswer or BindingsSaved). */
 void accounts_learn(struct accounts *accounts, const Gh__Account *row);
 /** authd's answer to a question of accounts_find(). */
-void accounts_on_answer(struct accounts *accounts,
-	const Gh__AccountAnswer *answer);
+void accounts_on_answer(
+	struct accounts *accounts, const Gh__AccountAnswer *answer);
 /** The link to authd broke: what was asked ends with AUTH_AWAY. */
 void accounts_on_authd_down(struct accounts *accounts);
 /** authd's AccountsChanged. */

@@ -31,9 +31,9 @@
 #include "sbc/hdr.h"
 #include "sbc/sbc.h"
 
-#define SETS     4096 /* a power of two */
-#define WAYS     4
-#define BANS_MAX 65536
+#define SETS       4096 /* a power of two */
+#define WAYS       4
+#define BANS_MAX   65536
 /* A datagram takes one unit of a bucket for each begun 4 kB. */
 #define UNIT_BYTES 4096
 
@@ -77,8 +77,8 @@ static const char *const class_names[] = {
 	[ADMIT_PHONE] = "phone",
 	[ADMIT_TRUNK] = "trunk",
 };
-_Static_assert(sizeof(class_names) / sizeof(class_names[0]) ==
-		ADMIT_CLASS_COUNT,
+_Static_assert(
+	sizeof(class_names) / sizeof(class_names[0]) == ADMIT_CLASS_COUNT,
 	"every class has a name");
 
 const char *admit_class_name(enum admit_class c)
@@ -204,7 +204,7 @@ static struct source *source_of(struct admit *admit, const struct addr *addr,
 	memcpy(key.ip, host.ip, sizeof(key.ip));
 	key.port = class == ADMIT_PHONE ? addr->port : 0;
 	key.family = (uint8_t)host.family;
-	key.class = (uint8_t)class;
+	key.class = (uint8_t) class;
 	set = admit->sets[table_siphash(admit->hash_key, &key, sizeof(key)) &
 			  (SETS - 1)];
 	oldest = &set[0];
@@ -259,8 +259,8 @@ static bool is_scanner(const sip_t *sip)
 	static const char *const names[] = {"friendly-scanner", "sipvicious",
 		"sipcli", "sip-scan", "sipscan", "sundayddr", "iwar", "sipsak",
 		"svmap", "svwar", "svcrack", "vaxsipuseragent", "vaxasip",
-		"siparmyknife", "sippts", "mr.sip", "pplsip", "smap ",
-		"gulp", "scanner", "nmap", "masscan", "zgrab"};
+		"siparmyknife", "sippts", "mr.sip", "pplsip", "smap ", "gulp",
+		"scanner", "nmap", "masscan", "zgrab"};
 	const char *texts[2] = {
 		sip->sip_user_agent ? sip->sip_user_agent->g_string : NULL,
 		sip->sip_server ? sip->sip_server->g_string : NULL};
@@ -278,15 +278,15 @@ static enum reason stranger(const struct settings *s, const struct inbound *in)
 {
 	for (size_t i = 0; i < s->n_realms; i++)
 		for (size_t k = 0; k < s->realms[i].n_addresses; k++)
-			if (settings_trunk_by_source(s, &in->source,
-				    &s->realms[i].addresses[k]))
+			if (settings_trunk_by_source(
+				    s, &in->source, &s->realms[i].addresses[k]))
 				return REASON_ADMIT_WRONG_REALM;
 	return REASON_ADMIT_UNKNOWN_SOURCE;
 }
 
 /* Does a phone, or somebody who wants to become one, get an answer? */
-static enum reason admit_phone(const struct settings *s,
-	const struct inbound *in, sip_method_t method)
+static enum reason admit_phone(
+	const struct settings *s, const struct inbound *in, sip_method_t method)
 {
 	const url_t *uri = in->sip->sip_request->rq_url;
 
@@ -343,9 +343,10 @@ enum reason admit_request(struct admit *admit, struct inbound *in)
 	/* A phone may stand inside a trunk's network: whoever registers, or is
 	 * registered from exactly there, is judged as a phone. */
 	in->trunk = NULL;
-	if (!in->account_at && !(method == sip_method_register &&
-				       in->realm->row->phones))
-		in->trunk = settings_trunk_by_source(s, &in->source, in->address);
+	if (!in->account_at &&
+		!(method == sip_method_register && in->realm->row->phones))
+		in->trunk =
+			settings_trunk_by_source(s, &in->source, in->address);
 	if (!in->trunk) {
 		why = admit_phone(s, in, method);
 		if (why != REASON_ADMIT_OK)
@@ -359,8 +360,8 @@ enum reason admit_request(struct admit *admit, struct inbound *in)
 
 /* ------------------------------------------------------------- life, death */
 
-static struct rate rate_of(const struct settings *s, const char *name,
-	uint32_t def)
+static struct rate rate_of(
+	const struct settings *s, const char *name, uint32_t def)
 {
 	struct rate r;
 
@@ -374,11 +375,10 @@ void admit_apply(struct admit *admit, const struct settings *s)
 	uint64_t now = clock_now_us();
 	struct rate all;
 
-	admit->rates[ADMIT_UNKNOWN] =
-		rate_of(s, "rate_unknown_source_per_s", 100);
-	admit->rates[ADMIT_PHONE] = rate_of(s, "rate_phone_per_s", 100);
-	admit->rates[ADMIT_TRUNK] = rate_of(s, "rate_trunk_per_s", 100000);
-	all = rate_of(s, "rate_unknown_per_s", 1000);
+	admit->rates[ADMIT_UNKNOWN] = rate_of(s, "source_rate", 50);
+	admit->rates[ADMIT_PHONE] = rate_of(s, "trusted_rate", 100);
+	admit->rates[ADMIT_TRUNK] = rate_of(s, "trunk_rate", 2000);
+	all = rate_of(s, "unknown_rate", 200);
 	token_init(&admit->unknown, all.per_s, all.burst, now);
 	token_init(&admit->probation, all.per_s, all.burst, now);
 	memset(admit->sets, 0, SETS * sizeof(*admit->sets));

@@ -52,7 +52,8 @@ struct auth {
 	struct table queries;
 	TAILQ_HEAD(, auth_query) order; /* oldest first */
 	struct loop_timer *timer;
-	/* What the answer that is being delivered says of the next challenge. */
+	/* What the answer that is being delivered says of the next challenge.
+	 */
 	Gh__DigestOffer **offers;
 	size_t n_offers;
 };
@@ -133,20 +134,22 @@ unsigned auth_challenge(struct auth *auth, const struct inbound *in, bool stale,
 		n_offers = 1;
 	}
 	if (!auth->has_keys ||
-		quote(in->realm->row->digest_realm, realm, sizeof(realm)) != 0 ||
+		quote(in->realm->row->digest_realm, realm, sizeof(realm)) !=
+			0 ||
 		nonce_make(&auth->keys, in->realm->row->id, &in->source,
 			clock_now_us(), nonce) != 0)
 		return 0;
 	for (size_t i = 0; i < n_offers && n < AUTH_OFFERS_MAX; i++) {
-		values[n] = challenge_text(realm, nonce, offers[i], stale, home);
+		values[n] =
+			challenge_text(realm, nonce, offers[i], stale, home);
 		if (values[n])
 			n++;
 	}
 	return n;
 }
 
-static void no_challenge(struct auth *auth, struct inbound *in,
-	nta_incoming_t *irq)
+static void no_challenge(
+	struct auth *auth, struct inbound *in, nta_incoming_t *irq)
 {
 	struct stack *stack = auth->sbc->stack;
 
@@ -154,7 +157,7 @@ static void no_challenge(struct auth *auth, struct inbound *in,
 		nta_incoming_treply(irq, 503, reason_sip_phrase(503),
 			SIPTAG_RETRY_AFTER_STR("5"), TAG_END());
 	else if (!in->irq && !in->flow &&
-		in->sip->sip_request->rq_method == sip_method_register)
+		 in->sip->sip_request->rq_method == sip_method_register)
 		stack_drop(stack, in, REASON_AUTH_AWAY);
 	else
 		stack_refuse(stack, in, REASON_AUTH_AWAY);
@@ -205,7 +208,8 @@ static int find_fields(const struct inbound *in, struct auth_fields *fields,
 		err = auth_fields_realm(params, realm);
 		if (err == ERR_INVALID)
 			return ERR_INVALID;
-		if (err == 0 && strcmp(realm, in->realm->row->digest_realm) != 0) {
+		if (err == 0 &&
+			strcmp(realm, in->realm->row->digest_realm) != 0) {
 			*why_out = REASON_AUTH_REALM;
 			continue;
 		}
@@ -214,8 +218,8 @@ static int find_fields(const struct inbound *in, struct auth_fields *fields,
 	return ERR_NOT_FOUND;
 }
 
-Gh__AuthVerdict auth_precheck(struct auth *auth, const struct inbound *in,
-	enum reason *why_out)
+Gh__AuthVerdict auth_precheck(
+	struct auth *auth, const struct inbound *in, enum reason *why_out)
 {
 	struct auth_fields fields;
 	int err = find_fields(in, &fields, why_out);
@@ -354,7 +358,8 @@ static int send_request(struct auth *auth, const struct inbound *in,
 	request.id = id;
 	request.realm = in->realm->row->id;
 	request.digest = &digest;
-	request.method = (char *)(uintptr_t)in->sip->sip_request->rq_method_name;
+	request.method =
+		(char *)(uintptr_t)in->sip->sip_request->rq_method_name;
 	request.request_uri = uri;
 	request.source = (char *)(uintptr_t)addr_format(&in->source, source);
 	request.transport = in->listener->transport;
@@ -387,7 +392,8 @@ int auth_judge(struct auth *auth, const struct inbound *in,
 	q->ctx = ctx;
 	err = send_request(auth, in, purpose, dialog_account, q->id);
 	if (err == 0)
-		err = table_add(&auth->queries, &q->node, &q->id, sizeof(q->id));
+		err = table_add(
+			&auth->queries, &q->node, &q->id, sizeof(q->id));
 	if (err != 0) {
 		free(q);
 		return err;
@@ -411,7 +417,8 @@ void auth_cancel(struct auth_query **query)
 	free(q);
 }
 
-/* --------------------------------------------------------- from authd's link */
+/* --------------------------------------------------------- from authd's link
+ */
 
 void auth_on_nonce_keys(struct auth *auth, const Gh__NonceKeys *msg)
 {
@@ -483,8 +490,8 @@ int auth_new(struct sbc *sbc, struct auth **auth_out)
 	TAILQ_INIT(&auth->order);
 	err = table_init(&auth->queries, AUTH_IN_FLIGHT_MAX);
 	if (err == 0)
-		err = loop_timer_new(sbc->daemon.loop, on_timer, auth,
-			&auth->timer);
+		err = loop_timer_new(
+			sbc->daemon.loop, on_timer, auth, &auth->timer);
 	if (err != 0) {
 		auth_free(&auth);
 		return err;

@@ -21,10 +21,10 @@ struct auth_query;
 
 /**
  * Runs once, later, when authd has judged.
- * @param verdict	AUTH_VERDICT_OK: account is a reference for the receiver.
- *			CHALLENGE or STALE: answer with auth_challenge().
- *			REFUSED: answer reason_sip(why). UNAVAILABLE: 503 with
- *			Retry-After, or silence for REGISTER over UDP.
+ * @param verdict	AUTH_VERDICT_OK: account is a reference for the
+ *receiver. CHALLENGE or STALE: answer with auth_challenge(). REFUSED: answer
+ *reason_sip(why). UNAVAILABLE: 503 with Retry-After, or silence for REGISTER
+ *over UDP.
  */
 typedef void (*auth_fn)(void *ctx, Gh__AuthVerdict verdict, enum reason why,
 	struct account *account);
@@ -33,14 +33,14 @@ GH_MUST_CHECK int auth_new(struct sbc *sbc, struct auth **auth_out);
 void auth_free(struct auth **auth);
 
 /**
- * Looks at the request's credentials without leaving state. 
+ * Looks at the request's credentials without leaving state.
  * @param why_out	the reason that goes with the verdict.
  * @return OK where authd must judge (call auth_judge() next), CHALLENGE or
  *	STALE where a challenge has to be sent, REFUSED for broken syntax,
  *	UNAVAILABLE while authd is away.
  */
-Gh__AuthVerdict auth_precheck(struct auth *auth, const struct inbound *in,
-	enum reason *why_out);
+Gh__AuthVerdict auth_precheck(
+	struct auth *auth, const struct inbound *in, enum reason *why_out);
 
 /**
  * Lets authd judge the credentials of sip (they passed auth_precheck()).

@@ -24,9 +24,11 @@ struct field {
 };
 
 #define FIELD(member, must_quote, mandatory, may_be_empty)                     \
-	{#member, offsetof(struct auth_fields, member),                        \
-		sizeof(((struct auth_fields *)0)->member), must_quote,         \
-		mandatory, may_be_empty}
+	{                                                                      \
+#member, offsetof(struct auth_fields, member),                 \
+			sizeof(((struct auth_fields *)0)->member), must_quote, \
+			mandatory, may_be_empty                                \
+	}
 
 static const struct field fields[] = {
 	FIELD(username, true, true, false),
@@ -111,8 +113,8 @@ static int read_value(const struct field *f, const char *value, char *out)
 }
 
 /* Splits "name = value". @return the value, or NULL. */
-static const char *split(const char *param, const char **name_out,
-	size_t *len_out)
+static const char *split(
+	const char *param, const char **name_out, size_t *len_out)
 {
 	const char *p = param;
 

@@ -30,16 +30,16 @@ struct auth_fields {
 };
 
 /**
- * @param params	"name=value" texts as sofia-sip splits them, values still
- *			quoted; NULL at the end; may be NULL.
+ * @param params	"name=value" texts as sofia-sip splits them, values
+ *still quoted; NULL at the end; may be NULL.
  * @return 0, or ERR_INVALID.
  */
-GH_MUST_CHECK int auth_fields_read(const char *const *params,
-	struct auth_fields *fields_out);
+GH_MUST_CHECK int auth_fields_read(
+	const char *const *params, struct auth_fields *fields_out);
 
 /** Only the realm, for choosing among several headers.
  * @return 0, ERR_NOT_FOUND, or ERR_INVALID. */
-GH_MUST_CHECK int auth_fields_realm(const char *const *params,
-	char realm[AUTH_TEXT_SIZE]);
+GH_MUST_CHECK int auth_fields_realm(
+	const char *const *params, char realm[AUTH_TEXT_SIZE]);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 struct authd {
 	struct sbc *sbc;
@@ -31,8 +32,8 @@ static void on_piece(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 		log_err("settings_piece_lost", LOG_ERR(err));
 }
 
-static void send_result(struct authd *authd, uint64_t version,
-	enum reason why, const char *problem)
+static void send_result(struct authd *authd, uint64_t version, enum reason why,
+	const char *problem)
 {
 	Gh__SettingsResult result = GH__SETTINGS_RESULT__INIT;
 	int err;
@@ -91,8 +92,8 @@ static void on_auth_answer(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	auth_on_answer(authd->sbc->auth, msg->auth_answer);
 }
 
-static void on_account_answer(void *ctx, struct ipc_link *link,
-	const Gh__Msg *msg)
+static void on_account_answer(
+	void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct authd *authd = ctx;
 
@@ -100,8 +101,8 @@ static void on_account_answer(void *ctx, struct ipc_link *link,
 	accounts_on_answer(authd->sbc->accounts, msg->account_answer);
 }
 
-static void on_accounts_changed(void *ctx, struct ipc_link *link,
-	const Gh__Msg *msg)
+static void on_accounts_changed(
+	void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct authd *authd = ctx;
 
@@ -117,13 +118,21 @@ static void on_ban(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	admit_on_ban(authd->sbc->admit, msg->ban);
 }
 
-static void on_bindings_saved(void *ctx, struct ipc_link *link,
-	const Gh__Msg *msg)
+static void on_bindings_saved(
+	void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct authd *authd = ctx;
 
 	(void)link;
 	bindings_on_saved(authd->sbc->bindings, msg->bindings_saved);
+}
+
+static void on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	struct authd *authd = ctx;
+
+	(void)link;
+	trunks_on_auth_answer(authd->sbc->trunks, msg->trunk_auth_answer);
 }
 
 static void on_cdr_ack(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
@@ -143,6 +152,8 @@ static const struct ipc_permit permits[] = {
 		on_account_answer},
 	{GH__MSG__BODY_ACCOUNTS_CHANGED, PROCESS_BIT(PROCESS_AUTHD),
 		on_accounts_changed},
+	{GH__MSG__BODY_TRUNK_AUTH_ANSWER, PROCESS_BIT(PROCESS_AUTHD),
+		on_trunk_auth},
 	{GH__MSG__BODY_BAN, PROCESS_BIT(PROCESS_AUTHD), on_ban},
 	{GH__MSG__BODY_BINDINGS_SAVED, PROCESS_BIT(PROCESS_AUTHD),
 		on_bindings_saved},

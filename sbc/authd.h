@@ -14,8 +14,8 @@
 struct sbc;
 struct authd;
 
-GH_MUST_CHECK int authd_new(struct sbc *sbc, const char *path,
-	struct authd **authd_out);
+GH_MUST_CHECK int authd_new(
+	struct sbc *sbc, const char *path, struct authd **authd_out);
 void authd_free(struct authd **authd);
 bool authd_is_up(const struct authd *authd);
 /** @return 0, ERR_AWAY or ERR_FULL. */

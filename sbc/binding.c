@@ -31,6 +31,7 @@
 #define PUBLISH_US      (20 * CLOCK_US_PER_MS)
 /* Of one account, whatever SQL says: they are walked and sent as one. */
 #define CONTACTS_MAX    32
+#define KEEPALIVE_S     25
 
 struct source;
 
@@ -41,6 +42,7 @@ struct item {
 	struct source *at;
 	TAILQ_ENTRY(item) next_at;
 	struct loop_timer *timer;
+	struct loop_timer *keepalive; /* NULL: not behind a NAT */
 };
 
 /* An account with contacts, or with news for authd. */
@@ -78,6 +80,7 @@ static struct item *item_of(struct binding *binding)
 _Static_assert(offsetof(struct item, pub) == 0, "item_of() relies on it");
 
 static void on_expired(void *arg);
+static void on_keepalive(void *arg);
 
 /* ---------------------------------------------------------------- indexes */
 
@@ -114,8 +117,8 @@ static void owner_release(struct bindings *b, struct owner *o)
 	free(o);
 }
 
-static struct source *source_find(const struct bindings *b,
-	const struct addr *addr)
+static struct source *source_find(
+	const struct bindings *b, const struct addr *addr)
 {
 	struct table_node *n = table_find(&b->sources, addr, sizeof(*addr));
 
@@ -175,6 +178,7 @@ static void item_free(struct bindings *b, struct item *i)
 {
 	source_leave(b, i);
 	loop_timer_free(b->sbc->daemon.loop, &i->timer);
+	loop_timer_free(b->sbc->daemon.loop, &i->keepalive);
 	if (i->pub.row)
 		gh__binding__free_unpacked(i->pub.row, NULL);
 	account_unref(&i->pub.account);
@@ -214,8 +218,11 @@ static struct item *item_new(struct bindings *b, struct owner *o,
 	i->pub.account = account_ref(account);
 	if (!i->pub.row || addr_parse(row->source, &i->pub.source) != 0 ||
 		addr_parse(row->local, &i->pub.local) != 0 ||
-		loop_timer_new(b->sbc->daemon.loop, on_expired, i,
-			&i->timer) != 0 ||
+		loop_timer_new(b->sbc->daemon.loop, on_expired, i, &i->timer) !=
+			0 ||
+		(row->behind_nat && row->flow == 0 &&
+			loop_timer_new(b->sbc->daemon.loop, on_keepalive, i,
+				&i->keepalive) != 0) ||
 		source_join(b, i) != 0) {
 		item_free(b, i);
 		return NULL;
@@ -224,6 +231,22 @@ static struct item *item_new(struct bindings *b, struct owner *o,
 	if (row->wall_expires_us > wall)
 		i->pub.expires_us += row->wall_expires_us - wall;
 	return i;
+}
+
+/* The account's own rhythm, or the one of the settings. */
+static void set_keepalive(struct bindings *b, struct item *i)
+{
+	uint64_t seconds = i->pub.account->row->keepalive_s;
+
+	if (!i->keepalive)
+		return;
+	if (seconds == 0)
+		seconds = b->sbc->settings
+				  ? settings_number(b->sbc->settings,
+					    "keepalive_s", KEEPALIVE_S, 10, 300)
+				  : KEEPALIVE_S;
+	loop_timer_set(
+		b->sbc->daemon.loop, i->keepalive, seconds * CLOCK_US_PER_S);
 }
 
 static void item_link(struct bindings *b, struct item *i)
@@ -237,6 +260,7 @@ static void item_link(struct bindings *b, struct item *i)
 	stat_set(STAT_BINDINGS, b->n_items);
 	loop_timer_set(b->sbc->daemon.loop, i->timer,
 		i->pub.expires_us > now ? i->pub.expires_us - now : 0);
+	set_keepalive(b, i);
 }
 
 /* RFC 3261 19.1.4 */
@@ -309,7 +333,8 @@ static void on_publish(void *arg)
 	struct bindings *b = arg;
 
 	for (unsigned n = 0; n < PUBLISH_PORTION && !TAILQ_EMPTY(&b->dirty) &&
-		authd_is_up(b->sbc->authd); n++) {
+			     authd_is_up(b->sbc->authd);
+		n++) {
 		struct owner *o = TAILQ_FIRST(&b->dirty);
 
 		send_update(b, o);
@@ -317,7 +342,8 @@ static void on_publish(void *arg)
 			break; /* the queue is full: later */
 	}
 	if (!TAILQ_EMPTY(&b->dirty) && authd_is_up(b->sbc->authd))
-		loop_timer_set(b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
+		loop_timer_set(
+			b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
 }
 
 static void mark(struct bindings *b, struct owner *o)
@@ -352,6 +378,15 @@ static void on_expired(void *arg)
 		LOG_ADDR("source", &i->pub.source));
 	item_remove(o->all, i);
 	mark(o->all, o);
+}
+
+static void on_keepalive(void *arg)
+{
+	struct item *i = arg;
+	struct bindings *b = i->owner->all;
+
+	stack_keepalive(b->sbc->stack, &i->pub.local, &i->pub.source);
+	set_keepalive(b, i);
 }
 
 int bindings_check(const struct bindings *b, uint64_t account,
@@ -407,7 +442,8 @@ int bindings_put(struct bindings *b, struct account *account,
 	}
 	if (max_contacts > CONTACTS_MAX)
 		max_contacts = CONTACTS_MAX;
-	if (!old && (o->n_items >= max_contacts || b->n_items >= BINDINGS_MAX)) {
+	if (!old &&
+		(o->n_items >= max_contacts || b->n_items >= BINDINGS_MAX)) {
 		err = ERR_FULL;
 		goto failed;
 	}
@@ -541,7 +577,8 @@ void bindings_on_authd_up(struct bindings *b)
 	while ((n = table_next(&b->owners, &bucket, n)))
 		mark(b, TABLE_ENTRY(n, struct owner, node));
 	if (!TAILQ_EMPTY(&b->dirty))
-		loop_timer_set(b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
+		loop_timer_set(
+			b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
 }
 
 /* ------------------------------------------------------------- life, death */
@@ -559,8 +596,8 @@ int bindings_new(struct sbc *sbc, struct bindings **out)
 	if (err == 0)
 		err = table_init(&b->sources, BINDINGS_MAX);
 	if (err == 0)
-		err = loop_timer_new(sbc->daemon.loop, on_publish, b,
-			&b->publish_timer);
+		err = loop_timer_new(
+			sbc->daemon.loop, on_publish, b, &b->publish_timer);
 	if (err != 0) {
 		bindings_free(&b);
 		return err;

@@ -21,10 +21,10 @@ struct bindings;
 
 /** One contact; read only outside binding.c. */
 struct binding {
-	Gh__Binding *row;     /* as authd and the saved state know it */
-	struct addr source;   /* parsed row->source: where requests go */
-	struct addr local;    /* parsed row->local */
-	uint64_t expires_us;  /* monotonic */
+	Gh__Binding *row;    /* as authd and the saved state know it */
+	struct addr source;  /* parsed row->source: where requests go */
+	struct addr local;   /* parsed row->local */
+	uint64_t expires_us; /* monotonic */
 	struct account *account;
 	struct binding *next; /* newest first, within the account */
 };
@@ -48,7 +48,8 @@ struct binding_want {
 /** Would all of these go through? Changes nothing: a REGISTER is done whole or
  * not at all (RFC 3261 10.3). @return as bindings_put(). */
 GH_MUST_CHECK int bindings_check(const struct bindings *b, uint64_t account,
-	const struct binding_want *wants, size_t n_wants, unsigned max_contacts);
+	const struct binding_want *wants, size_t n_wants,
+	unsigned max_contacts);
 
 /** Adds or refreshes one contact. Same instance and reg-id, or the same
  * contact URI, replace the older one. row is copied.

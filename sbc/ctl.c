@@ -14,8 +14,10 @@
 #include "common/control.h"
 #include "common/log.h"
 #include "common/secret.h"
+#include "sbc/call_list.h"
 #include "sbc/route.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 #define ENTRIES_PER_ANSWER 64
 #define ROUTE_TESTS_MAX    16
@@ -97,6 +99,7 @@ static int on_trunks(void *ctx, const struct control_request *request,
 {
 	struct ctl *ctl = ctx;
 	const struct settings *s = ctl->sbc->settings;
+	struct trunks *trunks = ctl->sbc->trunks;
 	struct listing l = {request, j, "trunks", 0};
 
 	(void)args;
@@ -111,6 +114,9 @@ static int on_trunks(void *ctx, const struct control_request *request,
 		json_str(j, "name", t->row->name);
 		json_str(j, "realm", t->realm->row->name);
 		json_bool(j, "enabled", t->row->enabled);
+		json_bool(
+			j, "in_service", trunk_in_service(trunks, t->row->id));
+		json_uint(j, "calls", trunk_calls(trunks, t->row->id));
 		json_open_array(j, "targets");
 		for (size_t k = 0; k < t->row->n_targets; k++)
 			json_str(j, NULL, t->row->targets[k]->host);
@@ -122,6 +128,52 @@ static int on_trunks(void *ctx, const struct control_request *request,
 }
 
 /* ------------------------------------------------------------------- calls */
+
+static void show_side(
+	struct json *j, const char *key, const struct call_list_side *side)
+{
+	char peer[ADDR_TEXT_SIZE];
+
+	json_open_object(j, key);
+	json_str(j, "kind", side->kind);
+	json_str(j, "trunk", side->trunk);
+	json_str(j, "extension", side->extension);
+	json_str(j, "peer", side->kind ? addr_format(&side->peer, peer) : NULL);
+	json_close_object(j);
+}
+
+static void show_call(void *ctx, const struct call_list_entry *call)
+{
+	struct listing *l = ctx;
+	struct json *j = l->j;
+
+	list_next(l);
+	json_open_object(j, NULL);
+	json_str(j, "call", call->id);
+	json_str(j, "state", call->state);
+	json_str(j, "caller", call->caller_number);
+	json_str(j, "called", call->called_number);
+	json_time(j, "start", call->wall_start_us);
+	json_time(j, "answer", call->wall_answer_us);
+	show_side(j, "caller_leg", &call->caller);
+	show_side(j, "called_leg", &call->called);
+	json_close_object(j);
+}
+
+static int on_calls(void *ctx, const struct control_request *request,
+	char **args, size_t n_args, struct json *j)
+{
+	struct ctl *ctl = ctx;
+	struct listing l = {request, j, "calls", 0};
+
+	(void)args;
+	(void)n_args;
+	list_open(&l);
+	calls_walk(ctl->sbc->calls, show_call, &l);
+	json_close_array(j);
+	json_uint(j, "n", calls_count(ctl->sbc->calls));
+	return CONTROL_OK;
+}
 
 static int on_drain(void *ctx, const struct control_request *request,
 	char **args, size_t n_args, struct json *j)
@@ -177,9 +229,8 @@ static void test_free(struct route_test *t)
 static bool in_service(void *ctx, uint32_t trunk)
 {
 	const struct route_test *t = ctx;
-	const struct trunk *found = settings_trunk(t->settings, trunk);
 
-	return found && found->row->enabled;
+	return trunk_in_service(t->ctl->sbc->trunks, trunk);
 }
 
 static void show_target(struct json *j, const struct route_target *target)
@@ -190,16 +241,17 @@ static void show_target(struct json *j, const struct route_target *target)
 	json_close_object(j);
 }
 
-static void test_finish(struct route_test *t, enum control_exit code,
-	enum reason failed)
+static void test_finish(
+	struct route_test *t, enum control_exit code, enum reason failed)
 {
 	struct route_facts facts = {
 		.from = t->from_trunk ? SIDE_TRUNK : SIDE_PHONE,
 		.from_trunk = t->from_trunk,
 		.from_account = t->caller ? t->caller->row : NULL,
 		.called = t->to,
-		.caller = t->from_trunk || !t->caller ? ""
-					: t->caller->row->extension,
+		.caller = t->from_trunk || !t->caller
+				  ? ""
+				  : t->caller->row->extension,
 		.called_account = t->called ? t->called->row : NULL,
 		.trunk_in_service = in_service,
 		.ctx = t,
@@ -272,8 +324,8 @@ static void on_fact(void *ctx, struct account *account, enum reason why)
 	test_finish(t, CONTROL_OK, REASON_NONE);
 }
 
-static const struct trunk *trunk_named(const struct settings *s,
-	const char *name)
+static const struct trunk *trunk_named(
+	const struct settings *s, const char *name)
 {
 	for (size_t i = 0; i < s->n_trunks; i++)
 		if (strcmp(s->trunks[i].row->name, name) == 0)
@@ -323,6 +375,7 @@ static int on_route_test(void *ctx, const struct control_request *request,
 /* ------------------------------------------------------------- life, death */
 
 static const struct control_command commands[] = {
+	{"calls", "", "calls in progress", 0, 0, on_calls},
 	{"registrations", "", "registered phones", 0, 0, on_registrations},
 	{"trunks", "", "trunks and their state", 0, 0, on_trunks},
 	{"route-test", "FROM TO",

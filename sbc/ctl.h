@@ -10,8 +10,8 @@ struct sbc;
 struct ctl;
 
 /** Listens at path. */
-GH_MUST_CHECK int ctl_new(struct sbc *sbc, const char *path,
-	struct ctl **ctl_out);
+GH_MUST_CHECK int ctl_new(
+	struct sbc *sbc, const char *path, struct ctl **ctl_out);
 void ctl_free(struct ctl **ctl);
 
 #endif

@@ -17,8 +17,8 @@
 #include "sbc/sbc.h"
 #include "sbc/wait.h"
 
-static void on_caller_known(struct sbc *sbc, struct inbound *in,
-	struct account *account)
+static void on_caller_known(
+	struct sbc *sbc, struct inbound *in, struct account *account)
 {
 	call_on_invite(sbc->calls, in, account);
 }
@@ -28,8 +28,8 @@ static void on_invite(struct sbc *sbc, struct inbound *in)
 	if (in->trunk)
 		call_on_invite(sbc->calls, in, NULL);
 	else
-		wait_for_judge(sbc, in, GH__AUTH_PURPOSE__AUTH_CALL,
-			on_caller_known);
+		wait_for_judge(
+			sbc, in, GH__AUTH_PURPOSE__AUTH_CALL, on_caller_known);
 }
 
 static void on_options(struct sbc *sbc, struct inbound *in)

@@ -28,9 +28,9 @@ struct hdr_identity {
 /** One side that we send to. */
 struct hdr_side {
 	enum side_kind kind;
-	const struct trunk *trunk;   /* SIDE_TRUNK, SIDE_PBX */
+	const struct trunk *trunk; /* SIDE_TRUNK, SIDE_PBX */
 	const struct realm *realm;
-	const char *host;            /* our host towards it, with port if any */
+	const char *host; /* our host towards it, with port if any */
 };
 
 /**
@@ -40,8 +40,18 @@ struct hdr_side {
  * @param unsupported_out	for 420: the option tags, allocated from home.
  * @return REASON_ADMIT_OK or the refusal.
  */
-enum reason hdr_check_request(const sip_t *sip, su_home_t *home,
-	const char **unsupported_out);
+enum reason hdr_check_request(
+	const sip_t *sip, su_home_t *home, const char **unsupported_out);
+
+/**
+ * The session description of a message: its body, or the one part of a
+ * multipart body that is one (RFC 5621). Other parts are passed over, unless
+ * their sender requires that they are understood.
+ * @param sdp_out	borrowed from sip; NULL if there is no body.
+ * @return REASON_ADMIT_OK, ADMIT_CONTENT_TYPE, or SDP_SYNTAX for a broken
+ *	multipart body or one with two descriptions.
+ */
+enum reason hdr_sdp_of(const sip_t *sip, const char **sdp_out, size_t *len_out);
 
 /** The caller's number and display name as its trunk's policy says; for a
  * phone the account decides and this is not called.
@@ -49,8 +59,8 @@ enum reason hdr_check_request(const sip_t *sip, su_home_t *home,
 GH_MUST_CHECK int hdr_caller_of(const sip_t *sip, const struct trunk *trunk,
 	su_home_t *home, struct hdr_identity *identity_out);
 /** The called user part as the trunk's policy says. NULL if there is none. */
-const char *hdr_called_of(const sip_t *sip, const struct trunk *trunk,
-	su_home_t *home);
+const char *hdr_called_of(
+	const sip_t *sip, const struct trunk *trunk, su_home_t *home);
 
 /** Display name from a peer's header: valid UTF-8, no control characters,
  * quotes escaped when written, HDR_DISPLAY_MAX at most; "" if unusable. */
@@ -59,8 +69,8 @@ const char *hdr_display(const char *peer_text, su_home_t *home);
 /** From and To of our INVITE towards a side, as texts for SIPTAG_FROM_STR
  * (without tag) and SIPTAG_TO_STR; the P-Asserted-Identity, Privacy and
  * Diversion lines that belong to it come in hdr_lines(). */
-const char *hdr_from(const struct hdr_side *to, const struct hdr_identity *caller,
-	su_home_t *home);
+const char *hdr_from(const struct hdr_side *to,
+	const struct hdr_identity *caller, su_home_t *home);
 const char *hdr_to(const struct hdr_side *to, const char *called,
 	const char *far_host, su_home_t *home);
 

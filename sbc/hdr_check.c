@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <sofia-sip/sip_header.h>
 #include <sofia-sip/su_alloc.h>
 #include <sofia-sip/url.h>
 
@@ -44,13 +45,14 @@ static bool has_bad_char(const char *text, size_t max)
 	size_t n = 0;
 
 	for (; text && text[n]; n++)
-		if (n == max || (unsigned char)text[n] <= ' ' ||
-			text[n] == 0x7f || strchr("<>\"", text[n]))
+		if (n == max || text[n] <= ' ' || text[n] > '~' ||
+			strchr("<>\"", text[n]))
 			return true;
 	return false;
 }
 
-/** No blanks, brackets or controls in any part (RFC 4475 3.1.2.12). */
+/** No blanks, brackets, controls or raw UTF-8 in any part (RFC 4475 3.1.2.12).
+ */
 static bool is_url_clean(const url_t *url)
 {
 	return !has_bad_char(url->url_user, URL_MAX) &&
@@ -118,20 +120,27 @@ static bool check_routes(const sip_route_t *route)
 
 static bool check_contacts(const sip_t *sip)
 {
+	bool is_register = sip->sip_request->rq_method == sip_method_register;
+	bool is_invite = sip->sip_request->rq_method == sip_method_invite;
 	unsigned n = 0;
 
 	for (const sip_contact_t *m = sip->sip_contact; m; m = m->m_next) {
-		bool star = m->m_url->url_type == url_any;
+		const url_t *url = m->m_url;
+		bool is_sip =
+			url->url_type == url_sip || url->url_type == url_sips;
 
 		if (++n > CONTACTS_MAX)
 			return false;
-		/* "*" is for taking registrations back. */
-		if (star ? sip->sip_request->rq_method != sip_method_register
-			 : !is_url_clean(m->m_url))
+		/* "*" takes registrations back; in a dialog it is where we
+		 * have to send to. */
+		if (url->url_type == url_any ? !is_register
+					     : !is_url_clean(url))
+			return false;
+		if (is_invite && (!is_sip || !has_host(url)))
 			return false;
 	}
 	/* A dialog needs exactly one (RFC 3261 8.1.1.8). */
-	return sip->sip_request->rq_method != sip_method_invite || n == 1;
+	return !is_invite || n == 1;
 }
 
 /** Visible ASCII: quotes and brackets are legal in it (RFC 3261 25.1). */
@@ -164,23 +173,33 @@ static bool check_dialog_fields(const sip_t *sip)
 	       check_routes(sip->sip_record_route) && check_contacts(sip);
 }
 
+/** What an entry of the list of errors is called. The parser puts two kinds of
+ * things there: its own record of a header that it could not read, and, whole
+ * and of its own class, the second one of a header that there is only one of.
+ * Only the first has a name inside. NULL for what is no header at all. */
+static const char *broken_name(const sip_error_t *e)
+{
+	const msg_hclass_t *class = e->er_common->h_class;
+
+	return class == sip_error_class ? e->er_name : class->hc_name;
+}
+
 /** Broken headers that only decorate are as if they were absent; one that we
- * act on makes the request broken. */
+ * act on makes the request broken, also if it is there twice. */
 static bool check_broken(const sip_t *sip)
 {
 	static const char *const decoration[] = {"Date", "Timestamp", "Subject",
 		"Organization", "User-Agent", "Server", "Call-Info",
 		"Error-Info", "Accept-Language", "Warning", "Retry-After",
 		"Priority", "In-Reply-To", "Reason"};
+	const size_t n = sizeof(decoration) / sizeof(decoration[0]);
 
 	for (const sip_error_t *e = sip->sip_error; e; e = e->er_next) {
+		const char *name = broken_name(e);
 		bool harmless = false;
 
-		for (size_t i = 0;
-			e->er_name &&
-			i < sizeof(decoration) / sizeof(decoration[0]);
-			i++)
-			harmless |= text_equal(e->er_name, decoration[i]);
+		for (size_t i = 0; name && i < n; i++)
+			harmless |= text_equal(name, decoration[i]);
 		if (!harmless)
 			return false;
 	}
@@ -242,19 +261,20 @@ static enum reason check_require(
 	return REASON_ADMIT_REQUIRE;
 }
 
+/** Requests whose body is an offer or an answer. */
+static bool has_sdp(sip_method_t method)
+{
+	return method == sip_method_invite || method == sip_method_ack ||
+	       method == sip_method_prack || method == sip_method_update;
+}
+
 static bool type_fits(sip_method_t method, const char *type)
 {
 	static const struct {
 		sip_method_t method;
 		const char *type;
 	} types[] = {
-		{sip_method_invite, "application/sdp"},
-		{sip_method_ack, "application/sdp"},
-		{sip_method_prack, "application/sdp"},
-		{sip_method_update, "application/sdp"},
 		{sip_method_options, "application/sdp"},
-		{sip_method_invite, "multipart/mixed"},
-		{sip_method_invite, "multipart/alternative"},
 		{sip_method_info, "application/dtmf-relay"},
 		{sip_method_info, "application/dtmf"},
 		{sip_method_info, "application/media_control+xml"},
@@ -278,6 +298,8 @@ static bool type_fits(sip_method_t method, const char *type)
 static enum reason check_body(const sip_t *sip)
 {
 	const sip_content_encoding_t *coding = sip->sip_content_encoding;
+	const char *sdp;
+	size_t len;
 
 	if (!sip->sip_payload || !sip->sip_payload->pl_len)
 		return REASON_ADMIT_OK;
@@ -286,6 +308,8 @@ static enum reason check_body(const sip_t *sip)
 	if (coding && coding->k_items && coding->k_items[0] &&
 		!text_equal(coding->k_items[0], "identity"))
 		return REASON_ADMIT_CONTENT_TYPE;
+	if (has_sdp(sip->sip_request->rq_method))
+		return hdr_sdp_of(sip, &sdp, &len);
 	return type_fits(sip->sip_request->rq_method,
 		       sip->sip_content_type->c_type)
 		       ? REASON_ADMIT_OK

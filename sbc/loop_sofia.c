@@ -18,10 +18,10 @@
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
 
-#define BATCH 64
+#define BATCH        64
 #define FIRST_TIMERS 256
 /* Longest wait: a guard against arithmetic, not a rhythm. */
-#define WAIT_MAX_US (60 * CLOCK_US_PER_S)
+#define WAIT_MAX_US  (60 * CLOCK_US_PER_S)
 
 struct loop_fd {
 	struct sofia_loop *loop;
@@ -267,7 +267,8 @@ static void run_timers(struct sofia_loop *l)
 static int wait_ms(const struct sofia_loop *l, su_duration_t sofia_ms,
 	uint64_t max_wait_us)
 {
-	uint64_t wait_us = max_wait_us < WAIT_MAX_US ? max_wait_us : WAIT_MAX_US;
+	uint64_t wait_us =
+		max_wait_us < WAIT_MAX_US ? max_wait_us : WAIT_MAX_US;
 
 	if (sofia_ms != SU_WAIT_FOREVER && sofia_ms >= 0 &&
 		((uint64_t)sofia_ms + 1) * CLOCK_US_PER_MS < wait_us)
@@ -291,10 +292,12 @@ int loop_sofia_step(struct loop *loop, uint64_t max_wait_us)
 	su_duration_t sofia_ms = su_root_step(l->root, 0);
 	int n;
 
+	/* Whatever datagram the library took has been dealt with. */
+	cures_answer_is_ours();
 	if (l->stop_wanted)
 		max_wait_us = 0;
-	n = epoll_wait(l->epoll_fd, events, BATCH,
-		wait_ms(l, sofia_ms, max_wait_us));
+	n = epoll_wait(
+		l->epoll_fd, events, BATCH, wait_ms(l, sofia_ms, max_wait_us));
 	if (n < 0)
 		return errno == EINTR ? 0 : ERR_SYSTEM;
 	l->in_batch = true;

@@ -18,7 +18,7 @@
  * up: keeper must not take it for dead. */
 #define READY_AT_LATEST_US (10 * CLOCK_US_PER_S)
 /* Calls have this long to end in order. */
-#define STOP_US (5 * CLOCK_US_PER_S)
+#define STOP_US            (5 * CLOCK_US_PER_S)
 
 struct settings_file {
 	struct daemon_settings common;
@@ -51,8 +51,9 @@ static void on_ready_timer(void *arg)
 	if (sbc->said_ready)
 		return;
 	sbc->said_ready = true;
-	log_warning("no_listener", LOG_STR("settings",
-		sbc->settings ? "yes" : "none from authd yet"));
+	log_warning("no_listener",
+		LOG_STR("settings",
+			sbc->settings ? "yes" : "none from authd yet"));
 	notify_status(sbc->daemon.keeper, "no listener is open yet");
 	daemon_ready(&sbc->daemon);
 }
@@ -65,18 +66,18 @@ static int make_parts(struct sbc *sbc)
 	char mediad_path[sizeof(authd_path)];
 	char own_path[sizeof(authd_path)];
 	struct daemon *d = &sbc->daemon;
-	int err = daemon_socket_path(d, PROCESS_AUTHD, authd_path,
-		sizeof(authd_path));
+	int err = daemon_socket_path(
+		d, PROCESS_AUTHD, authd_path, sizeof(authd_path));
 
 	if (err == 0)
-		err = daemon_socket_path(d, PROCESS_MEDIAD, mediad_path,
-			sizeof(mediad_path));
+		err = daemon_socket_path(
+			d, PROCESS_MEDIAD, mediad_path, sizeof(mediad_path));
 	if (err == 0)
-		err = daemon_socket_path(d, PROCESS_SBC, own_path,
-			sizeof(own_path));
+		err = daemon_socket_path(
+			d, PROCESS_SBC, own_path, sizeof(own_path));
 	if (err == 0)
-		err = loop_timer_new(d->loop, on_ready_timer, sbc,
-			&sbc->ready_timer);
+		err = loop_timer_new(
+			d->loop, on_ready_timer, sbc, &sbc->ready_timer);
 	if (err == 0)
 		err = stack_new(sbc, &sbc->stack);
 	if (err == 0)
@@ -120,21 +121,6 @@ static void free_parts(struct sbc *sbc)
 		loop_timer_free(sbc->daemon.loop, &sbc->ready_timer);
 }
 
-static int enter_sandbox(struct daemon *d)
-{
-	const struct settings_file *s = d->settings;
-	const struct sandbox_path paths[] = {
-		/* Sockets of the others, and its own. */
-		{s->common.runtime_dir, SANDBOX_READ | SANDBOX_WRITE},
-	};
-	const struct sandbox_profile profile = {
-		.paths = paths,
-		.n_paths = sizeof(paths) / sizeof(paths[0]),
-	};
-
-	return daemon_sandbox(d, &profile);
-}
-
 /* -------------------------------------------------------------------- stop */
 
 static void on_calls_ended(void *ctx)
@@ -169,18 +155,21 @@ int main(int argc, char **argv)
 	static struct settings_file settings;
 	static const struct notify_events keeper_events;
 	struct sbc sbc = {
-		.daemon = {
-			.self = PROCESS_SBC,
-			.summary = "SIP signaling of the session border "
-				   "controller",
-			.options = options,
-			.n_options = sizeof(options) / sizeof(options[0]),
-			.settings = &settings,
-			.make_loop = make_loop,
-			.keeper_events = &keeper_events,
-			.on_stop = on_stop,
-			.ctx = &sbc,
-		},
+		.daemon =
+			{
+				.self = PROCESS_SBC,
+				.summary =
+					"SIP signaling of the session border "
+					"controller",
+				.options = options,
+				.n_options =
+					sizeof(options) / sizeof(options[0]),
+				.settings = &settings,
+				.make_loop = make_loop,
+				.keeper_events = &keeper_events,
+				.on_stop = on_stop,
+				.ctx = &sbc,
+			},
 	};
 	int err = daemon_options(&sbc.daemon, argc, argv);
 
@@ -193,10 +182,10 @@ int main(int argc, char **argv)
 	if (err == 0)
 		err = make_parts(&sbc);
 	if (err == 0)
-		err = enter_sandbox(&sbc.daemon);
+		err = sbc_sandbox(&sbc, settings.common.runtime_dir);
 	if (err == 0) {
-		loop_timer_set(sbc.daemon.loop, sbc.ready_timer,
-			READY_AT_LATEST_US);
+		loop_timer_set(
+			sbc.daemon.loop, sbc.ready_timer, READY_AT_LATEST_US);
 		err = daemon_run(&sbc.daemon);
 	}
 	if (err != 0)

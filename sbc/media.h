@@ -51,5 +51,7 @@ GH_MUST_CHECK int media_want(struct media_session *session,
 	const Gh__SessionWant *want);
 /** Ends it; on_ended follows within 2 s. Safe in any state. */
 void media_end(struct media_session *session);
+/** Ends it without a callback: for an owner that goes away at once. */
+void media_session_drop(struct media_session **session);
 
 #endif

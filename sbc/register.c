@@ -88,26 +88,6 @@ static enum reason check_aor(const struct registration *r)
 
 /* ---------------------------------------------------------------- contacts */
 
-/* A header of one of these classes that sofia-sip could not read is in the
- * list of errors and missing where it belongs: a broken Contact would look
- * like a query. */
-static enum reason check_errors(const sip_t *sip)
-{
-	const sip_header_t *h = (const sip_header_t *)sip->sip_error;
-
-	for (; h; h = (const sip_header_t *)h->sh_next) {
-		const char *name = h->sh_class == sip_error_class
-					   ? h->sh_error->er_name
-					   : h->sh_class->hc_name;
-
-		if (name && (strcmp(name, "Contact") == 0 ||
-				    strcmp(name, "Expires") == 0 ||
-				    strcmp(name, "Path") == 0))
-			return REASON_REGISTER_CONTACT;
-	}
-	return REASON_REGISTER_OK;
-}
-
 /* RFC 3261 20.10, 20.19: what cannot be read counts as an hour. */
 static uint32_t read_seconds(const char *text)
 {
@@ -123,8 +103,8 @@ static uint32_t read_seconds(const char *text)
 }
 
 /* @return seconds; 0 = remove. */
-static uint32_t asked_expires(const struct registration *r,
-	const sip_contact_t *m)
+static uint32_t asked_expires(
+	const struct registration *r, const sip_contact_t *m)
 {
 	if (m->m_expires)
 		return read_seconds(m->m_expires);
@@ -177,8 +157,8 @@ static bool is_plain(const char *uri)
 
 /* The account's NAT setting decides whether the source is believed or the
  * contact (rule 2 of the design). */
-static void place_contact(const struct registration *r, const url_t *u,
-	Gh__Binding *row)
+static void place_contact(
+	const struct registration *r, const url_t *u, Gh__Binding *row)
 {
 	struct addr named;
 	char text[ADDR_TEXT_SIZE];
@@ -186,10 +166,9 @@ static void place_contact(const struct registration *r, const url_t *u,
 	size_t len = strlen(host);
 	char *source;
 
-	row->behind_nat =
-		r->account->row->nat == GH__NAT_MODE__NAT_ALWAYS ||
-		(r->account->row->nat == GH__NAT_MODE__NAT_AUTO &&
-			stack_behind_nat(r->in));
+	row->behind_nat = r->account->row->nat == GH__NAT_MODE__NAT_ALWAYS ||
+			  (r->account->row->nat == GH__NAT_MODE__NAT_AUTO &&
+				  stack_behind_nat(r->in));
 	if (r->account->row->nat != GH__NAT_MODE__NAT_NEVER || len < 3 ||
 		len >= sizeof(text))
 		return;
@@ -257,7 +236,8 @@ static enum reason read_contact(struct registration *r, const sip_contact_t *m)
 
 	if (why != REASON_REGISTER_OK || r->n >= CONTACTS_MAX)
 		return REASON_REGISTER_CONTACT;
-	for (const sip_contact_t *p = r->sip->sip_contact; p != m; p = p->m_next)
+	for (const sip_contact_t *p = r->sip->sip_contact; p != m;
+		p = p->m_next)
 		if (url_cmp_all(p->m_url, m->m_url) == 0)
 			return REASON_REGISTER_CONTACT; /* the same twice */
 	uri = url_as_string(r->home, m->m_url);
@@ -304,7 +284,8 @@ static enum reason read_paths(struct registration *r)
 
 		if (r->n_paths >= PATHS_MAX)
 			return REASON_REGISTER_CONTACT;
-		text = sip_header_as_string(r->home, (sip_header_t *)(uintptr_t)p);
+		text = sip_header_as_string(
+			r->home, (sip_header_t *)(uintptr_t)p);
 		if (!text || strlen(text) >= CONTACT_SIZE)
 			return REASON_REGISTER_CONTACT;
 		r->paths[r->n_paths++] = text;
@@ -320,14 +301,14 @@ static void read_limits(struct registration *r)
 	const Gh__Account *account = r->account->row;
 
 	r->min_s = realm->expires_min_s ? realm->expires_min_s : DEFAULT_MIN_S;
-	r->max_s = realm->expires_max_s ? realm->expires_max_s
-					: DEFAULT_EXPIRES_S;
+	r->max_s =
+		realm->expires_max_s ? realm->expires_max_s : DEFAULT_EXPIRES_S;
 	if (account->expires_max_s && account->expires_max_s < r->max_s)
 		r->max_s = account->expires_max_s;
 	if (r->min_s > r->max_s)
 		r->min_s = r->max_s;
-	r->default_s = realm->expires_default_s ? realm->expires_default_s
-						: r->max_s;
+	r->default_s =
+		realm->expires_default_s ? realm->expires_default_s : r->max_s;
 	if (r->default_s < r->min_s)
 		r->default_s = r->min_s;
 	r->max_contacts = account->max_contacts ? account->max_contacts
@@ -355,12 +336,12 @@ static uint32_t seconds_left(const struct binding *m)
 
 	return m->expires_us > now
 		       ? (uint32_t)((m->expires_us - now + CLOCK_US_PER_S - 1) /
-				 CLOCK_US_PER_S)
+				    CLOCK_US_PER_S)
 		       : 0;
 }
 
-static const char *contact_text(const struct registration *r,
-	const struct binding *m)
+static const char *contact_text(
+	const struct registration *r, const struct binding *m)
 {
 	char instance[INSTANCE_SIZE + 48] = "";
 	char q[16] = "";
@@ -389,7 +370,8 @@ static const char *contacts_text(const struct registration *r)
 		const char *one = contact_text(r, m);
 
 		if (one)
-			all = all ? su_sprintf(r->home, "%s, %s", all, one) : one;
+			all = all ? su_sprintf(r->home, "%s, %s", all, one)
+				  : one;
 	}
 	return all;
 }
@@ -449,9 +431,8 @@ static enum reason remove_all(struct registration *r)
 	if (m->m_next || !r->sip->sip_expires ||
 		r->sip->sip_expires->ex_delta != 0)
 		return REASON_REGISTER_CONTACT;
-	return why_of(bindings_remove_all(r->sbc->bindings,
-		r->account->row->id, r->sip->sip_call_id->i_id,
-		r->sip->sip_cseq->cs_seq));
+	return why_of(bindings_remove_all(r->sbc->bindings, r->account->row->id,
+		r->sip->sip_call_id->i_id, r->sip->sip_cseq->cs_seq));
 }
 
 static enum reason change(struct registration *r)
@@ -468,12 +449,12 @@ static enum reason change(struct registration *r)
 			if (r->wants[i].remove != (pass == 0))
 				continue;
 			if (!r->wants[i].remove) {
-				err = bindings_put(b, r->account, row,
-					r->max_contacts);
+				err = bindings_put(
+					b, r->account, row, r->max_contacts);
 				continue;
 			}
-			err = bindings_remove(b, id, row->contact,
-				row->call_id, row->cseq);
+			err = bindings_remove(
+				b, id, row->contact, row->call_id, row->cseq);
 			if (err == ERR_NOT_FOUND)
 				err = 0;
 		}
@@ -485,8 +466,6 @@ static enum reason work(struct registration *r)
 	const sip_contact_t *m = r->sip->sip_contact;
 	enum reason why = check_aor(r);
 
-	if (why == REASON_REGISTER_OK)
-		why = check_errors(r->sip);
 	if (why == REASON_REGISTER_OK)
 		why = read_paths(r);
 	if (why != REASON_REGISTER_OK || !m)
@@ -514,11 +493,14 @@ static void log_done(const struct registration *r, bool removed)
 		LOG_STR("agent", r->agent));
 }
 
-static void on_sender_known(struct sbc *sbc, struct inbound *in,
-	struct account *account)
+static void on_sender_known(
+	struct sbc *sbc, struct inbound *in, struct account *account)
 {
-	struct registration r = {.sbc = sbc, .in = in, .account = account,
-		.sip = in->sip, .home = msg_home(in->msg)};
+	struct registration r = {.sbc = sbc,
+		.in = in,
+		.account = account,
+		.sip = in->sip,
+		.home = msg_home(in->msg)};
 	bool removed;
 	enum reason why;
 
@@ -544,6 +526,6 @@ out:
 
 void register_on_request(struct sbc *sbc, struct inbound *in)
 {
-	wait_for_judge(sbc, in, GH__AUTH_PURPOSE__AUTH_REGISTER,
-		on_sender_known);
+	wait_for_judge(
+		sbc, in, GH__AUTH_PURPOSE__AUTH_REGISTER, on_sender_known);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What concerns all parts of sbc at once: a new snapshot. */
+/* What concerns all parts of sbc at once: a new snapshot, the sandbox. */
 #include "sbc/sbc.h"
 
 #include "common/log.h"
@@ -17,4 +17,18 @@ void sbc_apply(struct sbc *sbc, struct settings *settings)
 		LOG_UINT("realms", settings->n_realms),
 		LOG_UINT("trunks", settings->n_trunks),
 		LOG_UINT("routes", settings->n_routes));
+}
+
+int sbc_sandbox(struct sbc *sbc, const char *runtime_dir)
+{
+	const struct sandbox_path paths[] = {
+		/* Sockets of the others, and its own. */
+		{runtime_dir, SANDBOX_READ | SANDBOX_WRITE},
+	};
+	const struct sandbox_profile profile = {
+		.paths = paths,
+		.n_paths = sizeof(paths) / sizeof(paths[0]),
+	};
+
+	return daemon_sandbox(&sbc->daemon, &profile);
 }

@@ -18,7 +18,8 @@
 
 struct sbc {
 	struct daemon daemon;
-	struct settings *settings; /* the snapshot in force; NULL until the first */
+	struct settings
+		*settings; /* the snapshot in force; NULL until the first */
 	struct authd *authd;
 	struct media *media;
 	struct accounts *accounts;
@@ -27,6 +28,7 @@ struct sbc {
 	struct auth *auth;
 	struct calls *calls;
 	struct cdrs *cdrs;
+	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
 	struct waits *waits;
 	struct ctl *ctl;
@@ -36,5 +38,10 @@ struct sbc {
 
 /** Puts a new snapshot in force everywhere (takes the reference). */
 void sbc_apply(struct sbc *sbc, struct settings *settings);
+
+/** Gives up what SIP does not need: the only files are the sockets below
+ * runtime_dir. Listeners opened afterwards come from keeper.
+ * @return as daemon_sandbox(). */
+GH_MUST_CHECK int sbc_sandbox(struct sbc *sbc, const char *runtime_dir);
 
 #endif

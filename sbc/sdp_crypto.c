@@ -109,8 +109,8 @@ int sdp_crypto_read(struct span value, struct sdp_crypto *crypto_out)
 	uint64_t n = 0;
 	int err = ERR_INVALID;
 
-	if (!span_word(&value, &tag) || !span_word(&value, &name) ||
-		!span_word(&value, &key) || span_word(&value, &more))
+	if (!span_take_word(&value, &tag) || !span_take_word(&value, &name) ||
+		!span_take_word(&value, &key) || span_take_word(&value, &more))
 		return ERR_INVALID;
 	if (tag.len > 9 || span_number(tag, 999999999, &n))
 		return ERR_INVALID;

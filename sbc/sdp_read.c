@@ -122,9 +122,9 @@ static int read_connection(struct span value, struct addr *addr_out)
 	struct addr addr;
 	char text[ADDR_TEXT_SIZE];
 
-	if (!span_word(&value, &net) || !span_word(&value, &type) ||
-		!span_word(&value, &host) || span_word(&value, &more) ||
-		!span_is_word(net, "IN"))
+	if (!span_take_word(&value, &net) || !span_take_word(&value, &type) ||
+		!span_take_word(&value, &host) ||
+		span_take_word(&value, &more) || !span_is_word(net, "IN"))
 		return ERR_INVALID;
 	if (!span_is_word(type, "IP4") && !span_is_word(type, "IP6"))
 		return ERR_INVALID;
@@ -145,8 +145,8 @@ static int read_origin(struct span value, struct sdp *sdp)
 {
 	struct span user, id, version, connection;
 
-	if (!span_word(&value, &user) || !span_word(&value, &id) ||
-		!span_word(&value, &version))
+	if (!span_take_word(&value, &user) || !span_take_word(&value, &id) ||
+		!span_take_word(&value, &version))
 		return ERR_INVALID;
 	connection = span_trim(value);
 	/* Numbers that peers make may be longer than 64 bits; only their
@@ -243,8 +243,9 @@ static int read_m_line(struct span value, struct m_line *m)
 	struct span port, number;
 	uint64_t n = 0;
 
-	if (!span_word(&value, &m->kind) || !span_word(&value, &port) ||
-		!span_word(&value, &m->proto) ||
+	if (!span_take_word(&value, &m->kind) ||
+		!span_take_word(&value, &port) ||
+		!span_take_word(&value, &m->proto) ||
 		!span_next(&port, '/', &number))
 		return ERR_INVALID;
 	if (span_number(number, UINT16_MAX, &n))
@@ -265,7 +266,7 @@ static void read_formats(struct span text, struct formats *formats)
 	uint64_t pt = 0;
 
 	formats->n = 0;
-	while (formats->n < FORMATS_MAX && span_word(&text, &word)) {
+	while (formats->n < FORMATS_MAX && span_take_word(&text, &word)) {
 		if (span_number(word, 127, &pt))
 			continue;
 		if (memchr(formats->pt, (int)pt, formats->n))
@@ -286,7 +287,7 @@ static void read_mapping(
 	const uint8_t *at;
 	uint64_t pt = 0;
 
-	if (!span_word(&text, &word) || span_number(word, 127, &pt))
+	if (!span_take_word(&text, &word) || span_number(word, 127, &pt))
 		return;
 	at = memchr(formats->pt, (int)pt, formats->n);
 	if (at && !slots[at - formats->pt].at)
@@ -315,8 +316,8 @@ static void read_rtcp(struct span value, struct sdp *sdp)
 	struct span word;
 	uint64_t port = 0;
 
-	if (!span_word(&value, &word) || span_number(word, UINT16_MAX, &port) ||
-		!port)
+	if (!span_take_word(&value, &word) ||
+		span_number(word, UINT16_MAX, &port) || !port)
 		return;
 	if (span_trim(value).len && (read_connection(value, &addr) ||
 					    !addr_equal_ip(&addr, &sdp->rtp)))
@@ -453,7 +454,7 @@ static int read_media(const struct sections *s, const struct addr *session_c,
 		if (read_m_line(s->line[i], &m[i]))
 			return ERR_INVALID;
 		formats = m[i].formats;
-		(void)span_word(&formats, &first);
+		(void)span_take_word(&formats, &first);
 		sdp_line_fill(m[i].kind, m[i].proto, first, &sdp->lines[i]);
 		if (m[i].port && span_is_word(m[i].kind, "image"))
 			fax = true;

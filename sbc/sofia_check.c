@@ -57,7 +57,8 @@ static size_t line_end(const char *p, const char *end)
 
 static void skip_space(struct scan *s)
 {
-	while (s->p < s->end && (is_blank(*s->p) || *s->p == '\r' || *s->p == '\n'))
+	while (s->p < s->end &&
+		(is_blank(*s->p) || *s->p == '\r' || *s->p == '\n'))
 		s->p++;
 }
 
@@ -92,7 +93,8 @@ static enum reason check_status_line(const char *p, size_t len)
 	if (p[7] != ' ' || p[8] < '1' || p[8] > '6' ||
 		!isdigit((unsigned char)p[9]) || !isdigit((unsigned char)p[10]))
 		return REASON_ADMIT_GARBAGE;
-	return len == 11 || p[11] == ' ' ? REASON_ADMIT_OK : REASON_ADMIT_GARBAGE;
+	return len == 11 || p[11] == ' ' ? REASON_ADMIT_OK
+					 : REASON_ADMIT_GARBAGE;
 }
 
 static enum reason check_request_line(const char *p, size_t len)
@@ -134,14 +136,13 @@ static bool take_host(struct scan *s)
 	const char *from = s->p;
 
 	if (take(s, '[')) {
-		while (s->p < s->end &&
-			(isxdigit((unsigned char)*s->p) || *s->p == ':' ||
-				*s->p == '.'))
+		while (s->p < s->end && (isxdigit((unsigned char)*s->p) ||
+						*s->p == ':' || *s->p == '.'))
 			s->p++;
 		return take(s, ']');
 	}
 	while (s->p < s->end && (isalnum((unsigned char)*s->p) ||
-		(*s->p && strchr("-._", *s->p))))
+					(*s->p && strchr("-._", *s->p))))
 		s->p++;
 	return s->p > from;
 }
@@ -204,7 +205,8 @@ static enum reason take_via(struct scan *s, bool first)
 	skip_space(s);
 	if (take(s, ':')) {
 		skip_space(s);
-		for (len = 0; s->p < s->end && isdigit((unsigned char)*s->p); len++)
+		for (len = 0; s->p < s->end && isdigit((unsigned char)*s->p);
+			len++)
 			s->p++;
 		if (len == 0 || len > 5)
 			return REASON_ADMIT_SYNTAX;
@@ -234,7 +236,8 @@ static enum reason check_via(const char *p, const char *end, bool first)
 	return s.p == s.end ? REASON_ADMIT_OK : REASON_ADMIT_SYNTAX;
 }
 
-/* ------------------------------------------------------------------- headers */
+/* ------------------------------------------------------------------- headers
+ */
 
 /* Finds the end of the header field that begins at p, folded lines included,
  * and counts what sofia-sip makes objects of.
@@ -292,13 +295,15 @@ static enum reason check_headers(const char *p, const char *end)
 	while (line_end(p, end) == 0) {
 		struct scan s = {p, end};
 		const char *next = NULL;
-		const char *stop = field_end(p, end, &lines, &separators, &next);
+		const char *stop =
+			field_end(p, end, &lines, &separators, &next);
 		size_t name_len = take_token(&s);
 		unsigned bit = mandatory_bit(p, name_len);
 
 		if (!stop || name_len == 0)
 			return REASON_ADMIT_SYNTAX;
-		if (lines > CURES_LINES_MAX || separators > CURES_SEPARATORS_MAX)
+		if (lines > CURES_LINES_MAX ||
+			separators > CURES_SEPARATORS_MAX)
 			return REASON_ADMIT_TOO_BIG;
 		while (s.p < stop && is_blank(*s.p))
 			s.p++;

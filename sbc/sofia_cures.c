@@ -92,7 +92,8 @@ typedef int (*getaddrinfo_fn)(const char *, const char *,
 
 /* Numbers only: a name is "not known" at once, without asking anybody. */
 int cure_getaddrinfo(const char *node, const char *service,
-	const struct addrinfo *hints, struct addrinfo **res) __asm__("getaddrinfo");
+	const struct addrinfo *hints,
+	struct addrinfo **res) __asm__("getaddrinfo");
 int cure_getaddrinfo(const char *node, const char *service,
 	const struct addrinfo *hints, struct addrinfo **res)
 {
@@ -101,7 +102,8 @@ int cure_getaddrinfo(const char *node, const char *service,
 
 	cures.calls[CURE_GETADDRINFO]++;
 	if (!next)
-		next = (getaddrinfo_fn)(uintptr_t)dlsym(RTLD_NEXT, "getaddrinfo");
+		next = (getaddrinfo_fn)(uintptr_t)dlsym(
+			RTLD_NEXT, "getaddrinfo");
 	if (!next)
 		return EAI_FAIL;
 	if (hints)
@@ -110,11 +112,12 @@ int cure_getaddrinfo(const char *node, const char *service,
 	return next(node, service, &numeric, res);
 }
 
-typedef int (*su_getaddrinfo_fn)(const char *, const char *,
-	const su_addrinfo_t *, su_addrinfo_t **);
+typedef int (*su_getaddrinfo_fn)(
+	const char *, const char *, const su_addrinfo_t *, su_addrinfo_t **);
 
 int cure_su_getaddrinfo(const char *node, const char *service,
-	const su_addrinfo_t *hints, su_addrinfo_t **res) __asm__("su_getaddrinfo");
+	const su_addrinfo_t *hints,
+	su_addrinfo_t **res) __asm__("su_getaddrinfo");
 int cure_su_getaddrinfo(const char *node, const char *service,
 	const su_addrinfo_t *hints, su_addrinfo_t **res)
 {
@@ -277,7 +280,8 @@ static const uint8_t *linear(const struct iovec *iov, size_t n, size_t len)
 	if (n == 1 || iov[0].iov_len >= len)
 		return iov[0].iov_base;
 	for (size_t i = 0; i < n && at < len; i++) {
-		size_t part = iov[i].iov_len < len - at ? iov[i].iov_len : len - at;
+		size_t part =
+			iov[i].iov_len < len - at ? iov[i].iov_len : len - at;
 
 		memcpy(whole + at, iov[i].iov_base, part);
 		at += part;
@@ -300,7 +304,8 @@ static bool datagram_passes(const struct watched *w, const struct addr *source,
 	}
 	bytes = linear(iov, n, len);
 	if (cures.fn)
-		why = cures.fn(cures.ctx, source, &w->local, bytes, len, &stranger);
+		why = cures.fn(
+			cures.ctx, source, &w->local, bytes, len, &stranger);
 	if (why != REASON_ADMIT_OK)
 		return false;
 	why = cures_check_datagram(bytes, len);
@@ -308,8 +313,10 @@ static bool datagram_passes(const struct watched *w, const struct addr *source,
 		return false;
 	if (why != REASON_ADMIT_OK) {
 		reason_count(why);
-		log_peer_debug("datagram_dropped", LOG_STR("reason", reason_text(why)),
-			LOG_ADDR("source", source), LOG_ADDR("local", &w->local));
+		log_peer_debug("datagram_dropped",
+			LOG_STR("reason", reason_text(why)),
+			LOG_ADDR("source", source),
+			LOG_ADDR("local", &w->local));
 		return false;
 	}
 	cures.gate_shut = stranger;
@@ -342,8 +349,8 @@ issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
 	if (!w)
 		return len;
 	if (addr_from_sockaddr(&su->su_sa, hdr.msg_namelen, &source) == 0 &&
-		datagram_passes(w, &source, hdr.msg_iov, hdr.msg_iovlen,
-			(size_t)len))
+		datagram_passes(
+			w, &source, hdr.msg_iov, hdr.msg_iovlen, (size_t)len))
 		return len;
 	errno = EAGAIN;
 	return -1;
@@ -355,7 +362,8 @@ issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
  * broken, too large, wrong version, merged, queue full. */
 static bool is_library_status(const struct iovec *iov, size_t n)
 {
-	static const char *const statuses[] = {"400", "413", "482", "503", "505"};
+	static const char *const statuses[] = {
+		"400", "413", "482", "503", "505"};
 	static const char head[] = "SIP/2.0 ";
 	size_t head_len = sizeof(head) - 1;
 	const char *p;
@@ -372,7 +380,8 @@ static bool is_library_status(const struct iovec *iov, size_t n)
 }
 
 issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
-	int flags, su_sockaddr_t const *su, socklen_t name_len) __asm__("su_vsend");
+	int flags, su_sockaddr_t const *su,
+	socklen_t name_len) __asm__("su_vsend");
 issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 	int flags, su_sockaddr_t const *su, socklen_t name_len)
 {
@@ -399,11 +408,29 @@ issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 	return sendmsg(s, &hdr, flags);
 }
 
+int cures_send(const struct addr *local, const struct addr *to,
+	const void *bytes, size_t len)
+{
+	struct sockaddr_storage sa;
+	socklen_t sa_len = addr_to_sockaddr(to, &sa);
+
+	for (size_t i = 0; i < cures.n_sockets; i++) {
+		if (!addr_equal(&cures.sockets[i].local, local))
+			continue;
+		if (sendto(cures.sockets[i].fd, bytes, len, MSG_NOSIGNAL,
+			    (struct sockaddr *)&sa, sa_len) < 0)
+			return ERR_SYSTEM;
+		return 0;
+	}
+	return ERR_NOT_FOUND;
+}
+
 /* ------------------------------------------------------------ log, begin */
 
 /* The library's log lines may come in parts, and hold peers' words: log.h
  * quotes them. */
-static void on_library_log(void *stream, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+on_library_log(void *stream, const char *fmt, va_list ap)
 {
 	static struct log_site site;
 	char text[512];
@@ -441,7 +468,6 @@ int cures_begin(void)
 	su_log_set_level(nta_log, log_enabled(LOG_LEVEL_DEBUG) ? 3 : 0);
 	return 0;
 }
-
 
 void cures_forget_all(void)
 {

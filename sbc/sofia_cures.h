@@ -13,8 +13,8 @@
  *	version point (reflection); answers	before it is parsed and hides it
  *	STUN on the SIP port; quadratic time	(cures_check_datagram), after
  *	in the number of headers		asking admit
- *	answers broken requests of anybody	su_vsend swallows what the library
- *	with 400 before we are asked		answers to a stranger by itself
+ *	answers broken requests of anybody	su_vsend swallows what the
+ *library with 400 before we are asked		answers to a stranger by itself
  *	makes its own sockets			bind puts keeper's in place
  *	"TEST" datagram to itself at creation	sendto and recvfrom pretend, so
  *	swallows the first queued request	that nothing leaves or is read
@@ -48,13 +48,13 @@
 #include "common/reason.h"
 
 /** Largest SIP datagram that is read; a phone's is 1 to 4 kB. */
-#define CURES_DATAGRAM_MAX 32768u
+#define CURES_DATAGRAM_MAX   32768u
 /** Header lines, folded ones counted, of one message. */
-#define CURES_LINES_MAX 160u
+#define CURES_LINES_MAX      160u
 /** Commas and semicolons in the header part: each is an object to sofia. */
 #define CURES_SEPARATORS_MAX 1200u
 /** SIP sockets that can be open. */
-#define CURES_SOCKETS_MAX 256u
+#define CURES_SOCKETS_MAX    256u
 
 /** Functions that the library must reach through us. */
 enum cure {
@@ -108,8 +108,14 @@ void cures_epoll_begin(void);
 /** @return the descriptor that was made since, or -1. It is the library's. */
 int cures_epoll_end(void);
 
-/** The request under way has reached our code: answers are ours from here. */
+/** The datagram under way has reached our code, or is done with: what is sent
+ * from here is ours. */
 void cures_answer_is_ours(void);
+
+/** Sends bytes from the adopted socket at local: for keep-alives, which are no
+ * SIP. @return 0, ERR_NOT_FOUND, or ERR_SYSTEM. */
+GH_MUST_CHECK int cures_send(const struct addr *local, const struct addr *to,
+	const void *bytes, size_t len);
 
 /**
  * The textual checks of a datagram, pure: first line, line and separator

@@ -31,8 +31,8 @@ struct self_test {
 	unsigned n_requests; /* that reached the callback */
 };
 
-static int on_message(nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *msg,
-	sip_t *sip)
+static int on_message(
+	nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *msg, sip_t *sip)
 {
 	struct self_test *t = (struct self_test *)magic;
 
@@ -80,8 +80,8 @@ failed:
 	return -1;
 }
 
-static int send_options(const struct self_test *t, const char *version,
-	const char *via_host)
+static int send_options(
+	const struct self_test *t, const char *version, const char *via_host)
 {
 	struct sockaddr_storage sa;
 	socklen_t sa_len = addr_to_sockaddr(&t->server, &sa);

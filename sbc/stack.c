@@ -3,12 +3,7 @@
  * NTA with a message callback and no default leg: NTA matches retransmissions,
  * ACK, CANCEL and requests inside dialogs by itself; every other request comes
  * to on_message(), and from there through admit to its entry (entry.c). What
- * is refused there is answered without state.
- *
- * Listeners: keeper opens the socket, the bind() cure puts it into a tport of
- * ours, and the tport's Via template is given the advertised host. A listener
- * that the snapshot no longer names stays open for answers to what is under
- * way, but takes no request: sofia-sip cannot close one tport of several.
+ * is refused there is answered without state. Listeners are in listener.c.
  *
  * RFC 3261 8.2, 18.2 (server transport), RFC 3581 (rport).
  */
@@ -34,37 +29,12 @@
 #include "common/table.h"
 #include "sbc/entry.h"
 #include "sbc/loop_sofia.h"
-#include "sbc/sbc.h"
 #include "sbc/sofia_cures.h"
 #include "sbc/sofia_cures_private.h"
+#include "sbc/stack_inner.h"
 
-#define UDP_RMEM (8u * 1024 * 1024)
-#define UDP_WMEM (4u * 1024 * 1024)
-#define RETRY_US (10 * CLOCK_US_PER_S)
-#define RETRY_AFTER_S "5"
-#define TAG_LEN 13 /* 64 bits in base32 */
+#define TAG_LEN         13 /* 64 bits in base32 */
 #define WARN_PROCEEDING 100000
-
-enum node_state { NODE_ASKED, NODE_OPEN, NODE_FAILED };
-
-/* A listener and what it is made of. */
-struct node {
-	struct listener pub;
-	enum node_state state;
-	bool wanted; /* the snapshot in force names it */
-	char host[256]; /* of pub.advertised_host, as the Via shows them */
-	char port[8];
-	struct node *next;
-};
-
-struct stack {
-	struct sbc *sbc;
-	nta_agent_t *agent;
-	struct node *nodes;
-	size_t n_nodes;
-	struct loop_timer *retry_timer;
-	uint8_t tag_key[16];
-};
 
 nta_agent_t *stack_agent(struct stack *stack)
 {
@@ -83,13 +53,15 @@ void stack_source(msg_t *msg, struct addr *addr_out)
 		memset(addr_out, 0, sizeof(*addr_out));
 }
 
-int stack_contact(const struct listener *l, const char *user, char *text,
-	size_t size)
+int stack_contact(
+	const struct listener *l, const char *user, char *text, size_t size)
 {
 	int n = snprintf(text, size, "sip:%s%s%s%s", user ? user : "",
 		user ? "@" : "", l->advertised_host,
-		l->transport == GH__TRANSPORT__TRANSPORT_TCP ? ";transport=tcp" :
-		l->transport == GH__TRANSPORT__TRANSPORT_TLS ? ";transport=tls" : "");
+		l->transport == GH__TRANSPORT__TRANSPORT_TCP ? ";transport=tcp"
+		: l->transport == GH__TRANSPORT__TRANSPORT_TLS
+			? ";transport=tls"
+			: "");
 
 	return n < 0 || (size_t)n >= size ? ERR_TOO_BIG : 0;
 }
@@ -105,264 +77,18 @@ const char *stack_next_hop(const struct target *t, char *text, size_t size)
 	return text;
 }
 
-/* -------------------------------------------------------------- listeners */
-
-static struct node *node_find(struct stack *stack, const struct addr *local,
-	Gh__Transport transport)
-{
-	for (struct node *n = stack->nodes; n; n = n->next)
-		if (n->pub.transport == transport &&
-			addr_equal(&n->pub.local, local))
-			return n;
-	return NULL;
-}
-
-static struct node *node_of_tport(struct stack *stack, const tport_t *tport)
-{
-	for (struct node *n = stack->nodes; n; n = n->next)
-		if (n->pub.tport == tport)
-			return n;
-	return NULL;
-}
-
-struct listener *stack_listener(struct stack *stack,
-	const struct realm_address *address)
-{
-	struct node *n = node_find(stack, &address->listen,
-		(Gh__Transport)address->row->transport);
-
-	return n && n->state == NODE_OPEN ? &n->pub : NULL;
-}
-
-/* Splits "host", "host:port", "[v6]" or "[v6]:port". */
-static void split_host(struct node *n)
-{
-	const char *text = n->pub.advertised_host;
-	const char *colon = strrchr(text, ':');
-	const char *bracket = strrchr(text, ']');
-	size_t len;
-
-	if (colon && bracket && colon < bracket)
-		colon = NULL;
-	len = colon ? (size_t)(colon - text) : strlen(text);
-	memcpy(n->host, text, len);
-	n->host[len] = '\0';
-	snprintf(n->port, sizeof(n->port), "%.5s", colon ? colon + 1 : "");
-}
-
-/* NTA writes the Via of every tport anew whenever a tport is added, with the
- * bound address and port; ours is what peers outside a NAT must see. The
- * header's strings point into the node, which lives as long as the agent. */
-static void advertise(struct stack *stack)
-{
-	for (struct node *n = stack->nodes; n; n = n->next) {
-		sip_via_t *via;
-
-		if (n->state != NODE_OPEN)
-			continue;
-		via = (sip_via_t *)tport_magic(n->pub.tport);
-		for (; via; via = via->v_next) {
-			via->v_host = n->host;
-			via->v_port = n->port[0] ? n->port : NULL;
-		}
-	}
-}
-
-static tport_t *tport_of(struct stack *stack, const char *ident)
-{
-	tport_t *tp = tport_primaries(nta_agent_tports(stack->agent));
-
-	for (; tp; tp = tport_next(tp)) {
-		const char *has = tport_name(tp)->tpn_ident;
-
-		if (has && strcmp(has, ident) == 0)
-			return tp;
-	}
-	return NULL;
-}
-
-static int open_node(struct stack *stack, struct node *n, int fd)
-{
-	struct target self = {.addr = n->pub.local};
-	char url[STACK_URL_SIZE];
-	int err = cures_adopt_begin(fd, &n->pub.local);
-
-	if (err != 0)
-		return err;
-	if (nta_agent_add_tport(stack->agent,
-		    (url_string_t *)stack_next_hop(&self, url, sizeof(url)),
-		    TPTAG_IDENT(n->pub.ident), TPTAG_STUN_SERVER(0),
-		    TPTAG_PONG2PING(1), TPTAG_QUEUESIZE(1000), TPTAG_LOG(0),
-		    TPTAG_UDP_RMEM(UDP_RMEM), TPTAG_UDP_WMEM(UDP_WMEM),
-		    TAG_END()) != 0) {
-		(void)!cures_adopt_end();
-		return ERR_SYSTEM;
-	}
-	err = cures_adopt_end();
-	if (err != 0)
-		return err;
-	n->pub.tport = tport_of(stack, n->pub.ident);
-	return n->pub.tport ? 0 : ERR_NOT_FOUND;
-}
-
-static void on_listen_failed(struct stack *stack, struct node *n,
-	const char *problem)
-{
-	n->state = NODE_FAILED;
-	reason_count(REASON_SETTINGS_LISTEN);
-	log_err("listen_failed", LOG_ADDR("local", &n->pub.local),
-		LOG_STR("problem", problem),
-		LOG_STR("reason", reason_text(REASON_SETTINGS_LISTEN)));
-	loop_timer_set(stack->sbc->daemon.loop, stack->retry_timer, RETRY_US);
-}
-
-static void on_listen(void *ctx, enum notify_kind kind,
-	const struct addr *local, int fd, const char *problem)
-{
-	struct stack *stack = ctx;
-	struct node *n = node_find(stack, local, GH__TRANSPORT__TRANSPORT_UDP);
-	int err;
-
-	(void)kind;
-	if (!n || n->state != NODE_ASKED) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	if (fd < 0) {
-		on_listen_failed(stack, n, problem ? problem : "no socket");
-		return;
-	}
-	err = open_node(stack, n, fd);
-	close(fd);
-	if (err != 0) {
-		on_listen_failed(stack, n, err_text(err));
-		return;
-	}
-	n->state = NODE_OPEN;
-	advertise(stack);
-	log_notice("listening", LOG_ADDR("local", &n->pub.local),
-		LOG_STR("advertised", n->pub.advertised_host));
-	entry_on_listener(stack->sbc);
-}
-
-static void ask_keeper(struct stack *stack, struct node *n)
-{
-	int err;
-
-	n->state = NODE_ASKED;
-	err = notify_listen(stack->sbc->daemon.keeper, NOTIFY_UDP,
-		&n->pub.local, on_listen, stack);
-	if (err != 0)
-		on_listen_failed(stack, n, err_text(err));
-}
-
-static void on_retry(void *arg)
-{
-	struct stack *stack = arg;
-
-	for (struct node *n = stack->nodes; n; n = n->next)
-		if (n->state == NODE_FAILED && n->wanted)
-			ask_keeper(stack, n);
-}
-
-static struct node *node_new(struct stack *stack,
-	const struct realm_address *address)
-{
-	struct node *n;
-
-	if (stack->n_nodes >= CURES_SOCKETS_MAX)
-		return NULL;
-	n = calloc(1, sizeof(*n));
-	if (!n)
-		return NULL;
-	n->pub.local = address->listen;
-	n->pub.transport = (Gh__Transport)address->row->transport;
-	addr_format(&n->pub.local, n->pub.ident);
-	n->next = stack->nodes;
-	stack->nodes = n;
-	stack->n_nodes++;
-	return n;
-}
-
-static void want(struct stack *stack, const struct realm_address *address)
-{
-	struct node *n = node_find(stack, &address->listen,
-		(Gh__Transport)address->row->transport);
-	bool is_new = !n;
-
-	if (is_new)
-		n = node_new(stack, address);
-	if (!n) {
-		reason_count(REASON_SETTINGS_LISTEN);
-		log_err("listen_failed", LOG_ADDR("local", &address->listen),
-			LOG_STR("problem", "too many listeners"));
-		return;
-	}
-	n->wanted = true;
-	snprintf(n->pub.advertised_host, sizeof(n->pub.advertised_host), "%s",
-		address->advertised_host);
-	split_host(n);
-	if (is_new || n->state == NODE_FAILED)
-		ask_keeper(stack, n);
-}
-
-static void apply_timers(struct stack *stack, const struct settings *s)
-{
-	unsigned t1 = (unsigned)settings_number(s, "sip_t1_ms", 500, 50, 5000);
-	unsigned t2 = (unsigned)settings_number(s, "sip_t2_ms", 4000, 100, 32000);
-	unsigned t4 = (unsigned)settings_number(s, "sip_t4_ms", 5000, 100, 32000);
-
-	nta_agent_set_params(stack->agent, NTATAG_SIP_T1(t1),
-		NTATAG_SIP_T1X64(64 * t1), NTATAG_SIP_T2(t2), NTATAG_SIP_T4(t4),
-		TAG_END());
-}
-
-void stack_apply(struct stack *stack, const struct settings *settings)
-{
-	for (struct node *n = stack->nodes; n; n = n->next)
-		n->wanted = false;
-	for (size_t i = 0; i < settings->n_realms; i++) {
-		const struct realm *r = &settings->realms[i];
-
-		for (size_t k = 0; k < r->n_addresses; k++)
-			if (r->addresses[k].row->transport ==
-				GH__TRANSPORT__TRANSPORT_UDP)
-				want(stack, &r->addresses[k]);
-	}
-	for (struct node *n = stack->nodes; n; n = n->next)
-		if (!n->wanted && n->state == NODE_OPEN)
-			log_notice("listener_unused",
-				LOG_ADDR("local", &n->pub.local));
-	advertise(stack);
-	apply_timers(stack, settings);
-}
-
-bool stack_is_open(const struct stack *stack)
-{
-	bool any = false;
-
-	for (const struct node *n = stack->nodes; n; n = n->next) {
-		if (n->wanted && n->state == NODE_ASKED)
-			return false;
-		any = any || (n->wanted && n->state == NODE_OPEN);
-	}
-	return any;
-}
-
 /* ---------------------------------------------------------------- inbound */
 
 /* The socket's place in the snapshot in force. */
-static int place(struct stack *stack, const tport_t *tport,
-	struct inbound *in)
+static int place(struct stack *stack, const tport_t *tport, struct inbound *in)
 {
-	struct node *n = tport ? node_of_tport(stack, tport) : NULL;
+	struct node *n = tport ? stack_node_of(stack, tport) : NULL;
 
 	if (!n || !stack->sbc->settings)
 		return ERR_NOT_FOUND;
 	in->listener = &n->pub;
-	in->address = settings_listener(stack->sbc->settings, &n->pub.local,
-		n->pub.transport);
+	in->address = settings_listener(
+		stack->sbc->settings, &n->pub.local, n->pub.transport);
 	if (!in->address)
 		return ERR_NOT_FOUND;
 	in->realm = in->address->realm;
@@ -475,8 +201,8 @@ nta_incoming_t *stack_accept(struct stack *stack, struct inbound *in)
 }
 
 /* The same for every retransmission: an answer without state has no memory. */
-static void make_tag(struct stack *stack, const sip_t *sip,
-	char text[TAG_LEN + 1])
+static void make_tag(
+	struct stack *stack, const sip_t *sip, char text[TAG_LEN + 1])
 {
 	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
 	char key[768];
@@ -485,7 +211,8 @@ static void make_tag(struct stack *stack, const sip_t *sip,
 
 	n = snprintf(key, sizeof(key), "%s|%s|%u|%s",
 		sip->sip_call_id ? sip->sip_call_id->i_id : "",
-		sip->sip_from && sip->sip_from->a_tag ? sip->sip_from->a_tag : "",
+		sip->sip_from && sip->sip_from->a_tag ? sip->sip_from->a_tag
+						      : "",
 		sip->sip_cseq ? sip->sip_cseq->cs_seq : 0,
 		sip->sip_via && sip->sip_via->v_branch ? sip->sip_via->v_branch
 						       : "");
@@ -523,8 +250,8 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 			to = NULL;
 		nta_msg_treply(stack->agent, in->msg, (int)status,
 			reason_sip_phrase(status),
-			NTATAG_TPORT(in->listener->tport), TAG_IF(to, SIPTAG_TO(to)),
-			ta_tags(ta));
+			NTATAG_TPORT(in->listener->tport),
+			TAG_IF(to, SIPTAG_TO(to)), ta_tags(ta));
 	}
 	ta_end(ta);
 	in->irq = NULL;
@@ -534,17 +261,19 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 void stack_refuse(struct stack *stack, struct inbound *in, enum reason why)
 {
 	unsigned status = reason_sip(why);
+	char seconds[12];
 
 	if (status == 0) {
 		stack_drop(stack, in, why);
 		return;
 	}
+	snprintf(seconds, sizeof(seconds), "%u", stack->retry_after_s);
 	stack_reply(stack, in, why, status,
 		TAG_IF(status == 405, SIPTAG_ALLOW_STR(STACK_ALLOW)),
 		TAG_IF(status == 415, SIPTAG_ACCEPT_STR("application/sdp")),
 		TAG_IF(status == 420 && in->unsupported,
 			SIPTAG_UNSUPPORTED_STR(in->unsupported)),
-		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(RETRY_AFTER_S)),
+		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),
 		TAG_END());
 }
 
@@ -556,14 +285,26 @@ void stack_drop(struct stack *stack, struct inbound *in, enum reason why)
 		LOG_ADDR("source", &in->source),
 		LOG_ADDR("local", &in->listener->local));
 	if (in->irq) {
-		nta_incoming_treply(in->irq, SIP_500_INTERNAL_SERVER_ERROR,
-			TAG_END());
+		nta_incoming_treply(
+			in->irq, SIP_500_INTERNAL_SERVER_ERROR, TAG_END());
 		nta_incoming_destroy(in->irq);
 	} else {
 		nta_msg_discard(stack->agent, in->msg);
 	}
 	in->irq = NULL;
 	in->msg = NULL;
+}
+
+void stack_keepalive(
+	struct stack *stack, const struct addr *local, const struct addr *to)
+{
+	static const char empty_line[] = "\r\n\r\n";
+	int err = cures_send(local, to, empty_line, sizeof(empty_line) - 1);
+
+	(void)stack;
+	if (err != 0)
+		log_peer_debug(
+			"keepalive_failed", LOG_ADDR("to", to), LOG_ERR(err));
 }
 
 /* -------------------------------------------------------------- callbacks */
@@ -573,17 +314,17 @@ static enum reason on_datagram(void *ctx, const struct addr *source,
 	bool *stranger_out)
 {
 	struct stack *stack = ctx;
-	enum reason why = admit_datagram(
-		stack->sbc->admit, source, local, bytes, len);
+	enum reason why =
+		admit_datagram(stack->sbc->admit, source, local, bytes, len);
 
-	*stranger_out = why == REASON_ADMIT_OK &&
-			admit_class(stack->sbc->admit, source, local) ==
-				ADMIT_UNKNOWN;
+	*stranger_out =
+		why == REASON_ADMIT_OK &&
+		admit_class(stack->sbc->admit, source, local) == ADMIT_UNKNOWN;
 	return why;
 }
 
-static int on_message(nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *msg,
-	sip_t *sip)
+static int on_message(
+	nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *msg, sip_t *sip)
 {
 	struct stack *stack = (struct stack *)magic;
 	struct inbound in = {.msg = msg, .sip = sip};
@@ -616,9 +357,10 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 	if (!stack)
 		return ERR_NOMEM;
 	stack->sbc = sbc;
+	stack->retry_after_s = 5;
 	secret_random_bytes(stack->tag_key, sizeof(stack->tag_key));
-	err = loop_timer_new(sbc->daemon.loop, on_retry, stack,
-		&stack->retry_timer);
+	err = loop_timer_new(
+		sbc->daemon.loop, stack_on_retry, stack, &stack->retry_timer);
 	if (err != 0)
 		goto failed;
 	err = ERR_NOMEM;
@@ -628,7 +370,10 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 		NTATAG_UDP_MTU(65535), NTATAG_CLIENT_RPORT(1),
 		NTATAG_SERVER_RPORT(1), NTATAG_CANCEL_487(0),
 		NTATAG_MERGE_482(1), NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0),
-		NTATAG_MAX_PROCEEDING(WARN_PROCEEDING), TAG_END());
+		/* Broken headers are judged by hdr_check_request(), for those
+		 * who get an answer at all. */
+		NTATAG_BAD_REQ_MASK(0), NTATAG_MAX_PROCEEDING(WARN_PROCEEDING),
+		TAG_END());
 	if (!stack->agent)
 		goto failed;
 	cures_on_datagram(on_datagram, stack);
@@ -650,12 +395,7 @@ void stack_free(struct stack **stack_ref)
 	if (stack->agent)
 		nta_agent_destroy(stack->agent);
 	cures_forget_all();
-	while (stack->nodes) {
-		struct node *n = stack->nodes;
-
-		stack->nodes = n->next;
-		free(n);
-	}
+	stack_free_nodes(stack);
 	loop_timer_free(stack->sbc->daemon.loop, &stack->retry_timer);
 	free(stack);
 }

@@ -32,27 +32,28 @@ struct listener {
 	struct addr local;
 	Gh__Transport transport;
 	tport_t *tport;
-	char ident[ADDR_TEXT_SIZE];    /* TPTAG_IDENT */
-	char advertised_host[256];     /* as struct realm_address */
+	char ident[ADDR_TEXT_SIZE]; /* TPTAG_IDENT */
+	char advertised_host[256];  /* as struct realm_address */
 };
 
 /** A request that arrived, with what the wire says of it. */
 struct inbound {
-	msg_t *msg;              /* owned by the stack until stack_accept() */
+	msg_t *msg; /* owned by the stack until stack_accept() */
 	const sip_t *sip;
-	struct addr source;      /* who really sent it */
+	struct addr source; /* who really sent it */
 	struct listener *listener;
 	const struct realm_address *address; /* of the present snapshot */
 	const struct realm *realm;
-	const struct trunk *trunk; /* set by admit: a trunk or PBX; else a phone */
-	uint64_t flow;             /* 0 = datagram */
-	bool secured;              /* TLS on this hop */
-	uint64_t account_at;       /* a live binding of this account has exactly
-				    * this source; 0 = none */
-	nta_incoming_t *irq;       /* the transaction, where one was made while
-				    * authd was asked; stack_accept() hands it
-				    * out, stack_reply() and stack_drop() end it */
-	const char *unsupported;   /* option tags for a 420; set by admit */
+	const struct trunk
+		*trunk;      /* set by admit: a trunk or PBX; else a phone */
+	uint64_t flow;       /* 0 = datagram */
+	bool secured;        /* TLS on this hop */
+	uint64_t account_at; /* a live binding of this account has exactly
+			      * this source; 0 = none */
+	nta_incoming_t *irq; /* the transaction, where one was made while
+			      * authd was asked; stack_accept() hands it
+			      * out, stack_reply() and stack_drop() end it */
+	const char *unsupported; /* option tags for a 420; set by admit */
 };
 
 /** Where to send a request. */
@@ -73,8 +74,8 @@ void stack_apply(struct stack *stack, const struct settings *settings);
  * least is open. */
 bool stack_is_open(const struct stack *stack);
 /** The open listener for a realm address, or NULL. */
-struct listener *stack_listener(struct stack *stack,
-	const struct realm_address *address);
+struct listener *stack_listener(
+	struct stack *stack, const struct realm_address *address);
 
 /** Fills in from a transaction (requests inside dialogs, and the ACK or CANCEL
  * that a transaction's callback is called with). msg stays the transaction's.
@@ -109,11 +110,16 @@ void stack_drop(struct stack *stack, struct inbound *in, enum reason why);
 /** Writes "sip:user@advertised-host:port" (";transport=tcp" where it is) for
  * a Contact of ours. user may be NULL.
  * @return 0, or ERR_TOO_BIG. */
-GH_MUST_CHECK int stack_contact(const struct listener *l, const char *user,
-	char *text, size_t size);
+GH_MUST_CHECK int stack_contact(
+	const struct listener *l, const char *user, char *text, size_t size);
 /** Writes "sip:ip:port;transport=udp" as the next hop for NTA. */
 const char *stack_next_hop(const struct target *t, char *text, size_t size);
 #define STACK_URL_SIZE 384
+
+/** Keeps a NAT's mapping open: an empty line from the listener that a phone is
+ * registered at to where it is (RFC 5626 3.5.1 for what it is on streams). */
+void stack_keepalive(
+	struct stack *stack, const struct addr *local, const struct addr *to);
 
 /** Source address of a received message. */
 void stack_source(msg_t *msg, struct addr *addr_out);

@@ -154,7 +154,7 @@ bool span_next(struct span *rest, char separator, struct span *piece_out)
 	return true;
 }
 
-bool span_word(struct span *rest, struct span *word_out)
+bool span_take_word(struct span *rest, struct span *word_out)
 {
 	struct span s = span_trim(*rest);
 	size_t n = 0;

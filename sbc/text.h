@@ -56,7 +56,7 @@ struct span span_trim(struct span s);
  * rest. @return false at the end. */
 bool span_next(struct span *rest, char separator, struct span *piece_out);
 /** Takes the next word off rest; words are separated by any blanks. */
-bool span_word(struct span *rest, struct span *word_out);
+bool span_take_word(struct span *rest, struct span *word_out);
 /** A decimal number of at most max, digits only.
  * @return 0, ERR_INVALID, or ERR_TOO_BIG. */
 GH_MUST_CHECK int span_number(struct span s, uint64_t max, uint64_t *out);

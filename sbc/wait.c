@@ -127,8 +127,8 @@ out:
 }
 
 /* The waiting INVITE's transaction hears of a CANCEL. */
-static int on_transaction(nta_incoming_magic_t *magic, nta_incoming_t *irq,
-	const sip_t *sip)
+static int on_transaction(
+	nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
 {
 	struct wait *w = (struct wait *)magic;
 	struct inbound cancel;

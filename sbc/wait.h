@@ -20,8 +20,8 @@ struct waits;
 
 /** The credentials are right. in has a transaction (in->irq); in and the
  * account reference are the receiver's. */
-typedef void (*wait_fn)(struct sbc *sbc, struct inbound *in,
-	struct account *account);
+typedef void (*wait_fn)(
+	struct sbc *sbc, struct inbound *in, struct account *account);
 
 GH_MUST_CHECK int waits_new(struct sbc *sbc, struct waits **out);
 /** Drops what waits without an answer. */

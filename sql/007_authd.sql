@@ -121,6 +121,10 @@ SELECT a.id, a.username, a.extension, a.display_name,
 FROM sbc.account a;
 COMMENT ON VIEW sbc.authd_account IS 'For authd alone: an account with its numbers, networks and HA1 values';
 
+CREATE VIEW sbc.authd_number AS
+SELECT number::text AS number, account FROM sbc.account_number;
+COMMENT ON VIEW sbc.authd_number IS 'For authd: whose a telephone number is';
+
 CREATE VIEW sbc.authd_trunk_credential AS
 SELECT trunk, username, coalesce(digest_realm, '') AS digest_realm,
 	coalesce(encode(sealed, 'hex'), '') AS sealed,
@@ -236,6 +240,18 @@ BEGIN
 	RETURN FOUND;
 END $$;
 COMMENT ON FUNCTION sbc.ban_store(jsonb) IS 'For authd: writes one ban once';
+
+CREATE FUNCTION sbc.ban_store_lift(source inet) RETURNS integer
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = sbc, public, pg_temp AS $$
+DECLARE
+	n integer;
+BEGIN
+	UPDATE sbc.ban SET lifted_at = now(), lifted_by = 'sbcctl'
+	WHERE (host >>= source OR host <<= source) AND until > now() AND lifted_at IS NULL;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END $$;
+COMMENT ON FUNCTION sbc.ban_store_lift(inet) IS 'For authd: sbcctl lifted a ban';
 
 -- A list of {"account":1,"bindings":[...]}: the bindings of each account are
 -- replaced. Accounts that were deleted meanwhile are left out.

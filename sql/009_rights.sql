@@ -12,10 +12,10 @@ GRANT SELECT ON sbc.schema_version TO sbc_authd, sbc_admin, sbc_viewer;
 GRANT SELECT ON sbc.authd_realm, sbc.authd_realm_address, sbc.authd_trunk, sbc.authd_trunk_source,
 	sbc.authd_trunk_target, sbc.authd_number_rule, sbc.authd_header_rule, sbc.authd_route,
 	sbc.authd_route_target, sbc.authd_codec, sbc.authd_blocked_caller, sbc.authd_setting,
-	sbc.authd_digest_list, sbc.authd_account, sbc.authd_trunk_credential, sbc.authd_ban,
+	sbc.authd_digest_list, sbc.authd_account, sbc.authd_number, sbc.authd_trunk_credential, sbc.authd_ban,
 	sbc.authd_binding TO sbc_authd;
 GRANT EXECUTE ON FUNCTION sbc.cdr_store(jsonb), sbc.event_store(jsonb), sbc.ban_store(jsonb),
-	sbc.binding_store(jsonb), sbc.reason_store(jsonb),
+	sbc.ban_store_lift(inet), sbc.binding_store(jsonb), sbc.reason_store(jsonb),
 	sbc.config_status_store(numeric, text, integer, text), sbc.seal_key_store(bytea),
 	sbc.from_us(numeric), sbc.address_port(inet, integer), sbc.check_config() TO sbc_authd;
 
@@ -42,6 +42,6 @@ GRANT UPDATE (value) ON sbc.setting TO sbc_admin;
 GRANT SELECT (trunk, username, digest_realm, changed_at), DELETE ON sbc.trunk_credential TO sbc_admin;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sbc TO sbc_admin;
 REVOKE EXECUTE ON FUNCTION sbc.store_password(bigint, text), sbc.cdr_store(jsonb),
-	sbc.event_store(jsonb), sbc.ban_store(jsonb), sbc.binding_store(jsonb),
-	sbc.reason_store(jsonb), sbc.config_status_store(numeric, text, integer, text),
+	sbc.event_store(jsonb), sbc.ban_store(jsonb), sbc.ban_store_lift(inet),
+	sbc.binding_store(jsonb), sbc.reason_store(jsonb), sbc.config_status_store(numeric, text, integer, text),
 	sbc.seal_key_store(bytea) FROM sbc_admin;

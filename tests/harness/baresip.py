@@ -7,6 +7,7 @@ It plays a WAV file and records what it hears (sndfile, *-dec.wav).
 import glob
 import json
 import os
+import re
 import select
 import socket
 import time
@@ -15,6 +16,7 @@ from . import net, proc
 
 MODULES = "/usr/lib/baresip/modules"
 CONTROL = "127.0.0.1"
+REGISTERED = re.compile(r"\{\d/\w+/v\d\} (\d{3}) [^\n]*")
 
 
 class Baresip:
@@ -117,9 +119,15 @@ class Baresip:
             self._read(min(left, 0.5))
 
     def registered(self):
-        event = self.wait_event("REGISTER_OK", "REGISTER_FAIL")
-        if event["type"] != "REGISTER_OK":
-            raise proc.Problem(f"registration failed: {event}")
+        """Waits for the answer to REGISTER. It may have come before the
+        control connection stood, so the log tells and not an event."""
+        def probe():
+            if not self.proc.alive():
+                raise proc.Problem("baresip ended: " + self.proc.log()[-500:])
+            return REGISTERED.search(self.proc.log())
+        m = proc.wait_for(probe, f"an answer to REGISTER ({self.dir}/log)", 15)
+        if m.group(1) != "200":
+            raise proc.Problem(f"registration failed: {m.group(0)}")
         return self
 
     def dial(self, uri):

@@ -53,7 +53,9 @@ class Linphone:
             "sip": {"sip_port": self.port, "sip_tcp_port": 0,
                     "sip_tls_port": 0, "guess_hostname": 0,
                     "bind_address": self.local},
-            "rtp": {"audio_rtp_port": self.rtp_port},
+            "rtp": {"audio_rtp_port": self.rtp_port,
+                    "audio_adaptive_jitt_comp_enabled": 0,
+                    "audio_jitt_comp": 100},
             "sound": {"echocancellation": 0},
             **self.config}
         with open(f"{self.dir}/rc", "w", encoding="utf-8") as f:
@@ -83,10 +85,7 @@ class Linphone:
     def wait_output(self, text, timeout=20):
         """Until its output has a text that was not there before."""
         def probe():
-            if not self.proc.alive():
-                raise proc.Problem("linphonec ended: " +
-                                   self.proc.log()[-800:])
-            at = self.proc.log().find(text, self.seen)
+            at = self._text("log").find(text, self.seen)
             if at >= 0:
                 self.seen = at + len(text)
             return at >= 0
@@ -94,8 +93,21 @@ class Linphone:
                       timeout, pause=0.1)
         return self
 
+    def _text(self, name):
+        if not self.proc.alive():
+            raise proc.Problem("linphonec ended: " + self.proc.log()[-800:])
+        path = f"{self.dir}/{name}"
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
     def registered(self):
-        return self.wait_output("Registration on").wait_output("successful")
+        """Its trace tells; its output does not."""
+        proc.wait_for(
+            lambda: "[LinphoneRegistrationOk]" in self._text("trace"),
+            f"linphonec to register ({self.dir}/trace)", 15, pause=0.1)
+        return self
 
     def dial(self, uri):
         self.command(f"call {uri}")

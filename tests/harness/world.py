@@ -274,7 +274,7 @@ class World:
     def packets(self, role):
         return self.captures[role].packets(self.marks[role])
 
-    def trunk_heard(self, role, voice, n=10, v6=False):
+    def heard_on_wire(self, role, voice, n=10, v6=False):
         """Judges what reached a neighbour that cannot record."""
         link = LINKS[role]
         pcap = self.captures[role].write(f"{self.dir}/{role}-ear.pcap",
@@ -343,7 +343,7 @@ class World:
 
     # ------------------------------------------------------------------ CDRs
 
-    def cdr(self, called, timeout=10, **expected):
+    def cdr(self, number, timeout=10, **expected):
         """The CDR of the one call to a number that this case made, with its
         legs as row["caller_leg"] and row["called_leg"]. Fields given are
         compared; a name like caller_leg__codec looks into a leg."""
@@ -353,11 +353,11 @@ class World:
                  "c.call and side = 'caller') as caller_leg, "
                  "(select row_to_json(l) from sbc.cdr_leg l where l.call = "
                  "c.call and side = 'called') as called_leg "
-                 f"from sbc.cdr c where c.called = '{called}'")
-        found = proc.wait_for(lambda: self.rows(query), f"a CDR to {called}",
+                 f"from sbc.cdr c where c.called = '{number}'")
+        found = proc.wait_for(lambda: self.rows(query), f"a CDR to {number}",
                               timeout, pause=0.1)
         if len(found) != 1:
-            raise proc.Problem(f"{len(found)} CDRs to {called}")
+            raise proc.Problem(f"{len(found)} CDRs to {number}")
         self.compare(found[0], **expected)
         return found[0]
 

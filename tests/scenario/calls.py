@@ -51,11 +51,13 @@ def _trunk_leg(side, name, link, v6=False):
 def _phone_leg(side, phone, port=5060, v6=False):
     host = f"[{PHONES.host6()}]" if v6 else PHONES.host()
     edge = f"[{PHONES.edge6}]" if v6 else PHONES.edge
+    # baresip names any of its IPv6 addresses in SDP.
+    media = f"[{PHONES.v6}::" if v6 else host + ":"
     return {f"{side}_leg__kind": "phone",
             f"{side}_leg__extension": phone.who["extension"],
             f"{side}_leg__peer": f"{host}:{port}",
             f"{side}_leg__local": f"{edge}:5060",
-            f"{side}_leg__media_source": lambda v: v.startswith(host + ":"),
+            f"{side}_leg__media_source": lambda v: v.startswith(media),
             f"{side}_leg__user_agent": lambda v: v.startswith("baresip"),
             f"{side}_leg__trunk": None}
 
@@ -88,9 +90,9 @@ def trunk_to_phone(w):
     s.done()
     phone.wait_event("CALL_CLOSED")
     w.phone_heard(phone, "far")
-    w.trunk_heard("itsp", "near")
+    w.heard_on_wire("itsp", "near")
     row = w.cdr(number, caller=CALLER, called=number,
-                caller_name="planted-itsp-name",
+                caller_name="Anna Caller",
                 **_call("caller", "to-phones"), **_media("caller"),
                 **_media("called"), **_trunk_leg("caller", "itsp", ITSP),
                 **_phone_leg("called", phone),
@@ -111,7 +113,7 @@ def phone_to_trunk(w):
     phone.hang_up()
     s.done()
     phone.wait_event("CALL_CLOSED")
-    w.trunk_heard("itsp", "near")
+    w.heard_on_wire("itsp", "near")
     w.phone_heard(phone, "far")
     # The account is the identity: its number is shown, not its user name.
     row = w.cdr(called, caller=phone.who["extension"],
@@ -164,7 +166,7 @@ def pbx_to_phone(w):
     phone.wait_event("CALL_CLOSED")
     s.done()
     w.phone_heard(phone, "far")
-    w.trunk_heard("pbx", "near")
+    w.heard_on_wire("pbx", "near")
     row = w.cdr(extension, caller="701", **_call("called", "extensions"),
                 **_media("caller"), **_media("called"),
                 **_trunk_leg("caller", "pbx", PBX),
@@ -183,7 +185,7 @@ def phone_to_pbx(w):
     phone.wait_event("CALL_ESTABLISHED")
     phone.wait_event("CALL_CLOSED")
     s.done()
-    w.trunk_heard("pbx", "near")
+    w.heard_on_wire("pbx", "near")
     w.phone_heard(phone, "far")
     row = w.cdr(called, caller=phone.who["extension"],
                 **_call("called", "to-pbx"), **_media("caller"),
@@ -202,9 +204,10 @@ def trunk_to_linphone(w):
                hold=7500)
     s.done()
     phone.wait_output("ended")
-    phone.stop()
-    w.phone_heard(phone, "far")
-    w.trunk_heard("itsp", "near")
+    # Its recorder drops sound to stay in time when the machine is busy: what
+    # reached it is judged on its wire.
+    w.heard_on_wire("phones", "far")
+    w.heard_on_wire("itsp", "near")
     w.cdr(number, sip_status=200, hangup_side="caller",
           called_leg__extension=phone.who["extension"],
           called_leg__user_agent=lambda v: "Linphone" in v)
@@ -222,7 +225,7 @@ def ipv6_trunk_to_ipv6_phone(w):
     s.done()
     phone.wait_event("CALL_CLOSED")
     w.phone_heard(phone, "far")
-    w.trunk_heard("itsp", "near", v6=True)
+    w.heard_on_wire("itsp", "near", v6=True)
     w.cdr(number, caller=CALLER, **_call("caller", "to-phones"),
           **_media("caller"), **_media("called"),
           **_trunk_leg("caller", "itsp6", ITSP, v6=True),
@@ -242,7 +245,7 @@ def ipv4_phone_to_ipv6_trunk(w):
     phone.hang_up()
     s.done()
     phone.wait_event("CALL_CLOSED")
-    w.trunk_heard("itsp", "near", v6=True)
+    w.heard_on_wire("itsp", "near", v6=True)
     w.phone_heard(phone, "far")
     w.cdr(called, **_call("caller", "to-ipv6"), **_media("caller"),
           **_media("called"), **_phone_leg("caller", phone),
@@ -272,8 +275,8 @@ def media_of_a_stranger(w):
     s = w.sipp("itsp", "uac_call", "far", target=True, service=number,
                hold=HOLD)
     phone.wait_event("CALL_ESTABLISHED")
+    w.wait(lambda: w.our_media("itsp"), "the answer to the trunk")
     ports = [w.our_media("itsp"), w.our_media("phones")]
-    assert all(ports), ports
     sock = w.group.add(w.peer("stranger", target=ITSP.edge)).sock
     sequence = 0
 
@@ -288,7 +291,7 @@ def media_of_a_stranger(w):
     phone.wait_event("CALL_CLOSED")
     assert sequence > 30, sequence
     w.phone_heard(phone, "far")
-    w.trunk_heard("itsp", "near")
+    w.heard_on_wire("itsp", "near")
     for role in ("itsp", "phones"):
         assert not any(MARK in p.data for p in w.packets(role)), role
     assert not [p for p in w.packets("stranger") if p.src == ITSP.edge]
@@ -323,5 +326,10 @@ def hundred_calls_at_once(w):
     bad = [r for r in rows if r["sip_status"] != 200 or
            r["hangup_side"] != "caller" or r["a"] < 200 or r["b"] < 200]
     assert not bad, bad[:3]
-    w.wait(lambda: w.gate.status("mediad")["sessions"] == 0,
-           "all media sessions to end", 20)
+
+    def all_closed():
+        status = w.gate.status("mediad")
+        return not status.get("media_sessions") and \
+            not status.get("media_ports_used")
+
+    w.wait(all_closed, "all media sessions and ports to close", 20)

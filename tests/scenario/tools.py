@@ -26,7 +26,7 @@ def peers_speak_without_a_gate(w):
     s.done()
     phone.wait_event("CALL_CLOSED")
     w.phone_heard(phone, "far")
-    stream = w.trunk_heard("itsp", "near")
+    stream = w.heard_on_wire("itsp", "near")
     assert int(stream["lost"]) == 0, stream
     for voice, heard in (("near", phone.heard()),
                          ("far", f"{w.dir}/itsp-ear.wav")):

@@ -129,6 +129,7 @@ void rig_begin(struct rig *r)
 
 	memset(r, 0, sizeof(*r));
 	log_open("test", LOG_LEVEL_ERR);
+	ck_assert_int_eq(srtp_begin(), 0);
 	r->port_min = 20000;
 	r->port_max = 29999;
 	r->daemon.self = PROCESS_MEDIAD;
@@ -162,6 +163,7 @@ void rig_end(struct rig *r)
 	ctl_free(&r->ctl);
 	loop_timer_free(r->daemon.loop, &r->timer);
 	loop_free(&r->daemon.loop);
+	srtp_finish();
 	if (r->news.ended != NULL)
 		gh__msg__free_unpacked(r->news.ended, NULL);
 }
@@ -218,6 +220,28 @@ void rig_side(struct rig_side *s, const struct addr *remote)
 	s->payloads[1].event = true;
 	s->msg.n_payloads = 2;
 	s->msg.payloads = s->list;
+}
+
+static void fill_key(Gh__SrtpKey *key, uint8_t *bytes, enum srtp_suite suite,
+	uint8_t fill, struct srtp_master *out)
+{
+	gh__srtp_key__init(key);
+	key->suite = (Gh__Suite)suite; /* both have RFC 4568's order */
+	key->master.len = srtp_master_len(suite);
+	key->master.data = bytes;
+	memset(bytes, fill, SRTP_MASTER_MAX);
+	*out = (struct srtp_master){
+		.suite = suite, .len = (uint8_t)key->master.len};
+	memcpy(out->bytes, bytes, key->master.len);
+}
+
+void rig_keys(struct rig_side *s, enum srtp_suite suite, uint8_t peer,
+	uint8_t own, struct srtp_master *peer_out, struct srtp_master *own_out)
+{
+	fill_key(&s->receive, s->receive_key, suite, peer, peer_out);
+	fill_key(&s->send, s->send_key, suite, own, own_out);
+	s->msg.receive = &s->receive;
+	s->msg.send = &s->send;
 }
 
 static bool is_answered(struct rig *r, void *arg)

@@ -9,6 +9,7 @@
 #include "common/daemon.h"
 #include "common/ipc.h"
 #include "mediad/ctl.h"
+#include "mediad/srtp.h"
 
 #define RIG_CALL        "0123456789ABCDEF"
 /** Nothing in a test takes longer unless it fails. */
@@ -62,10 +63,16 @@ struct rig_side {
 	Gh__Payload payloads[3];
 	Gh__Payload *list[3];
 	char remote[ADDR_TEXT_SIZE];
-	char *networks[2];
+	Gh__SrtpKey receive, send;
+	uint8_t receive_key[SRTP_MASTER_MAX], send_key[SRTP_MASTER_MAX];
 };
 /** Both ways, PCMA as 8, telephone-event as 101, mux off, on 127.0.0.1. */
 void rig_side(struct rig_side *s, const struct addr *remote);
+
+/** Gives the side keys, filled with two octets; a and b as the peer sees it:
+ * it sends with `peer` and opens with `own`. */
+void rig_keys(struct rig_side *s, enum srtp_suite suite, uint8_t peer,
+	uint8_t own, struct srtp_master *peer_out, struct srtp_master *own_out);
 
 /** Wants a session and waits for the answer. */
 void rig_want(struct rig *r, uint32_t version, struct rig_side *caller,

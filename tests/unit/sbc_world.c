@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "sbc/call_list.h"
 #include "sbc/ctl.h"
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/trunk.h"
 
 #define STEP_US 20000
 
@@ -45,8 +47,8 @@ void calls_free(struct calls **calls)
 	*calls = NULL;
 }
 
-void call_on_invite(struct calls *calls, struct inbound *in,
-	struct account *account)
+void call_on_invite(
+	struct calls *calls, struct inbound *in, struct account *account)
 {
 	nta_incoming_t *irq;
 
@@ -78,6 +80,39 @@ void calls_end_all(struct calls *calls, enum reason why,
 	(void)calls;
 	(void)why;
 	on_empty(ctx);
+}
+
+void trunks_on_auth_answer(
+	struct trunks *trunks, const Gh__TrunkAuthAnswer *answer)
+{
+	(void)trunks;
+	(void)answer;
+}
+
+bool trunk_in_service(struct trunks *trunks, uint32_t id)
+{
+	(void)trunks;
+	return id != 2;
+}
+
+uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
+{
+	(void)trunks;
+	return id;
+}
+
+void calls_walk(const struct calls *calls,
+	void (*fn)(void *ctx, const struct call_list_entry *entry), void *ctx)
+{
+	const struct call_list_entry entry = {.id = "0123456789ABCDEF",
+		.state = "up",
+		.caller_number = "100",
+		.called_number = "200",
+		.wall_start_us = 1,
+		.caller = {.kind = "phone", .extension = "100"}};
+
+	(void)calls;
+	fn(ctx, &entry);
 }
 
 int cdrs_new(struct sbc *sbc, struct cdrs **out)
@@ -142,8 +177,8 @@ static void send_answer(struct world *w, uint64_t id, const char *user,
 	ck_assert_int_eq(ipc_send(w->link, &msg), 0);
 }
 
-void world_answer(struct world *w, size_t n, Gh__AuthVerdict verdict,
-	enum reason why)
+void world_answer(
+	struct world *w, size_t n, Gh__AuthVerdict verdict, enum reason why)
 {
 	ck_assert_uint_lt(n, w->n_pending);
 	send_answer(w, w->pending[n], w->last_username, verdict, why);
@@ -198,7 +233,8 @@ static void on_account(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	if (w->authd_silent)
 		return;
 	answer.id = msg->account_query->id;
-	if (strcmp(msg->account_query->key, "100") == 0) {
+	if (strcmp(msg->account_query->key, "100") == 0 ||
+		strcmp(msg->account_query->key, "+4930123456") == 0) {
 		fill_account(&account, "u1");
 		answer.account = &account;
 		answer.found = true;
@@ -241,7 +277,8 @@ static void on_result(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 static void on_up(void *ctx, struct ipc_link *link)
 {
 	struct world *w = ctx;
-	static uint8_t key[48] = "a key that proves freshness and nothing else...";
+	static uint8_t key[48] =
+		"a key that proves freshness and nothing else...";
 	Gh__NonceKey current = GH__NONCE_KEY__INIT;
 	Gh__NonceKeys keys = GH__NONCE_KEYS__INIT;
 
@@ -344,9 +381,11 @@ static void say_realm(struct world *w, const struct world_config *config,
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Realm realm = GH__REALM__INIT;
-	Gh__RealmAddress a[2] = {GH__REALM_ADDRESS__INIT, GH__REALM_ADDRESS__INIT};
+	Gh__RealmAddress a[2] = {
+		GH__REALM_ADDRESS__INIT, GH__REALM_ADDRESS__INIT};
 	Gh__RealmAddress *addresses[] = {&a[0], &a[1]};
-	Gh__DigestOffer offer[2] = {GH__DIGEST_OFFER__INIT, GH__DIGEST_OFFER__INIT};
+	Gh__DigestOffer offer[2] = {
+		GH__DIGEST_OFFER__INIT, GH__DIGEST_OFFER__INIT};
 	Gh__DigestOffer *offers[] = {&offer[0], &offer[1]};
 	char listen[2][ADDR_TEXT_SIZE];
 	char *domains[] = {text_of("example.com")};
@@ -354,6 +393,8 @@ static void say_realm(struct world *w, const struct world_config *config,
 	addr_format(phones ? &w->local : &w->trunks, listen[0]);
 	a[0].listen = listen[0];
 	a[0].media = text_of("127.0.0.1");
+	if (phones && config->advertised)
+		a[0].advertised_sip = text_of(config->advertised);
 	realm.n_addresses = 1;
 	if (phones && addr_is_set(&w->local6)) {
 		addr_format(&w->local6, listen[1]);
@@ -388,8 +429,8 @@ static void say_realm(struct world *w, const struct world_config *config,
 	say_piece(w, &piece, version, n);
 }
 
-static void say_trunk(struct world *w, bool phones_realm, uint64_t version,
-	uint32_t *n)
+static void say_trunk(
+	struct world *w, bool phones_realm, uint64_t version, uint32_t *n)
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Trunk trunk = GH__TRUNK__INIT;
@@ -415,8 +456,8 @@ static void say_trunk(struct world *w, bool phones_realm, uint64_t version,
 	say_piece(w, &piece, version, n);
 }
 
-void world_settings(struct world *w, const struct world_config *config,
-	uint64_t version)
+void world_settings(
+	struct world *w, const struct world_config *config, uint64_t version)
 {
 	Gh__SettingsDone done = GH__SETTINGS_DONE__INIT;
 	uint32_t n = 0;
@@ -427,10 +468,8 @@ void world_settings(struct world *w, const struct world_config *config,
 	say_trunk(w, true, version, &n);
 	if (config->with_trunk)
 		say_trunk(w, false, version, &n);
-	say_setting(w, "rate_unknown_per_s", config->rate_unknown_per_s,
-		version, &n);
-	say_setting(w, "rate_unknown_source_per_s",
-		config->rate_unknown_source_per_s, version, &n);
+	say_setting(w, "unknown_rate", config->unknown_rate, version, &n);
+	say_setting(w, "source_rate", config->source_rate, version, &n);
 	done.version = version;
 	done.n_pieces = n;
 	IPC_MSG(msg, SETTINGS_DONE, settings_done, &done);
@@ -439,8 +478,8 @@ void world_settings(struct world *w, const struct world_config *config,
 
 /* ------------------------------------------------------------------- world */
 
-void world_until(struct world *w, bool (*done)(void *ctx), void *ctx,
-	const char *what)
+void world_until(
+	struct world *w, bool (*done)(void *ctx), void *ctx, const char *what)
 {
 	uint64_t end = clock_now_us() + WORLD_PATIENCE_US;
 
@@ -469,8 +508,8 @@ static bool has_ipv6(void)
 	bool has;
 
 	ck_assert_int_eq(addr_parse("::1", &a), 0);
-	has = fd >= 0 && bind(fd, (struct sockaddr *)&sa,
-				 addr_to_sockaddr(&a, &sa)) == 0;
+	has = fd >= 0 &&
+	      bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(&a, &sa)) == 0;
 	if (fd >= 0)
 		close(fd);
 	return has;
@@ -480,8 +519,7 @@ static bool is_open(void *ctx)
 {
 	struct world *w = ctx;
 
-	return w->sbc.settings && stack_is_open(w->sbc.stack) &&
-	       w->last_result;
+	return w->sbc.settings && stack_is_open(w->sbc.stack) && w->last_result;
 }
 
 static bool has_link(void *ctx)
@@ -494,8 +532,8 @@ static void on_keeper(void *ctx)
 	(void)ctx;
 }
 
-static const struct notify_events no_events = {.on_up = on_keeper,
-	.on_down = on_keeper, .on_orphan = on_keeper};
+static const struct notify_events no_events = {
+	.on_up = on_keeper, .on_down = on_keeper, .on_orphan = on_keeper};
 
 struct world *world_new(const struct world_config *config)
 {
@@ -504,8 +542,12 @@ struct world *world_new(const struct world_config *config)
 
 	ck_assert_ptr_nonnull(w);
 	the_world = w;
-	snprintf(w->dir, sizeof(w->dir), "/tmp/sbc-test-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(w->dir));
+	w->sbc.daemon.self = PROCESS_SBC;
+	w->dir_stays = config->dir != NULL;
+	snprintf(w->dir, sizeof(w->dir), "%s",
+		config->dir ? config->dir : "/tmp/sbc-test-XXXXXX");
+	if (!config->dir)
+		ck_assert_ptr_nonnull(mkdtemp(w->dir));
 	pick("127.0.0.1", &w->local);
 	pick("127.0.0.1", &w->trunks);
 	if (has_ipv6())
@@ -514,7 +556,8 @@ struct world *world_new(const struct world_config *config)
 	ck_assert_int_eq(loop_sofia_new(&w->sbc.daemon.loop), 0);
 	process_users_all(&w->sbc.daemon.users, getuid());
 	ck_assert_int_eq(notify_new(w->sbc.daemon.loop, NULL, PROCESS_SBC,
-				 &no_events, w, &w->sbc.daemon.keeper), 0);
+				 &no_events, w, &w->sbc.daemon.keeper),
+		0);
 	world_authd_start(w);
 	ck_assert_int_eq(stack_new(&w->sbc, &w->sbc.stack), 0);
 	ck_assert_int_eq(admit_new(&w->sbc, &w->sbc.admit), 0);
@@ -528,6 +571,8 @@ struct world *world_new(const struct world_config *config)
 	snprintf(path, sizeof(path), "%s/sbc.sock", w->dir);
 	ck_assert_int_eq(ctl_new(&w->sbc, path, &w->sbc.ctl), 0);
 	world_until(w, has_link, w, "the link to authd");
+	if (config->sandbox)
+		ck_assert_int_eq(sbc_sandbox(&w->sbc, w->dir), 0);
 	world_settings(w, config, 1);
 	world_until(w, is_open, w, "listeners");
 	ck_assert(w->last_result->accepted);
@@ -561,7 +606,8 @@ void world_free(struct world **ref)
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/sbc.sock", w->dir);
 	unlink(path);
-	rmdir(w->dir);
+	if (!w->dir_stays)
+		rmdir(w->dir);
 	free(w);
 }
 
@@ -573,8 +619,8 @@ void peer_open(struct peer *p, const char *ip)
 	socklen_t len;
 
 	ck_assert_int_eq(addr_parse(ip, &p->local), 0);
-	p->fd = socket(p->local.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		0);
+	p->fd = socket(
+		p->local.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	ck_assert_int_ge(p->fd, 0);
 	len = addr_to_sockaddr(&p->local, &sa);
 	ck_assert_int_eq(bind(p->fd, (struct sockaddr *)&sa, len), 0);
@@ -596,8 +642,8 @@ void peer_send_bytes(const struct peer *p, const struct addr *to,
 	struct sockaddr_storage sa;
 	socklen_t sa_len = addr_to_sockaddr(to, &sa);
 
-	ck_assert_int_eq(sendto(p->fd, bytes, len, 0, (struct sockaddr *)&sa,
-				 sa_len),
+	ck_assert_int_eq(
+		sendto(p->fd, bytes, len, 0, (struct sockaddr *)&sa, sa_len),
 		(ssize_t)len);
 }
 
@@ -622,16 +668,16 @@ static bool received(void *ctx)
 	return true;
 }
 
-void peer_recv(struct world *w, const struct peer *p,
-	char text[WORLD_TEXT_SIZE])
+void peer_recv(
+	struct world *w, const struct peer *p, char text[WORLD_TEXT_SIZE])
 {
 	struct receiving r = {p, text};
 
 	world_until(w, received, &r, "a datagram");
 }
 
-void peer_hears_nothing(struct world *w, const struct peer *p,
-	const struct addr *at)
+void peer_hears_nothing(
+	struct world *w, const struct peer *p, const struct addr *at)
 {
 	static char text[WORLD_TEXT_SIZE];
 	struct request r = {.method = "OPTIONS", .uri = "sip:example.com"};

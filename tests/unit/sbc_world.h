@@ -17,14 +17,16 @@
 struct world {
 	struct sbc sbc;
 	char dir[64];
-	struct addr local;   /* phones' and trunks' realm, IPv4 */
-	struct addr local6;  /* the same realm, IPv6; unset if the host has none */
-	struct addr trunks;  /* a realm without phones */
+	bool dir_stays;
+	struct addr local; /* phones' and trunks' realm, IPv4 */
+	struct addr
+		local6; /* the same realm, IPv6; unset if the host has none */
+	struct addr trunks; /* a realm without phones */
 	/* authd's stand-in */
 	struct ipc_server *authd;
 	struct ipc_link *link;
-	bool authd_silent;   /* it takes questions and never answers */
-	unsigned n_auth;     /* questions that it got */
+	bool authd_silent; /* it takes questions and never answers */
+	unsigned n_auth;   /* questions that it got */
 	unsigned n_account;
 	unsigned n_updates;
 	char last_method[32];
@@ -42,29 +44,31 @@ struct world {
 
 /** What a world is made with; zeroes are the ordinary case. */
 struct world_config {
-	bool no_authd;
+	const char *dir; /* exists, stays; NULL = one of its own */
+	bool sandbox;    /* enter sbc's before the listeners open */
 	bool strangers_invite;
-	bool with_trunk;           /* 127.0.0.2 is a trunk */
-	const char *const *acl;    /* of the phones' realm */
+	bool with_trunk;        /* 127.0.0.2 is a trunk */
+	const char *const *acl; /* of the phones' realm */
 	size_t n_acl;
-	const char *rate_unknown_per_s;
-	const char *rate_unknown_source_per_s;
-	uint32_t n_digest;         /* offers: 0 = none named, 1 MD5, 2 SHA-256 too */
+	const char *unknown_rate;
+	const char *source_rate;
+	const char *advertised; /* of the phones' realm, IPv4 */
+	uint32_t n_digest; /* offers: 0 = none named, 1 MD5, 2 SHA-256 too */
 };
 
 struct world *world_new(const struct world_config *config);
 void world_free(struct world **w);
 /** Steps the loop until done(ctx); fails the test with what after patience. */
-void world_until(struct world *w, bool (*done)(void *ctx), void *ctx,
-	const char *what);
+void world_until(
+	struct world *w, bool (*done)(void *ctx), void *ctx, const char *what);
 /** Sends the snapshot again, without the phones' realm's addresses if bare. */
-void world_settings(struct world *w, const struct world_config *config,
-	uint64_t version);
+void world_settings(
+	struct world *w, const struct world_config *config, uint64_t version);
 void world_authd_start(struct world *w);
 void world_authd_stop(struct world *w);
 /** Answers a question that was kept (authd_silent). */
-void world_answer(struct world *w, size_t n, Gh__AuthVerdict verdict,
-	enum reason why);
+void world_answer(
+	struct world *w, size_t n, Gh__AuthVerdict verdict, enum reason why);
 /** Puts one message from authd on the link. */
 void world_say(struct world *w, const Gh__Msg *msg);
 
@@ -79,25 +83,25 @@ void peer_send(const struct peer *p, const struct addr *to, const char *text);
 void peer_send_bytes(const struct peer *p, const struct addr *to,
 	const void *bytes, size_t len);
 /** Waits for one datagram. */
-void peer_recv(struct world *w, const struct peer *p,
-	char text[WORLD_TEXT_SIZE]);
+void peer_recv(
+	struct world *w, const struct peer *p, char text[WORLD_TEXT_SIZE]);
 /** Has nothing come? Sends a trunk's OPTIONS behind it through the same socket
  * of sbc and waits for its answer: sbc works in order, so then it is certain.
  */
-void peer_hears_nothing(struct world *w, const struct peer *p,
-	const struct addr *at);
+void peer_hears_nothing(
+	struct world *w, const struct peer *p, const struct addr *at);
 
 /** A REGISTER or another request as text; NULL fields have defaults. */
 struct request {
 	const char *method;
 	const char *uri;
-	const char *to;      /* URI */
+	const char *to; /* URI */
 	const char *from;
 	const char *call_id;
 	unsigned cseq;
 	const char *branch;
-	const char *extra;   /* whole header lines */
-	const char *via_host;/* default: the peer's own address */
+	const char *extra;    /* whole header lines */
+	const char *via_host; /* default: the peer's own address */
 };
 const char *request_text(const struct peer *p, const struct request *r,
 	char text[WORLD_TEXT_SIZE]);

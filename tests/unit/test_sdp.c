@@ -5,6 +5,7 @@
  * answer; key lines; and that nothing of a peer's text ever comes out again.
  */
 #include <check.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -558,6 +559,59 @@ START_TEST(survives_hostile_bodies)
 }
 END_TEST
 
+/* Files of tests/vectors/sdp: their names begin with what they earn. */
+START_TEST(reads_vectors)
+{
+	static const struct {
+		const char *begin;
+		enum reason why;
+	} kinds[] = {
+		{"ok-", REASON_SDP_OK},
+		{"syntax-", REASON_SDP_SYNTAX},
+		{"t38-", REASON_SDP_T38},
+	};
+	unsigned n_of[N_ROWS(kinds)] = {0};
+	const char *top = getenv("srcdir");
+	char dir_name[512], path[1024];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(dir_name, sizeof(dir_name), "%s/tests/vectors/sdp",
+		top ? top : ".");
+	dir = opendir(dir_name);
+	ck_assert_msg(dir != NULL, "%s", dir_name);
+	while ((entry = readdir(dir)) != NULL)
+		for (size_t i = 0; i < N_ROWS(kinds); i++) {
+			char text[SDP_SIZE_MAX];
+			enum reason why;
+			struct sdp sdp;
+			FILE *file;
+			size_t len;
+
+			if (strncmp(entry->d_name, kinds[i].begin,
+				    strlen(kinds[i].begin)))
+				continue;
+			snprintf(path, sizeof(path), "%s/%s", dir_name,
+				entry->d_name);
+			file = fopen(path, "rb");
+			ck_assert_ptr_nonnull(file);
+			len = fread(text, 1, sizeof(text), file);
+			fclose(file);
+			(void)!sdp_parse(text, len, &sdp, &why);
+			ck_assert_msg(why == kinds[i].why, "%s: %s",
+				entry->d_name, reason_text(why));
+			n_of[i]++;
+			if (why != REASON_SDP_OK)
+				continue;
+			ck_assert_uint_gt(sdp.n_payloads, 1);
+			check_writes_clean(&sdp, entry->d_name);
+		}
+	closedir(dir);
+	for (size_t i = 0; i < N_ROWS(kinds); i++)
+		ck_assert_msg(n_of[i] > 0, "%s", kinds[i].begin);
+}
+END_TEST
+
 START_TEST(refuses_nul_and_size)
 {
 	static char big[SDP_SIZE_MAX + 2];
@@ -849,7 +903,7 @@ static Gh__CodecList *list_of(const char *text)
 		return NULL;
 	gh__codec_list__init(&lists[k]);
 	lists[k].codecs = rows[k];
-	while (span_word(&rest, &word)) {
+	while (span_take_word(&rest, &word)) {
 		size_t n = lists[k].n_codecs++;
 		uint64_t number = 0;
 
@@ -880,7 +934,7 @@ static void sdp_of(const char *payloads, struct sdp *sdp)
 
 	writer_init(&w, maps, sizeof(maps));
 	writer_init(&p, pts, sizeof(pts));
-	while (span_word(&rest, &word)) {
+	while (span_take_word(&rest, &word)) {
 		ck_assert(span_next(&word, '=', &pt));
 		writer_add(&p, " %.*s", (int)pt.len, pt.at);
 		if (!word.at)
@@ -1294,6 +1348,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(read, reads_bodies, 0, (int)N_ROWS(bodies));
 	tcase_add_loop_test(
 		read, survives_hostile_bodies, 0, (int)N_ROWS(hostile));
+	tcase_add_test(read, reads_vectors);
 	tcase_add_test(read, refuses_nul_and_size);
 	tcase_add_test(read, survives_truncation);
 	tcase_add_test(read, keeps_at_most_32_payloads_and_8_keys);

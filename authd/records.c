@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way of records into the database; see records.h. The spool is spool.c's,
+ * the JSON records_json.c's, what the rows look like is sbc.*_store()'s. Called
+ * by server.
+ *
+ * One batch is under way at a time, so rows arrive in order. A batch that the
+ * database refuses is sent again record by record to find the bad one.
+ */
+#include "authd/records.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/clock.h"
+#include "common/ident.h"
+#include "common/log.h"
+#include "common/reason.h"
+#include "common/stat.h"
+
+enum {
+	BATCH_MAX = 100,
+	BATCH_BYTES = 512 * 1024,
+	STORE_US = 8 * 1000 * 1000,
+	RETRY_US = 1000 * 1000,
+	KEY_SIZE_MAX = 40,
+	MEMORY_MAX = 10000, /* records while the disk is full */
+};
+
+/* A record that found no room on the disk. */
+struct held {
+	STAILQ_ENTRY(held) order;
+	enum spool_kind kind;
+	uint64_t token;
+	uint64_t number;
+	size_t len;
+	uint8_t bytes[];
+};
+
+struct records {
+	struct loop *loop;
+	struct db *db;
+	struct spool *spool;
+	struct loop_timer *timer;
+	records_safe_fn on_safe;
+	void *ctx;
+	STAILQ_HEAD(, held) held;
+	size_t n_held;
+	uint64_t next_held;
+	bool busy;
+	bool one_by_one;     /* looking for a bad record */
+	bool batch_is_held;  /* the batch under way is from memory */
+	uint64_t batch_last; /* number of its last record */
+	uint64_t n_batch;
+	bool disk_failed;    /* told once until it works again */
+};
+
+static const char store_sql[] =
+	"SELECT count(*) FROM (SELECT CASE d->>'kind' "
+	"WHEN 'cdr' THEN sbc.cdr_store(d) WHEN 'event' THEN sbc.event_store(d) "
+	"WHEN 'ban' THEN sbc.ban_store(d) END AS new "
+	"FROM jsonb_array_elements($1::jsonb) d) s WHERE new";
+
+static void on_spool_safe(void *ctx, uint64_t token, int err)
+{
+	struct records *r = ctx;
+
+	/* A failed flush: the record is in the page cache and on its way to
+	 * the database, but safe is another word. The sender keeps it. */
+	if (err == 0 && token != 0)
+		r->on_safe(r->ctx, token);
+	records_pump(r);
+}
+
+static void on_timer(void *arg)
+{
+	records_pump(arg);
+}
+
+int records_new(struct loop *loop, struct sync *sync, const char *dir,
+	records_safe_fn on_safe, void *ctx, struct records **records_out)
+{
+	struct records *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r)
+		return ERR_NOMEM;
+	r->loop = loop;
+	r->on_safe = on_safe;
+	r->ctx = ctx;
+	STAILQ_INIT(&r->held);
+	err = loop_timer_new(loop, on_timer, r, &r->timer);
+	if (err == 0)
+		err = spool_open(loop, sync, dir, on_spool_safe, r, &r->spool);
+	if (err < 0) {
+		records_free(&r);
+		return err;
+	}
+	*records_out = r;
+	return 0;
+}
+
+void records_set_db(struct records *r, struct db *db)
+{
+	r->db = db;
+}
+
+void records_free(struct records **records)
+{
+	struct records *r = *records;
+	struct held *h;
+
+	*records = NULL;
+	if (!r)
+		return;
+	while ((h = STAILQ_FIRST(&r->held))) {
+		STAILQ_REMOVE_HEAD(&r->held, order);
+		free(h);
+	}
+	spool_free(&r->spool);
+	loop_timer_free(r->loop, &r->timer);
+	free(r);
+}
+
+uint64_t records_waiting(const struct records *r)
+{
+	return spool_waiting(r->spool) + r->n_held;
+}
+
+/* --------------------------------------------------------- to the disk */
+
+static int hold(struct records *r, enum spool_kind kind, const void *bytes,
+	size_t len, uint64_t token)
+{
+	struct held *h;
+
+	if (r->n_held >= MEMORY_MAX)
+		return ERR_FULL;
+	h = malloc(sizeof(*h) + len);
+	if (!h)
+		return ERR_NOMEM;
+	h->kind = kind;
+	h->token = token;
+	h->number = ++r->next_held;
+	h->len = len;
+	memcpy(h->bytes, bytes, len);
+	STAILQ_INSERT_TAIL(&r->held, h, order);
+	r->n_held++;
+	loop_timer_set(r->loop, r->timer, 0);
+	return 0;
+}
+
+static int add(struct records *r, enum spool_kind kind, const void *bytes,
+	size_t len, uint64_t token)
+{
+	int err = spool_append(r->spool, kind, bytes, len, token);
+
+	if (err == 0) {
+		if (r->disk_failed)
+			log_notice("spool_works_again");
+		r->disk_failed = false;
+		return 0;
+	}
+	if (err != ERR_SYSTEM)
+		return err;
+	reason_count(REASON_SPOOL_FULL);
+	if (!r->disk_failed)
+		log_err("spool_full", LOG_ERRNO(errno),
+			LOG_STR("reason", reason_text(REASON_SPOOL_FULL)));
+	r->disk_failed = true;
+	return hold(r, kind, bytes, len, token);
+}
+
+int records_cdr(struct records *r, const Gh__Cdr *cdr, uint64_t token)
+{
+	size_t len = gh__cdr__get_packed_size(cdr);
+	uint8_t *bytes;
+	int err;
+
+	if (!ident_is_call(cdr->call))
+		return ERR_INVALID;
+	bytes = malloc(len);
+	if (!bytes)
+		return ERR_NOMEM;
+	gh__cdr__pack(cdr, bytes);
+	err = add(r, SPOOL_CDR, bytes, len, token);
+	free(bytes);
+	return err;
+}
+
+void records_event(struct records *r, const Gh__Event *event)
+{
+	size_t len = gh__event__get_packed_size(event);
+	uint8_t *bytes = malloc(len ? len : 1);
+	int err = ERR_NOMEM;
+
+	if (bytes) {
+		gh__event__pack(event, bytes);
+		err = add(r, SPOOL_EVENT, bytes, len, 0);
+	}
+	free(bytes);
+	if (err < 0)
+		log_peer_warning("event_lost", LOG_ERR(err));
+}
+
+void records_ban(struct records *r, const Gh__BanRecord *ban)
+{
+	size_t len = gh__ban_record__get_packed_size(ban);
+	uint8_t *bytes = malloc(len ? len : 1);
+	int err = ERR_NOMEM;
+
+	if (bytes) {
+		gh__ban_record__pack(ban, bytes);
+		err = add(r, SPOOL_BAN, bytes, len, 0);
+	}
+	free(bytes);
+	if (err < 0)
+		log_peer_warning("ban_not_recorded", LOG_ERR(err));
+}
+
+/* ------------------------------------------------------ to the database */
+
+/* A batch's text as it grows. */
+struct batch {
+	char *text;
+	size_t len, size;
+	uint64_t n;
+	uint64_t last;
+};
+
+static int batch_add(struct batch *b, const char *json)
+{
+	size_t len = strlen(json);
+
+	if (b->len + len + 3 > b->size) {
+		size_t size = (b->len + len + 3) * 2;
+		char *more = realloc(b->text, size);
+
+		if (!more)
+			return ERR_NOMEM;
+		b->text = more;
+		b->size = size;
+	}
+	b->text[b->len++] = b->n++ ? ',' : '[';
+	memcpy(b->text + b->len, json, len);
+	b->len += len;
+	return 0;
+}
+
+/* Events of one spool or memory have keys of their own. */
+static void make_key(const struct records *r, char letter, uint64_t number,
+	char key[KEY_SIZE_MAX])
+{
+	snprintf(key, KEY_SIZE_MAX, "%016" PRIx64 "-%c%" PRIu64,
+		spool_id(r->spool), letter, number);
+}
+
+/* Adds one record. One that can not even be read is stepped over. */
+static int add_record(struct records *r, struct batch *b, enum spool_kind kind,
+	const uint8_t *bytes, size_t len, char letter, uint64_t number)
+{
+	char key[KEY_SIZE_MAX], *json;
+	int err;
+
+	make_key(r, letter, number, key);
+	err = records_json(kind, bytes, len, key, &json);
+	if (err == ERR_NOMEM)
+		return err;
+	b->last = number;
+	if (err < 0) {
+		log_err("record_unreadable", LOG_STR("key", key), LOG_ERR(err));
+		return 0;
+	}
+	err = batch_add(b, json);
+	free(json);
+	return err;
+}
+
+static int fill_from_memory(struct records *r, struct batch *b, uint64_t max)
+{
+	struct held *h;
+	int err = 0;
+
+	STAILQ_FOREACH(h, &r->held, order) {
+		if (b->n == max || b->len > BATCH_BYTES)
+			break;
+		err = add_record(r, b, h->kind, h->bytes, h->len, 'm',
+			h->number);
+		if (err < 0)
+			break;
+	}
+	return err;
+}
+
+static int fill_from_spool(struct records *r, struct batch *b, uint64_t max)
+{
+	struct spool_record record;
+	int err;
+
+	while (b->n < max && b->len < BATCH_BYTES) {
+		err = spool_read(r->spool, b->last, &record);
+		if (err == ERR_AGAIN)
+			return 0;
+		if (err < 0)
+			return err;
+		err = add_record(r, b, record.kind, record.bytes, record.len,
+			's', record.number);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+/* The batch is in the database (or given up): forget it. */
+static void batch_done(struct records *r)
+{
+	struct held *h;
+
+	if (!r->batch_is_held) {
+		spool_done(r->spool, r->batch_last);
+		return;
+	}
+	while ((h = STAILQ_FIRST(&r->held)) && h->number <= r->batch_last) {
+		STAILQ_REMOVE_HEAD(&r->held, order);
+		r->n_held--;
+		if (h->token)
+			r->on_safe(r->ctx, h->token);
+		free(h);
+	}
+}
+
+static void on_stored(void *ctx, const struct db_result *result)
+{
+	struct records *r = ctx;
+
+	r->busy = false;
+	if (result->err == 0) {
+		stat_add(STAT_CDR_STORED, r->n_batch);
+		r->one_by_one = false;
+		batch_done(r);
+		records_pump(r);
+		return;
+	}
+	if (result->err == ERR_INVALID && r->n_batch > 1) {
+		r->one_by_one = true;
+		records_pump(r);
+		return;
+	}
+	if (result->err == ERR_INVALID) {
+		log_err("record_refused", LOG_UINT("number", r->batch_last),
+			LOG_STR("problem", result->problem));
+		batch_done(r);
+		records_pump(r);
+		return;
+	}
+	loop_timer_set(r->loop, r->timer, RETRY_US);
+}
+
+void records_pump(struct records *r)
+{
+	struct batch b = {0};
+	struct db_step step = {.sql = store_sql, .n_params = 1};
+	const struct db_job job = {
+		.steps = &step,
+		.n_steps = 1,
+		.timeout_us = STORE_US,
+		.fn = on_stored,
+		.ctx = r,
+	};
+	uint64_t max = r->one_by_one ? 1 : BATCH_MAX;
+	int err;
+
+	if (r->busy || !r->db || !db_is_up(r->db))
+		return;
+	r->batch_is_held = r->n_held > 0;
+	err = r->batch_is_held ? fill_from_memory(r, &b, max)
+			       : fill_from_spool(r, &b, max);
+	r->batch_last = b.last;
+	r->n_batch = b.n;
+	if (b.n == 0) {
+		if (b.last) /* nothing but unreadable ones */
+			batch_done(r);
+		if (err < 0)
+			loop_timer_set(r->loop, r->timer, RETRY_US);
+		free(b.text);
+		return;
+	}
+	memcpy(b.text + b.len, "]", 2);
+	step.params[0] = b.text;
+	err = db_submit(r->db, &job);
+	free(b.text);
+	if (err < 0)
+		loop_timer_set(r->loop, r->timer, RETRY_US);
+	else
+		r->busy = true;
+}

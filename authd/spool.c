@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The spool; see spool.h. Does not know what its records mean. Called by
+ * records, which writes them to the database.
+ *
+ *	DIR/ID-NNNNNNNNNNNNNNNN.spool	segments; N = number of its first record
+ *	DIR/position			number of the last done record
+ *
+ *	segment	magic[8], then records
+ *	record	magic u32, len u32, number u64, kind u32, crc u32 (of all but
+ *		itself), bytes
+ *
+ * A position is written after the database confirmed, so a kill between the
+ * two hands records out twice, never not at all.
+ */
+#include "authd/spool.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/secret.h"
+#include "common/stat.h"
+
+enum {
+	PATH_SIZE = 4096,
+	MAGIC_LEN = 8,
+	HEAD_LEN = 24,
+	RECORD_MAGIC = 0x47485331, /* "GHS1" */
+	/* Batches: a flush begins this long after the first record. */
+	BATCH_US = 2000,
+};
+
+static const char magic[MAGIC_LEN + 1] = "GHSPOOL1";
+
+struct segment {
+	TAILQ_ENTRY(segment) order;
+	uint64_t first; /* number of its first record */
+	uint64_t last;  /* 0 = none yet */
+	uint64_t size;
+	int fd;
+};
+
+/* A sender that waits for the flush. */
+struct waiter {
+	STAILQ_ENTRY(waiter) order;
+	uint64_t token;
+};
+STAILQ_HEAD(waiters, waiter);
+
+struct spool {
+	struct loop *loop;
+	struct sync *sync;
+	struct loop_timer *timer;
+	char dir[PATH_SIZE];
+	uint64_t id;
+	TAILQ_HEAD(, segment) segments;
+	uint64_t next; /* number of the next record */
+	uint64_t done;
+	spool_fn on_safe;
+	void *ctx;
+	struct waiters waiting; /* written */
+	struct waiters flushing; /* a flush that covers them is under way */
+	bool is_flushing;
+	/* Where the reader stands, so that it need not search. */
+	struct segment *read_segment;
+	uint64_t read_offset;
+	uint64_t read_number; /* of the record before read_offset */
+	uint8_t *buffer;
+};
+
+static void put_u32(uint8_t *at, uint32_t v)
+{
+	at[0] = (uint8_t)(v >> 24);
+	at[1] = (uint8_t)(v >> 16);
+	at[2] = (uint8_t)(v >> 8);
+	at[3] = (uint8_t)v;
+}
+
+static uint32_t get_u32(const uint8_t *at)
+{
+	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 |
+	       (uint32_t)at[2] << 8 | at[3];
+}
+
+static void put_u64(uint8_t *at, uint64_t v)
+{
+	put_u32(at, (uint32_t)(v >> 32));
+	put_u32(at + 4, (uint32_t)v);
+}
+
+static uint64_t get_u64(const uint8_t *at)
+{
+	return (uint64_t)get_u32(at) << 32 | get_u32(at + 4);
+}
+
+/* CRC-32C, bit by bit over a nibble table: records are small and rare. */
+static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t len)
+{
+	static const uint32_t nibble[16] = {0x00000000, 0x105ec76f, 0x20bd8ede,
+		0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
+		0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4,
+		0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
+
+	crc = ~crc;
+	for (size_t i = 0; i < len; i++) {
+		crc ^= bytes[i];
+		crc = crc >> 4 ^ nibble[crc & 15];
+		crc = crc >> 4 ^ nibble[crc & 15];
+	}
+	return ~crc;
+}
+
+static uint32_t record_crc(const uint8_t *head, const uint8_t *bytes, size_t len)
+{
+	return crc32c(crc32c(0, head, HEAD_LEN - 4), bytes, len);
+}
+
+static int segment_path(
+	const struct spool *s, const struct segment *seg, char *path)
+{
+	int n = snprintf(path, PATH_SIZE, "%s/%016" PRIx64 "-%016" PRIx64
+					  ".spool",
+		s->dir, s->id, seg->first);
+
+	return n >= PATH_SIZE ? ERR_TOO_BIG : 0;
+}
+
+static int read_at(int fd, void *bytes, size_t len, uint64_t offset)
+{
+	uint8_t *at = bytes;
+
+	while (len > 0) {
+		ssize_t n = pread(fd, at, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return ERR_SYSTEM;
+		if (n == 0)
+			return ERR_TRUNCATED;
+		at += n;
+		len -= (size_t)n;
+		offset += (size_t)n;
+	}
+	return 0;
+}
+
+static int write_at(int fd, const void *bytes, size_t len, uint64_t offset)
+{
+	const uint8_t *at = bytes;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, at, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return ERR_SYSTEM;
+		at += n;
+		len -= (size_t)n;
+		offset += (size_t)n;
+	}
+	return 0;
+}
+
+/* Reads the record at offset into the buffer.
+ * @return 0, ERR_TRUNCATED at the end or in a cut record, ERR_CORRUPT, or
+ *	ERR_SYSTEM. */
+static int read_record(struct spool *s, const struct segment *seg,
+	uint64_t offset, struct spool_record *out)
+{
+	uint8_t head[HEAD_LEN];
+	uint32_t len;
+	int err;
+
+	err = read_at(seg->fd, head, HEAD_LEN, offset);
+	if (err < 0)
+		return err;
+	len = get_u32(head + 4);
+	if (get_u32(head) != RECORD_MAGIC || len > SPOOL_RECORD_MAX)
+		return ERR_CORRUPT;
+	err = read_at(seg->fd, s->buffer, len, offset + HEAD_LEN);
+	if (err < 0)
+		return err;
+	if (record_crc(head, s->buffer, len) != get_u32(head + 20))
+		return ERR_CORRUPT;
+	out->number = get_u64(head + 8);
+	out->kind = (enum spool_kind)get_u32(head + 16);
+	out->bytes = s->buffer;
+	out->len = len;
+	return 0;
+}
+
+/* Looks for the next record that is whole, after damage at offset.
+ * @return its offset, or the segment's size. */
+static uint64_t skip_damage(
+	struct spool *s, const struct segment *seg, uint64_t offset)
+{
+	struct spool_record record;
+	uint8_t word[4];
+
+	for (offset++; offset + HEAD_LEN <= seg->size; offset++) {
+		if (read_at(seg->fd, word, 4, offset) < 0)
+			break;
+		if (get_u32(word) == RECORD_MAGIC &&
+			read_record(s, seg, offset, &record) == 0)
+			return offset;
+	}
+	return seg->size;
+}
+
+/* Reads a segment through: its last number, and cuts a torn tail off. */
+static int scan_segment(struct spool *s, struct segment *seg)
+{
+	struct spool_record record;
+	uint64_t offset = MAGIC_LEN, good = MAGIC_LEN;
+	int err;
+
+	while (offset < seg->size) {
+		err = read_record(s, seg, offset, &record);
+		if (err == ERR_SYSTEM)
+			return err;
+		if (err < 0) {
+			uint64_t next = skip_damage(s, seg, offset);
+
+			log_err("spool_damaged", LOG_UINT("segment", seg->first),
+				LOG_UINT("offset", offset),
+				LOG_UINT("bytes", next - offset), LOG_ERR(err));
+			offset = next;
+			continue;
+		}
+		if (record.number > seg->last)
+			seg->last = record.number;
+		offset += HEAD_LEN + record.len;
+		good = offset;
+	}
+	if (good < seg->size) {
+		if (ftruncate(seg->fd, (off_t)good) < 0)
+			return ERR_SYSTEM;
+		seg->size = good;
+	}
+	return 0;
+}
+
+static void free_segment(struct spool *s, struct segment *seg)
+{
+	TAILQ_REMOVE(&s->segments, seg, order);
+	if (seg->fd >= 0)
+		close(seg->fd);
+	free(seg);
+}
+
+static int add_segment(
+	struct spool *s, uint64_t first, int flags, struct segment **out)
+{
+	struct segment *seg = calloc(1, sizeof(*seg)), *at;
+	char path[PATH_SIZE];
+	struct stat st;
+	int err;
+
+	if (!seg)
+		return ERR_NOMEM;
+	seg->first = first;
+	err = segment_path(s, seg, path);
+	if (err < 0)
+		goto fail;
+	err = ERR_SYSTEM;
+	seg->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	if (seg->fd < 0)
+		goto fail;
+	if (fstat(seg->fd, &st) < 0) {
+		close(seg->fd);
+		goto fail;
+	}
+	seg->size = (uint64_t)st.st_size;
+	TAILQ_FOREACH(at, &s->segments, order)
+		if (at->first > first)
+			break;
+	if (at)
+		TAILQ_INSERT_BEFORE(at, seg, order);
+	else
+		TAILQ_INSERT_TAIL(&s->segments, seg, order);
+	*out = seg;
+	return 0;
+fail:
+	free(seg);
+	return err;
+}
+
+/* Opens one file of the folder if it is a segment. */
+static int load_segment(struct spool *s, const char *name, uint64_t first)
+{
+	char head[MAGIC_LEN];
+	struct segment *seg;
+	int err;
+
+	err = add_segment(s, first, 0, &seg);
+	if (err < 0)
+		return err;
+	if (seg->size < MAGIC_LEN || read_at(seg->fd, head, MAGIC_LEN, 0) < 0 ||
+		memcmp(head, magic, MAGIC_LEN) != 0) {
+		/* Killed before its first byte, or no file of ours. */
+		if (seg->size > 0)
+			log_err("spool_not_a_segment", LOG_STR("file", name));
+		if (ftruncate(seg->fd, 0) < 0 ||
+			write_at(seg->fd, magic, MAGIC_LEN, 0) < 0)
+			return ERR_SYSTEM;
+		seg->size = MAGIC_LEN;
+		return 0;
+	}
+	return scan_segment(s, seg);
+}
+
+/* Name of a segment: id-number.spool. */
+static bool parse_name(const char *name, uint64_t *id, uint64_t *first)
+{
+	char rest[8];
+
+	return strlen(name) == 16 + 1 + 16 + 6 &&
+	       sscanf(name, "%16" SCNx64 "-%16" SCNx64 "%7s", id, first,
+		       rest) == 3 &&
+	       strcmp(rest, ".spool") == 0;
+}
+
+static int load_segments(struct spool *s)
+{
+	DIR *dir = opendir(s->dir);
+	struct dirent *entry;
+	uint64_t id, first;
+	int err = 0;
+
+	if (!dir)
+		return ERR_SYSTEM;
+	while (err == 0 && (entry = readdir(dir))) {
+		if (!parse_name(entry->d_name, &id, &first))
+			continue;
+		if (s->id == 0)
+			s->id = id;
+		if (id == s->id)
+			err = load_segment(s, entry->d_name, first);
+		else
+			log_err("spool_of_another_id",
+				LOG_STR("file", entry->d_name));
+	}
+	closedir(dir);
+	return err;
+}
+
+static void load_position(struct spool *s)
+{
+	char path[PATH_SIZE + 16], text[64] = "";
+	uint64_t id, done;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/position", s->dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	if (read(fd, text, sizeof(text) - 1) > 0 &&
+		sscanf(text, "%16" SCNx64 " %" SCNu64, &id, &done) == 2 &&
+		(s->id == 0 || id == s->id)) {
+		s->id = id;
+		s->done = done;
+	}
+	close(fd);
+}
+
+/* Not flushed: after a power cut an old position hands records out again. */
+static void store_position(struct spool *s)
+{
+	char path[PATH_SIZE + 16], aside[PATH_SIZE + 16], text[64];
+	int fd, len;
+
+	snprintf(path, sizeof(path), "%s/position", s->dir);
+	snprintf(aside, sizeof(aside), "%s/position.new", s->dir);
+	len = snprintf(text, sizeof(text), "%016" PRIx64 " %" PRIu64 "\n",
+		s->id, s->done);
+	fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		0600);
+	if (fd < 0)
+		goto fail;
+	if (write(fd, text, (size_t)len) != len) {
+		close(fd);
+		goto fail;
+	}
+	close(fd);
+	if (rename(aside, path) == 0)
+		return;
+fail:
+	log_err("spool_position", LOG_STR("folder", s->dir), LOG_ERRNO(errno));
+}
+
+static void on_timer(void *arg);
+
+int spool_open(struct loop *loop, struct sync *sync, const char *dir,
+	spool_fn on_safe, void *ctx, struct spool **spool_out)
+{
+	struct spool *s = calloc(1, sizeof(*s));
+	struct segment *last;
+	int err = ERR_TOO_BIG;
+
+	if (!s)
+		return ERR_NOMEM;
+	s->loop = loop;
+	s->sync = sync;
+	s->on_safe = on_safe;
+	s->ctx = ctx;
+	TAILQ_INIT(&s->segments);
+	STAILQ_INIT(&s->waiting);
+	STAILQ_INIT(&s->flushing);
+	if (snprintf(s->dir, sizeof(s->dir), "%s", dir) >= PATH_SIZE - 64)
+		goto fail;
+	err = ERR_NOMEM;
+	s->buffer = malloc(SPOOL_RECORD_MAX);
+	if (!s->buffer)
+		goto fail;
+	err = loop_timer_new(loop, on_timer, s, &s->timer);
+	if (err < 0)
+		goto fail;
+	err = ERR_SYSTEM;
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		goto fail;
+	load_position(s);
+	err = load_segments(s);
+	if (err < 0)
+		goto fail;
+	while (s->id == 0)
+		secret_random_bytes(&s->id, sizeof(s->id));
+	s->next = s->done + 1;
+	TAILQ_FOREACH(last, &s->segments, order)
+		if (last->last >= s->next)
+			s->next = last->last + 1;
+	stat_set(STAT_CDR_SPOOLED, spool_waiting(s));
+	*spool_out = s;
+	return 0;
+fail:
+	spool_free(&s);
+	return err;
+}
+
+static void free_waiters(struct waiters *list)
+{
+	struct waiter *w;
+
+	while ((w = STAILQ_FIRST(list))) {
+		STAILQ_REMOVE_HEAD(list, order);
+		free(w);
+	}
+}
+
+void spool_free(struct spool **spool)
+{
+	struct spool *s = *spool;
+	struct segment *seg;
+
+	*spool = NULL;
+	if (!s)
+		return;
+	while ((seg = TAILQ_FIRST(&s->segments))) {
+		if (seg->fd >= 0 && fdatasync(seg->fd) < 0)
+			log_err("spool_flush", LOG_ERRNO(errno));
+		free_segment(s, seg);
+	}
+	free_waiters(&s->waiting);
+	free_waiters(&s->flushing);
+	loop_timer_free(s->loop, &s->timer);
+	free(s->buffer);
+	free(s);
+}
+
+uint64_t spool_id(const struct spool *s)
+{
+	return s->id;
+}
+
+uint64_t spool_waiting(const struct spool *s)
+{
+	return s->next - 1 - s->done;
+}
+
+static struct segment *last_segment(const struct spool *s)
+{
+	struct segment *seg, *last = NULL;
+
+	TAILQ_FOREACH(seg, &s->segments, order)
+		last = seg;
+	return last;
+}
+
+/* The segment to write to, with room for len more bytes. */
+static int writable_segment(struct spool *s, size_t len, struct segment **out)
+{
+	struct segment *seg = last_segment(s);
+	int err;
+
+	if (seg && seg->size + len <= SPOOL_SEGMENT_SIZE) {
+		*out = seg;
+		return 0;
+	}
+	/* A flush under way covers the old one; what waits is flushed now, so
+	 * that one descriptor at a time has waiters. */
+	if (seg && !STAILQ_EMPTY(&s->waiting) && fdatasync(seg->fd) < 0)
+		return ERR_SYSTEM;
+	err = add_segment(s, s->next, O_CREAT | O_EXCL, &seg);
+	if (err < 0)
+		return err;
+	if (write_at(seg->fd, magic, MAGIC_LEN, 0) < 0) {
+		char path[PATH_SIZE];
+
+		if (segment_path(s, seg, path) == 0)
+			unlink(path);
+		free_segment(s, seg);
+		return ERR_SYSTEM;
+	}
+	seg->size = MAGIC_LEN;
+	*out = seg;
+	return 0;
+}
+
+static void finish_waiters(struct spool *s, struct waiters *list, int err)
+{
+	struct waiter *w;
+
+	while ((w = STAILQ_FIRST(list))) {
+		STAILQ_REMOVE_HEAD(list, order);
+		s->on_safe(s->ctx, w->token, err);
+		free(w);
+	}
+}
+
+static void on_flushed(void *ctx, int err)
+{
+	struct spool *s = ctx;
+
+	s->is_flushing = false;
+	if (err < 0)
+		log_err("spool_flush", LOG_STR("folder", s->dir),
+			LOG_ERRNO(errno));
+	finish_waiters(s, &s->flushing, err);
+	if (!STAILQ_EMPTY(&s->waiting))
+		loop_timer_set(s->loop, s->timer, BATCH_US);
+}
+
+static void on_timer(void *arg)
+{
+	struct spool *s = arg;
+	struct segment *seg = last_segment(s);
+
+	if (s->is_flushing || !seg || STAILQ_EMPTY(&s->waiting))
+		return;
+	if (sync_file(s->sync, seg->fd, on_flushed, s) < 0) {
+		loop_timer_set(s->loop, s->timer, BATCH_US);
+		return;
+	}
+	s->is_flushing = true;
+	STAILQ_CONCAT(&s->flushing, &s->waiting);
+}
+
+int spool_append(struct spool *s, enum spool_kind kind, const void *bytes,
+	size_t len, uint64_t token)
+{
+	uint8_t head[HEAD_LEN];
+	struct segment *seg;
+	struct waiter *w;
+	int err;
+
+	if (len > SPOOL_RECORD_MAX)
+		return ERR_TOO_BIG;
+	err = writable_segment(s, HEAD_LEN + len, &seg);
+	if (err < 0)
+		return err;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return ERR_NOMEM;
+	put_u32(head, RECORD_MAGIC);
+	put_u32(head + 4, (uint32_t)len);
+	put_u64(head + 8, s->next);
+	put_u32(head + 16, kind);
+	put_u32(head + 20, record_crc(head, bytes, len));
+	/* The bytes first: a head without its bytes would look torn. */
+	if (write_at(seg->fd, bytes, len, seg->size + HEAD_LEN) < 0 ||
+		write_at(seg->fd, head, HEAD_LEN, seg->size) < 0) {
+		int saved = errno;
+
+		if (ftruncate(seg->fd, (off_t)seg->size) < 0)
+			log_err("spool_truncate", LOG_ERRNO(errno));
+		free(w);
+		errno = saved;
+		return ERR_SYSTEM;
+	}
+	seg->size += HEAD_LEN + len;
+	seg->last = s->next++;
+	w->token = token;
+	STAILQ_INSERT_TAIL(&s->waiting, w, order);
+	if (!s->is_flushing)
+		loop_timer_set(s->loop, s->timer, BATCH_US);
+	stat_set(STAT_CDR_SPOOLED, spool_waiting(s));
+	return 0;
+}
+
+/* Finds the place of the first record after a number. */
+static void seek(struct spool *s, uint64_t after)
+{
+	struct segment *seg;
+
+	TAILQ_FOREACH(seg, &s->segments, order)
+		if (seg->last > after)
+			break;
+	s->read_segment = seg;
+	s->read_offset = MAGIC_LEN;
+	s->read_number = seg ? seg->first - 1 : after;
+}
+
+int spool_read(struct spool *s, uint64_t after, struct spool_record *record_out)
+{
+	struct spool_record record;
+	int err;
+
+	if (after < s->done)
+		after = s->done;
+	if (after + 1 >= s->next)
+		return ERR_AGAIN;
+	if (!s->read_segment || s->read_number > after)
+		seek(s, after);
+	while (s->read_segment) {
+		if (s->read_offset >= s->read_segment->size) {
+			s->read_segment = TAILQ_NEXT(s->read_segment, order);
+			s->read_offset = MAGIC_LEN;
+			continue;
+		}
+		err = read_record(s, s->read_segment, s->read_offset, &record);
+		if (err == ERR_SYSTEM)
+			return err;
+		if (err < 0) {
+			s->read_offset = skip_damage(
+				s, s->read_segment, s->read_offset);
+			continue;
+		}
+		s->read_offset += HEAD_LEN + record.len;
+		s->read_number = record.number;
+		if (record.number > after) {
+			*record_out = record;
+			return 0;
+		}
+	}
+	return ERR_AGAIN;
+}
+
+void spool_done(struct spool *s, uint64_t number)
+{
+	struct segment *seg, *next;
+	char path[PATH_SIZE];
+
+	if (number <= s->done || number >= s->next)
+		return;
+	s->done = number;
+	store_position(s);
+	stat_set(STAT_CDR_SPOOLED, spool_waiting(s));
+	for (seg = TAILQ_FIRST(&s->segments); seg; seg = next) {
+		next = TAILQ_NEXT(seg, order);
+		/* The newest stays: it is being written to. */
+		if (!next || seg->last > number)
+			break;
+		if (segment_path(s, seg, path) == 0 && unlink(path) < 0)
+			log_err("spool_unlink", LOG_STR("file", path),
+				LOG_ERRNO(errno));
+		if (s->read_segment == seg)
+			s->read_segment = NULL;
+		if (!s->is_flushing)
+			free_segment(s, seg);
+		else
+			break; /* its descriptor may be in use */
+	}
+}

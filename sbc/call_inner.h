@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of a call share: its states and events, and the call itself.
+ * Included by call*.c and their tests only.
+ *
+ * A call has two sides and several parties: one caller, and every phone or
+ * trunk that was tried. The called party that answered first is the call's
+ * other side (c->called); the rest are cancelled and run out.
+ */
+#ifndef SBC_CALL_INNER_H
+#define SBC_CALL_INNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/clock.h"
+#include "common/ident.h"
+#include "common/log.h"
+#include "common/table.h"
+#include "sbc/call.h"
+#include "sbc/hdr.h"
+#include "sbc/leg.h"
+#include "sbc/media.h"
+#include "sbc/route.h"
+#include "sbc/sbc.h"
+#include "sbc/sdp.h"
+
+#define CALL_FORKS_MAX     8  /* phones of an account that ring at once */
+#define CALL_DECISIONS_MAX 32 /* steps that a CDR keeps */
+#define CALL_PROGRESS_MAX  16 /* provisionals passed on per call */
+#define CALL_HOPS_MAX      32 /* INVITEs of one call, all targets together */
+
+enum call_state {
+	CALL_FACTS,
+	CALL_PORTS,
+	CALL_TRYING,
+	CALL_RINGING,
+	CALL_ANSWERING,
+	CALL_CONFIRMING,
+	CALL_UP,
+	CALL_CHANGING,
+	CALL_ENDING,
+	CALL_DONE,
+	CALL_STATE_COUNT,
+};
+const char *call_state_name(enum call_state s);
+#define CALL_BIT(state) (1u << (state))
+
+enum call_event {
+	EV_INVITE,        /* the beginning; no state waits for it */
+	EV_ACCOUNT,       /* the called account is known, or there is none */
+	EV_MEDIA_OK,      /* mediad has what was wanted last */
+	EV_MEDIA_FAILED,  /* it has not, and says why */
+	EV_PROGRESS,      /* a called party: 101 to 199 */
+	EV_ANSWER,        /* a called party: 2xx */
+	EV_FAILURE,       /* a called party: refused, or silent */
+	EV_CANCEL,        /* the caller gave up */
+	EV_ACK,           /* the caller confirmed our 200 */
+	EV_NO_ACK,        /* it never did */
+	EV_BYE,           /* a side hung up */
+	EV_LOST,          /* a side no longer knows the dialog */
+	EV_EXPIRED,       /* a side did not refresh its session */
+	EV_CHANGE,        /* a side offers a change */
+	EV_CHANGE_ACK,    /* a side acknowledged our answer to its change */
+	EV_CHANGE_DONE,   /* a side accepted a change of ours */
+	EV_CHANGE_FAILED, /* a side refused it */
+	EV_REFRESH,       /* a re-INVITE is due to keep a session alive */
+	EV_RETRY,         /* the wait after glare is over */
+	EV_INFO,          /* a side sent an INFO */
+	EV_MOVED,         /* a side proved a new source */
+	EV_SILENCE,       /* mediad: a side that has to send is silent */
+	EV_FIGURES,       /* mediad: the session has ended */
+	EV_LEG_ENDED,     /* a leg has run out */
+	EV_TIMER,         /* the state lasted too long */
+	EV_LIFE,          /* the call lasted too long */
+	EV_END,           /* an administrator or the shutdown ends it */
+	CALL_EVENT_COUNT,
+};
+const char *call_event_name(enum call_event e);
+
+enum call_side { CALL_CALLER, CALL_CALLED, CALL_SBC, CALL_SIDE_COUNT };
+
+struct party {
+	TAILQ_ENTRY(party) link; /* called parties only */
+	struct call *call;
+	enum call_side side;
+	enum side_kind kind;
+	const struct trunk *trunk;      /* of the call's snapshot */
+	const struct realm_address *address;
+	const Gh__CodecList *codecs;    /* NULL = all that we know */
+	struct account *account;        /* a reference */
+	struct listener *listener;
+	struct addr peer;               /* where signaling goes and comes from */
+	char *request_uri;              /* called: what the INVITE asks for */
+	const char *host;               /* called: its host in To */
+	struct leg *leg;
+	unsigned round;                 /* called: which target it belongs to */
+	unsigned status;                /* called: its final answer; 0 = none yet */
+	bool silent;                    /* nobody answered: a time-out of ours */
+	bool behind_nat;
+	/* The descriptions in force, as texts: theirs is the peer's own, ours
+	 * was written here. NULL before there is one. */
+	char *theirs;
+	char *ours;
+	uint64_t sdp_id;
+	uint32_t sdp_version;
+	uint32_t learn_generation;
+	bool counted;                   /* has a place at its trunk or account */
+	bool shares;                    /* the place of another of its phones */
+};
+TAILQ_HEAD(party_head, party);
+
+/**
+ * A change of the session that is under way, one at a time. The four texts are
+ * the new descriptions; once applied they are the old ones, for the case that
+ * mediad cannot do it. NULL = that one does not change.
+ */
+struct call_change {
+	bool active;
+	bool applied;         /* mediad was asked; its answer ends the change */
+	bool awaits_ack;      /* our offer in a 2xx waits for the answer in ACK */
+	struct party *asker;  /* who waits for our answer; NULL = nobody */
+	struct party *asked;  /* whom we sent a re-INVITE; NULL = nobody */
+	char *asker_theirs, *asker_ours;
+	char *asked_theirs, *asked_ours;
+	struct party *again;  /* to be asked again after glare */
+	unsigned tries;
+};
+
+struct call_record {
+	uint64_t wall_start_us, wall_ring_us, wall_answer_us, wall_end_us;
+	uint64_t answer_us, end_us; /* monotonic */
+	char *caller, *called, *caller_name;
+	Gh__Decision *decisions[CALL_DECISIONS_MAX];
+	size_t n_decisions;
+	enum reason why;        /* how it ended; NONE while it lives */
+	unsigned sip_status;    /* final answer to the caller */
+	unsigned far_status;
+	enum call_side hangup;
+	unsigned attempts;
+	bool written;
+	Gh__SessionEnded *figures; /* a copy; NULL = none */
+};
+
+struct call {
+	su_home_t home[1]; /* first: all of the call's memory */
+	TAILQ_ENTRY(call) link;
+	struct calls *calls;
+	struct sbc *sbc;
+	struct settings *settings; /* the snapshot that it began with */
+	char id[IDENT_CALL_SIZE];
+	enum call_state state;
+	struct loop_timer *timer;      /* of the state */
+	struct loop_timer *life;
+	struct loop_timer *retry;
+
+	struct party caller;
+	struct party_head parties;     /* all called ones, in order of trial */
+	struct party *called;          /* who answered; NULL before */
+
+	/* set-up: call_setup.c */
+	msg_t *invite;                 /* the caller's; let go once it is up */
+	struct account_query *query;
+	bool query_by_number;          /* the second question is being asked */
+	unsigned n_queries;
+	struct account *called_account;
+	char called_number[ROUTE_NUMBER_SIZE];
+	char caller_number[ROUTE_NUMBER_SIZE];
+	const char *caller_display;
+	bool caller_hidden;
+	struct route_decision *decision;
+	size_t target;                 /* index of the one being tried */
+	size_t target_row;             /* within a trunk: next of its targets */
+	unsigned round;
+	unsigned n_invites;
+	unsigned failed_status;        /* best failure of the targets so far */
+	enum reason failed_why;
+	unsigned max_forwards;
+	unsigned progress;             /* last provisional that the caller got */
+	unsigned n_progress;
+
+	/* media: call_media.c */
+	struct media_session *session;
+	bool figures_done;             /* none are coming any more */
+	bool buried;                   /* waits for the reaper */
+	char *pending_sdp;             /* to go to the caller once mediad is ready */
+	unsigned pending_status;       /* with that: 180 to 200; 0 = nothing */
+	Gh__SessionState *ports;       /* what mediad opened */
+
+	struct call_change change;
+	struct call_record record;
+};
+
+/** What the driver hands to a handler; borrowed. */
+struct call_input {
+	enum call_event event;
+	struct party *party;           /* whose leg it was; NULL if none */
+	const struct leg_msg *msg;
+	enum reason why;
+	struct account *account;       /* EV_ACCOUNT: taken by the handler */
+	const Gh__SessionEnded *ended;
+};
+
+struct calls {
+	struct sbc *sbc;
+	TAILQ_HEAD(, call) all;
+	TAILQ_HEAD(, call) dead;       /* freed at the next turn of the loop */
+	size_t n_all;
+	size_t n_active;               /* whose CDR is not written yet */
+	bool draining;
+	struct loop_timer *reaper;
+	struct trunks *trunks;
+	struct table accounts;         /* calls in progress per account */
+	void (*on_empty)(void *ctx);
+	void *on_empty_ctx;
+};
+
+typedef enum call_state (*call_handler_fn)(struct call *c,
+	const struct call_input *in);
+
+/** One row of the state table. */
+struct call_row {
+	enum call_state state;
+	enum call_event event;
+	call_handler_fn handler;
+	unsigned next; /* CALL_BIT()s of the states that may follow */
+};
+/** The row, or NULL where the event means nothing in the state. */
+const struct call_row *call_table_row(enum call_state s, enum call_event e);
+
+/** THE way into the machine. Never from inside a handler. */
+void call_event(struct call *c, struct call_input *in);
+/** A new call's first state. */
+void call_enter(struct call *c, enum call_state first);
+void call_leg_event(void *ctx, struct leg *leg, const struct leg_msg *msg);
+/** Notes how the call ends (the first note counts); for `return call_end()`.
+ * status is the caller's if it has no final answer yet; 0 = the reason's. */
+enum call_state call_end(struct call *c, enum reason why, unsigned status,
+	enum call_side side);
+const char *call_side_name(enum call_side side);
+struct party *call_other(struct call *c, const struct party *p);
+
+/* calls.c */
+/** The session interval that we ask this party for; 0 = none. */
+uint32_t call_session_expires(const struct call *c, const struct party *p);
+
+/* call_setup.c */
+enum call_state call_setup_begin(struct call *c, const struct inbound *in,
+	const sip_t *sip);
+enum call_state call_setup_on_account(struct call *c, const struct call_input *in);
+enum call_state call_setup_on_ports(struct call *c, const struct call_input *in);
+enum call_state call_setup_on_progress(struct call *c, const struct call_input *in);
+enum call_state call_setup_on_failure(struct call *c, const struct call_input *in);
+enum call_state call_setup_on_timer(struct call *c, const struct call_input *in);
+/** Ends every called party but `winner` (which may be NULL). */
+void call_setup_end_others(struct call *c, const struct party *winner,
+	const char *reason);
+void call_setup_release(struct call *c);
+
+/* call_media.c */
+enum call_state call_media_offer(struct call *c, const struct leg_msg *offer);
+GH_MUST_CHECK int call_media_open(struct call *c, const struct party *called);
+/** Our offer to a party of the present round. @return a text in c's home. */
+const char *call_media_make_offer(struct call *c, struct party *p,
+	enum reason *why_out);
+/** Takes a called party's answer and prepares ours to the caller.
+ * @return 0, or ERR_INVALID with the reason. */
+GH_MUST_CHECK int call_media_answer(struct call *c, struct party *p,
+	const struct leg_msg *msg, enum reason *why_out);
+/** Tells mediad what both sides agreed on. @return 0, ERR_AWAY, ERR_NOMEM. */
+GH_MUST_CHECK int call_media_want(struct call *c);
+void call_media_end(struct call *c);
+/** Fills in what is ours alone: addresses, origin, version. */
+GH_MUST_CHECK int call_media_dress(struct call *c, struct party *p,
+	struct sdp *sdp);
+/** Parses with our policy applied (profile, addresses, codec list). */
+GH_MUST_CHECK int call_media_read(struct call *c, const struct party *p,
+	const char *text, size_t len, struct sdp *sdp_out, enum reason *why_out);
+/** Writes a description into the call's home, in place of an older one. */
+GH_MUST_CHECK int call_media_keep(struct call *c, const struct sdp *sdp,
+	char **text);
+void call_media_drop_text(struct call *c, char **text);
+extern const struct media_events call_media_events;
+
+/* call_change.c */
+enum call_state call_change_on_offer(struct call *c, const struct call_input *in);
+enum call_state call_change_on_done(struct call *c, const struct call_input *in);
+enum call_state call_change_on_failed(struct call *c, const struct call_input *in);
+enum call_state call_change_on_media(struct call *c, const struct call_input *in);
+enum call_state call_change_on_ack(struct call *c, const struct call_input *in);
+enum call_state call_change_on_refresh(struct call *c, const struct call_input *in);
+enum call_state call_change_on_retry(struct call *c, const struct call_input *in);
+enum call_state call_change_on_info(struct call *c, const struct call_input *in);
+void call_change_drop(struct call *c);
+
+/* call_record.c */
+void call_record_begin(struct call *c, const struct inbound *in);
+/** Adds a step to the chain and counts it. data may be NULL. */
+void call_decide(struct call *c, enum reason why, const char *data);
+/** Counts already done elsewhere: only the step. */
+void call_note(struct call *c, enum reason why, const char *data);
+void call_record_figures(struct call *c, const Gh__SessionEnded *ended);
+/** Writes the CDR; does nothing the second time. */
+void call_record_write(struct call *c);
+void call_record_free(struct call *c);
+
+/* call_limit.c */
+struct party;
+/** Takes a place for the party at its trunk or account.
+ * @return ROUTE_OK or the limit that is reached. */
+enum reason call_limit_take(struct call *c, struct party *p);
+void call_limit_release(struct call *c, struct party *p);
+GH_MUST_CHECK int call_limit_init(struct calls *calls);
+void call_limit_done(struct calls *calls);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Places: how many calls a trunk or an account may have at once. A party takes
+ * its place when it is tried and gives it back once, when its part is over.
+ *
+ * Decides: the limit that refuses a party. The trunk's numbers are kept in
+ * trunk.c, the accounts' here. Called by call.c and call_setup.c.
+ */
+#include "config.h"
+
+#include "sbc/call_inner.h"
+
+#include <stdlib.h>
+
+#include "sbc/trunk.h"
+
+#define ACCOUNTS_MAX 200000u
+
+struct usage {
+	struct table_node node;
+	uint64_t account;
+	uint32_t n_calls;
+};
+
+int call_limit_init(struct calls *calls)
+{
+	return table_init(&calls->accounts, ACCOUNTS_MAX);
+}
+
+void call_limit_done(struct calls *calls)
+{
+	struct table_node *node, *next;
+	size_t bucket = 0;
+
+	node = table_next(&calls->accounts, &bucket, NULL);
+	for (; node != NULL; node = next) {
+		next = table_next(&calls->accounts, &bucket, node);
+		table_remove(&calls->accounts, node);
+		free(TABLE_ENTRY(node, struct usage, node));
+	}
+	table_done(&calls->accounts);
+}
+
+static struct usage *find(struct calls *calls, uint64_t account)
+{
+	struct table_node *node =
+		table_find(&calls->accounts, &account, sizeof account);
+
+	return node != NULL ? TABLE_ENTRY(node, struct usage, node) : NULL;
+}
+
+static enum reason take_account(struct calls *calls, const Gh__Account *row)
+{
+	struct usage *u = find(calls, row->id);
+
+	if (u == NULL) {
+		u = calloc(1, sizeof *u);
+		if (u == NULL)
+			return REASON_CALL_INTERNAL;
+		u->account = row->id;
+		if (table_add(&calls->accounts, &u->node, &u->account,
+			    sizeof u->account) != 0) {
+			free(u);
+			return REASON_LIMIT_CALLS;
+		}
+	}
+	if (row->max_calls != 0 && u->n_calls >= row->max_calls)
+		return REASON_LIMIT_ACCOUNT_CALLS;
+	u->n_calls++;
+	return REASON_ROUTE_OK;
+}
+
+static void release_account(struct calls *calls, uint64_t account)
+{
+	struct usage *u = find(calls, account);
+
+	if (u == NULL)
+		return;
+	if (u->n_calls > 1) {
+		u->n_calls--;
+		return;
+	}
+	table_remove(&calls->accounts, &u->node);
+	free(u);
+}
+
+/* All phones of a called account ring as one call of it. */
+static bool is_counted_already(const struct call *c, const struct party *p)
+{
+	const struct party *q;
+
+	if (p->side == CALL_CALLER || p->account == NULL)
+		return false;
+	TAILQ_FOREACH(q, &c->parties, link)
+	{
+		if (q != p && q->counted && q->account != NULL &&
+			q->account->row->id == p->account->row->id)
+			return true;
+	}
+	return false;
+}
+
+enum reason call_limit_take(struct call *c, struct party *p)
+{
+	enum reason why;
+
+	if (p->counted)
+		return REASON_ROUTE_OK;
+	if (p->trunk != NULL) {
+		why = trunk_take(c->calls->trunks, p->trunk,
+			c->decision != NULL && c->decision->emergency);
+	} else if (is_counted_already(c, p)) {
+		p->shares = true;
+		why = REASON_ROUTE_OK;
+	} else {
+		why = take_account(c->calls, p->account->row);
+		/* A called account at its limit is busy. */
+		if (why == REASON_LIMIT_ACCOUNT_CALLS && p->side == CALL_CALLED)
+			why = REASON_CALL_BUSY;
+	}
+	p->counted = why == REASON_ROUTE_OK;
+	return why;
+}
+
+void call_limit_release(struct call *c, struct party *p)
+{
+	struct party *q;
+
+	if (!p->counted)
+		return;
+	p->counted = false;
+	if (p->trunk != NULL) {
+		trunk_release(c->calls->trunks, p->trunk);
+		return;
+	}
+	if (p->shares) {
+		p->shares = false;
+		return;
+	}
+	/* The place goes to another phone of the account that still rings. */
+	TAILQ_FOREACH(q, &c->parties, link)
+	{
+		if (p->side != CALL_CALLER && q->shares && q->counted &&
+			q->account->row->id == p->account->row->id) {
+			q->shares = false;
+			return;
+		}
+	}
+	release_account(c->calls, p->account->row->id);
+}

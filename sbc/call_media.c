@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Offer and answer on both sides (RFC 3264), and what of it mediad is told.
+ *
+ *	caller's offer -> (codec lists) -> our offer to the called party
+ *	our answer to the caller <- (codecs both took) <- called party's answer
+ *
+ * Each side's two descriptions in force stand as texts in its party: theirs as
+ * the peer wrote it, ours as we wrote it. They are parsed again where they are
+ * needed; a held call costs their few hundred bytes and no more.
+ *
+ * Decides: which addresses of a description are used, which payloads may flow,
+ * who may and who must send, when a source may be learned anew. Does not
+ * decide what text means (sdp.c) or which packet passes (mediad).
+ */
+#include "config.h"
+
+#include "sbc/call_inner.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/secret.h"
+
+/* --- descriptions --- */
+
+void call_media_drop_text(struct call *c, char **text)
+{
+	if (*text != NULL)
+		secret_wipe(*text, strlen(*text));
+	su_free(c->home, *text);
+	*text = NULL;
+}
+
+int call_media_keep(struct call *c, const struct sdp *sdp, char **text)
+{
+	char buffer[SDP_SIZE_MAX];
+	char *copy = NULL;
+	int len = sdp_write(sdp, buffer, sizeof buffer);
+
+	if (len > 0)
+		copy = su_strndup(c->home, buffer, (isize_t)len);
+	secret_wipe(buffer, sizeof buffer);
+	if (copy == NULL)
+		return len < 0 ? len : ERR_NOMEM;
+	call_media_drop_text(c, text);
+	*text = copy;
+	return 0;
+}
+
+static bool in_networks(const struct trunk *t, const struct addr *addr)
+{
+	for (size_t i = 0; i < t->n_media_networks; i++) {
+		if (addr_in_net(addr, &t->media_networks[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Media goes to an address of a description only where nobody else can be
+ * harmed by it. A phone's private address behind a NAT is no harm: it is not
+ * used (see side_address()). */
+static bool address_is_allowed(const struct party *p, const struct addr *rtp)
+{
+	if (!addr_is_set(rtp) || addr_is_any(rtp))
+		return true; /* the old way to hold */
+	if (addr_is_multicast(rtp))
+		return false;
+	if (addr_equal_ip(rtp, &p->peer))
+		return true;
+	if (p->address->realm->row->zone == GH__ZONE__ZONE_INSIDE)
+		return !addr_is_loopback(rtp);
+	if (p->trunk != NULL && p->trunk->n_media_networks != 0)
+		return in_networks(p->trunk, rtp);
+	if (p->trunk != NULL)
+		return !addr_is_private(rtp);
+	return !addr_is_loopback(rtp);
+}
+
+int call_media_read(struct call *c, const struct party *p, const char *text,
+	size_t len, struct sdp *sdp, enum reason *why)
+{
+	(void)c;
+	if (sdp_parse(text, len, sdp, why) != 0)
+		return ERR_INVALID;
+	*why = REASON_SDP_NO_AUDIO;
+	if (!sdp->has_audio || sdp->rtp.port == 0)
+		goto refuse;
+	*why = REASON_SDP_SRTP_FORBIDDEN;
+	if (sdp->profile != SDP_AVP && sdp->profile != SDP_AVPF)
+		goto refuse;
+	*why = REASON_SDP_ADDRESS;
+	if (!address_is_allowed(p, &sdp->rtp))
+		goto refuse;
+	sdp_wipe(sdp); /* plain media: keys that were offered are not taken */
+	*why = REASON_SDP_OK;
+	return 0;
+refuse:
+	sdp_wipe(sdp);
+	return ERR_INVALID;
+}
+
+/* Our port for a side, as mediad opened it. */
+static const Gh__MediaSideState *port_state(const struct call *c,
+	const struct party *p)
+{
+	if (c->ports == NULL)
+		return NULL;
+	return p->side == CALL_CALLER ? c->ports->caller : c->ports->called;
+}
+
+int call_media_dress(struct call *c, struct party *p, struct sdp *sdp)
+{
+	const Gh__MediaSideState *state = port_state(c, p);
+	struct addr bound, rtcp;
+
+	if (state == NULL || addr_parse(state->rtp, &bound) != 0)
+		return ERR_STATE;
+	if (p->sdp_id == 0) {
+		secret_random_bytes(&p->sdp_id, sizeof p->sdp_id);
+		p->sdp_id >>= 2; /* fits the peers' signed integers */
+		p->sdp_version = 1;
+	}
+	sdp->session_id = p->sdp_id;
+	sdp->session_version = p->sdp_version;
+	sdp->origin = p->address->advertised_media;
+	sdp->origin.port = 0;
+	sdp->rtp = p->address->advertised_media;
+	sdp->rtp.port = bound.port;
+	memset(&sdp->rtcp, 0, sizeof sdp->rtcp);
+	if (!sdp->rtcp_mux && *state->rtcp != '\0' &&
+		addr_parse(state->rtcp, &rtcp) == 0) {
+		sdp->rtcp = sdp->rtp;
+		sdp->rtcp.port = rtcp.port;
+	}
+	sdp->old_hold = false;
+	return 0;
+}
+
+enum call_state call_media_offer(struct call *c, const struct leg_msg *offer)
+{
+	struct party *p = &c->caller;
+	uint32_t list = p->trunk != NULL ? p->trunk->row->codec_list
+					 : p->account->row->codec_list;
+	enum reason why;
+	struct sdp sdp;
+
+	if (list == 0)
+		list = p->address->realm->row->codec_list;
+	p->codecs = list != 0 ? settings_codec_list(c->settings, list) : NULL;
+	if (offer->sdp == NULL)
+		return CALL_FACTS; /* we shall offer, in our 200 */
+	if (call_media_read(c, p, offer->sdp, offer->sdp_len, &sdp, &why) != 0)
+		return call_end(c, why, 0, CALL_SBC);
+	if (sdp_restrict(&sdp, p->codecs, NULL, NULL) != 0)
+		return call_end(c, REASON_SDP_NO_CODEC, 0, CALL_SBC);
+	p->theirs = su_strndup(c->home, offer->sdp, (isize_t)offer->sdp_len);
+	if (p->theirs == NULL)
+		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
+	return CALL_FACTS;
+}
+
+const char *call_media_make_offer(struct call *c, struct party *p,
+	enum reason *why)
+{
+	struct sdp sdp = {0};
+
+	if (c->caller.theirs != NULL) {
+		if (call_media_read(c, &c->caller, c->caller.theirs,
+			    strlen(c->caller.theirs), &sdp, why) != 0)
+			return NULL;
+		if (sdp_restrict(&sdp, c->caller.codecs, p->codecs,
+			    p->codecs) != 0) {
+			*why = REASON_SDP_NO_CODEC;
+			return NULL;
+		}
+	} else {
+		const Gh__CodecList *list =
+			p->codecs != NULL ? p->codecs : c->caller.codecs;
+
+		*why = REASON_SDP_NO_CODEC;
+		if (list == NULL)
+			return NULL;
+		sdp_payloads_from_list(list, &sdp);
+		if (sdp_restrict(&sdp, c->caller.codecs, p->codecs, NULL) != 0)
+			return NULL;
+		sdp.direction = GH__DIRECTION__DIRECTION_SENDRECV;
+	}
+	/* One audio line of ours; what else the caller offers does not cross. */
+	sdp.n_lines = 0;
+	sdp.audio_line = 0;
+	sdp.has_audio = true;
+	sdp.profile = SDP_AVP;
+	sdp.rtcp_mux = false;
+	if (sdp.old_hold)
+		sdp.direction = sdp_direction_and(sdp.direction,
+			GH__DIRECTION__DIRECTION_SENDONLY);
+	*why = REASON_CALL_INTERNAL;
+	if (call_media_dress(c, p, &sdp) != 0 ||
+		call_media_keep(c, &sdp, &p->ours) != 0)
+		return NULL;
+	return p->ours;
+}
+
+int call_media_answer(struct call *c, struct party *p,
+	const struct leg_msg *msg, enum reason *why)
+{
+	struct sdp offer, far, answer = {0};
+	const char *text = msg->sdp != NULL ? msg->sdp : p->theirs;
+	size_t len = msg->sdp != NULL ? msg->sdp_len
+		     : text != NULL   ? strlen(text)
+				      : 0;
+	char *copy;
+
+	/* RFC 3261 13.2.1: some repeat in the 2xx what a 18x said, some not. */
+	*why = REASON_SDP_NO_ANSWER;
+	if (text == NULL)
+		return ERR_INVALID;
+	if (call_media_read(c, p, text, len, &far, why) != 0) {
+		if (*why == REASON_SDP_NO_AUDIO)
+			*why = REASON_SDP_NO_CODEC;
+		return ERR_INVALID;
+	}
+	*why = REASON_CALL_INTERNAL;
+	if (sdp_parse(p->ours, strlen(p->ours), &offer, why) != 0)
+		return ERR_INVALID;
+	if (sdp_check_answer(&offer, &far, why) != 0)
+		return ERR_INVALID;
+	if (msg->sdp != NULL) {
+		*why = REASON_CALL_INTERNAL;
+		copy = su_strndup(c->home, msg->sdp, (isize_t)msg->sdp_len);
+		if (copy == NULL)
+			return ERR_NOMEM;
+		call_media_drop_text(c, &p->theirs);
+		p->theirs = copy;
+	}
+	if (c->caller.theirs == NULL) {
+		/* Our offer to a caller that made none: what the far side took. */
+		answer = far;
+		answer.n_lines = 0;
+		answer.audio_line = 0;
+		answer.profile = SDP_AVP;
+		answer.rtcp_mux = false;
+	} else {
+		if (call_media_read(c, &c->caller, c->caller.theirs,
+			    strlen(c->caller.theirs), &offer, why) != 0)
+			return ERR_INVALID;
+		*why = REASON_SDP_NO_CODEC;
+		if (sdp_make_answer(&offer, &far, &answer) != 0)
+			return ERR_INVALID;
+	}
+	*why = REASON_CALL_INTERNAL;
+	if (call_media_dress(c, &c->caller, &answer) != 0 ||
+		call_media_keep(c, &answer, &c->caller.ours) != 0)
+		return ERR_INVALID;
+	*why = REASON_SDP_OK;
+	return 0;
+}
+
+/* --- what mediad is told --- */
+
+/* Texts and rows that a SessionWant points into, for one side. */
+struct side_memory {
+	char media[ADDR_TEXT_SIZE], rtp[ADDR_TEXT_SIZE], rtcp[ADDR_TEXT_SIZE];
+	char source[ADDR_TEXT_SIZE];
+	Gh__Payload rows[SDP_PAYLOADS_MAX];
+	Gh__Payload *pointers[SDP_PAYLOADS_MAX];
+	char *networks[64];
+	char network_texts[64][ADDR_TEXT_SIZE + 4];
+};
+
+static bool sends(Gh__Direction d)
+{
+	return d == GH__DIRECTION__DIRECTION_SENDRECV ||
+	       d == GH__DIRECTION__DIRECTION_SENDONLY;
+}
+
+static bool receives(Gh__Direction d)
+{
+	return d == GH__DIRECTION__DIRECTION_SENDRECV ||
+	       d == GH__DIRECTION__DIRECTION_RECVONLY;
+}
+
+static bool has_codec(const struct sdp *sdp, const Gh__Payload *row)
+{
+	for (size_t i = 0; i < sdp->n_payloads; i++) {
+		const struct sdp_payload *p = &sdp->payloads[i];
+
+		if (su_casematch(p->name, row->codec) &&
+			p->clock == row->clock)
+			return true;
+	}
+	return false;
+}
+
+static void fill_realm(const struct party *p, Gh__MediaSide *side,
+	struct side_memory *m)
+{
+	side->realm = p->address->realm->row->id;
+	side->media = (char *)(uintptr_t)addr_format_ip(&p->address->media,
+		m->media);
+	side->signaling_source =
+		(char *)(uintptr_t)addr_format_ip(&p->peer, m->source);
+	side->learn_generation = p->learn_generation;
+	side->nat = p->account != NULL ? (Gh__NatMode)p->account->row->nat
+				       : GH__NAT_MODE__NAT_NEVER;
+	side->behind_nat = p->behind_nat;
+	side->dscp = 46; /* expedited forwarding, RFC 3246 */
+	if (p->trunk == NULL)
+		return;
+	for (size_t i = 0; i < p->trunk->n_media_networks && i < 64; i++) {
+		char ip[ADDR_TEXT_SIZE];
+		const struct addr_net *net = &p->trunk->media_networks[i];
+
+		snprintf(m->network_texts[i], sizeof m->network_texts[i],
+			"%s/%u", addr_format_ip(&net->base, ip),
+			(unsigned)net->prefix_len);
+		m->networks[i] = m->network_texts[i];
+		side->n_networks = i + 1;
+	}
+	side->networks = m->networks;
+}
+
+/* Where we send to. Outside, an address that the public network cannot reach
+ * is only believed if signaling itself comes from it; else mediad waits until
+ * it has heard the peer. */
+static void fill_address(const struct party *p, const struct sdp *theirs,
+	Gh__MediaSide *side, struct side_memory *m)
+{
+	bool usable = addr_is_set(&theirs->rtp) && !addr_is_any(&theirs->rtp);
+	bool hidden = usable && p->trunk == NULL &&
+		      addr_is_private(&theirs->rtp) &&
+		      !addr_equal_ip(&theirs->rtp, &p->peer) &&
+		      p->address->realm->row->zone == GH__ZONE__ZONE_OUTSIDE;
+
+	if (hidden)
+		side->behind_nat = true;
+	if (!usable || hidden)
+		return;
+	side->remote_rtp =
+		(char *)(uintptr_t)addr_format(&theirs->rtp, m->rtp);
+	if (addr_is_set(&theirs->rtcp) && !addr_is_any(&theirs->rtcp))
+		side->remote_rtcp =
+			(char *)(uintptr_t)addr_format(&theirs->rtcp, m->rtcp);
+}
+
+struct agreed {
+	struct sdp ours, theirs;
+	bool known;
+};
+
+static bool read_agreed(struct call *c, const struct party *p, struct agreed *a)
+{
+	enum reason why;
+
+	a->known = p != NULL && p->ours != NULL && p->theirs != NULL &&
+		   call_media_read(c, p, p->theirs, strlen(p->theirs),
+			   &a->theirs, &why) == 0 &&
+		   sdp_parse(p->ours, strlen(p->ours), &a->ours, &why) == 0;
+	return a->known;
+}
+
+static void fill_media(struct call *c, const struct party *p,
+	const struct agreed *mine, const struct agreed *far,
+	Gh__MediaSide *side, struct side_memory *m)
+{
+	size_t n, kept = 0;
+	bool answered = c->pending_status == 200 || c->record.answer_us != 0;
+
+	fill_address(p, &mine->theirs, side, m);
+	n = sdp_payload_map(&mine->ours, &far->theirs, m->rows);
+	for (size_t i = 0; i < n; i++) {
+		/* Only what all four descriptions name was agreed on. */
+		if (!has_codec(&mine->theirs, &m->rows[i]) ||
+			!has_codec(&far->ours, &m->rows[i]))
+			continue;
+		m->pointers[kept++] = &m->rows[i];
+	}
+	side->payloads = m->pointers;
+	side->n_payloads = kept;
+	side->may_send = sends(mine->theirs.direction) &&
+			 receives(mine->ours.direction);
+	side->may_receive = receives(mine->theirs.direction) &&
+			    sends(mine->ours.direction) &&
+			    !mine->theirs.old_hold;
+	side->must_send = answered && side->may_send;
+	side->rtcp_mux = mine->ours.rtcp_mux && mine->theirs.rtcp_mux;
+	side->tx_ptime_us = mine->theirs.ptime_us;
+	side->timeout_ms = (uint32_t)(1000 * settings_number(c->settings,
+						     "media_timeout_s", 30, 2,
+						     3600));
+}
+
+static int want(struct call *c, const struct party *called)
+{
+	Gh__SessionWant w = GH__SESSION_WANT__INIT;
+	Gh__MediaSide sides[2] = {GH__MEDIA_SIDE__INIT, GH__MEDIA_SIDE__INIT};
+	struct side_memory memory[2];
+	struct agreed agreed[2];
+
+	w.caller = &sides[0];
+	fill_realm(&c->caller, &sides[0], &memory[0]);
+	if (called != NULL) {
+		w.called = &sides[1];
+		fill_realm(called, &sides[1], &memory[1]);
+	}
+	if (read_agreed(c, called, &agreed[1])) {
+		/* A caller whose answer is still owed has ours alone. */
+		if (read_agreed(c, &c->caller, &agreed[0])) {
+			fill_media(c, &c->caller, &agreed[0], &agreed[1],
+				&sides[0], &memory[0]);
+			fill_media(c, called, &agreed[1], &agreed[0],
+				&sides[1], &memory[1]);
+		}
+	}
+	return media_want(c->session, &w);
+}
+
+int call_media_open(struct call *c, const struct party *called)
+{
+	int err;
+
+	if (c->session == NULL) {
+		err = media_session_new(c->sbc->media, c->id,
+			&call_media_events, c, &c->session);
+		if (err != 0)
+			return err;
+	}
+	return want(c, called);
+}
+
+int call_media_want(struct call *c)
+{
+	if (c->session == NULL)
+		return ERR_STATE;
+	return want(c, c->called);
+}
+
+void call_media_end(struct call *c)
+{
+	if (c->session == NULL)
+		c->figures_done = true;
+	else
+		media_end(c->session);
+}
+
+/* --- what mediad says --- */
+
+/* After a restart of mediad the ports must be the same, or what the peers were
+ * told is wrong. */
+static bool ports_moved(const struct call *c, const Gh__SessionState *now)
+{
+	const Gh__SessionState *old = c->ports;
+
+	if (old == NULL || c->state == CALL_PORTS)
+		return false;
+	if (old->caller != NULL && now->caller != NULL &&
+		strcmp(old->caller->rtp, now->caller->rtp) != 0)
+		return true;
+	return old->called != NULL && now->called != NULL &&
+	       strcmp(old->called->rtp, now->called->rtp) != 0;
+}
+
+/* A copy that outlives the message. */
+static Gh__SessionState *copy_state(const Gh__SessionState *state)
+{
+	size_t len = gh__session_state__get_packed_size(state);
+	uint8_t bytes[1024];
+
+	if (len > sizeof bytes)
+		return NULL;
+	gh__session_state__pack(state, bytes);
+	return gh__session_state__unpack(NULL, len, bytes);
+}
+
+static void on_state(void *ctx, enum reason why, const Gh__SessionState *state)
+{
+	struct call *c = ctx;
+	struct call_input in = {.event = EV_MEDIA_FAILED, .why = why};
+	Gh__SessionState *copy;
+
+	if (why == REASON_SESSION_OPEN && state != NULL) {
+		if (ports_moved(c, state)) {
+			in.why = REASON_SESSION_LEASE;
+		} else if ((copy = copy_state(state)) == NULL) {
+			in.why = REASON_CALL_INTERNAL;
+		} else {
+			if (c->ports != NULL)
+				gh__session_state__free_unpacked(c->ports, NULL);
+			c->ports = copy;
+			in.event = EV_MEDIA_OK;
+		}
+	}
+	call_event(c, &in);
+}
+
+static void on_ended(void *ctx, enum reason why, const Gh__SessionEnded *ended)
+{
+	struct call *c = ctx;
+	struct call_input in = {
+		.event = EV_FIGURES, .why = why, .ended = ended};
+
+	c->session = NULL;
+	c->figures_done = true;
+	call_event(c, &in);
+}
+
+static void on_event(void *ctx, const Gh__MediaEvent *event)
+{
+	struct call *c = ctx;
+	struct call_input in = {.event = EV_SILENCE};
+	enum reason why;
+
+	if (event->kind == GH__MEDIA_EVENT_KIND__MEDIA_TIMED_OUT) {
+		call_note(c, REASON_CALL_MEDIA_TIMEOUT,
+			event->called_side ? "called" : "caller");
+		call_event(c, &in);
+		return;
+	}
+	if (event->kind != GH__MEDIA_EVENT_KIND__MEDIA_LEARNED &&
+		event->kind != GH__MEDIA_EVENT_KIND__MEDIA_VIOLATION)
+		return;
+	if (reason_from_number(event->reason, &why) == 0)
+		call_note(c, why, event->source);
+}
+
+const struct media_events call_media_events = {
+	.on_state = on_state,
+	.on_ended = on_ended,
+	.on_event = on_event,
+};

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is remembered of a call: times, both legs, the chain of decisions with
+ * their reasons, and mediad's figures; written as one CDR, once.
+ *
+ * Decides: what stands in a CDR. Does not decide why a call ended (call_end()
+ * notes that) or how the CDR reaches SQL (cdr.c). Called by call*.c.
+ */
+#include "config.h"
+
+#include "sbc/call_inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *call_side_name(enum call_side side)
+{
+	static const char *const names[] = {
+		[CALL_CALLER] = "caller",
+		[CALL_CALLED] = "called",
+		[CALL_SBC] = "sbc",
+	};
+	_Static_assert(sizeof names / sizeof *names == CALL_SIDE_COUNT,
+		"each side has a name");
+
+	return (unsigned)side < CALL_SIDE_COUNT ? names[side] : "?";
+}
+
+void call_record_begin(struct call *c, const struct inbound *in)
+{
+	struct call_record *r = &c->record;
+
+	(void)in;
+	r->wall_start_us = clock_wall_us();
+	r->hangup = CALL_SBC;
+}
+
+void call_note(struct call *c, enum reason why, const char *data)
+{
+	struct call_record *r = &c->record;
+	Gh__Decision *d;
+
+	/* The last place is kept for how the call ended. */
+	if (r->n_decisions >= CALL_DECISIONS_MAX - 1 &&
+		(r->why == REASON_NONE || r->n_decisions == CALL_DECISIONS_MAX))
+		return;
+	d = su_alloc(c->home, sizeof *d);
+	if (d == NULL)
+		return;
+	gh__decision__init(d);
+	d->wall_us = clock_wall_us();
+	d->reason = reason_number(why);
+	if (data != NULL) {
+		char *copy = su_strndup(c->home, data,
+			(isize_t)strnlen(data, 100));
+
+		if (copy != NULL)
+			d->data = copy;
+	}
+	r->decisions[r->n_decisions++] = d;
+}
+
+void call_decide(struct call *c, enum reason why, const char *data)
+{
+	reason_count(why);
+	call_note(c, why, data);
+}
+
+void call_record_figures(struct call *c, const Gh__SessionEnded *ended)
+{
+	size_t len = gh__session_ended__get_packed_size(ended);
+	uint8_t *bytes;
+
+	if (c->record.figures != NULL)
+		return;
+	bytes = malloc(len != 0 ? len : 1);
+	if (bytes == NULL)
+		return;
+	gh__session_ended__pack(ended, bytes);
+	c->record.figures = gh__session_ended__unpack(NULL, len, bytes);
+	free(bytes);
+}
+
+void call_record_free(struct call *c)
+{
+	if (c->record.figures != NULL)
+		gh__session_ended__free_unpacked(c->record.figures, NULL);
+	c->record.figures = NULL;
+}
+
+/* protobuf-c takes char *, and never writes to what it packs. */
+static char *text(const char *s)
+{
+	return (char *)(uintptr_t)(s != NULL ? s : "");
+}
+
+static void fill_leg(const struct call *c, const struct party *p,
+	Gh__CdrLeg *leg, char peer[ADDR_TEXT_SIZE], char local[ADDR_TEXT_SIZE])
+{
+	const Gh__SessionEnded *f = c->record.figures;
+
+	leg->kind = text(side_kind_name(p->kind));
+	leg->trunk = p->trunk != NULL ? p->trunk->row->id : 0;
+	leg->account = p->account != NULL ? p->account->row->id : 0;
+	leg->realm = p->address != NULL ? p->address->realm->row->id : 0;
+	leg->peer = text(addr_format(&p->peer, peer));
+	if (p->listener != NULL)
+		leg->local = text(addr_format(&p->listener->local, local));
+	if (p->leg != NULL) {
+		leg->call_id = text(p->leg->call_id);
+		leg->user_agent = text(p->leg->user_agent);
+	}
+	if (f == NULL)
+		return;
+	leg->media = p->side == CALL_CALLER ? f->caller : f->called;
+	if (leg->media != NULL)
+		leg->codec = leg->media->codec;
+}
+
+/* The called leg of the CDR: who answered, else who was tried last. */
+static const struct party *called_party(const struct call *c)
+{
+	return c->called != NULL ? c->called
+				 : TAILQ_LAST(&c->parties, party_head);
+}
+
+void call_record_write(struct call *c)
+{
+	struct call_record *r = &c->record;
+	Gh__Cdr cdr = GH__CDR__INIT;
+	Gh__CdrLeg caller = GH__CDR_LEG__INIT, called = GH__CDR_LEG__INIT;
+	char peer[2][ADDR_TEXT_SIZE], local[2][ADDR_TEXT_SIZE];
+	const struct party *p = called_party(c);
+
+	if (r->written)
+		return;
+	r->written = true;
+	if (r->wall_end_us == 0)
+		r->wall_end_us = clock_wall_us();
+	cdr.call = c->id;
+	cdr.wall_start_us = r->wall_start_us;
+	cdr.wall_ring_us = r->wall_ring_us;
+	cdr.wall_answer_us = r->wall_answer_us;
+	cdr.wall_end_us = r->wall_end_us;
+	cdr.caller = text(r->caller);
+	cdr.called = text(r->called);
+	cdr.caller_name = text(r->caller_name);
+	fill_leg(c, &c->caller, &caller, peer[0], local[0]);
+	cdr.caller_leg = &caller;
+	if (p != NULL) {
+		fill_leg(c, p, &called, peer[1], local[1]);
+		cdr.called_leg = &called;
+	}
+	cdr.sip_status = r->sip_status;
+	cdr.reason = reason_number(r->why);
+	cdr.hangup_side = text(call_side_name(r->hangup));
+	if (c->decision != NULL && c->decision->route != NULL)
+		cdr.route = c->decision->route->row->id;
+	cdr.decisions = r->decisions;
+	cdr.n_decisions = r->n_decisions;
+	cdr.attempts = r->attempts;
+	cdr.far_status = r->far_status;
+	if (r->answer_us != 0 && r->end_us > r->answer_us)
+		cdr.duration_us = r->end_us - r->answer_us;
+	if (cdr_write(c->sbc->cdrs, &cdr) != 0)
+		log_err("cdr_not_written", LOG_CALL(c->id));
+}

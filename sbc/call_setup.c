@@ -1,0 +1,735 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the INVITE to the answer: who calls whom, where that leads, and one
+ * target after the other until somebody answers.
+ *
+ *	begin -> (account?) -> route -> next target -> ports -> INVITEs
+ *	                          ^                                |
+ *	                          +---- all of a target refused ---+
+ *
+ * Decides: the called and the calling number, the parties of a target (all
+ * phones of an account at once, a trunk's addresses one after the other),
+ * whether a failure goes on to the next target, and what the caller is told.
+ * Does not decide where a number leads (route.c) or what a side's SDP says
+ * (call_media.c). Called by call.c's table only.
+ */
+#include "config.h"
+
+#include "sbc/call_inner.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/secret.h"
+#include "sbc/trunk.h"
+
+/* --- facts --- */
+
+static void on_account(void *ctx, struct account *account, enum reason why)
+{
+	struct call *c = ctx;
+	struct call_input in = {
+		.event = EV_ACCOUNT, .account = account, .why = why};
+
+	c->query = NULL;
+	call_event(c, &in);
+}
+
+/* The two ways in which a number can belong to an account: the likelier is
+ * asked first. */
+static int ask(struct call *c)
+{
+	Gh__AccountKey by = c->query_by_number
+				    ? GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER
+				    : GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION;
+
+	c->n_queries++;
+	return accounts_find(c->sbc->accounts, by, c->called_number, on_account,
+		c, &c->query);
+}
+
+static enum reason find_called(struct call *c, const sip_t *sip)
+{
+	const struct trunk *t = c->caller.trunk;
+	char clean[ROUTE_NUMBER_SIZE];
+	const char *user;
+
+	user = t != NULL ? hdr_called_of(sip, t, c->home)
+			 : sip->sip_request->rq_url->url_user;
+	if (user == NULL || number_clean(user, clean) != 0)
+		return REASON_ROUTE_BAD_NUMBER;
+	if (t == NULL) {
+		snprintf(c->called_number, sizeof c->called_number, "%s",
+			clean);
+		return REASON_ROUTE_OK;
+	}
+	if (number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_IN_CALLED, clean,
+		    c->called_number) != 0)
+		return REASON_ROUTE_BAD_NUMBER;
+	return REASON_ROUTE_OK;
+}
+
+/* RFC 3323 4.2: a phone that asks not to be shown. */
+static bool wants_privacy(const sip_t *sip)
+{
+	const sip_privacy_t *privacy = sip->sip_privacy;
+
+	for (size_t i = 0; privacy != NULL && privacy->priv_values != NULL &&
+			   privacy->priv_values[i] != NULL;
+		i++) {
+		const char *word = privacy->priv_values[i];
+
+		if (su_casematch(word, "id") || su_casematch(word, "user") ||
+			su_casematch(word, "header"))
+			return true;
+	}
+	return false;
+}
+
+/* A phone is who its account says; a trunk's callers are who the trunk says. */
+static enum reason find_caller(struct call *c, const sip_t *sip)
+{
+	const struct trunk *t = c->caller.trunk;
+	struct hdr_identity who = {0};
+	char clean[ROUTE_NUMBER_SIZE];
+
+	if (c->caller.kind == SIDE_PHONE) {
+		const Gh__Account *row = c->caller.account->row;
+
+		snprintf(c->caller_number, sizeof c->caller_number, "%s",
+			row->extension);
+		c->caller_display = row->display_name;
+		c->caller_hidden = wants_privacy(sip);
+		return REASON_ROUTE_OK;
+	}
+	if (hdr_caller_of(sip, t, c->home, &who) != 0)
+		return REASON_ADMIT_SYNTAX;
+	c->caller_display = who.display;
+	c->caller_hidden = who.hide;
+	if (who.number == NULL || *who.number == '\0')
+		return REASON_ROUTE_OK;
+	/* A number that is none is no reason to refuse: it is not shown. */
+	if (number_clean(who.number, clean) != 0 ||
+		number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_IN_CALLER, clean,
+			c->caller_number) != 0)
+		c->caller_number[0] = '\0';
+	return REASON_ROUTE_OK;
+}
+
+enum call_state call_setup_begin(struct call *c, const struct inbound *in,
+	const sip_t *sip)
+{
+	struct leg_msg offer = {.sip = sip};
+	enum reason why;
+
+	c->max_forwards = sip->sip_max_forwards != NULL
+				  ? (unsigned)sip->sip_max_forwards->mf_count
+				  : 70;
+	if (c->max_forwards == 0)
+		return call_end(c, REASON_ADMIT_MAX_FORWARDS, 0, CALL_SBC);
+	c->max_forwards--;
+	c->caller.behind_nat = stack_behind_nat(in);
+	why = find_called(c, sip);
+	if (why == REASON_ROUTE_OK)
+		why = find_caller(c, sip);
+	if (why != REASON_ROUTE_OK)
+		return call_end(c, why, 0, CALL_SBC);
+	c->record.called = su_strdup(c->home, c->called_number);
+	c->record.caller = su_strdup(c->home, c->caller_number);
+	if (c->caller_display != NULL)
+		c->record.caller_name = su_strdup(c->home, c->caller_display);
+	log_info("call_begin", LOG_CALL(c->id),
+		LOG_STR("from", side_kind_name(c->caller.kind)),
+		LOG_STR("caller", c->caller_number),
+		LOG_STR("called", c->called_number),
+		LOG_ADDR("source", &c->caller.peer));
+
+	why = leg_body(sip, &offer);
+	if (why != REASON_ADMIT_OK)
+		return call_end(c, why, 415, CALL_SBC);
+	if (call_media_offer(c, &offer) == CALL_ENDING)
+		return CALL_ENDING;
+	why = call_limit_take(c, &c->caller);
+	if (why != REASON_ROUTE_OK)
+		return call_end(c, why, 0, CALL_SBC);
+	c->query_by_number = c->called_number[0] == '+';
+	if (ask(c) != 0)
+		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
+	return CALL_FACTS;
+}
+
+/* --- targets --- */
+
+static struct party *add_party(struct call *c)
+{
+	struct party *p = su_zalloc(c->home, sizeof *p);
+
+	if (p == NULL)
+		return NULL;
+	p->call = c;
+	p->side = CALL_CALLED;
+	p->round = c->round;
+	p->learn_generation = 1;
+	TAILQ_INSERT_TAIL(&c->parties, p, link);
+	return p;
+}
+
+static const Gh__CodecList *codecs_of(const struct call *c,
+	const struct party *p)
+{
+	uint32_t id = 0;
+
+	if (p->trunk != NULL)
+		id = p->trunk->row->codec_list;
+	else if (p->account != NULL)
+		id = p->account->row->codec_list;
+	if (id == 0 && p->address != NULL)
+		id = p->address->realm->row->codec_list;
+	return id != 0 ? settings_codec_list(c->settings, id) : NULL;
+}
+
+/* The phones of an account: every live contact that can be reached. */
+static size_t add_phones(struct call *c, struct account *account)
+{
+	const struct binding *b =
+		bindings_of(c->sbc->bindings, account->row->id);
+	size_t n = 0;
+
+	for (; b != NULL && n < CALL_FORKS_MAX; b = b->next) {
+		const struct realm_address *ra = settings_listener(c->settings,
+			&b->local, (Gh__Transport)b->row->transport);
+		struct listener *l =
+			ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
+		struct party *p;
+
+		if (l == NULL || b->row->flow != 0)
+			continue;
+		p = add_party(c);
+		if (p == NULL)
+			break;
+		p->kind = SIDE_PHONE;
+		p->account = account_ref(account);
+		p->address = ra;
+		p->listener = l;
+		p->peer = b->source;
+		p->behind_nat = b->row->behind_nat;
+		p->request_uri = su_strdup(c->home, b->row->contact);
+		p->host = ra->realm->row->n_domains != 0
+				  ? ra->realm->row->domains[0]
+				  : l->advertised_host;
+		p->codecs = codecs_of(c, p);
+		n++;
+	}
+	return n;
+}
+
+/* The trunk's addresses by priority; row is the next one to try. */
+static const Gh__TrunkTarget *trunk_row(const struct trunk *t, size_t nth)
+{
+	const Gh__TrunkTarget *best = NULL;
+	uint64_t floor = 0, key;
+
+	/* A few rows: the nth smallest by (priority, place). */
+	for (size_t round = 0; round <= nth; round++) {
+		uint64_t least = UINT64_MAX;
+
+		best = NULL;
+		for (size_t i = 0; i < t->row->n_targets; i++) {
+			key = ((uint64_t)t->row->targets[i]->priority << 16) +
+			      i + 1;
+			if (key > floor && key < least) {
+				least = key;
+				best = t->row->targets[i];
+			}
+		}
+		if (best == NULL)
+			return NULL;
+		floor = least;
+	}
+	return best;
+}
+
+/* What the far side is called in our Request-URI and To. */
+static const char *trunk_host(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget *row, const struct addr *addr)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	if (*t->row->domain != '\0')
+		return t->row->domain;
+	if (row->port == 0 && addr->family == AF_INET)
+		return su_strdup(c->home, row->host);
+	return su_strdup(c->home, addr_format(addr, text));
+}
+
+/* number_clean() has let only harmless characters pass; what a user part must
+ * not hold as it is (RFC 3261 25.1) is escaped. */
+static char *trunk_uri(struct call *c, const char *number, const char *host)
+{
+	char user[3 * ROUTE_NUMBER_SIZE + 1];
+	size_t n = 0;
+
+	if (host == NULL)
+		return NULL;
+	for (; *number != '\0' && n + 4 < sizeof user; number++) {
+		bool plain = (*number >= '0' && *number <= '9') ||
+			     (*number >= 'A' && *number <= 'Z') ||
+			     (*number >= 'a' && *number <= 'z') ||
+			     strchr("+*-_.!~'()", *number) != NULL;
+
+		if (plain)
+			user[n++] = *number;
+		else
+			n += (size_t)snprintf(user + n, 4, "%%%02X",
+				(unsigned)(unsigned char)*number);
+	}
+	user[n] = '\0';
+	return su_sprintf(c->home, "sip:%s@%s", user, host);
+}
+
+/* One address of a trunk. @return ROUTE_OK, or why it can not be used. */
+static enum reason add_trunk(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget *row)
+{
+	char number[ROUTE_NUMBER_SIZE];
+	const struct realm_address *ra;
+	struct listener *l;
+	struct addr addr;
+	struct party *p;
+
+	if (addr_parse(row->host, &addr) != 0)
+		return REASON_ROUTE_DNS;
+	addr.port = row->port != 0 ? (uint16_t)row->port : 5060;
+	ra = realm_address_for(t->realm, addr.family,
+		(Gh__Transport)row->transport);
+	l = ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
+	if (l == NULL)
+		return REASON_ROUTE_TRUNK_DOWN;
+	if (number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED,
+		    c->called_number, number) != 0)
+		return REASON_ROUTE_BAD_NUMBER;
+	p = add_party(c);
+	if (p == NULL)
+		return REASON_CALL_INTERNAL;
+	p->kind = t->realm->row->zone == GH__ZONE__ZONE_INSIDE ? SIDE_PBX
+							       : SIDE_TRUNK;
+	p->trunk = t;
+	p->address = ra;
+	p->listener = l;
+	p->peer = addr;
+	p->host = trunk_host(c, t, row, &addr);
+	p->request_uri = trunk_uri(c, number, p->host);
+	p->codecs = codecs_of(c, p);
+	return REASON_ROUTE_OK;
+}
+
+static void note_failure(struct call *c, enum reason why, unsigned status)
+{
+	/* 6xx speaks for all; else the lowest class says most to the caller,
+	 * and a real answer says more than our own trouble. */
+	if (c->failed_status >= 600)
+		return;
+	if (c->failed_status != 0 && status < 600 &&
+		(c->failed_status < 500) && status >= 500)
+		return;
+	c->failed_status = status;
+	c->failed_why = why;
+}
+
+/* Makes the parties of the next target that can be tried at all. */
+static enum call_state next_target(struct call *c)
+{
+	const struct route_decision *d = c->decision;
+
+	while (c->target < d->n_targets && c->n_invites < CALL_HOPS_MAX) {
+		const struct route_target *target = &d->targets[c->target];
+		const Gh__TrunkTarget *row;
+		enum reason why;
+
+		c->round++;
+		if (target->is_account) {
+			c->target++;
+			if (c->called_account == NULL)
+				continue;
+			if (add_phones(c, c->called_account) == 0) {
+				call_note(c, REASON_ROUTE_NOT_REGISTERED, NULL);
+				note_failure(c, REASON_ROUTE_NOT_REGISTERED,
+					480);
+				continue;
+			}
+		} else {
+			row = trunk_row(target->trunk, c->target_row++);
+			if (row == NULL) {
+				c->target_row = 0;
+				c->target++;
+				continue;
+			}
+			why = add_trunk(c, target->trunk, row);
+			if (why != REASON_ROUTE_OK) {
+				call_decide(c, why, row->host);
+				note_failure(c, why, reason_sip(why));
+				continue;
+			}
+		}
+		c->record.attempts++;
+		if (call_media_open(c, TAILQ_LAST(&c->parties, party_head)) !=
+			0)
+			return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
+		return CALL_PORTS;
+	}
+	if (c->failed_status == 0)
+		note_failure(c, REASON_ROUTE_NONE, 404);
+	return call_end(c, c->failed_why, c->failed_status,
+		c->record.far_status != 0 ? CALL_CALLED : CALL_SBC);
+}
+
+static bool in_service(void *ctx, uint32_t trunk)
+{
+	struct call *c = ctx;
+
+	return trunk_in_service(c->calls->trunks, trunk);
+}
+
+static enum call_state route(struct call *c)
+{
+	struct route_facts facts = {
+		.from = c->caller.kind,
+		.from_trunk = c->caller.trunk,
+		.from_account = c->caller.account != NULL
+					? c->caller.account->row
+					: NULL,
+		.called = c->called_number,
+		.caller = c->caller_hidden ? "" : c->caller_number,
+		.called_account = c->called_account != NULL
+					  ? c->called_account->row
+					  : NULL,
+		.trunk_in_service = in_service,
+		.ctx = c,
+	};
+	struct route_decision *d = su_zalloc(c->home, sizeof *d);
+
+	if (d == NULL)
+		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
+	secret_random_bytes(&facts.random, sizeof facts.random);
+	route_decide(c->settings, &facts, d);
+	c->decision = d;
+	if (d->why != REASON_ROUTE_OK)
+		return call_end(c, d->why, d->sip, CALL_SBC);
+	call_note(c, REASON_ROUTE_OK,
+		d->route != NULL ? d->route->row->name : "extension");
+	return next_target(c);
+}
+
+enum call_state call_setup_on_account(struct call *c,
+	const struct call_input *in)
+{
+	if (in->account != NULL) {
+		c->called_account = in->account;
+		return route(c);
+	}
+	if (in->why == REASON_AUTH_AWAY)
+		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
+	if (c->n_queries < 2) {
+		c->query_by_number = !c->query_by_number;
+		if (ask(c) != 0)
+			return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
+		return CALL_FACTS;
+	}
+	return route(c);
+}
+
+/* --- INVITEs --- */
+
+static struct hdr_side side_of(const struct party *p)
+{
+	struct hdr_side side = {
+		.kind = p->kind,
+		.trunk = p->trunk,
+		.realm = p->address->realm,
+		.host = p->listener->advertised_host,
+	};
+
+	if (p->trunk != NULL && *p->trunk->row->host != '\0')
+		side.host = p->trunk->row->host;
+	return side;
+}
+
+/* Who the caller is towards this party. */
+static enum reason identity_for(const struct call *c, const struct party *p,
+	char number[ROUTE_NUMBER_SIZE], struct hdr_identity *who)
+{
+	const char *from = c->caller_number;
+
+	/* To the world a phone has its account's number, inside its extension. */
+	if (c->caller.kind == SIDE_PHONE && p->kind == SIDE_TRUNK)
+		from = c->caller.account->row->caller_number;
+	number[0] = '\0';
+	if (p->trunk == NULL)
+		snprintf(number, ROUTE_NUMBER_SIZE, "%s", from);
+	else if (*from != '\0' &&
+		 number_apply(p->trunk, GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLER,
+			 from, number) != 0)
+		number[0] = '\0';
+	who->number = number;
+	who->display = c->caller_display != NULL ? c->caller_display : "";
+	who->hide = c->caller_hidden;
+	return REASON_ROUTE_OK;
+}
+
+static enum reason invite_party(struct call *c, struct party *p)
+{
+	su_home_t home[1] = {SU_HOME_INIT(home)};
+	struct hdr_side from = side_of(&c->caller), to = side_of(p);
+	struct hdr_identity who = {0};
+	enum reason why = REASON_CALL_INTERNAL;
+	char number[ROUTE_NUMBER_SIZE], called[ROUTE_NUMBER_SIZE];
+	const char *sdp;
+	struct leg_config config = {
+		.sbc = c->sbc,
+		.home = c->home,
+		.call = c->id,
+		.kind = p->kind,
+		.trunk = p->trunk,
+		.account = p->account,
+		.trunks = c->calls->trunks,
+		.peer = {.addr = p->peer, .listener = p->listener},
+		.min_se_s = 90,
+		.session_expires_s = call_session_expires(c, p),
+		.on_event = call_leg_event,
+		.ctx = p,
+	};
+
+	sdp = call_media_make_offer(c, p, &why);
+	if (sdp == NULL)
+		return why;
+	why = identity_for(c, p, number, &who);
+	if (why != REASON_ROUTE_OK)
+		return why;
+	snprintf(called, sizeof called, "%s", c->called_number);
+	if (p->trunk != NULL &&
+		number_apply(p->trunk, GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED,
+			c->called_number, called) != 0)
+		return REASON_ROUTE_BAD_NUMBER;
+	su_home_init(home);
+	why = REASON_CALL_INTERNAL;
+	if (leg_new_client(&config, hdr_from(&to, &who, home),
+		    hdr_to(&to, called, p->host, home), &p->leg) == 0 &&
+		leg_invite(p->leg, p->request_uri, sdp,
+			hdr_lines(sip_object(c->invite), &from, &to, &who, home),
+			c->max_forwards) == 0)
+		why = REASON_ROUTE_OK;
+	su_home_deinit(home);
+	c->n_invites++;
+	return why;
+}
+
+enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
+{
+	unsigned n = 0;
+	struct party *p;
+	enum reason why;
+
+	(void)in;
+	TAILQ_FOREACH(p, &c->parties, link)
+	{
+		char text[ADDR_TEXT_SIZE];
+
+		if (p->round != c->round || c->n_invites >= CALL_HOPS_MAX)
+			continue;
+		why = call_limit_take(c, p);
+		if (why == REASON_ROUTE_OK)
+			why = invite_party(c, p);
+		if (why == REASON_ROUTE_OK) {
+			n++;
+			continue;
+		}
+		call_decide(c, why, addr_format(&p->peer, text));
+		note_failure(c, why, reason_sip(why));
+		p->status = reason_sip(why) != 0 ? reason_sip(why) : 500;
+		call_limit_release(c, p);
+	}
+	if (n != 0)
+		return CALL_TRYING;
+	/* No codec in common with this one; another may have one. */
+	return next_target(c);
+}
+
+/* --- what the parties answer --- */
+
+static size_t parties_alive(const struct call *c)
+{
+	const struct party *p;
+	size_t n = 0;
+
+	TAILQ_FOREACH(p, &c->parties, link)
+	{
+		if (p->round == c->round && p->leg != NULL && p->status == 0)
+			n++;
+	}
+	return n;
+}
+
+enum call_state call_setup_on_progress(struct call *c,
+	const struct call_input *in)
+{
+	unsigned status = in->msg->status;
+	enum reason why = REASON_SDP_OK;
+
+	if (in->party->round != c->round)
+		return c->state;
+	if (c->record.wall_ring_us == 0)
+		c->record.wall_ring_us = clock_wall_us();
+	if (status != 180 && status != 181 && status != 182)
+		status = 183;
+	if (c->n_progress >= CALL_PROGRESS_MAX)
+		return CALL_RINGING;
+	/* Early media of one peer is passed on; of several that ring at once
+	 * nobody could say whose it is. */
+	if (in->msg->sdp != NULL && c->caller.theirs != NULL &&
+		parties_alive(c) == 1) {
+		if (call_media_answer(c, in->party, in->msg, &why) != 0) {
+			call_note(c, why, "early");
+		} else {
+			c->called = in->party;
+			c->n_progress++;
+			c->pending_status = status;
+			c->pending_sdp = c->caller.ours;
+			if (call_media_want(c) != 0)
+				return call_end(c, REASON_SESSION_AWAY, 0,
+					CALL_SBC);
+			return CALL_RINGING;
+		}
+	}
+	if (status == c->progress)
+		return CALL_RINGING;
+	c->progress = status;
+	c->n_progress++;
+	leg_progress(c->caller.leg, status, NULL, NULL);
+	return CALL_RINGING;
+}
+
+struct cause {
+	unsigned status;
+	enum reason why;
+};
+
+static const struct cause causes[] = {
+	{401, REASON_CALL_FAR_UNAUTHORIZED},
+	{403, REASON_CALL_FAR_REFUSED},
+	{404, REASON_CALL_FAR_NOT_FOUND},
+	{407, REASON_CALL_FAR_UNAUTHORIZED},
+	{408, REASON_CALL_NO_ANSWER},
+	{410, REASON_CALL_FAR_NOT_FOUND},
+	{415, REASON_CALL_NOT_ACCEPTABLE},
+	{480, REASON_CALL_NO_ANSWER},
+	{484, REASON_ROUTE_BAD_NUMBER},
+	{486, REASON_CALL_BUSY},
+	{488, REASON_CALL_NOT_ACCEPTABLE},
+	{503, REASON_CALL_FAR_OVERLOADED},
+	{600, REASON_CALL_BUSY},
+	{603, REASON_CALL_DECLINED},
+	{604, REASON_CALL_FAR_NOT_FOUND},
+	{606, REASON_CALL_NOT_ACCEPTABLE},
+};
+
+static enum reason cause_of(unsigned status)
+{
+	if (status >= 300 && status < 400)
+		return REASON_CALL_REDIRECTED;
+	for (size_t i = 0; i < sizeof causes / sizeof *causes; i++) {
+		if (causes[i].status == status)
+			return causes[i].why;
+	}
+	return REASON_CALL_FAR_REFUSED;
+}
+
+void call_setup_end_others(struct call *c, const struct party *winner,
+	const char *reason)
+{
+	struct party *p;
+
+	TAILQ_FOREACH(p, &c->parties, link)
+	{
+		if (p == winner)
+			continue;
+		if (p->leg != NULL)
+			leg_end(p->leg, 500, reason);
+		call_limit_release(c, p);
+	}
+}
+
+/* The present target is exhausted: on to the next, or to the caller. */
+static enum call_state give_up_target(struct call *c, unsigned far_status)
+{
+	call_setup_end_others(c, NULL, NULL);
+	if (c->called != NULL) {
+		/* Its early media does not speak for the next target. */
+		c->called = NULL;
+		c->pending_status = 0;
+	}
+	if (far_status == 0 || route_fails_over(c->decision, far_status))
+		return next_target(c);
+	return call_end(c, c->failed_why, c->failed_status, CALL_CALLED);
+}
+
+enum call_state call_setup_on_failure(struct call *c,
+	const struct call_input *in)
+{
+	unsigned status = in->msg->status;
+	struct party *p = in->party;
+	char text[8];
+
+	if (p->round != c->round || p->status != 0)
+		return c->state;
+	p->status = status;
+	p->silent = in->msg->internal;
+	call_limit_release(c, p);
+	snprintf(text, sizeof text, "%u", status);
+	if (p->silent) {
+		call_note(c, REASON_CALL_FAR_SILENT, text);
+		note_failure(c, REASON_CALL_FAR_SILENT, 480);
+		trunk_note_silence(c->calls->trunks, p->trunk);
+	} else {
+		c->record.far_status = status;
+		call_note(c, cause_of(status), text);
+		note_failure(c, cause_of(status), hdr_map_status(status));
+	}
+	if (status < 600 && parties_alive(c) != 0)
+		return c->state;
+	return give_up_target(c, p->silent ? 408 : status);
+}
+
+enum call_state call_setup_on_timer(struct call *c, const struct call_input *in)
+{
+	const struct party *p;
+
+	(void)in;
+	if (c->state == CALL_TRYING) {
+		/* 100 is a sign of life too: somebody works on it. */
+		TAILQ_FOREACH(p, &c->parties, link)
+		{
+			if (p->round == c->round && p->leg != NULL &&
+				p->leg->provisional && p->status == 0)
+				return CALL_RINGING;
+		}
+		call_note(c, REASON_CALL_FAR_SILENT, NULL);
+		note_failure(c, REASON_CALL_FAR_SILENT, 480);
+		TAILQ_FOREACH(p, &c->parties, link)
+		{
+			if (p->round == c->round)
+				trunk_note_silence(c->calls->trunks, p->trunk);
+		}
+		return give_up_target(c, 408);
+	}
+	return call_end(c, REASON_CALL_NO_ANSWER, 0, CALL_SBC);
+}
+
+void call_setup_release(struct call *c)
+{
+	if (c->query != NULL)
+		account_query_cancel(&c->query);
+	c->query = NULL;
+	if (c->invite != NULL)
+		msg_destroy(c->invite);
+	c->invite = NULL;
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All calls of this process: how one begins, and how all end. A call that is
+ * over is freed by the reaper at a later turn of the loop, so that nothing
+ * frees a call under the feet of the event that ended it.
+ *
+ * Decides: whether a new call is taken at all (drain, limit). Does not decide
+ * where it goes (call_setup.c). Called by the stack and by main.
+ */
+#include "config.h"
+
+#include "sbc/call_inner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sofia-sip/sip_status.h>
+#include <sofia-sip/su_tagarg.h>
+
+#include "common/stat.h"
+#include "sbc/trunk.h"
+
+#define MIN_SE_S 90
+
+static void on_reap(void *arg);
+
+int calls_new(struct sbc *sbc, struct calls **calls_out)
+{
+	struct calls *calls = calloc(1, sizeof *calls);
+	int err;
+
+	if (calls == NULL)
+		return ERR_NOMEM;
+	calls->sbc = sbc;
+	TAILQ_INIT(&calls->all);
+	TAILQ_INIT(&calls->dead);
+	err = call_limit_init(calls);
+	if (err != 0)
+		goto fail;
+	err = trunks_new(sbc, &calls->trunks);
+	if (err != 0)
+		goto fail_trunks;
+	err = loop_timer_new(sbc->daemon.loop, on_reap, calls, &calls->reaper);
+	if (err != 0)
+		goto fail_timer;
+	sbc->trunks = calls->trunks;
+	*calls_out = calls;
+	return 0;
+fail_timer:
+	trunks_free(&calls->trunks);
+fail_trunks:
+	call_limit_done(calls);
+fail:
+	free(calls);
+	return err;
+}
+
+static void call_free(struct call *c)
+{
+	struct loop *loop = c->sbc->daemon.loop;
+	struct party *p;
+
+	call_setup_release(c);
+	leg_free(&c->caller.leg);
+	account_unref(&c->caller.account);
+	TAILQ_FOREACH(p, &c->parties, link)
+	{
+		leg_free(&p->leg);
+		account_unref(&p->account);
+	}
+	account_unref(&c->called_account);
+	loop_timer_free(loop, &c->timer);
+	loop_timer_free(loop, &c->life);
+	loop_timer_free(loop, &c->retry);
+	if (c->session != NULL)
+		media_session_drop(&c->session);
+	if (c->ports != NULL)
+		gh__session_state__free_unpacked(c->ports, NULL);
+	call_record_free(c);
+	settings_unref(&c->settings);
+	su_home_unref(c->home);
+}
+
+static void on_reap(void *arg)
+{
+	struct calls *calls = arg;
+	struct call *c;
+
+	while ((c = TAILQ_FIRST(&calls->dead)) != NULL) {
+		TAILQ_REMOVE(&calls->dead, c, link);
+		call_free(c);
+	}
+	if (calls->n_active == 0 && calls->on_empty != NULL) {
+		void (*on_empty)(void *ctx) = calls->on_empty;
+
+		calls->on_empty = NULL;
+		on_empty(calls->on_empty_ctx);
+	}
+}
+
+void calls_free(struct calls **callsp)
+{
+	struct calls *calls = *callsp;
+	struct call_input in = {.event = EV_END, .why = REASON_CALL_SHUTDOWN};
+	struct call *c, *next;
+
+	if (calls == NULL)
+		return;
+	*callsp = NULL;
+	calls->on_empty = NULL;
+	for (c = TAILQ_FIRST(&calls->all); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		call_event(c, &in);
+		/* mediad's figures are not waited for. */
+		call_record_write(c);
+	}
+	while ((c = TAILQ_FIRST(&calls->all)) != NULL) {
+		TAILQ_REMOVE(&calls->all, c, link);
+		call_free(c);
+	}
+	on_reap(calls);
+	loop_timer_free(calls->sbc->daemon.loop, &calls->reaper);
+	calls->sbc->trunks = NULL;
+	trunks_free(&calls->trunks);
+	call_limit_done(calls);
+	free(calls);
+}
+
+static void fire(struct call *c, enum call_event event)
+{
+	struct call_input in = {.event = event};
+
+	call_event(c, &in);
+}
+
+static void on_timer(void *arg)
+{
+	fire(arg, EV_TIMER);
+}
+
+static void on_life(void *arg)
+{
+	fire(arg, EV_LIFE);
+}
+
+static void on_retry(void *arg)
+{
+	fire(arg, EV_RETRY);
+}
+
+static struct call *call_new(struct calls *calls, const struct inbound *in,
+	struct account *account)
+{
+	struct loop *loop = calls->sbc->daemon.loop;
+	struct call *c = su_home_new(sizeof *c);
+
+	if (c == NULL)
+		return NULL;
+	c->calls = calls;
+	c->sbc = calls->sbc;
+	TAILQ_INIT(&c->parties);
+	ident_make_call(c->id);
+	if (loop_timer_new(loop, on_timer, c, &c->timer) != 0 ||
+		loop_timer_new(loop, on_life, c, &c->life) != 0 ||
+		loop_timer_new(loop, on_retry, c, &c->retry) != 0) {
+		loop_timer_free(loop, &c->timer);
+		loop_timer_free(loop, &c->life);
+		su_home_unref(c->home);
+		return NULL;
+	}
+	c->settings = settings_ref(calls->sbc->settings);
+	c->caller.call = c;
+	c->caller.side = CALL_CALLER;
+	c->caller.kind = in->trunk == NULL ? SIDE_PHONE
+			 : in->realm->row->zone == GH__ZONE__ZONE_INSIDE
+				 ? SIDE_PBX
+				 : SIDE_TRUNK;
+	c->caller.trunk = in->trunk;
+	c->caller.account = account;
+	c->caller.address = in->address;
+	c->caller.listener = in->listener;
+	c->caller.peer = in->source;
+	c->caller.learn_generation = 1;
+	TAILQ_INSERT_TAIL(&calls->all, c, link);
+	calls->n_all++;
+	calls->n_active++;
+	stat_add(STAT_CALLS_TOTAL, 1);
+	stat_set(STAT_CALLS, calls->n_active);
+	call_record_begin(c, in);
+	return c;
+}
+
+static enum reason may_begin(const struct calls *calls)
+{
+	uint64_t limit = settings_number(calls->sbc->settings, "max_calls", 0, 0,
+		1000000);
+
+	if (calls->draining)
+		return REASON_ADMIT_DRAINING;
+	if (limit != 0 && calls->n_active > limit)
+		return REASON_LIMIT_CALLS;
+	if (!media_is_up(calls->sbc->media))
+		return REASON_SESSION_AWAY;
+	return REASON_ROUTE_OK;
+}
+
+static void refuse_stateless(struct call *c, struct inbound *in,
+	enum reason why)
+{
+	char seconds[12];
+
+	snprintf(seconds, sizeof seconds, "%u",
+		(unsigned)settings_number(c->settings, "retry_after_s", 5, 1,
+			600));
+	call_end(c, why, 0, CALL_SBC);
+	stack_reply(c->sbc->stack, in, REASON_NONE, c->record.sip_status,
+		SIPTAG_RETRY_AFTER_STR(seconds), TAG_END());
+	call_enter(c, CALL_ENDING);
+}
+
+/* The user part of our Contact: what the peer asked for, if it is harmless. */
+static const char *contact_user(const char *user)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+*._-";
+
+	if (user == NULL || *user == '\0' || strlen(user) > 40 ||
+		user[strspn(user, plain)] != '\0')
+		return NULL;
+	return user;
+}
+
+static int make_caller_leg(struct call *c, const struct inbound *in,
+	nta_incoming_t *irq, const sip_t *sip)
+{
+	struct leg_config config = {
+		.sbc = c->sbc,
+		.home = c->home,
+		.call = c->id,
+		.kind = c->caller.kind,
+		.trunk = c->caller.trunk,
+		.account = c->caller.account,
+		.trunks = c->calls->trunks,
+		.peer = {.addr = in->source,
+			.listener = in->listener,
+			.flow = in->flow},
+		.user = contact_user(sip->sip_request->rq_url->url_user),
+		.min_se_s = MIN_SE_S,
+		.session_expires_s = call_session_expires(c, &c->caller),
+		.on_event = call_leg_event,
+		.ctx = &c->caller,
+	};
+
+	return leg_new_server(&config, irq, sip, &c->caller.leg);
+}
+
+uint32_t call_session_expires(const struct call *c, const struct party *p)
+{
+	if (p->trunk != NULL)
+		return p->trunk->row->session_expires_s;
+	return (uint32_t)settings_number(c->settings, "session_expires_s", 1800,
+		0, 86400);
+}
+
+static bool interval_is_too_small(const sip_t *sip)
+{
+	return sip->sip_session_expires != NULL &&
+	       sip->sip_session_expires->x_delta < MIN_SE_S &&
+	       sip->sip_supported != NULL &&
+	       sip_has_feature(sip->sip_supported, "timer");
+}
+
+/* Refuses a call that has a transaction and no leg. */
+static void refuse_early(struct call *c, nta_incoming_t *irq, enum reason why,
+	unsigned status)
+{
+	call_end(c, why, status, CALL_SBC);
+	status = c->record.sip_status;
+	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
+		TAG_IF(status == 422, SIPTAG_MIN_SE_STR("90")),
+		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR("5")), TAG_END());
+	nta_incoming_destroy(irq);
+	call_enter(c, CALL_ENDING);
+}
+
+void call_on_invite(struct calls *calls, struct inbound *in,
+	struct account *account)
+{
+	struct stack *stack = calls->sbc->stack;
+	struct inbound arrived = *in;
+	nta_incoming_t *irq;
+	enum reason why;
+	struct call *c;
+	const sip_t *sip;
+	msg_t *msg;
+	int err;
+
+	if (calls->sbc->settings == NULL || in->realm == NULL ||
+		(c = call_new(calls, in, account)) == NULL) {
+		account_unref(&account);
+		stack_reply(stack, in, REASON_ADMIT_NOT_READY, 503,
+			SIPTAG_RETRY_AFTER_STR("5"), TAG_END());
+		return;
+	}
+	why = may_begin(calls);
+	if (why != REASON_ROUTE_OK) {
+		refuse_stateless(c, in, why);
+		return;
+	}
+	irq = stack_accept(stack, in);
+	if (irq == NULL) {
+		call_end(c, REASON_LIMIT_CALLS, 503, CALL_SBC);
+		call_enter(c, CALL_ENDING);
+		return;
+	}
+	msg = nta_incoming_getrequest(irq);
+	sip = sip_object(msg);
+	if (interval_is_too_small(sip)) {
+		refuse_early(c, irq, REASON_CALL_INTERVAL_TOO_SMALL, 0);
+		goto out;
+	}
+	err = make_caller_leg(c, &arrived, irq, sip);
+	if (err != 0) {
+		if (err == ERR_INVALID)
+			refuse_early(c, irq, REASON_ADMIT_SYNTAX, 400);
+		else
+			refuse_early(c, irq, REASON_CALL_INTERNAL, 0);
+		goto out;
+	}
+	if (nta_incoming_status(irq) < 100)
+		(void)nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
+	loop_timer_set(calls->sbc->daemon.loop, c->life,
+		settings_number(c->settings, "setup_timeout_s", 180, 5, 3600) *
+			CLOCK_US_PER_S);
+	c->invite = msg_ref(msg);
+	call_enter(c, call_setup_begin(c, &arrived, sip));
+out:
+	msg_destroy(msg);
+}
+
+size_t calls_count(const struct calls *calls)
+{
+	return calls->n_active;
+}
+
+void calls_drain(struct calls *calls, bool drain)
+{
+	calls->draining = drain;
+}
+
+void calls_end_all(struct calls *calls, enum reason why,
+	void (*on_empty)(void *ctx), void *ctx)
+{
+	struct call_input in = {.event = EV_END, .why = why};
+	struct call *c, *next;
+
+	calls->on_empty = on_empty;
+	calls->on_empty_ctx = ctx;
+	for (c = TAILQ_FIRST(&calls->all); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		call_event(c, &in);
+	}
+	loop_timer_set(calls->sbc->daemon.loop, calls->reaper, 0);
+}

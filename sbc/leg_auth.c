@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A trunk asks for credentials in the middle of a call: for our INVITE,
+ * re-INVITE, UPDATE or BYE (RFC 3261 22.2 and 22.3). authd makes the answer,
+ * or refuses where the challenge does not come from the trunk that the
+ * credentials are for; the request then goes out once more, with the answer
+ * and the next CSeq, in the place of the first one.
+ *
+ * Decides: that one answer is tried per request, and never to a phone or PBX
+ * without a trunk's credentials. Called by the answer callbacks of leg*.c.
+ */
+#include "config.h"
+
+#include "sbc/leg.h"
+
+#include <stdio.h>
+
+#include <sofia-sip/msg_addr.h>
+#include <sofia-sip/su_tagarg.h>
+#include <sofia-sip/tport_tag.h>
+
+#include "common/log.h"
+#include "sbc/sbc.h"
+#include "sbc/trunk.h"
+#include "sbc/trunk_inner.h"
+
+#define LINE_SIZE 1200
+
+nta_outgoing_t **leg_auth_slot(struct leg *leg, nta_outgoing_t *orq)
+{
+	if (leg->invite_orq == orq)
+		return &leg->invite_orq;
+	if (leg->change.orq == orq)
+		return &leg->change.orq;
+	if (leg->bye_orq == orq)
+		return &leg->bye_orq;
+	return NULL;
+}
+
+void leg_auth_drop(struct leg *leg)
+{
+	if (leg->auth.query != NULL)
+		trunk_auth_cancel(&leg->auth.query);
+	leg->auth.orq = NULL;
+}
+
+/* The same request once more; the library numbers it anew. */
+static nta_outgoing_t *send_again(struct leg *leg, nta_outgoing_t *old,
+	nta_response_f *fn, const char *line)
+{
+	msg_t *request = nta_outgoing_getrequest(old);
+	msg_t *msg = request != NULL ? msg_dup(request) : NULL;
+	sip_t *sip = msg != NULL ? sip_object(msg) : NULL;
+	nta_outgoing_t *orq = NULL;
+	char hop[STACK_URL_SIZE];
+
+	if (request != NULL)
+		msg_destroy(request);
+	if (sip == NULL || leg->dialog == NULL)
+		goto out;
+	while (sip->sip_via != NULL)
+		sip_header_remove(msg, sip, (sip_header_t *)sip->sip_via);
+	if (sip_add_tl(msg, sip, SIPTAG_HEADER_STR(line), TAG_END()) < 0 ||
+		nta_msg_request_complete(msg, leg->dialog,
+			sip->sip_request->rq_method,
+			sip->sip_request->rq_method_name, NULL) < 0)
+		goto out;
+	orq = nta_outgoing_mcreate(stack_agent(leg->c.sbc->stack), fn,
+		(nta_outgoing_magic_t *)leg,
+		URL_STRING_MAKE(stack_next_hop(&leg->c.peer, hop, sizeof hop)),
+		msg, TPTAG_IDENT(leg->c.peer.listener->ident),
+		NTATAG_PASS_100(1), TAG_END());
+out:
+	if (orq == NULL && msg != NULL)
+		msg_destroy(msg);
+	return orq;
+}
+
+static void on_answer_made(void *ctx, const char *header, enum reason why)
+{
+	struct leg *leg = ctx;
+	nta_outgoing_t *old = leg->auth.orq, *orq = NULL;
+	nta_outgoing_t **slot = leg_auth_slot(leg, old);
+	nta_response_f *fn = leg->auth.fn;
+	char line[LINE_SIZE];
+	msg_t *response;
+
+	leg->auth.query = NULL;
+	leg->auth.orq = NULL;
+	if (slot == NULL)
+		return;
+	if (header != NULL &&
+		snprintf(line, sizeof line, "%s: %s",
+			leg->auth.proxy ? "Proxy-Authorization"
+					: "Authorization",
+			header) < (int)sizeof line)
+		orq = send_again(leg, old, fn, line);
+	if (orq != NULL) {
+		*slot = orq;
+		if (slot == &leg->invite_orq)
+			leg->invite_cseq = nta_outgoing_cseq(orq);
+		nta_outgoing_destroy(old);
+		return;
+	}
+	reason_count(why);
+	log_peer_info("challenge_not_answered", LOG_CALL(leg->c.call),
+		LOG_STR("reason", reason_text(why)));
+	/* The refusal stands as it came. */
+	response = nta_outgoing_getresponse(old);
+	fn((nta_outgoing_magic_t *)leg, old, sip_object(response));
+	msg_destroy(response);
+}
+
+bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
+	nta_response_f *fn)
+{
+	const msg_auth_t *au;
+	const sip_t *request;
+	char text[LINE_SIZE], *uri;
+	msg_t *msg;
+	int err;
+
+	if (leg->c.trunks == NULL || leg->c.trunk == NULL ||
+		leg->auth.tried || sip == NULL ||
+		(sip->sip_status->st_status != 401 &&
+			sip->sip_status->st_status != 407))
+		return false;
+	leg->auth.proxy = sip->sip_status->st_status == 407;
+	au = leg->auth.proxy ? sip->sip_proxy_authenticate
+			     : sip->sip_www_authenticate;
+	if (au == NULL || trunk_challenge_text(au, text, sizeof text) != 0)
+		return false;
+	msg = nta_outgoing_getrequest(orq);
+	request = sip_object(msg);
+	uri = url_as_string(leg->c.home, request->sip_request->rq_url);
+	err = uri == NULL ? ERR_NOMEM
+			  : trunk_auth_ask(leg->c.trunks, leg->c.trunk,
+				    &leg->c.peer.addr, text,
+				    request->sip_request->rq_method_name, uri,
+				    on_answer_made, leg, &leg->auth.query);
+	su_free(leg->c.home, uri);
+	msg_destroy(msg);
+	leg->auth.tried = true;
+	if (err != 0) {
+		log_peer_info("challenge_not_answered", LOG_CALL(leg->c.call),
+			LOG_ERR(err));
+		return false;
+	}
+	leg->auth.orq = orq;
+	leg->auth.fn = fn;
+	return true;
+}

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The INVITE that makes a leg: as the server (a caller's INVITE has come) and
+ * as the client (we call somebody). RFC 3261 13 and 14, RFC 3262.
+ *
+ * Decides: when a 2xx is acknowledged, when a leg is cancelled or ended, which
+ * provisional answer is new. Passes everything on as events; leg.c has the
+ * rest of the dialog.
+ */
+#include "config.h"
+
+#include "sbc/leg.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <sofia-sip/sip_status.h>
+#include <sofia-sip/su_tagarg.h>
+
+#include "common/ident.h"
+#include "common/log.h"
+#include "sbc/sbc.h"
+
+#define CALL_ID_RANDOM 26 /* characters: 130 bits */
+
+static struct leg *leg_alloc(const struct leg_config *config, bool server)
+{
+	char url[STACK_URL_SIZE];
+	struct leg *leg = su_zalloc(config->home, sizeof *leg);
+
+	if (leg == NULL)
+		return NULL;
+	leg->c = *config;
+	if (leg->c.account != NULL)
+		leg->c.account = account_ref(leg->c.account);
+	leg->server = server;
+	ident_make_random(leg->local_tag, LEG_TAG_SIZE - 1);
+	if (stack_contact(config->peer.listener, config->user, url,
+		    sizeof url) == 0)
+		leg->contact = su_sprintf(config->home, "<%s>", url);
+	return leg;
+}
+
+static bool contact_is_usable(const sip_contact_t *m)
+{
+	if (m == NULL || m->m_next != NULL || m->m_url->url_host == NULL)
+		return false;
+	return m->m_url->url_type == url_sip || m->m_url->url_type == url_sips;
+}
+
+/* From or To of later requests: the URI is what counts in a dialog. */
+static char *bare_address(su_home_t *home, const url_t *url)
+{
+	char *text = url_as_string(home, url);
+	char *address = text != NULL ? su_sprintf(home, "<%s>", text) : NULL;
+
+	su_free(home, text);
+	return address;
+}
+
+int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
+	const sip_t *sip, struct leg **leg_out)
+{
+	struct leg *leg;
+
+	if (!contact_is_usable(sip->sip_contact) ||
+		sip->sip_from->a_tag == NULL)
+		return ERR_INVALID;
+	leg = leg_alloc(config, true);
+	if (leg == NULL)
+		return ERR_NOMEM;
+	leg->call_id = su_strdup(config->home, sip->sip_call_id->i_id);
+	leg->local = bare_address(config->home, sip->sip_to->a_url);
+	leg->remote = bare_address(config->home, sip->sip_from->a_url);
+	leg->invite_cseq = sip->sip_cseq->cs_seq;
+	if (leg->contact == NULL || leg->call_id == NULL ||
+		leg->local == NULL || leg->remote == NULL)
+		goto nomem;
+	if (leg_make_dialog(leg, sip->sip_from->a_tag, 0,
+		    sip->sip_cseq->cs_seq) != 0)
+		goto nomem;
+	if (nta_incoming_tag(irq, leg->local_tag) == NULL)
+		goto nomem;
+	nta_leg_server_route(leg->dialog, sip->sip_record_route,
+		sip->sip_contact);
+	leg_learn_peer(leg, sip);
+	leg->rel_required = sip->sip_require != NULL &&
+		sip_has_feature(sip->sip_require, "100rel");
+	leg_aim(leg);
+	leg_timer_from_request(leg, sip);
+	leg->invite_irq = irq;
+	leg->state = LEG_CALLING;
+	nta_incoming_bind(irq, leg_on_ack_cancel, (nta_incoming_magic_t *)leg);
+	*leg_out = leg;
+	return 0;
+nomem:
+	leg_free(&leg);
+	return ERR_NOMEM;
+}
+
+int leg_new_client(const struct leg_config *config, const char *from,
+	const char *to, struct leg **leg_out)
+{
+	char random[CALL_ID_RANDOM + 1];
+	struct leg *leg = leg_alloc(config, false);
+
+	if (leg == NULL)
+		return ERR_NOMEM;
+	ident_make_random(random, CALL_ID_RANDOM);
+	/* The worker's number leads, for steering by Call-ID later on. */
+	leg->call_id = su_sprintf(config->home, "w0-%s", random);
+	leg->local = su_strdup(config->home, from);
+	leg->remote = su_strdup(config->home, to);
+	if (leg->contact == NULL || leg->call_id == NULL ||
+		leg->local == NULL || leg->remote == NULL ||
+		leg_make_dialog(leg, NULL, 0, 0) != 0) {
+		leg_free(&leg);
+		return ERR_NOMEM;
+	}
+	*leg_out = leg;
+	return 0;
+}
+
+/* --- server --- */
+
+static int on_prack(nta_reliable_magic_t *magic, nta_reliable_t *rel,
+	nta_incoming_t *prack, const sip_t *sip)
+{
+	struct leg *leg = (struct leg *)magic;
+	struct leg_msg msg = {.event = LEG_PRACK, .sip = sip};
+
+	nta_reliable_destroy(rel);
+	if (prack == NULL)
+		return 0;
+	/* Our provisionals never carry an offer that is still open, so SDP in
+	 * a PRACK is a new offer (RFC 3262 5): not while the call is set up. */
+	(void)leg_body(sip, &msg);
+	if (msg.sdp != NULL) {
+		reason_count(REASON_CALL_PENDING);
+		(void)nta_incoming_treply(prack, SIP_488_NOT_ACCEPTABLE,
+			TAG_END());
+		nta_incoming_destroy(prack);
+	}
+	leg_emit(leg, &msg);
+	return 200;
+}
+
+void leg_progress(struct leg *leg, unsigned status, const char *sdp,
+	const char *lines)
+{
+	bool body = sdp != NULL;
+
+	if (!leg->server || leg->invite_irq == NULL ||
+		(leg->state != LEG_CALLING && leg->state != LEG_EARLY))
+		return;
+	leg_set_state(leg, LEG_EARLY);
+	if (leg->rel_required) {
+		(void)nta_reliable_treply(leg->invite_irq, on_prack,
+			(nta_reliable_magic_t *)leg, (int)status,
+			reason_sip_phrase(status),
+			SIPTAG_CONTACT_STR(leg->contact),
+			SIPTAG_ALLOW_STR(STACK_ALLOW),
+			TAG_IF(body, SIPTAG_CONTENT_TYPE_STR("application/sdp")),
+			TAG_IF(body, SIPTAG_PAYLOAD_STR(sdp)),
+			TAG_IF(lines != NULL && *lines != '\0',
+				SIPTAG_HEADER_STR(lines)),
+			TAG_END());
+		return;
+	}
+	(void)nta_incoming_treply(leg->invite_irq, (int)status,
+		reason_sip_phrase(status), SIPTAG_CONTACT_STR(leg->contact),
+		SIPTAG_ALLOW_STR(STACK_ALLOW),
+		TAG_IF(body, SIPTAG_CONTENT_TYPE_STR("application/sdp")),
+		TAG_IF(body, SIPTAG_PAYLOAD_STR(sdp)),
+		TAG_IF(lines != NULL && *lines != '\0',
+			SIPTAG_HEADER_STR(lines)),
+		TAG_END());
+}
+
+int leg_accept(struct leg *leg, const char *sdp, const char *lines)
+{
+	char timer[LEG_TIMER_TEXT];
+	const char *expires;
+
+	if (!leg->server || leg->invite_irq == NULL ||
+		(leg->state != LEG_CALLING && leg->state != LEG_EARLY))
+		return ERR_STATE;
+	expires = leg_timer_answer(leg, timer, sizeof timer);
+	leg_set_state(leg, LEG_ANSWERED);
+	(void)nta_incoming_treply(leg->invite_irq, SIP_200_OK,
+		SIPTAG_CONTACT_STR(leg->contact),
+		SIPTAG_ALLOW_STR(STACK_ALLOW), SIPTAG_SUPPORTED_STR("timer"),
+		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
+		TAG_IF(leg_timer_is_uac(leg), SIPTAG_REQUIRE_STR("timer")),
+		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
+		SIPTAG_PAYLOAD_STR(sdp),
+		TAG_IF(lines != NULL && *lines != '\0',
+			SIPTAG_HEADER_STR(lines)),
+		TAG_END());
+	return 0;
+}
+
+void leg_refuse(struct leg *leg, unsigned status, const char *lines)
+{
+	nta_incoming_t *irq = leg->invite_irq;
+
+	if (irq == NULL || (leg->state != LEG_CALLING && leg->state != LEG_EARLY))
+		return;
+	leg->invite_irq = NULL;
+	nta_incoming_bind(irq, NULL, NULL);
+	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
+		TAG_IF(status == 405, SIPTAG_ALLOW_STR(STACK_ALLOW)),
+		/* A refusal that is ours and passes says when to come back. */
+		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR("5")),
+		TAG_IF(lines != NULL && *lines != '\0',
+			SIPTAG_HEADER_STR(lines)),
+		TAG_END());
+	/* The library repeats it and takes its ACK without us. */
+	nta_incoming_destroy(irq);
+	leg_close(leg);
+}
+
+static void server_acked(struct leg *leg, nta_incoming_t *irq,
+	struct leg_msg *msg)
+{
+	if (irq == leg->change_irq) {
+		leg->change_irq = NULL;
+		leg->change_answered = false;
+		nta_incoming_bind(irq, NULL, NULL);
+		msg->event = LEG_CHANGE_ACK;
+		leg_emit(leg, msg);
+		nta_incoming_destroy(irq);
+		return;
+	}
+	leg->invite_irq = NULL;
+	nta_incoming_bind(irq, NULL, NULL);
+	if (leg->owes_bye) {
+		leg_send_bye(leg);
+	} else if (leg->state == LEG_ANSWERED) {
+		leg_set_state(leg, LEG_UP);
+		leg_timer_run(leg);
+		msg->event = LEG_ACK;
+		leg_emit(leg, msg);
+	}
+	nta_incoming_destroy(irq);
+}
+
+/* 64*T1 passed without an ACK, or a reliable provisional without PRACK, or an
+ * answer could not be sent. */
+static void server_timed_out(struct leg *leg, nta_incoming_t *irq)
+{
+	struct leg_msg msg = {.event = LEG_NO_ACK, .internal = true};
+	bool answered = nta_incoming_status(irq) >= 200;
+
+	if (irq == leg->change_irq) {
+		leg->change_irq = NULL;
+		leg->change_answered = false;
+		nta_incoming_bind(irq, NULL, NULL);
+		nta_incoming_destroy(irq);
+		msg.event = LEG_LOST;
+		leg_emit(leg, &msg);
+		return;
+	}
+	if (irq != leg->invite_irq)
+		return;
+	if (!answered) {
+		leg_refuse(leg, 500, NULL);
+		msg.event = LEG_CANCEL;
+		leg_emit(leg, &msg);
+		return;
+	}
+	leg->invite_irq = NULL;
+	nta_incoming_bind(irq, NULL, NULL);
+	nta_incoming_destroy(irq);
+	/* RFC 3261 13.3.1.4: the dialog is confirmed, but ended with BYE. */
+	leg_send_bye(leg);
+	leg_emit(leg, &msg);
+}
+
+int leg_on_ack_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq,
+	const sip_t *sip)
+{
+	struct leg *leg = (struct leg *)magic;
+	struct leg_msg msg = {.sip = sip};
+
+	if (sip == NULL) {
+		server_timed_out(leg, irq);
+		return 0;
+	}
+	/* Neither can be challenged: the source decides (rule 1). */
+	if (!leg_accepts_message(leg, irq, sip)) {
+		reason_count(REASON_ADMIT_DIALOG_SOURCE);
+		log_peer_info("ack_or_cancel_refused", LOG_CALL(leg->c.call),
+			LOG_STR("method", sip->sip_request->rq_method_name),
+			LOG_STR("reason",
+				reason_text(REASON_ADMIT_DIALOG_SOURCE)));
+		return 0;
+	}
+	if (sip->sip_request->rq_method == sip_method_ack) {
+		msg.why = leg_body(sip, &msg);
+		server_acked(leg, irq, &msg);
+		return 0;
+	}
+	if (sip->sip_request->rq_method != sip_method_cancel)
+		return 0;
+	if (irq == leg->change_irq && !leg->change_answered) {
+		leg_change_refuse(leg, 487);
+		return 0;
+	}
+	if (irq != leg->invite_irq)
+		return 0;
+	msg.event = LEG_CANCEL;
+	leg_refuse(leg, 487, NULL);
+	leg_emit(leg, &msg);
+	return 0;
+}
+
+/* --- client --- */
+
+/* Acknowledges a reliable provisional. @return whether it is a new one. */
+static bool take_reliable(struct leg *leg, nta_outgoing_t *orq,
+	const sip_t *sip)
+{
+	const char *tag = sip->sip_to->a_tag;
+	const char *known = nta_leg_get_rtag(leg->dialog);
+	nta_outgoing_t *prack;
+	sip_rack_t rack[1];
+
+	if (tag == NULL)
+		return false;
+	if (known == NULL || strcmp(known, tag) != 0) {
+		/* A new early dialog, perhaps of another fork. */
+		if (leg_make_dialog(leg, tag, leg->invite_cseq, 0) != 0)
+			return false;
+		nta_leg_client_route(leg->dialog, sip->sip_record_route,
+			sip->sip_contact);
+		leg->rel_rseq = 0;
+	}
+	if (leg->rel_rseq != 0 &&
+		sip->sip_rseq->rs_response != leg->rel_rseq + 1)
+		return false; /* seen before, or one before it is missing */
+	sip_rack_init(rack);
+	rack->ra_response = sip->sip_rseq->rs_response;
+	rack->ra_cseq = nta_outgoing_cseq(orq);
+	rack->ra_method = sip_method_invite;
+	rack->ra_method_name = sip_method_name_invite;
+	prack = leg_send(leg, NULL, SIP_METHOD_PRACK, NULL, SIPTAG_RACK(rack),
+		TAG_END());
+	if (prack == NULL)
+		return false;
+	leg->rel_rseq = sip->sip_rseq->rs_response;
+	return true;
+}
+
+static void client_answered(struct leg *leg, nta_outgoing_t *orq,
+	const sip_t *sip, struct leg_msg *msg)
+{
+	const char *tag = sip->sip_to->a_tag;
+	const char *known = nta_leg_get_rtag(leg->dialog);
+	uint32_t cseq = nta_outgoing_cseq(orq);
+	bool wanted = leg->state == LEG_CALLING || leg->state == LEG_EARLY;
+	int err = 0;
+
+	if (tag == NULL)
+		tag = ""; /* RFC 2543 peers */
+	if (known == NULL && *tag != '\0') {
+		if (nta_leg_rtag(leg->dialog, tag) == NULL)
+			err = ERR_NOMEM;
+	} else if (known != NULL && strcmp(known, tag) != 0) {
+		err = leg_make_dialog(leg, tag, nta_leg_get_seq(leg->dialog), 0);
+	}
+	if (err == 0)
+		nta_leg_client_reroute(leg->dialog, sip->sip_record_route,
+			sip->sip_contact, 1);
+	leg_aim(leg);
+	leg_send_ack(leg, orq, cseq);
+	leg->invite_orq = NULL;
+	nta_outgoing_destroy(orq);
+	if (!wanted || err != 0) {
+		/* It crossed our CANCEL. */
+		leg_send_bye(leg);
+		if (err == 0)
+			return;
+		msg->event = LEG_FAILURE;
+		msg->status = 500;
+		msg->internal = true;
+		leg_emit(leg, msg);
+		return;
+	}
+	leg_set_state(leg, LEG_UP);
+	leg_timer_from_answer(leg, sip);
+	msg->event = LEG_ANSWER;
+	leg_emit(leg, msg);
+}
+
+static int on_invite_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
+	const sip_t *sip)
+{
+	struct leg *leg = (struct leg *)magic;
+	struct leg_msg msg = {.sip = sip};
+	bool cancelled = leg->state == LEG_CANCELLING;
+
+	msg.internal = sip == NULL || nta_sip_is_internal(sip);
+	msg.status = sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
+	if (msg.internal)
+		msg.sip = NULL;
+	else
+		leg_learn_peer(leg, sip);
+	if (msg.status < 200) {
+		leg->provisional = true;
+		if (cancelled || msg.status == 100)
+			return 0;
+		if (sip->sip_rseq != NULL && sip->sip_require != NULL &&
+			sip_has_feature(sip->sip_require, "100rel") &&
+			!take_reliable(leg, orq, sip))
+			return 0;
+		leg_set_state(leg, LEG_EARLY);
+		msg.why = leg_body(sip, &msg);
+		msg.event = LEG_PROGRESS;
+		leg_emit(leg, &msg);
+		return 0;
+	}
+	if (msg.status < 300) {
+		msg.why = leg_body(sip, &msg);
+		client_answered(leg, orq, sip, &msg);
+		return 0;
+	}
+	if (!cancelled && leg_auth_take(leg, orq, msg.sip, on_invite_answer))
+		return 0;
+	leg->invite_orq = NULL;
+	leg_close(leg);
+	msg.event = cancelled ? LEG_ENDED : LEG_FAILURE;
+	leg_emit(leg, &msg);
+	nta_outgoing_destroy(orq);
+	return 0;
+}
+
+int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
+	const char *lines, unsigned max_forwards)
+{
+	char timer[LEG_TIMER_TEXT], forwards[12];
+	const char *expires = leg_timer_request(leg, timer, sizeof timer);
+
+	leg->auth.tried = false;
+	snprintf(forwards, sizeof forwards, "%u", max_forwards);
+	leg->invite_orq = leg_send(leg, on_invite_answer, SIP_METHOD_INVITE,
+		request_uri, SIPTAG_MAX_FORWARDS_STR(forwards),
+		SIPTAG_CONTACT_STR(leg->contact),
+		SIPTAG_ALLOW_STR(STACK_ALLOW),
+		SIPTAG_SUPPORTED_STR("timer, 100rel"),
+		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
+		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
+		SIPTAG_PAYLOAD_STR(sdp),
+		TAG_IF(lines != NULL && *lines != '\0',
+			SIPTAG_HEADER_STR(lines)),
+		NTATAG_PASS_100(1), TAG_END());
+	if (leg->invite_orq == NULL)
+		return ERR_NOMEM;
+	leg->invite_cseq = nta_outgoing_cseq(leg->invite_orq);
+	leg_set_state(leg, LEG_CALLING);
+	return 0;
+}

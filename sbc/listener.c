@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listeners: keeper opens the socket, the bind() cure puts it into a tport of
+ * ours, and the tport's Via template is given the advertised host. A listener
+ * that the snapshot no longer names stays open for answers to what is under
+ * way, but takes no request: sofia-sip cannot close one tport of several. What
+ * cannot be opened is tried again.
+ */
+#include <sofia-sip/tport.h>
+#include <sofia-sip/tport_tag.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "sbc/entry.h"
+#include "sbc/sofia_cures.h"
+#include "sbc/stack_inner.h"
+
+#define UDP_RMEM (8u * 1024 * 1024)
+#define UDP_WMEM (4u * 1024 * 1024)
+#define RETRY_US (10 * CLOCK_US_PER_S)
+
+static struct node *node_find(
+	struct stack *stack, const struct addr *local, Gh__Transport transport)
+{
+	for (struct node *n = stack->nodes; n; n = n->next)
+		if (n->pub.transport == transport &&
+			addr_equal(&n->pub.local, local))
+			return n;
+	return NULL;
+}
+
+struct node *stack_node_of(struct stack *stack, const tport_t *tport)
+{
+	for (struct node *n = stack->nodes; n; n = n->next)
+		if (n->pub.tport == tport)
+			return n;
+	return NULL;
+}
+
+struct listener *stack_listener(
+	struct stack *stack, const struct realm_address *address)
+{
+	struct node *n = node_find(stack, &address->listen,
+		(Gh__Transport)address->row->transport);
+
+	return n && n->state == NODE_OPEN ? &n->pub : NULL;
+}
+
+/* Splits "host", "host:port", "[v6]" or "[v6]:port". */
+static void split_host(struct node *n)
+{
+	const char *text = n->pub.advertised_host;
+	const char *colon = strrchr(text, ':');
+	const char *bracket = strrchr(text, ']');
+	size_t len;
+
+	if (colon && bracket && colon < bracket)
+		colon = NULL;
+	len = colon ? (size_t)(colon - text) : strlen(text);
+	memcpy(n->host, text, len);
+	n->host[len] = '\0';
+	snprintf(n->port, sizeof(n->port), "%.5s", colon ? colon + 1 : "");
+}
+
+/* NTA writes the Via of every tport anew whenever a tport is added, with the
+ * bound address and port; ours is what peers outside a NAT must see. The
+ * header's strings point into the node, which lives as long as the agent. */
+static void advertise(struct stack *stack)
+{
+	for (struct node *n = stack->nodes; n; n = n->next) {
+		sip_via_t *via;
+
+		if (n->state != NODE_OPEN)
+			continue;
+		via = (sip_via_t *)tport_magic(n->pub.tport);
+		for (; via; via = via->v_next) {
+			via->v_host = n->host;
+			via->v_port = n->port[0] ? n->port : NULL;
+		}
+	}
+}
+
+static tport_t *tport_of(struct stack *stack, const char *ident)
+{
+	tport_t *tp = tport_primaries(nta_agent_tports(stack->agent));
+
+	for (; tp; tp = tport_next(tp)) {
+		const char *has = tport_name(tp)->tpn_ident;
+
+		if (has && strcmp(has, ident) == 0)
+			return tp;
+	}
+	return NULL;
+}
+
+static int open_node(struct stack *stack, struct node *n, int fd)
+{
+	struct target self = {.addr = n->pub.local};
+	char url[STACK_URL_SIZE];
+	int err = cures_adopt_begin(fd, &n->pub.local);
+
+	if (err != 0)
+		return err;
+	if (nta_agent_add_tport(stack->agent,
+		    (url_string_t *)stack_next_hop(&self, url, sizeof(url)),
+		    TPTAG_IDENT(n->pub.ident), TPTAG_STUN_SERVER(0),
+		    TPTAG_PONG2PING(1), TPTAG_QUEUESIZE(1000), TPTAG_LOG(0),
+		    TPTAG_UDP_RMEM(UDP_RMEM), TPTAG_UDP_WMEM(UDP_WMEM),
+		    TAG_END()) != 0) {
+		(void)!cures_adopt_end();
+		return ERR_SYSTEM;
+	}
+	err = cures_adopt_end();
+	if (err != 0)
+		return err;
+	n->pub.tport = tport_of(stack, n->pub.ident);
+	return n->pub.tport ? 0 : ERR_NOT_FOUND;
+}
+
+static void on_listen_failed(
+	struct stack *stack, struct node *n, const char *problem)
+{
+	n->state = NODE_FAILED;
+	reason_count(REASON_SETTINGS_LISTEN);
+	log_err("listen_failed", LOG_ADDR("local", &n->pub.local),
+		LOG_STR("problem", problem),
+		LOG_STR("reason", reason_text(REASON_SETTINGS_LISTEN)));
+	loop_timer_set(stack->sbc->daemon.loop, stack->retry_timer, RETRY_US);
+}
+
+static void on_listen(void *ctx, enum notify_kind kind,
+	const struct addr *local, int fd, const char *problem)
+{
+	struct stack *stack = ctx;
+	struct node *n = node_find(stack, local, GH__TRANSPORT__TRANSPORT_UDP);
+	int err;
+
+	(void)kind;
+	if (!n || n->state != NODE_ASKED) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (fd < 0) {
+		on_listen_failed(stack, n, problem ? problem : "no socket");
+		return;
+	}
+	err = open_node(stack, n, fd);
+	close(fd);
+	if (err != 0) {
+		on_listen_failed(stack, n, err_text(err));
+		return;
+	}
+	n->state = NODE_OPEN;
+	advertise(stack);
+	log_notice("listening", LOG_ADDR("local", &n->pub.local),
+		LOG_STR("advertised", n->pub.advertised_host));
+	entry_on_listener(stack->sbc);
+}
+
+static void ask_keeper(struct stack *stack, struct node *n)
+{
+	int err;
+
+	n->state = NODE_ASKED;
+	err = notify_listen(stack->sbc->daemon.keeper, NOTIFY_UDP,
+		&n->pub.local, on_listen, stack);
+	if (err != 0)
+		on_listen_failed(stack, n, err_text(err));
+}
+
+void stack_on_retry(void *arg)
+{
+	struct stack *stack = arg;
+
+	for (struct node *n = stack->nodes; n; n = n->next)
+		if (n->state == NODE_FAILED && n->wanted)
+			ask_keeper(stack, n);
+}
+
+static struct node *node_new(
+	struct stack *stack, const struct realm_address *address)
+{
+	struct node *n;
+
+	if (stack->n_nodes >= CURES_SOCKETS_MAX)
+		return NULL;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return NULL;
+	n->pub.local = address->listen;
+	n->pub.transport = (Gh__Transport)address->row->transport;
+	addr_format(&n->pub.local, n->pub.ident);
+	n->next = stack->nodes;
+	stack->nodes = n;
+	stack->n_nodes++;
+	return n;
+}
+
+static void want(struct stack *stack, const struct realm_address *address)
+{
+	struct node *n = node_find(stack, &address->listen,
+		(Gh__Transport)address->row->transport);
+	bool is_new = !n;
+
+	if (is_new)
+		n = node_new(stack, address);
+	if (!n) {
+		reason_count(REASON_SETTINGS_LISTEN);
+		log_err("listen_failed", LOG_ADDR("local", &address->listen),
+			LOG_STR("problem", "too many listeners"));
+		return;
+	}
+	n->wanted = true;
+	snprintf(n->pub.advertised_host, sizeof(n->pub.advertised_host), "%s",
+		address->advertised_host);
+	split_host(n);
+	if (is_new || n->state == NODE_FAILED)
+		ask_keeper(stack, n);
+}
+
+static void apply_timers(struct stack *stack, const struct settings *s)
+{
+	unsigned t1 = (unsigned)settings_number(s, "sip_t1_ms", 500, 50, 5000);
+	unsigned t2 =
+		(unsigned)settings_number(s, "sip_t2_ms", 4000, 100, 60000);
+	unsigned t4 =
+		(unsigned)settings_number(s, "sip_t4_ms", 5000, 100, 60000);
+
+	stack->retry_after_s =
+		(unsigned)settings_number(s, "retry_after_s", 5, 1, 600);
+	nta_agent_set_params(stack->agent, NTATAG_SIP_T1(t1),
+		NTATAG_SIP_T1X64(64 * t1), NTATAG_SIP_T2(t2), NTATAG_SIP_T4(t4),
+		TAG_END());
+}
+
+void stack_apply(struct stack *stack, const struct settings *settings)
+{
+	for (struct node *n = stack->nodes; n; n = n->next)
+		n->wanted = false;
+	for (size_t i = 0; i < settings->n_realms; i++) {
+		const struct realm *r = &settings->realms[i];
+
+		for (size_t k = 0; k < r->n_addresses; k++)
+			if (r->addresses[k].row->transport ==
+				GH__TRANSPORT__TRANSPORT_UDP)
+				want(stack, &r->addresses[k]);
+	}
+	for (struct node *n = stack->nodes; n; n = n->next)
+		if (!n->wanted && n->state == NODE_OPEN)
+			log_notice("listener_unused",
+				LOG_ADDR("local", &n->pub.local));
+	advertise(stack);
+	apply_timers(stack, settings);
+}
+
+bool stack_is_open(const struct stack *stack)
+{
+	bool any = false;
+
+	for (const struct node *n = stack->nodes; n; n = n->next) {
+		if (n->wanted && n->state == NODE_ASKED)
+			return false;
+		any = any || (n->wanted && n->state == NODE_OPEN);
+	}
+	return any;
+}
+
+void stack_free_nodes(struct stack *stack)
+{
+	while (stack->nodes) {
+		struct node *n = stack->nodes;
+
+		stack->nodes = n->next;
+		free(n);
+	}
+}

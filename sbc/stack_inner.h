@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What stack.c and listener.c share. */
+#ifndef SBC_STACK_INNER_H
+#define SBC_STACK_INNER_H
+
+#include "sbc/sbc.h"
+#include "sbc/stack.h"
+
+enum node_state { NODE_ASKED, NODE_OPEN, NODE_FAILED };
+
+/* A listener and what it is made of. */
+struct node {
+	struct listener pub;
+	enum node_state state;
+	bool wanted;    /* the snapshot in force names it */
+	char host[256]; /* of pub.advertised_host, as the Via shows them */
+	char port[8];
+	struct node *next;
+};
+
+struct stack {
+	struct sbc *sbc;
+	nta_agent_t *agent;
+	struct node *nodes;
+	size_t n_nodes;
+	struct loop_timer *retry_timer;
+	uint8_t tag_key[16];
+	unsigned retry_after_s;
+};
+
+/** The listener of a tport, or NULL. */
+struct node *stack_node_of(struct stack *stack, const tport_t *tport);
+/** Asks keeper again for what could not be opened. */
+void stack_on_retry(void *arg);
+/** After the agent is gone. */
+void stack_free_nodes(struct stack *stack);
+
+#endif

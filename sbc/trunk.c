@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of trunks: places, rates, and whether they answer.
+ *
+ * Once a second every trunk of the snapshot in force is looked at: one that is
+ * probed (options_interval_s) gets OPTIONS at its first address when its time
+ * has come (RFC 3261 11); any answer but 503 is a sign of life. Two silences in
+ * a row take a trunk out of service, one answer puts it back. A trunk that is
+ * not probed is always in service.
+ *
+ * Decides: service, limits. Does not decide where a call goes instead
+ * (route.c). Registration at a trunk is in trunk_register.c. Called by
+ * call_setup.c and call_limit.c.
+ */
+#include "config.h"
+
+#include "sbc/trunk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sofia-sip/sip_status.h>
+#include <sofia-sip/su_tagarg.h>
+#include <sofia-sip/tport_tag.h>
+
+#include "common/clock.h"
+#include "common/ident.h"
+#include "common/log.h"
+#include "sbc/sbc.h"
+#include "sbc/trunk_inner.h"
+
+#define TRUNKS_MAX   10000u
+#define MISSES_DOWN  2u
+#define CALL_ID_SIZE 40
+
+struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id)
+{
+	struct table_node *node = table_find(&trunks->table, &id, sizeof id);
+
+	return node != NULL ? TABLE_ENTRY(node, struct trunk_state, node)
+			    : NULL;
+}
+
+static struct trunk_state *state_make(struct trunks *trunks, uint32_t id)
+{
+	struct trunk_state *s = trunk_state_find(trunks, id);
+
+	if (s != NULL)
+		return s;
+	s = calloc(1, sizeof *s);
+	if (s == NULL)
+		return NULL;
+	s->trunks = trunks;
+	s->id = id;
+	if (table_add(&trunks->table, &s->node, &s->id, sizeof s->id) != 0) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void state_free(struct trunk_state *s)
+{
+	trunk_request_drop(&s->probe);
+	trunk_register_drop(s);
+	table_remove(&s->trunks->table, &s->node);
+	free(s);
+}
+
+void trunk_request_drop(struct trunk_request *r)
+{
+	if (r->orq != NULL) {
+		nta_outgoing_bind(r->orq, NULL, NULL);
+		if (nta_outgoing_status(r->orq) >= 200)
+			nta_outgoing_destroy(r->orq);
+	}
+	r->orq = NULL;
+	if (r->leg != NULL)
+		nta_leg_destroy(r->leg);
+	r->leg = NULL;
+}
+
+static void tell(struct trunk_state *s, enum reason why, const char *data)
+{
+	Gh__Event event = GH__EVENT__INIT;
+
+	reason_count(why);
+	log_notice(why == REASON_TRUNK_UP ? "trunk_up" : "trunk_down",
+		LOG_UINT("trunk", s->id), LOG_STR("reason", reason_text(why)),
+		LOG_STR("data", data));
+	event.wall_us = clock_wall_us();
+	event.reason = reason_number(why);
+	event.trunk = s->id;
+	event.data = (char *)(uintptr_t)data;
+	cdr_event(s->trunks->sbc->cdrs, &event);
+}
+
+int trunk_target_of(struct sbc *sbc, const struct trunk *t,
+	struct target *target, char url[STACK_URL_SIZE])
+{
+	const Gh__TrunkTarget *best = NULL;
+	const struct realm_address *ra;
+	struct addr addr;
+	char text[ADDR_TEXT_SIZE];
+
+	for (size_t i = 0; i < t->row->n_targets; i++) {
+		if (best == NULL ||
+			t->row->targets[i]->priority < best->priority)
+			best = t->row->targets[i];
+	}
+	if (best == NULL || addr_parse(best->host, &addr) != 0)
+		return ERR_NOT_FOUND;
+	addr.port = best->port != 0 ? (uint16_t)best->port : 5060;
+	ra = realm_address_for(t->realm, addr.family,
+		(Gh__Transport)best->transport);
+	target->addr = addr;
+	target->flow = 0;
+	target->listener = ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
+	if (target->listener == NULL)
+		return ERR_NOT_FOUND;
+	if (*t->row->domain != '\0')
+		snprintf(url, STACK_URL_SIZE, "sip:%s", t->row->domain);
+	else
+		snprintf(url, STACK_URL_SIZE, "sip:%s",
+			addr_format(&addr, text));
+	return 0;
+}
+
+/* --- OPTIONS --- */
+
+static int on_probe_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
+	const sip_t *sip)
+{
+	struct trunk_state *s = (struct trunk_state *)magic;
+	unsigned status = sip != NULL ? (unsigned)sip->sip_status->st_status
+				      : 408;
+	bool internal = sip == NULL || nta_sip_is_internal(sip);
+	char text[16];
+
+	if (status < 200)
+		return 0;
+	nta_outgoing_destroy(orq);
+	s->probe.orq = NULL;
+	trunk_request_drop(&s->probe);
+	snprintf(text, sizeof text, "%u", status);
+	if (!internal && status != 503) {
+		s->misses = 0;
+		if (s->down) {
+			s->down = false;
+			tell(s, REASON_TRUNK_UP, text);
+		}
+		return 0;
+	}
+	if (++s->misses >= MISSES_DOWN && !s->down) {
+		s->down = true;
+		tell(s, REASON_TRUNK_DOWN, internal ? "silent" : text);
+	}
+	/* Out of service it is asked again soon. */
+	if (s->misses < MISSES_DOWN)
+		s->next_probe_us = clock_now_us() + CLOCK_US_PER_S;
+	return 0;
+}
+
+nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
+	const char *to)
+{
+	char call_id[CALL_ID_SIZE], random[27], tagged[STACK_URL_SIZE + 40];
+	char tag[21];
+
+	ident_make_random(random, sizeof random - 1);
+	ident_make_random(tag, sizeof tag - 1);
+	snprintf(call_id, sizeof call_id, "w0-%s", random);
+	snprintf(tagged, sizeof tagged, "%s;tag=%s", from, tag);
+	return nta_leg_tcreate(stack_agent(s->trunks->sbc->stack), NULL, NULL,
+		SIPTAG_CALL_ID_STR(call_id), SIPTAG_FROM_STR(tagged),
+		SIPTAG_TO_STR(to), TAG_END());
+}
+
+static void probe(struct trunk_state *s, const struct trunk *t)
+{
+	struct sbc *sbc = s->trunks->sbc;
+	char url[STACK_URL_SIZE], hop[STACK_URL_SIZE], ours[STACK_URL_SIZE];
+	char contact[STACK_URL_SIZE + 2], to[STACK_URL_SIZE + 2];
+	struct target target;
+
+	s->next_probe_us = clock_now_us() +
+			   t->row->options_interval_s * CLOCK_US_PER_S;
+	if (s->probe.orq != NULL ||
+		trunk_target_of(sbc, t, &target, url) != 0 ||
+		stack_contact(target.listener, NULL, ours, sizeof ours) != 0)
+		return;
+	snprintf(contact, sizeof contact, "<%s>", ours);
+	snprintf(to, sizeof to, "<%s>", url);
+	s->probe.leg = trunk_make_leg(s, contact, to);
+	if (s->probe.leg == NULL)
+		return;
+	s->probe.orq = nta_outgoing_tcreate(s->probe.leg, on_probe_answer,
+		(nta_outgoing_magic_t *)s,
+		URL_STRING_MAKE(stack_next_hop(&target, hop, sizeof hop)),
+		SIP_METHOD_OPTIONS, URL_STRING_MAKE(url),
+		TPTAG_IDENT(target.listener->ident),
+		SIPTAG_CONTACT_STR(contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
+		SIPTAG_ACCEPT_STR("application/sdp"), TAG_END());
+	if (s->probe.orq == NULL)
+		trunk_request_drop(&s->probe);
+}
+
+/* --- once a second --- */
+
+/* Rows of trunks that are gone, and have no call left. */
+static void forget_gone(struct trunks *trunks)
+{
+	struct table_node *node, *next;
+	size_t bucket = 0;
+
+	node = table_next(&trunks->table, &bucket, NULL);
+	for (; node != NULL; node = next) {
+		struct trunk_state *s =
+			TABLE_ENTRY(node, struct trunk_state, node);
+
+		next = table_next(&trunks->table, &bucket, node);
+		if (s->n_calls == 0 &&
+			settings_trunk(trunks->sbc->settings, s->id) == NULL)
+			state_free(s);
+	}
+}
+
+static void on_tick(void *arg)
+{
+	struct trunks *trunks = arg;
+	const struct settings *set = trunks->sbc->settings;
+	uint64_t now = clock_now_us();
+
+	loop_timer_set(trunks->sbc->daemon.loop, trunks->tick, CLOCK_US_PER_S);
+	if (set == NULL)
+		return;
+	if (set->version != trunks->version) {
+		trunks->version = set->version;
+		forget_gone(trunks);
+	}
+	for (size_t i = 0; i < set->n_trunks; i++) {
+		const struct trunk *t = &set->trunks[i];
+		struct trunk_state *s = state_make(trunks, t->row->id);
+
+		if (s == NULL)
+			continue;
+		if (!t->row->enabled || t->row->options_interval_s == 0) {
+			if (s->down)
+				tell(s, REASON_TRUNK_UP, "not probed");
+			s->down = false;
+			s->misses = 0;
+		} else if (now >= s->next_probe_us) {
+			probe(s, t);
+		}
+		trunk_register_tick(s, t, now);
+	}
+}
+
+int trunks_new(struct sbc *sbc, struct trunks **trunks_out)
+{
+	struct trunks *trunks = calloc(1, sizeof *trunks);
+
+	if (trunks == NULL)
+		return ERR_NOMEM;
+	trunks->sbc = sbc;
+	TAILQ_INIT(&trunks->queries);
+	if (table_init(&trunks->table, TRUNKS_MAX) != 0) {
+		free(trunks);
+		return ERR_NOMEM;
+	}
+	if (loop_timer_new(sbc->daemon.loop, on_tick, trunks, &trunks->tick) !=
+			0 ||
+		loop_timer_new(sbc->daemon.loop, trunk_auth_on_deadline, trunks,
+			&trunks->deadline) != 0) {
+		loop_timer_free(sbc->daemon.loop, &trunks->tick);
+		table_done(&trunks->table);
+		free(trunks);
+		return ERR_NOMEM;
+	}
+	loop_timer_set(sbc->daemon.loop, trunks->tick, CLOCK_US_PER_S);
+	*trunks_out = trunks;
+	return 0;
+}
+
+void trunks_free(struct trunks **trunksp)
+{
+	struct trunks *trunks = *trunksp;
+	struct table_node *node, *next;
+	size_t bucket = 0;
+
+	if (trunks == NULL)
+		return;
+	*trunksp = NULL;
+	node = table_next(&trunks->table, &bucket, NULL);
+	for (; node != NULL; node = next) {
+		next = table_next(&trunks->table, &bucket, node);
+		state_free(TABLE_ENTRY(node, struct trunk_state, node));
+	}
+	trunk_auth_drop_all(trunks);
+	loop_timer_free(trunks->sbc->daemon.loop, &trunks->tick);
+	loop_timer_free(trunks->sbc->daemon.loop, &trunks->deadline);
+	table_done(&trunks->table);
+	free(trunks);
+}
+
+/* --- for calls --- */
+
+bool trunk_in_service(struct trunks *trunks, uint32_t id)
+{
+	const struct trunk_state *s = trunk_state_find(trunks, id);
+
+	return s == NULL || !s->down;
+}
+
+uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
+{
+	const struct trunk_state *s = trunk_state_find(trunks, id);
+
+	return s != NULL ? s->n_calls : 0;
+}
+
+enum reason trunk_take(struct trunks *trunks, const struct trunk *t,
+	bool emergency)
+{
+	struct trunk_state *s = state_make(trunks, t->row->id);
+	uint32_t rate = t->row->max_calls_per_s;
+	uint64_t now = clock_now_us();
+
+	if (s == NULL)
+		return REASON_CALL_INTERNAL;
+	if (rate != s->rate.rate && rate != 0)
+		token_init(&s->rate, rate, rate, now);
+	s->rate.rate = rate;
+	if (!emergency && t->row->max_calls != 0 &&
+		s->n_calls >= t->row->max_calls)
+		return REASON_LIMIT_TRUNK_CALLS;
+	if (rate != 0 && !token_take(&s->rate, 1, now) && !emergency)
+		return REASON_LIMIT_TRUNK_RATE;
+	s->n_calls++;
+	return REASON_ROUTE_OK;
+}
+
+void trunk_release(struct trunks *trunks, const struct trunk *t)
+{
+	struct trunk_state *s = trunk_state_find(trunks, t->row->id);
+
+	if (s != NULL && s->n_calls != 0)
+		s->n_calls--;
+}
+
+void trunk_note_silence(struct trunks *trunks, const struct trunk *t)
+{
+	struct trunk_state *s =
+		t != NULL ? trunk_state_find(trunks, t->row->id) : NULL;
+
+	if (s != NULL)
+		s->next_probe_us = 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What changes about a trunk while the settings stay: is it in service, how
+ * many calls does it have, are we registered there. One row per trunk id; a
+ * new snapshot keeps what it knows of the trunks that are still there.
+ */
+#ifndef SBC_TRUNK_H
+#define SBC_TRUNK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/ipc.pb-c.h"
+#include "common/reason.h"
+#include "sbc/settings.h"
+
+struct addr;
+struct sbc;
+struct trunks;
+
+GH_MUST_CHECK int trunks_new(struct sbc *sbc, struct trunks **trunks_out);
+void trunks_free(struct trunks **trunks);
+
+/** Does the trunk answer, as far as is known? Unknown trunks do. */
+bool trunk_in_service(struct trunks *trunks, uint32_t id);
+
+/** Takes a place for a call and a token of its rate. An emergency call is
+ * never refused, but counted.
+ * @return ROUTE_OK, LIMIT_TRUNK_CALLS, LIMIT_TRUNK_RATE or CALL_INTERNAL. */
+enum reason trunk_take(struct trunks *trunks, const struct trunk *t,
+	bool emergency);
+void trunk_release(struct trunks *trunks, const struct trunk *t);
+uint32_t trunk_calls(struct trunks *trunks, uint32_t id);
+
+/** An INVITE was not answered at all: it is probed at once. NULL is safe. */
+void trunk_note_silence(struct trunks *trunks, const struct trunk *t);
+
+/** Asks authd for the answer to a trunk's challenge; fn runs once, later, with
+ * the finished header value, or NULL and why. */
+typedef void (*trunk_auth_fn)(void *ctx, const char *header, enum reason why);
+struct trunk_auth_query;
+GH_MUST_CHECK int trunk_auth_ask(struct trunks *trunks,
+	const struct trunk *t, const struct addr *peer, const char *challenge,
+	const char *method, const char *uri, trunk_auth_fn fn, void *ctx,
+	struct trunk_auth_query **query_out);
+/** fn will not run. */
+void trunk_auth_cancel(struct trunk_auth_query **query);
+/** From authd's link. */
+void trunks_on_auth_answer(struct trunks *trunks,
+	const Gh__TrunkAuthAnswer *answer);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of a trunk's state share. */
+#ifndef SBC_TRUNK_INNER_H
+#define SBC_TRUNK_INNER_H
+
+#include <sys/queue.h>
+
+#include "common/table.h"
+#include "common/token.h"
+#include "sbc/stack.h"
+#include "sbc/trunk.h"
+
+/** A request of ours outside any call, with the dialog leg that numbers it. */
+struct trunk_request {
+	nta_leg_t *leg;
+	nta_outgoing_t *orq;
+};
+
+enum registration {
+	REGISTRATION_NONE,    /* not wanted */
+	REGISTRATION_TRYING,
+	REGISTRATION_UP,
+	REGISTRATION_FAILED,  /* waits for the next try */
+	REGISTRATION_COUNT,
+};
+
+struct trunk_state {
+	struct table_node node;
+	struct trunks *trunks;
+	uint32_t id;
+
+	uint32_t n_calls;
+	struct token rate;
+
+	bool down;
+	unsigned misses;
+	uint64_t next_probe_us;
+	struct trunk_request probe;
+
+	enum registration registration;
+	struct trunk_request reg;
+	struct trunk_auth_query *reg_query;
+	bool reg_proxy;               /* ... with 407 */
+	bool reg_challenged;          /* the present try answered a challenge */
+	uint32_t reg_expires_s;       /* asked for; the registrar may raise it */
+	uint64_t next_register_us;
+	unsigned reg_failures;        /* in a row */
+};
+
+struct trunk_auth_query {
+	TAILQ_ENTRY(trunk_auth_query) link;
+	struct trunks *trunks;
+	uint64_t id;
+	uint64_t deadline_us;
+	trunk_auth_fn fn;
+	void *ctx;
+};
+
+struct trunks {
+	struct sbc *sbc;
+	struct table table;
+	struct loop_timer *tick;
+	struct loop_timer *deadline;
+	uint64_t version; /* of the settings last looked at */
+	TAILQ_HEAD(, trunk_auth_query) queries; /* by deadline */
+	size_t n_queries;
+};
+
+struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id);
+/** The trunk's first address and the URI of its domain. */
+GH_MUST_CHECK int trunk_target_of(struct sbc *sbc, const struct trunk *t,
+	struct target *target, char url[STACK_URL_SIZE]);
+nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
+	const char *to);
+void trunk_request_drop(struct trunk_request *r);
+
+/* trunk_register.c */
+void trunk_register_tick(struct trunk_state *s, const struct trunk *t,
+	uint64_t now);
+void trunk_register_drop(struct trunk_state *s);
+/* trunk_auth.c */
+void trunk_auth_on_deadline(void *arg);
+void trunk_auth_drop_all(struct trunks *trunks);
+/** A challenge as the text that authd reads. @return 0, or ERR_TOO_BIG. */
+GH_MUST_CHECK int trunk_challenge_text(const msg_auth_t *au, char *text,
+	size_t size);
+
+#endif

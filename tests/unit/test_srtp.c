@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SRTP of one direction (srtp.h), and our ciphers against libsrtp2's own. The
+ * library cannot hold both at once, so the oracle runs in a process of its
+ * own that never registers ours.
+ */
+#include <check.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <srtp2/srtp.h>
+
+#include "mediad/check.h"
+#include "mediad/rtcp.h"
+#include "mediad/srtp.h"
+
+#define SSRC      0x0a0b0c0du
+#define N_PACKETS 40
+#define BUFFER    512u
+
+static struct srtp_master master_of(enum srtp_suite suite)
+{
+	struct srtp_master m = {
+		.suite = suite, .len = (uint8_t)srtp_master_len(suite)};
+
+	for (unsigned i = 0; i < m.len; i++)
+		m.bytes[i] = (uint8_t)(i * 37 + suite);
+	return m;
+}
+
+/* The i-th packet: sizes and extensions differ, and numbers wrap. */
+static size_t packet(unsigned i, uint8_t *b)
+{
+	uint16_t seq = (uint16_t)(65520 + i);
+	size_t n = 12;
+
+	memset(b, 0, BUFFER);
+	b[0] = 0x80;
+	b[1] = 8;
+	b[2] = (uint8_t)(seq >> 8);
+	b[3] = (uint8_t)seq;
+	b[7] = (uint8_t)i;
+	memcpy(b + 8, "\x0a\x0b\x0c\x0d", 4);
+	if (i % 3 == 1) {
+		b[0] |= 0x10;
+		memcpy(b + n, "\xbe\xde\x00\x01wxyz", 8);
+		n += 8;
+	}
+	memset(b + n, (int)i, 20u * (i % 9));
+	return n + 20u * (i % 9);
+}
+
+static size_t report(unsigned i, uint8_t *b)
+{
+	struct rtcp_own own = {
+		.ssrc = SSRC, .cname = "0123456789abcdef", .bye = i % 2};
+
+	return rtcp_build(&own, b);
+}
+
+/* What a sender makes of all packets, one after the other. */
+static void make_all(enum srtp_suite suite, int fd)
+{
+	struct srtp_master m = master_of(suite);
+	_Alignas(4) uint8_t b[BUFFER];
+	struct srtp_leg *leg;
+
+	if (srtp_leg_new_sender(&m, SSRC, &leg) < 0)
+		_exit(2);
+	for (unsigned i = 0; i < N_PACKETS; i++) {
+		size_t n = packet(i, b);
+
+		if (!srtp_leg_protect(leg, b, &n) ||
+			write(fd, b, n) != (ssize_t)n)
+			_exit(3);
+		n = report(i, b);
+		if (!srtp_leg_protect_rtcp(leg, b, &n) ||
+			write(fd, b, n) != (ssize_t)n)
+			_exit(4);
+	}
+	srtp_leg_free(&leg);
+}
+
+/* The same in a process with libsrtp2's ciphers (oracle) or with ours. */
+static size_t run(enum srtp_suite suite, bool oracle, uint8_t *out, size_t size)
+{
+	int fds[2], status;
+	size_t n = 0;
+	ssize_t got;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		if (oracle ? srtp_init() != srtp_err_status_ok
+			   : srtp_begin() < 0)
+			_exit(1);
+		make_all(suite, fds[1]);
+		_exit(0);
+	}
+	close(fds[1]);
+	while ((got = read(fds[0], out + n, size - n)) > 0)
+		n += (size_t)got;
+	close(fds[0]);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	return n;
+}
+
+START_TEST(test_oracle)
+{
+	static uint8_t ours[65536], theirs[65536];
+	size_t n = run((enum srtp_suite)_i, false, ours, sizeof(ours));
+
+	ck_assert_uint_gt(n, N_PACKETS * 100);
+	ck_assert_uint_eq(
+		run((enum srtp_suite)_i, true, theirs, sizeof(theirs)), n);
+	ck_assert_int_eq(memcmp(ours, theirs, n), 0);
+}
+END_TEST
+
+struct pair {
+	struct srtp_leg *out, *in;
+};
+
+static void pair_begin(struct pair *p, enum srtp_suite suite)
+{
+	struct srtp_master m = master_of(suite);
+
+	ck_assert_int_eq(srtp_begin(), 0);
+	ck_assert_int_eq(srtp_leg_new_sender(&m, SSRC, &p->out), 0);
+	ck_assert_int_eq(srtp_leg_new_receiver(&m, &p->in), 0);
+}
+
+static void pair_end(struct pair *p)
+{
+	srtp_leg_free(&p->out);
+	srtp_leg_free(&p->in);
+	srtp_finish();
+}
+
+/* Every octet counts: each single changed one is noticed. */
+START_TEST(test_forged)
+{
+	_Alignas(4) uint8_t sealed[BUFFER], b[BUFFER];
+	struct pair p;
+	size_t n = packet(1, sealed), len;
+
+	pair_begin(&p, (enum srtp_suite)_i);
+	ck_assert(srtp_leg_protect(p.out, sealed, &n));
+	for (size_t at = 0; at < n; at++) {
+		memcpy(b, sealed, sizeof(b));
+		b[at] ^= 0x40;
+		len = n;
+		ck_assert_int_ne(srtp_leg_open(p.in, b, &len), REASON_RTP_OK);
+	}
+	for (size_t cut = 0; cut < n; cut++) {
+		memcpy(b, sealed, sizeof(b));
+		len = cut;
+		ck_assert_int_ne(srtp_leg_open(p.in, b, &len), REASON_RTP_OK);
+	}
+	/* None of that changed the state: the true one still passes, once. */
+	memcpy(b, sealed, sizeof(b));
+	len = n;
+	ck_assert_int_eq(srtp_leg_open(p.in, b, &len), REASON_RTP_OK);
+	ck_assert_uint_eq(len, 40);
+	ck_assert_uint_eq(b[21], 1);
+	memcpy(b, sealed, sizeof(b));
+	len = n;
+	ck_assert_int_eq(srtp_leg_open(p.in, b, &len), REASON_RTP_REPLAY);
+	pair_end(&p);
+}
+END_TEST
+
+START_TEST(test_forged_rtcp)
+{
+	_Alignas(4) uint8_t sealed[BUFFER], b[BUFFER];
+	struct pair p;
+	size_t n = report(1, sealed), whole = n, len;
+
+	pair_begin(&p, (enum srtp_suite)_i);
+	ck_assert(srtp_leg_protect_rtcp(p.out, sealed, &n));
+	ck_assert_uint_gt(n, whole + 4);
+	for (size_t at = 0; at < n; at++) {
+		memcpy(b, sealed, sizeof(b));
+		b[at] ^= 0x40;
+		len = n;
+		ck_assert_int_ne(
+			srtp_leg_open_rtcp(p.in, b, &len), REASON_RTCP_OK);
+	}
+	for (size_t cut = 0; cut < n; cut++) {
+		memcpy(b, sealed, sizeof(b));
+		len = cut;
+		ck_assert_int_ne(
+			srtp_leg_open_rtcp(p.in, b, &len), REASON_RTCP_OK);
+	}
+	memcpy(b, sealed, sizeof(b));
+	len = n;
+	ck_assert_int_eq(srtp_leg_open_rtcp(p.in, b, &len), REASON_RTCP_OK);
+	ck_assert_uint_eq(len, whole);
+	memcpy(b, sealed, sizeof(b));
+	len = n;
+	ck_assert_int_eq(srtp_leg_open_rtcp(p.in, b, &len), REASON_RTP_REPLAY);
+	pair_end(&p);
+}
+END_TEST
+
+START_TEST(test_keys)
+{
+	struct srtp_master m = master_of(SRTP_SUITE_AES_CM_128_HMAC_SHA1_80);
+	struct srtp_leg *leg = NULL;
+
+	ck_assert_int_eq(srtp_begin(), 0);
+	m.len--;
+	ck_assert_int_eq(srtp_leg_new_receiver(&m, &leg), ERR_INVALID);
+	m.len++;
+	m.suite = SRTP_SUITE_NONE;
+	ck_assert_int_eq(srtp_leg_new_receiver(&m, &leg), ERR_INVALID);
+	m.suite = SRTP_SUITE_COUNT;
+	ck_assert_int_eq(srtp_leg_new_receiver(&m, &leg), ERR_INVALID);
+	ck_assert_ptr_null(leg);
+	srtp_leg_free(&leg);
+	srtp_finish();
+}
+END_TEST
+
+/* A sender does not use a number twice. */
+START_TEST(test_no_reuse)
+{
+	_Alignas(4) uint8_t b[BUFFER];
+	struct pair p;
+	size_t n = packet(3, b);
+
+	pair_begin(&p, SRTP_SUITE_AEAD_AES_128_GCM);
+	ck_assert(srtp_leg_protect(p.out, b, &n));
+	n = packet(3, b);
+	ck_assert(!srtp_leg_protect(p.out, b, &n));
+	pair_end(&p);
+}
+END_TEST
+
+START_TEST(test_ssrc_bound)
+{
+	struct pair p;
+	int n = 0;
+
+	pair_begin(&p, SRTP_SUITE_AEAD_AES_128_GCM);
+	while (srtp_leg_may_change(p.in) && n < 1000) {
+		srtp_leg_changed(p.in);
+		n++;
+	}
+	ck_assert_int_ge(n, 4);
+	ck_assert_int_lt(n, 100);
+	pair_end(&p);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("srtp");
+	TCase *t = tcase_create("all");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_loop_test(t, test_oracle, 1, SRTP_SUITE_COUNT);
+	tcase_add_loop_test(t, test_forged, 1, SRTP_SUITE_COUNT);
+	tcase_add_loop_test(t, test_forged_rtcp, 1, SRTP_SUITE_COUNT);
+	tcase_add_test(t, test_keys);
+	tcase_add_test(t, test_no_reuse);
+	tcase_add_test(t, test_ssrc_bound);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
+}
