@@ -26,14 +26,19 @@ enum frame_event {
 	FRAME_MESSAGE, /* bytes [0, len) are one whole message */
 	FRAME_PING,    /* a double CRLF: answer with one CRLF */
 	FRAME_PONG,    /* a single CRLF: nothing to do */
-	FRAME_TOO_BIG, /* a limit is broken; header is complete if header_len >
-			  0 */
+	FRAME_TOO_BIG, /* a limit is broken */
+	FRAME_LENGTH,  /* the header is whole, its Content-Length is no good */
 	FRAME_BROKEN,  /* no SIP; the connection must end */
 	FRAME_EVENT_COUNT,
 };
 
-/** State between calls for one stream; zero it at the start. */
+/**
+ * State between calls for one stream; zero it at the start. After MESSAGE,
+ * TOO_BIG and LENGTH header_len tells the length of that message's header
+ * (0: its end was not found, and the first `scanned` bytes are whole lines).
+ */
 struct frame {
+	bool done;         /* the last call ended a message: begin anew */
 	size_t scanned;    /* bytes of the buffer already looked at */
 	size_t header_len; /* 0 = the empty line has not been seen */
 	size_t body_len;
@@ -44,9 +49,13 @@ struct frame {
  * Looks at the bytes that a stream has buffered.
  * @param bytes, len	all bytes not consumed yet.
  * @param consumed_out	how many bytes the event covers; drop them before the
- *			next call. 0 for FRAME_MORE, TOO_BIG and BROKEN.
+ *			next call. 0 but for MESSAGE, PING and PONG.
  */
 enum frame_event frame_next(struct frame *f, const struct frame_limits *limits,
 	const uint8_t *bytes, size_t len, size_t *consumed_out);
+
+/** Do these unconsumed bytes begin a message? Not where nothing is there but
+ * a piece of a keep-alive: that has no deadline. */
+bool frame_is_begun(const uint8_t *bytes, size_t len);
 
 #endif

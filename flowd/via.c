@@ -79,9 +79,10 @@ static bool is_token(uint8_t b)
 	       (b >= '0' && b <= '9') || (b && strchr("-.!%*_+`'~", b));
 }
 
-static bool is_host(uint8_t b)
+static bool is_ipv6(uint8_t b)
 {
-	return is_token(b) || b == '[' || b == ']' || b == ':';
+	return (b >= 'a' && b <= 'f') || (b >= 'A' && b <= 'F') ||
+	       (b >= '0' && b <= '9') || b == ':' || b == '.';
 }
 
 static size_t skip_set(struct cursor *c, bool (*in_set)(uint8_t))
@@ -91,6 +92,24 @@ static size_t skip_set(struct cursor *c, bool (*in_set)(uint8_t))
 	while (c->at < c->end && in_set(c->bytes[c->at]))
 		c->at++;
 	return c->at - start;
+}
+
+/* A host name, IPv4 address, or IPv6 reference. */
+static bool skip_host(struct cursor *c)
+{
+	if (c->at == c->end || c->bytes[c->at] != '[')
+		return skip_set(c, is_token) > 0;
+	c->at++;
+	if (skip_set(c, is_ipv6) == 0 || c->at == c->end ||
+		c->bytes[c->at] != ']')
+		return false;
+	c->at++;
+	return true;
+}
+
+static bool is_digit(uint8_t b)
+{
+	return b >= '0' && b <= '9';
 }
 
 /* End of the first value of a list: a comma outside quotes, or the end. */
@@ -131,18 +150,93 @@ static int read_value(const uint8_t *bytes, struct via *v)
 	if (c.at == v->transport_end)
 		return ERR_INVALID;
 	v->sent_by = c.at;
-	if (skip_set(&c, is_host) == 0)
+	if (!skip_host(&c))
 		return ERR_INVALID;
 	v->sent_by_end = c.at;
 	/* "host : port" */
 	if (skip_char(&c, ':')) {
-		if (skip_set(&c, is_token) == 0)
+		if (skip_set(&c, is_digit) == 0)
 			return ERR_INVALID;
 		v->sent_by_end = c.at;
 	}
 	skip_space(&c);
 	v->params = c.at;
 	return c.at == c.end || bytes[c.at] == ';' ? 0 : ERR_INVALID;
+}
+
+bool via_is_response(const uint8_t *bytes, size_t len)
+{
+	return len >= 8 && memcmp(bytes, "SIP/2.0 ", 8) == 0;
+}
+
+/* One parameter that begins at its ';': name and value as ranges, and where
+ * the next one begins. Quotes are balanced: value_end() has looked. */
+struct param {
+	size_t name, name_len;
+	size_t value, value_len;
+	size_t next;
+};
+
+static void read_param(
+	const uint8_t *bytes, size_t at, size_t end, struct param *p)
+{
+	struct cursor c = {bytes, at + 1, end};
+
+	skip_space(&c);
+	p->name = c.at;
+	p->name_len = skip_set(&c, is_token);
+	p->value = p->value_len = 0;
+	if (skip_char(&c, '=')) {
+		p->value = c.at;
+		p->value_len = skip_set(&c, is_token);
+	}
+	while (c.at < end && bytes[c.at] != ';') {
+		if (bytes[c.at++] != '"')
+			continue;
+		while (c.at < end && bytes[c.at] != '"')
+			c.at += bytes[c.at] == '\\' && c.at + 1 < end ? 2 : 1;
+		if (c.at < end)
+			c.at++;
+	}
+	p->next = c.at;
+}
+
+static bool param_is(
+	const uint8_t *bytes, const struct param *p, const char *name)
+{
+	return p->name_len == strlen(name) &&
+	       strncasecmp((const char *)bytes + p->name, name, p->name_len) ==
+		       0;
+}
+
+static void find_branch(const uint8_t *bytes, struct via *v)
+{
+	struct param p;
+
+	for (size_t at = v->params; at < v->value_end; at = p.next) {
+		read_param(bytes, at, v->value_end, &p);
+		if (!param_is(bytes, &p, "branch") || p.value_len == 0)
+			continue;
+		v->branch = p.value;
+		v->branch_end = p.value + p.value_len;
+		return;
+	}
+}
+
+void via_identity(const uint8_t *bytes, const struct via *via,
+	const uint8_t **id_out, size_t *len_out)
+{
+	static const char cookie[] = "z9hG4bK";
+	size_t len = via->branch_end - via->branch;
+
+	*id_out = bytes + via->branch;
+	*len_out = len;
+	if (len > sizeof(cookie) - 1 &&
+		strncasecmp((const char *)bytes + via->branch, cookie,
+			sizeof(cookie) - 1) == 0)
+		return;
+	*id_out = bytes + via->value;
+	*len_out = via->value_end - via->value;
 }
 
 int via_find(const uint8_t *bytes, size_t header_len, struct via *via_out)
@@ -164,6 +258,8 @@ int via_find(const uint8_t *bytes, size_t header_len, struct via *via_out)
 		} while (c.at < header_len &&
 			 (bytes[c.at] == ' ' || bytes[c.at] == '\t'));
 		v.line_end = c.at;
+		if (v.line_end - v.line < 2)
+			return ERR_INVALID;
 		c.at = at;
 		c.end = v.line_end - 2;
 		at = v.line_end;
@@ -178,15 +274,11 @@ int via_find(const uint8_t *bytes, size_t header_len, struct via *via_out)
 		err = read_value(bytes, &v);
 		if (err)
 			return err;
+		find_branch(bytes, &v);
 		*via_out = v;
 		return 0;
 	}
 	return ERR_NOT_FOUND;
-}
-
-bool via_is_response(const uint8_t *bytes, size_t len)
-{
-	return len >= 8 && memcmp(bytes, "SIP/2.0 ", 8) == 0;
 }
 
 /* Copies the parameters of the peer's Via; an empty rport gets the port, and
@@ -194,39 +286,29 @@ bool via_is_response(const uint8_t *bytes, size_t len)
 static void put_params(struct output *o, const uint8_t *bytes,
 	const struct via *v, const struct addr *peer)
 {
-	char ip[ADDR_TEXT_SIZE], port[16];
-	size_t at = v->params;
+	char ip[ADDR_TEXT_SIZE], rport[24];
+	struct param p;
 
-	snprintf(port, sizeof(port), "=%u", peer->port);
-	while (at < v->value_end) {
-		struct cursor c = {bytes, at + 1, v->value_end};
-		size_t name, name_len;
-
-		skip_space(&c);
-		name = c.at;
-		name_len = skip_set(&c, is_token);
-		skip_space(&c);
-		while (c.at < c.end && bytes[c.at] != ';') {
-			if (bytes[c.at] == '"')
-				for (c.at++; c.at < c.end && bytes[c.at] != '"';
-					c.at++)
-					c.at += bytes[c.at] == '\\';
-			if (c.at < c.end)
-				c.at++;
-		}
-		if (name_len == 5 && strncasecmp((const char *)bytes + name,
-					     "rport", 5) == 0) {
-			put_text(o, ";rport");
-			put_text(o, port);
-		} else if (name_len != 8 ||
-			   strncasecmp((const char *)bytes + name, "received",
-				   8) != 0) {
-			put(o, bytes + at, c.at - at);
-		}
-		at = c.at;
+	snprintf(rport, sizeof(rport), ";rport=%u", peer->port);
+	for (size_t at = v->params; at < v->value_end; at = p.next) {
+		read_param(bytes, at, v->value_end, &p);
+		if (param_is(bytes, &p, "rport"))
+			put_text(o, rport);
+		else if (!param_is(bytes, &p, "received"))
+			put(o, bytes + at, p.next - at);
 	}
 	put_text(o, ";received=");
 	put_text(o, addr_format_ip(peer, ip));
+}
+
+int via_answer(const uint8_t *bytes, const struct via *via,
+	const struct addr *peer, uint8_t *out, size_t size)
+{
+	struct output o = {.bytes = out, .size = size};
+
+	put(&o, bytes + via->value, via->params - via->value);
+	put_params(&o, bytes, via, peer);
+	return finish(&o);
 }
 
 int via_push(const uint8_t *bytes, size_t len, size_t header_len,

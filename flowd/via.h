@@ -35,7 +35,8 @@ struct via {
 	bool alone;       /* the line has no second value */
 	size_t transport, transport_end;
 	size_t sent_by, sent_by_end;
-	size_t params; /* first ';' or value_end */
+	size_t params;             /* first ';' or value_end */
+	size_t branch, branch_end; /* its value; both 0 if there is none */
 };
 
 /** A response begins with "SIP/2.0 ". */
@@ -44,6 +45,19 @@ bool via_is_response(const uint8_t *bytes, size_t len);
 /** Finds the topmost Via. @return 0, ERR_NOT_FOUND, or ERR_INVALID. */
 GH_MUST_CHECK int via_find(
 	const uint8_t *bytes, size_t header_len, struct via *via_out);
+
+/**
+ * What names the transaction that a top Via belongs to: the branch if it has
+ * RFC 3261's cookie, the whole value otherwise (17.2.3: both are the same in a
+ * request, its ACK and its CANCEL).
+ */
+void via_identity(const uint8_t *bytes, const struct via *via,
+	const uint8_t **id_out, size_t *len_out);
+
+/** Writes one Via value with received and rport set from peer, for an answer
+ * (RFC 3261 18.2.1, RFC 3581 4). @return length, or ERR_TOO_BIG. */
+GH_MUST_CHECK int via_answer(const uint8_t *bytes, const struct via *via,
+	const struct addr *peer, uint8_t *out, size_t size);
 
 /**
  * Writes the message with a Via of ours on top:
