@@ -17,6 +17,7 @@
 #include "common/control.h"
 #include "common/log.h"
 #include "ctl/ask.h"
+#include "ctl/cert.h"
 #include "ctl/show.h"
 
 struct command {
@@ -40,6 +41,15 @@ static const struct command commands[] = {
 	{"trunks", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
 		"trunks and their state"},
 	{"sessions", PROCESS_BIT(PROCESS_MEDIAD), 0, 0, "", "media sessions"},
+	{"flows", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "", "connections"},
+	{"flow-close", PROCESS_BIT(PROCESS_FLOWD), 1, 1, "FLOW",
+		"end one connection"},
+	{"listeners", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"where connections are taken"},
+	{"certificates", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"certificates in use, and when they end"},
+	{"reload", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"read certificates anew"},
 	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 2, "FROM TO",
 		"where a call would go, without calling"},
 	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[off]",
@@ -58,6 +68,8 @@ static void usage(FILE *out)
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-14s %-10s %s\n", commands[i].name,
 			commands[i].args, commands[i].help);
+	fprintf(out, "  %-14s %-10s %s\n", "cert", "WHAT ...",
+		"make certificates: sbcctl cert --help");
 }
 
 struct output {
@@ -150,6 +162,8 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return CONTROL_USAGE;
 	}
+	if (strcmp(argv[optind], "cert") == 0)
+		return cert_command(argc - optind, argv + optind);
 	n_args = (size_t)(argc - optind - 1);
 	for (size_t i = 0; i < N_COMMANDS; i++) {
 		if (strcmp(argv[optind], commands[i].name) != 0)
