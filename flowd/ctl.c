@@ -53,6 +53,7 @@ struct ctl {
 	struct ctl_config config;
 	struct refused refused[REFUSED_MAX];
 	size_t n_refused;
+	bool refused_told; /* one was told just now: the next ones wait */
 	struct loop_timer *refused_timer;
 	struct loop_timer *tidy_timer;
 	struct loop_timer *stop_timer;
@@ -162,8 +163,13 @@ static void on_refused(void *ctx, const struct addr *peer,
 		c->refused[REFUSED_MAX - 1].times++;
 		return;
 	}
-	if (c->n_refused == 0)
-		loop_timer_set(c->daemon->loop, c->refused_timer, REFUSED_US);
+	if (!c->refused_told) {
+		c->refused_told = true;
+		loop_timer_set(c->daemon->loop, c->refused_timer,
+			c->config.refused_us);
+		send_closed(c, 0, 0, why, detail, peer, &face->listen, 1);
+		return;
+	}
 	r = &c->refused[c->n_refused++];
 	r->why = why;
 	r->peer = *peer;
@@ -176,6 +182,10 @@ static void on_refused_timer(void *arg)
 {
 	struct ctl *c = arg;
 
+	c->refused_told = c->n_refused > 0;
+	if (c->refused_told)
+		loop_timer_set(c->daemon->loop, c->refused_timer,
+			c->config.refused_us);
 	for (size_t i = 0; i < c->n_refused; i++) {
 		const struct refused *r = &c->refused[i];
 
@@ -593,6 +603,8 @@ int ctl_new(const struct ctl_config *config, struct ctl **ctl_out)
 		return ERR_NOMEM;
 	c->daemon = config->daemon;
 	c->config = *config;
+	if (c->config.refused_us == 0)
+		c->config.refused_us = REFUSED_US;
 	c->ipc = (struct ipc_config){
 		.loop = config->daemon->loop,
 		.self = PROCESS_FLOWD,

@@ -17,7 +17,9 @@ struct ctl_config {
 	size_t capacity;      /* flows that the descriptors allow */
 	size_t max_handshakes;
 	uint32_t accept_rate, accept_rate_source;
-	uint64_t check_us; /* how often the files are looked at */
+	uint64_t check_us;   /* how often the files are looked at */
+	uint64_t refused_us; /* refused connections are told once in this time;
+				0 = one second */
 };
 
 /** The strings of config are borrowed. */

@@ -403,6 +403,7 @@ void rig_begin(struct rig *r)
 		.accept_rate = 10000,
 		.accept_rate_source = 10000,
 		.check_us = 50000,
+		.refused_us = 10000,
 	};
 	gh__flow_config__init(&r->flow_config);
 	r->flow_config.bridge = r->bridge_text;
