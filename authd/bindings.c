@@ -25,7 +25,6 @@ enum {
 	BATCH_MAX = 100,
 	/* json.h's writer holds this much; a batch stops below. */
 	BATCH_BYTES = 48 * 1024,
-	PIECE_BYTES = IPC_MESSAGE_MAX / 2,
 };
 
 struct registered {
@@ -363,36 +362,27 @@ void bindings_on_db_up(struct bindings *b)
 
 /* ---------------------------------------------------------------- to sbc */
 
-int bindings_send(struct bindings *b, struct ipc_link *link)
+int bindings_list(const struct bindings *b, uint64_t **ids_out, size_t *n_out)
 {
-	Gh__BindingsSaved saved = GH__BINDINGS_SAVED__INIT;
-	Gh__Binding *list[BINDINGS_PER_ACCOUNT * 2];
-	IPC_MSG(msg, BINDINGS_SAVED, bindings_saved, &saved);
-	uint64_t now = clock_wall_us();
+	size_t n = 0, max = b->accounts.n_entries, bucket = 0;
+	uint64_t *ids = calloc(max ? max : 1, sizeof(*ids));
 	struct table_node *node = NULL;
-	size_t bucket = 0;
-	int err;
 
-	saved.bindings = list;
-	while ((node = table_next(&b->accounts, &bucket, node))) {
-		const Gh__BindingsUpdate *u =
-			TABLE_ENTRY(node, struct registered, node)->update;
+	if (!ids)
+		return ERR_NOMEM;
+	while ((node = table_next(&b->accounts, &bucket, node)) && n < max)
+		ids[n++] = TABLE_ENTRY(node, struct registered, node)->account;
+	*ids_out = ids;
+	*n_out = n;
+	return 0;
+}
 
-		for (size_t i = 0; i < u->n_bindings; i++) {
-			if (u->bindings[i]->wall_expires_us > now)
-				list[saved.n_bindings++] = u->bindings[i];
-		}
-		if (saved.n_bindings < BINDINGS_PER_ACCOUNT &&
-			gh__bindings_saved__get_packed_size(&saved) <
-				PIECE_BYTES)
-			continue;
-		err = ipc_send(link, &msg);
-		if (err < 0)
-			return err;
-		saved.n_bindings = 0;
-	}
-	saved.done = true;
-	return ipc_send(link, &msg);
+const Gh__BindingsUpdate *bindings_find(
+	const struct bindings *b, uint64_t account)
+{
+	const struct registered *r = find(b, account);
+
+	return r ? r->update : NULL;
 }
 
 /* ------------------------------------------------------------------ life */

@@ -36,9 +36,13 @@ void bindings_on_db_up(struct bindings *b);
 /** The account was deleted. */
 void bindings_forget(struct bindings *b, uint64_t account);
 
-/** Sends all to sbc, in pieces, the last with done. @return 0, or what
- * ipc_send() says. */
-GH_MUST_CHECK int bindings_send(struct bindings *b, struct ipc_link *link);
+/** The accounts that have bindings. @param ids_out free() it.
+ * @return 0, or ERR_NOMEM. */
+GH_MUST_CHECK int bindings_list(
+	const struct bindings *b, uint64_t **ids_out, size_t *n_out);
+/** An account's bindings, or NULL; borrowed until the loop turns. */
+const Gh__BindingsUpdate *bindings_find(
+	const struct bindings *b, uint64_t account);
 
 /** Is a phone registered from this host? */
 bool bindings_has_host(const struct bindings *b, const struct addr *source);

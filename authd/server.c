@@ -231,7 +231,8 @@ static void on_link_up(void *ctx, struct ipc_link *link)
 	send_nonce_keys(s, link);
 	if (snapshots_send(s->snapshots, link) < 0)
 		log_warning("no_settings_yet");
-	if (bindings_send(s->bindings, link) < 0)
+	if (restore_new(s->loop, s->bindings, s->accounts, link,
+		    &s->restore[s->n_sbc - 1]) < 0)
 		log_warning("bindings_not_sent");
 	ban_news_send_all(s, link);
 }
@@ -248,7 +249,10 @@ static void on_link_down(void *ctx, struct ipc_link *link, enum reason why)
 	for (size_t i = 0; i < s->n_sbc; i++) {
 		if (s->sbc[i] != link)
 			continue;
+		restore_free(&s->restore[i]);
 		s->sbc[i] = s->sbc[--s->n_sbc];
+		s->restore[i] = s->restore[s->n_sbc];
+		s->restore[s->n_sbc] = NULL;
 		log_notice("sbc_down", LOG_STR("reason", reason_text(why)));
 		break;
 	}
@@ -500,6 +504,8 @@ void server_free(struct server **server)
 		TAILQ_REMOVE(&s->cdr_waits, w, order);
 		free(w);
 	}
+	for (size_t i = 0; i < s->n_sbc; i++)
+		restore_free(&s->restore[i]);
 	bindings_free(&s->bindings);
 	accounts_free(&s->accounts);
 	snapshots_free(&s->snapshots);

@@ -5,6 +5,7 @@
 
 #include <sys/queue.h>
 
+#include "authd/restore.h"
 #include "authd/server.h"
 #include "authd/throttle.h"
 
@@ -34,6 +35,7 @@ struct server {
 	const struct key *key;
 	struct ipc_server *ipc;
 	struct ipc_link *sbc[SERVER_SBC_MAX]; /* one, or more workers later */
+	struct restore *restore[SERVER_SBC_MAX]; /* beside sbc */
 	size_t n_sbc;
 	struct control control;
 	struct sync *sync;

@@ -3,6 +3,7 @@
 
 #include "common/control.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,13 +23,16 @@ static void control_answer(const struct control_request *request,
 	enum control_exit code, bool done, struct json *j)
 {
 	Gh__CtlAnswer answer = GH__CTL_ANSWER__INIT;
-	char *text = NULL;
+	char failure[96], *text = NULL;
 	int err = json_end(j, &text);
 
+	if (err) /* an answer of its own, or the asker would take it for all */
+		snprintf(failure, sizeof(failure),
+			"{\"format\":1,\"error\":\"%s\"}", err_text(err));
 	answer.id = request->id;
 	answer.done = done;
 	answer.exit_code = err ? CONTROL_REFUSED : (uint32_t)code;
-	answer.json = err ? (char[]){"{\"format\":1}"} : text;
+	answer.json = err ? failure : text;
 	IPC_MSG(msg, CTL_ANSWER, ctl_answer, &answer);
 	/* An administrator's tool that does not read is its own fault. */
 	err = ipc_send(request->link, &msg);

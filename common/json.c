@@ -15,12 +15,13 @@ static bool json_room(struct json *j, size_t n)
 
 	if (j->err)
 		return false;
-	if (j->len + n + 1 <= j->size)
-		return true;
+	/* First: the memory doubles past the bound. */
 	if (j->len + n + 1 > JSON_SIZE_MAX) {
 		j->err = ERR_TOO_BIG;
 		return false;
 	}
+	if (j->len + n + 1 <= j->size)
+		return true;
 	for (size = j->size ? j->size : 512; size < j->len + n + 1;)
 		size *= 2;
 	text = realloc(j->text, size);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One question to one daemon: connects, asks, hands on the answers until the
+ * last. A loop of its own for each question; nothing outlives it.
+ */
 #include "ctl/ask.h"
 
 #include <stdbool.h>
@@ -15,7 +19,7 @@ struct asking {
 	bool sent;
 	bool done;
 	int err;
-	uint32_t exit_code;
+	enum control_exit exit_code;
 };
 
 static void asking_end(struct asking *a, int err)
@@ -66,7 +70,9 @@ static void asking_on_answer(
 	a->ask->on_answer(a->ask->ctx, a->ask->process, answer->json);
 	if (!answer->done)
 		return;
-	a->exit_code = answer->exit_code;
+	a->exit_code = answer->exit_code <= CONTROL_REFUSED
+			       ? (enum control_exit)answer->exit_code
+			       : CONTROL_REFUSED;
 	a->done = true;
 	asking_end(a, 0);
 }
@@ -78,7 +84,7 @@ static void asking_on_deadline(void *ctx)
 	asking_end(a, a->sent ? ERR_TIMEOUT : ERR_AWAY);
 }
 
-int ask_daemon(const struct ask *ask, uint32_t *exit_out)
+int ask_daemon(const struct ask *ask, enum control_exit *exit_out)
 {
 	static const struct ipc_permit permits[] = {
 		{GH__MSG__BODY_CTL_ANSWER,
@@ -89,11 +95,9 @@ int ask_daemon(const struct ask *ask, uint32_t *exit_out)
 			asking_on_answer},
 	};
 	struct asking a = {.ask = ask};
-	struct process_users users;
-	const char *missing = NULL;
 	struct ipc_config config = {
 		.self = PROCESS_CTL,
-		.users = &users,
+		.users = ask->users,
 		.permits = permits,
 		.n_permits = sizeof(permits) / sizeof(permits[0]),
 		.events = {asking_on_up, asking_on_down},
@@ -102,8 +106,6 @@ int ask_daemon(const struct ask *ask, uint32_t *exit_out)
 	char path[108];
 	int n, err;
 
-	if (process_users_load(&users, &missing))
-		return ERR_NOT_FOUND;
 	n = snprintf(path, sizeof(path), "%s/%s.sock", ask->runtime_dir,
 		process_name(ask->process));
 	if (n < 0 || (size_t)n >= sizeof(path))

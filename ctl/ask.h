@@ -4,8 +4,8 @@
 #define CTL_ASK_H
 
 #include <stddef.h>
-#include <stdint.h>
 
+#include "common/control.h"
 #include "common/err.h"
 #include "common/process.h"
 
@@ -13,6 +13,7 @@
 
 struct ask {
 	const char *runtime_dir;
+	const struct process_users *users; /* who the daemon must be */
 	enum process process;
 	const char *command;
 	char **args;
@@ -24,10 +25,13 @@ struct ask {
 
 /**
  * Asks and waits for the last answer.
- * @param exit_out	the daemon's exit code for sbcctl.
+ * @param exit_out	the daemon's verdict; a number that is no exit code of
+ *	ours (a newer daemon's) reads CONTROL_REFUSED.
  * @return 0; ERR_AWAY if the daemon is not reachable or went away; ERR_TIMEOUT
- *	if nothing came for ASK_TIMEOUT_US; ERR_NOMEM.
+ *	if nothing came for ASK_TIMEOUT_US; ERR_TOO_BIG for a long path;
+ *	ERR_NOMEM.
  */
-GH_MUST_CHECK int ask_daemon(const struct ask *ask, uint32_t *exit_out);
+GH_MUST_CHECK int ask_daemon(
+	const struct ask *ask, enum control_exit *exit_out);
 
 #endif

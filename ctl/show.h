@@ -7,8 +7,12 @@
 
 #include "common/err.h"
 
-/** Prints one JSON object. Control characters in values are shown escaped, so
- * that no peer's text drives the terminal. @return 0, or ERR_INVALID. */
+/**
+ * Prints one JSON object. Characters that drive a terminal or change the place
+ * of others are shown as ?, so that no peer's text does either; --json is for
+ * those who need the bytes.
+ * @return 0, or ERR_INVALID for what is no JSON object.
+ */
 GH_MUST_CHECK int show_answer(FILE *out, const char *json);
 
 #endif

@@ -14,17 +14,15 @@
  */
 #include "mediad/session.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/secret.h"
 #include "common/stat.h"
 #include "common/table.h"
+#include "mediad/plan.h"
 #include "mediad/port.h"
 
 #define LEASE_DEFAULT_US   30000000ull
@@ -34,18 +32,6 @@
 enum session_state {
 	SESSION_STATE_LIVE,
 	SESSION_STATE_CLOSING,
-};
-
-/** One side: a lease of ports, or none. */
-struct session_side {
-	uint32_t realm;
-	bool rtcp_open;
-	bool rtcp_mux;
-	struct port_lease lease;
-	uint32_t ssrc;
-	char cname[LEG_CNAME_SIZE];
-	uint64_t rx_mark; /* of the keys in force; 0 = plain */
-	uint64_t tx_mark;
 };
 
 struct session {
@@ -75,8 +61,7 @@ struct sessions {
 	const struct session_events *events;
 	void *ctx;
 	struct session_settings settings;
-	struct ports *ports;
-	uint8_t mark_key[16]; /* tells keys apart without keeping them */
+	struct planner planner;
 	struct table table;
 	struct media *slab;
 	struct media **unused;
@@ -166,219 +151,7 @@ static void view(const struct session *x, struct session_view *out)
 	}
 }
 
-static bool side_is_open(const struct session_side *side)
-{
-	return addr_is_set(&side->lease.rtp);
-}
-
 /* ------------------------------------------------------------- wanting */
-
-static const struct session_realm *find_realm(
-	const struct sessions *s, uint32_t id, const struct addr *bind)
-{
-	for (size_t i = 0; i < s->settings.n_realms; i++) {
-		const struct session_realm *r = &s->settings.realms[i];
-
-		for (unsigned j = 0; r->id == id && j < r->n_media; j++)
-			if (addr_equal_ip(&r->media[j], bind))
-				return r;
-	}
-	return NULL;
-}
-
-static enum reason lease_ports(struct sessions *s, const struct want_side *want,
-	struct port_lease *lease_out)
-{
-	const struct session_realm *r = find_realm(s, want->realm, &want->bind);
-	struct port_want pw;
-
-	if (r == NULL)
-		return REASON_SESSION_NO_REALM;
-	pw = (struct port_want){
-		.bind = want->bind,
-		.min = r->port_min,
-		.max = r->port_max,
-		.rtcp = !want->config.rtcp_mux,
-		.dscp = want->config.dscp,
-	};
-	switch (port_lease(s->ports, &pw, lease_out)) {
-	case 0:
-		return REASON_SESSION_OPEN;
-	case ERR_FULL:
-		return REASON_SESSION_NO_PORT;
-	case ERR_NOMEM:
-		return REASON_SESSION_FULL;
-	default:
-		log_warning("media_bind_failed", LOG_ADDR("addr", &want->bind),
-			LOG_ERRNO(errno));
-		return errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-				       errno == ENOMEM
-			       ? REASON_SESSION_FULL
-			       : REASON_SESSION_NO_REALM;
-	}
-}
-
-static void close_lease(struct sessions *s, struct port_lease *lease)
-{
-	if (lease->rtp_fd >= 0)
-		close(lease->rtp_fd);
-	if (lease->rtcp_fd >= 0)
-		close(lease->rtcp_fd);
-	port_release(s->ports, lease, clock_now_us());
-}
-
-/* How one side has to change; got before anything is changed. */
-struct side_plan {
-	bool begin;
-	bool end;
-	bool open_rtcp;
-	bool close_rtcp;
-	bool set_rx;
-	bool set_tx;
-	uint64_t rx_mark;
-	uint64_t tx_mark;
-	struct srtp_leg *srtp_rx;
-	struct srtp_leg *srtp_tx;
-	struct stream tx; /* begin */
-	struct port_lease lease;
-};
-
-/* Equal keys keep their context: a new one would start its packet index
- * again, and use the same keystream twice. */
-static uint64_t mark_of(const struct sessions *s, const struct srtp_master *m)
-{
-	uint64_t mark;
-
-	if (m->suite == SRTP_SUITE_NONE)
-		return 0;
-	mark = table_siphash(s->mark_key, m->bytes, m->len);
-	return (mark ^ m->suite) | (1ull << 63);
-}
-
-static enum reason plan_keys(const struct sessions *s,
-	const struct session_side *side, const struct want_side *want,
-	struct side_plan *plan)
-{
-	uint32_t ssrc = plan->begin ? plan->tx.ssrc : side->ssrc;
-
-	plan->rx_mark = mark_of(s, &want->receive);
-	plan->tx_mark = mark_of(s, &want->send);
-	plan->set_rx = plan->begin || plan->rx_mark != side->rx_mark;
-	plan->set_tx = plan->begin || plan->tx_mark != side->tx_mark;
-	if (plan->set_rx && plan->rx_mark != 0 &&
-		srtp_leg_new_receiver(&want->receive, &plan->srtp_rx) < 0)
-		return REASON_SESSION_FULL;
-	if (plan->set_tx && plan->tx_mark != 0 &&
-		srtp_leg_new_sender(&want->send, ssrc, &plan->srtp_tx) < 0)
-		return REASON_SESSION_FULL;
-	return REASON_SESSION_OPEN;
-}
-
-static enum reason plan_ports(struct sessions *s, struct session_side *side,
-	const struct want_side *want, struct side_plan *plan)
-{
-	bool is_open = side_is_open(side);
-	bool same = is_open && want->wanted && side->realm == want->realm &&
-		    addr_equal_ip(&side->lease.rtp, &want->bind);
-
-	if (!want->wanted) {
-		plan->end = is_open;
-		return REASON_SESSION_OPEN;
-	}
-	if (!same) {
-		enum reason why = lease_ports(s, want, &plan->lease);
-
-		plan->begin = why == REASON_SESSION_OPEN;
-		stream_init(&plan->tx);
-		return why;
-	}
-	plan->close_rtcp = want->config.rtcp_mux && side->rtcp_open;
-	if (want->config.rtcp_mux || side->rtcp_open)
-		return REASON_SESSION_OPEN;
-	plan->lease.rtp = side->lease.rtp;
-	plan->open_rtcp = port_open_rtcp(&plan->lease, want->config.dscp) == 0;
-	return plan->open_rtcp ? REASON_SESSION_OPEN : REASON_SESSION_NO_PORT;
-}
-
-static void drop_plan(struct sessions *s, struct side_plan *plan)
-{
-	if (plan->begin)
-		close_lease(s, &plan->lease);
-	else if (plan->open_rtcp)
-		close(plan->lease.rtcp_fd);
-	srtp_leg_free(&plan->srtp_rx);
-	srtp_leg_free(&plan->srtp_tx);
-}
-
-/* On failure the plan holds nothing. */
-static enum reason plan_side(struct sessions *s, struct session_side *side,
-	const struct want_side *want, struct side_plan *plan)
-{
-	enum reason why;
-
-	*plan = (struct side_plan){.lease = {.rtp_fd = -1, .rtcp_fd = -1}};
-	why = plan_ports(s, side, want, plan);
-	if (why != REASON_SESSION_OPEN || !want->wanted)
-		return why;
-	why = plan_keys(s, side, want, plan);
-	if (why != REASON_SESSION_OPEN)
-		drop_plan(s, plan);
-	return why;
-}
-
-static void begin_side(struct session_side *side, const struct want_side *want,
-	struct side_plan *plan, struct worker_side *order)
-{
-	struct leg_birth *b = &order->birth;
-
-	b->tx = plan->tx;
-	ident_make_random(b->cname, RTCP_CNAME_LEN);
-	b->rtp_fd = plan->lease.rtp_fd;
-	b->rtcp_fd = plan->lease.rtcp_fd;
-	b->bound = plan->lease.rtp;
-	/* The descriptors are the worker's now; the pair stays leased. */
-	plan->lease.rtp_fd = plan->lease.rtcp_fd = -1;
-	side->realm = want->realm;
-	side->lease = plan->lease;
-	side->rtcp_open = !want->config.rtcp_mux;
-	side->ssrc = b->tx.ssrc;
-	memcpy(side->cname, b->cname, sizeof(side->cname));
-	order->begin = true;
-}
-
-static void commit_side(struct sessions *s, struct session_side *side,
-	struct want_side *want, struct side_plan *plan,
-	struct worker_side *order)
-{
-	if (plan->end || (plan->begin && side_is_open(side))) {
-		/* The pair rests before the worker has closed it; it is not
-		 * drawn again while it does. */
-		port_release(s->ports, &side->lease, clock_now_us());
-		*side = (struct session_side){0};
-		order->end = plan->end;
-	}
-	if (plan->begin)
-		begin_side(side, want, plan, order);
-	if (plan->open_rtcp) {
-		order->rtcp_fd = plan->lease.rtcp_fd;
-		side->rtcp_open = true;
-	}
-	if (plan->close_rtcp) {
-		order->close_rtcp = true;
-		side->rtcp_open = false;
-	}
-	if (want->wanted) {
-		side->rx_mark = plan->rx_mark;
-		side->tx_mark = plan->tx_mark;
-	}
-	order->set_rx = plan->set_rx;
-	order->set_tx = plan->set_tx;
-	order->srtp_rx = plan->srtp_rx;
-	order->srtp_tx = plan->srtp_tx;
-	side->rtcp_mux = want->config.rtcp_mux;
-	order->config = want->config;
-	want->config.learn.networks = NULL;
-}
 
 static enum reason make_so(struct sessions *s, struct session *x,
 	struct want *want, struct worker_job *job)
@@ -386,16 +159,16 @@ static enum reason make_so(struct sessions *s, struct session *x,
 	struct side_plan plan[SIDE_COUNT];
 	enum reason why;
 
-	why = plan_side(s, &x->side[0], &want->side[0], &plan[0]);
+	why = plan_side(&s->planner, &x->side[0], &want->side[0], &plan[0]);
 	if (why != REASON_SESSION_OPEN)
 		return why;
-	why = plan_side(s, &x->side[1], &want->side[1], &plan[1]);
+	why = plan_side(&s->planner, &x->side[1], &want->side[1], &plan[1]);
 	if (why != REASON_SESSION_OPEN) {
-		drop_plan(s, &plan[0]);
+		plan_drop(&s->planner, &plan[0]);
 		return why;
 	}
 	for (unsigned i = 0; i < SIDE_COUNT; i++)
-		commit_side(s, &x->side[i], &want->side[i], &plan[i],
+		plan_commit(&s->planner, &x->side[i], &want->side[i], &plan[i],
 			&job->side[i]);
 	job->verb = WORKER_APPLY;
 	x->version = want->version;
@@ -444,7 +217,7 @@ static void session_unmake(struct sessions *s, struct session *x)
 
 	table_remove(&s->table, &x->node);
 	for (unsigned i = 0; i < SIDE_COUNT; i++)
-		port_release(s->ports, &x->side[i].lease, now_us);
+		port_release(s->planner.ports, &x->side[i].lease, now_us);
 	slab_give(s, x->media);
 	s->workers[x->worker].n_sessions--;
 	free(x);
@@ -453,7 +226,7 @@ static void session_unmake(struct sessions *s, struct session *x)
 static void set_gauges(struct sessions *s)
 {
 	stat_set(STAT_SESSIONS, s->table.n_entries);
-	stat_set(STAT_PORTS_USED, ports_used(s->ports));
+	stat_set(STAT_PORTS_USED, ports_used(s->planner.ports));
 }
 
 static enum reason want_from(struct sessions *s, struct session *x,
@@ -728,7 +501,7 @@ void sessions_configure(
 	struct sessions *s, const struct session_settings *settings)
 {
 	s->settings = *settings;
-	ports_set_quarantine(s->ports, settings->quarantine_us);
+	ports_set_quarantine(s->planner.ports, settings->quarantine_us);
 	tune_workers(s);
 	on_lease_timer(s);
 }
@@ -746,11 +519,13 @@ int sessions_new(
 	s->ctx = config->ctx;
 	s->capacity = config->capacity;
 	s->settings.lease_us = LEASE_DEFAULT_US;
-	secret_random_bytes(s->mark_key, sizeof(s->mark_key));
+	s->planner.settings = &s->settings;
+	secret_random_bytes(s->planner.mark_key, sizeof(s->planner.mark_key));
 	if (table_init(&s->table, s->capacity) < 0)
 		goto fail;
 	s->workers = calloc(config->n_workers, sizeof(s->workers[0]));
-	if (s->workers == NULL || ports_new(&s->ports) < 0 || slab_new(s) < 0)
+	if (s->workers == NULL || ports_new(&s->planner.ports) < 0 ||
+		slab_new(s) < 0)
 		goto fail;
 	for (; s->n_workers < config->n_workers; s->n_workers++) {
 		s->workers[s->n_workers].owner = s;
@@ -820,8 +595,8 @@ void sessions_free(struct sessions **sessions)
 		free_all(s);
 		table_done(&s->table);
 	}
-	if (s->ports != NULL)
-		ports_free(&s->ports);
+	if (s->planner.ports != NULL)
+		ports_free(&s->planner.ports);
 	if (s->slab != NULL)
 		munmap(s->slab, s->capacity * sizeof(struct media));
 	free(s->unused);

@@ -14,9 +14,11 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -347,7 +349,10 @@ static void *run(void *arg)
 {
 	struct worker *w = arg;
 	struct epoll_event events[EVENTS_MAX];
+	char name[16];
 
+	(void)snprintf(name, sizeof(name), "worker-%u", w->index);
+	(void)prctl(PR_SET_NAME, name, 0, 0, 0);
 	while (!atomic_load(&w->stop))
 		one_round(w, events);
 	return NULL;

@@ -69,6 +69,7 @@ struct admit {
 	struct rate rates[ADMIT_CLASS_COUNT]; /* of one source */
 	struct token unknown;                 /* of all unknown ones */
 	struct token probation;
+	enum admit_class last;
 };
 
 static const char *const class_names[] = {
@@ -229,6 +230,7 @@ enum reason admit_datagram(struct admit *admit, const struct addr *source,
 	uint64_t now = clock_now_us();
 	struct source *s;
 
+	admit->last = class;
 	if (class == ADMIT_DENIED) {
 		reason_count(REASON_ADMIT_BANNED);
 		return REASON_ADMIT_BANNED;
@@ -248,6 +250,11 @@ over:
 		LOG_STR("class", admit_class_name(class)),
 		LOG_ADDR("source", source));
 	return REASON_ADMIT_RATE;
+}
+
+enum admit_class admit_last_class(const struct admit *admit)
+{
+	return admit->last;
 }
 
 /* ---------------------------------------------------------- request stage */

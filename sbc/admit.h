@@ -43,6 +43,9 @@ enum reason admit_datagram(struct admit *admit, const struct addr *source,
 enum admit_class admit_class(struct admit *admit, const struct addr *source,
 	const struct addr *local);
 
+/** What admit_datagram() found last. */
+enum admit_class admit_last_class(const struct admit *admit);
+
 /** A snapshot is in force: classes and rates are worked out anew. */
 void admit_apply(struct admit *admit, const struct settings *settings);
 

@@ -152,10 +152,12 @@ static void no_challenge(
 	struct auth *auth, struct inbound *in, nta_incoming_t *irq)
 {
 	struct stack *stack = auth->sbc->stack;
+	char seconds[12];
 
+	snprintf(seconds, sizeof(seconds), "%u", stack_retry_after_s(stack));
 	if (irq)
 		nta_incoming_treply(irq, 503, reason_sip_phrase(503),
-			SIPTAG_RETRY_AFTER_STR("5"), TAG_END());
+			SIPTAG_RETRY_AFTER_STR(seconds), TAG_END());
 	else if (!in->irq && !in->flow &&
 		 in->sip->sip_request->rq_method == sip_method_register)
 		stack_drop(stack, in, REASON_AUTH_AWAY);

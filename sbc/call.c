@@ -9,14 +9,12 @@
  *	  PORTS --- open media ports (mediad) <---- next target --+   |
  *	    |                                                     |   |
  *	  TRYING -- INVITEs are out ------------ all refused -----+   | refused,
- *	    |  \                                                  |   | cancelled,
- *	    |  RINGING -- 18x passed on -------- all refused -----+   | timed out
- *	    |  /                                                      |
- *	  ANSWERING - 2xx came; mediad gets both sides ---------------+
- *	    |                                                         |
- *	  CONFIRMING - our 200 is out; ACK awaited -------------------+
- *	    |                                                         |
- *	   UP <----> CHANGING (re-INVITE, UPDATE) --- BYE, silence ---+
+ *	    |  \                                                  |   |
+ *cancelled, |  RINGING -- 18x passed on -------- all refused -----+   | timed
+ *out |  /                                                      | ANSWERING -
+ *2xx came; mediad gets both sides ---------------+ | | CONFIRMING - our 200 is
+ *out; ACK awaited -------------------+ | | UP <----> CHANGING (re-INVITE,
+ *UPDATE) --- BYE, silence ---+
  *	                                                              |
  *	  ENDING -- legs end, media's last figures are awaited <------+
  *	    |
@@ -287,8 +285,8 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e)
 			place[rows[i].state][rows[i].event] = (uint8_t)(i + 1);
 		filled = true;
 	}
-	if ((unsigned)s >= CALL_STATE_COUNT || (unsigned)e >= CALL_EVENT_COUNT ||
-		place[s][e] == 0)
+	if ((unsigned)s >= CALL_STATE_COUNT ||
+		(unsigned)e >= CALL_EVENT_COUNT || place[s][e] == 0)
 		return NULL;
 	return &rows[place[s][e] - 1];
 }
@@ -297,7 +295,7 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e)
 
 #define FACTS_US      (6 * CLOCK_US_PER_S) /* two questions of 2 s each */
 #define PORTS_US      (3 * CLOCK_US_PER_S) /* mediad has 2 s */
-#define TRYING_S      8u  /* a target that says nothing at all */
+#define TRYING_S      8u /* a target that says nothing at all */
 #define CONFIRMING_US (40 * CLOCK_US_PER_S) /* the stack gives up at 32 s */
 #define CHANGING_US   (40 * CLOCK_US_PER_S)
 #define ENDING_US     (3 * CLOCK_US_PER_S)
@@ -318,8 +316,8 @@ static uint64_t state_wait_us(const struct call *c, enum call_state s)
 		seconds = c->decision != NULL ? c->decision->timeout_s : 0;
 		return (seconds != 0 ? seconds : TRYING_S) * CLOCK_US_PER_S;
 	case CALL_RINGING:
-		seconds = settings_number(c->settings, "ring_timeout_s", 120, 5,
-			3600);
+		seconds = settings_number(
+			c->settings, "ring_timeout_s", 120, 5, 3600);
 		if (!TAILQ_EMPTY(&c->parties)) {
 			const struct trunk *t =
 				TAILQ_LAST(&c->parties, party_head)->trunk;
@@ -349,8 +347,7 @@ static bool legs_are_gone(const struct call *c)
 
 	if (!leg_is_gone(c->caller.leg))
 		return false;
-	TAILQ_FOREACH(p, &c->parties, link)
-	{
+	TAILQ_FOREACH (p, &c->parties, link) {
 		if (!leg_is_gone(p->leg))
 			return false;
 	}
@@ -391,12 +388,12 @@ static void tear_down(struct call *c)
 	call_setup_release(c);
 	call_change_drop(c);
 	if (c->caller.leg != NULL)
-		leg_end(c->caller.leg, r->sip_status, NULL);
+		leg_end(c->caller.leg, r->sip_status,
+			c->end_lines[CALL_CALLER]);
 	call_limit_release(c, &c->caller);
-	TAILQ_FOREACH(p, &c->parties, link)
-	{
+	TAILQ_FOREACH (p, &c->parties, link) {
 		if (p->leg != NULL)
-			leg_end(p->leg, 500, NULL);
+			leg_end(p->leg, 500, c->end_lines[CALL_CALLED]);
 		call_limit_release(c, p);
 	}
 	call_media_end(c);
@@ -412,8 +409,8 @@ static void wait_in(struct call *c, enum call_state s)
 		loop_timer_stop(c->sbc->daemon.loop, c->timer);
 }
 
-static void set_state(struct call *c, enum call_event event,
-	enum call_state next)
+static void set_state(
+	struct call *c, enum call_event event, enum call_state next)
 {
 	enum call_state old = c->state;
 
@@ -473,8 +470,8 @@ void call_event(struct call *c, struct call_input *in)
 	set_state(c, in->event, next);
 }
 
-enum call_state call_end(struct call *c, enum reason why, unsigned status,
-	enum call_side side)
+enum call_state call_end(
+	struct call *c, enum reason why, unsigned status, enum call_side side)
 {
 	struct call_record *r = &c->record;
 
@@ -487,7 +484,8 @@ enum call_state call_end(struct call *c, enum reason why, unsigned status,
 	if (r->answer_us == 0)
 		r->sip_status = status != 0 ? status : 500;
 	call_decide(c, why, NULL);
-	log_info("call_end", LOG_CALL(c->id), LOG_STR("reason", reason_text(why)),
+	log_info("call_end", LOG_CALL(c->id),
+		LOG_STR("reason", reason_text(why)),
 		LOG_UINT("status", r->sip_status),
 		LOG_STR("side", call_side_name(side)));
 	return CALL_ENDING;
@@ -552,7 +550,7 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 	in->party->status = in->msg->status;
 	c->record.far_status = in->msg->status;
 	call_setup_end_others(c, in->party,
-		"SIP;cause=200;text=\"Call completed elsewhere\"");
+		"Reason: SIP;cause=200;text=\"Call completed elsewhere\"");
 	if (call_media_answer(c, in->party, in->msg, &why) != 0)
 		return call_end(c, why, 0, CALL_SBC);
 	c->pending_status = 200;
@@ -564,8 +562,8 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 static void set_life(struct call *c)
 {
 	const struct party *sides[2] = {&c->caller, c->called};
-	uint64_t limit = settings_number(c->settings, "max_duration_s", 0, 0,
-		604800);
+	uint64_t limit =
+		settings_number(c->settings, "max_duration_s", 0, 0, 604800);
 
 	for (size_t i = 0; i < 2; i++) {
 		const struct party *p = sides[i];
@@ -578,8 +576,8 @@ static void set_life(struct call *c)
 			limit = own;
 	}
 	if (limit != 0)
-		loop_timer_set(c->sbc->daemon.loop, c->life,
-			limit * CLOCK_US_PER_S);
+		loop_timer_set(
+			c->sbc->daemon.loop, c->life, limit * CLOCK_US_PER_S);
 	else
 		loop_timer_stop(c->sbc->daemon.loop, c->life);
 }
@@ -598,14 +596,14 @@ static enum call_state on_connect(struct call *c, const struct call_input *in)
 	return CALL_CONFIRMING;
 }
 
-static enum call_state on_early_media(struct call *c,
-	const struct call_input *in)
+static enum call_state on_early_media(
+	struct call *c, const struct call_input *in)
 {
 	(void)in;
 	if (c->pending_status >= 180 && c->pending_status < 200) {
 		c->progress = c->pending_status;
-		leg_progress(c->caller.leg, c->pending_status, c->pending_sdp,
-			NULL);
+		leg_progress(
+			c->caller.leg, c->pending_status, c->pending_sdp, NULL);
 		c->pending_status = 0;
 	}
 	return c->state;
@@ -617,8 +615,8 @@ static enum call_state on_no_media(struct call *c, const struct call_input *in)
 }
 
 /* Talk goes on without mediad's answer: it comes back and is told again. */
-static enum call_state on_media_gone(struct call *c,
-	const struct call_input *in)
+static enum call_state on_media_gone(
+	struct call *c, const struct call_input *in)
 {
 	if (in->why == REASON_SESSION_AWAY) {
 		log_warning("media_away", LOG_CALL(c->id));
@@ -627,9 +625,23 @@ static enum call_state on_media_gone(struct call *c,
 	return call_end(c, in->why, 0, CALL_SBC);
 }
 
+/* Why a side ends the call may be told to the other one (RFC 3326): a phone
+ * shows no missed call that somebody else has taken. */
+static void pass_reason(struct call *c, const struct call_input *in)
+{
+	struct party *to = in->party == &c->caller
+				   ? TAILQ_LAST(&c->parties, party_head)
+				   : &c->caller;
+
+	if (in->msg != NULL && in->msg->sip != NULL && to != NULL)
+		c->end_lines[to->side] =
+			call_setup_lines(in->party, to, in->msg->sip, c->home);
+}
+
 static enum call_state on_cancel(struct call *c, const struct call_input *in)
 {
-	(void)in;
+	if (in->party != NULL)
+		pass_reason(c, in);
 	return call_end(c, REASON_CALL_CANCELLED, 487, CALL_CALLER);
 }
 
@@ -672,6 +684,7 @@ static enum call_state on_bye(struct call *c, const struct call_input *in)
 {
 	if (!is_a_side(c, in->party))
 		return c->state;
+	pass_reason(c, in);
 	if (in->party == &c->caller && c->record.answer_us == 0)
 		return call_end(c, REASON_CALL_CANCELLED, 487, CALL_CALLER);
 	if (in->party == &c->caller)

@@ -101,8 +101,8 @@ refuse:
 }
 
 /* Our port for a side, as mediad opened it. */
-static const Gh__MediaSideState *port_state(const struct call *c,
-	const struct party *p)
+static const Gh__MediaSideState *port_state(
+	const struct call *c, const struct party *p)
 {
 	if (c->ports == NULL)
 		return NULL;
@@ -160,8 +160,8 @@ enum call_state call_media_offer(struct call *c, const struct leg_msg *offer)
 	return CALL_FACTS;
 }
 
-const char *call_media_make_offer(struct call *c, struct party *p,
-	enum reason *why)
+const char *call_media_make_offer(
+	struct call *c, struct party *p, enum reason *why)
 {
 	struct sdp sdp = {0};
 
@@ -186,15 +186,16 @@ const char *call_media_make_offer(struct call *c, struct party *p,
 			return NULL;
 		sdp.direction = GH__DIRECTION__DIRECTION_SENDRECV;
 	}
-	/* One audio line of ours; what else the caller offers does not cross. */
+	/* One audio line of ours; what else the caller offers does not cross.
+	 */
 	sdp.n_lines = 0;
 	sdp.audio_line = 0;
 	sdp.has_audio = true;
 	sdp.profile = SDP_AVP;
 	sdp.rtcp_mux = false;
 	if (sdp.old_hold)
-		sdp.direction = sdp_direction_and(sdp.direction,
-			GH__DIRECTION__DIRECTION_SENDONLY);
+		sdp.direction = sdp_direction_and(
+			sdp.direction, GH__DIRECTION__DIRECTION_SENDONLY);
 	*why = REASON_CALL_INTERNAL;
 	if (call_media_dress(c, p, &sdp) != 0 ||
 		call_media_keep(c, &sdp, &p->ours) != 0)
@@ -235,7 +236,8 @@ int call_media_answer(struct call *c, struct party *p,
 		p->theirs = copy;
 	}
 	if (c->caller.theirs == NULL) {
-		/* Our offer to a caller that made none: what the far side took. */
+		/* Our offer to a caller that made none: what the far side took.
+		 */
 		answer = far;
 		answer.n_lines = 0;
 		answer.audio_line = 0;
@@ -258,6 +260,8 @@ int call_media_answer(struct call *c, struct party *p,
 }
 
 /* --- what mediad is told --- */
+
+#define PAYLOADS_MAX 16u /* mediad's bound; nobody agrees on so many */
 
 /* Texts and rows that a SessionWant points into, for one side. */
 struct side_memory {
@@ -286,19 +290,18 @@ static bool has_codec(const struct sdp *sdp, const Gh__Payload *row)
 	for (size_t i = 0; i < sdp->n_payloads; i++) {
 		const struct sdp_payload *p = &sdp->payloads[i];
 
-		if (su_casematch(p->name, row->codec) &&
-			p->clock == row->clock)
+		if (su_casematch(p->name, row->codec) && p->clock == row->clock)
 			return true;
 	}
 	return false;
 }
 
-static void fill_realm(const struct party *p, Gh__MediaSide *side,
-	struct side_memory *m)
+static void fill_realm(
+	const struct party *p, Gh__MediaSide *side, struct side_memory *m)
 {
 	side->realm = p->address->realm->row->id;
-	side->media = (char *)(uintptr_t)addr_format_ip(&p->address->media,
-		m->media);
+	side->media =
+		(char *)(uintptr_t)addr_format_ip(&p->address->media, m->media);
 	side->signaling_source =
 		(char *)(uintptr_t)addr_format_ip(&p->peer, m->source);
 	side->learn_generation = p->learn_generation;
@@ -337,8 +340,7 @@ static void fill_address(const struct party *p, const struct sdp *theirs,
 		side->behind_nat = true;
 	if (!usable || hidden)
 		return;
-	side->remote_rtp =
-		(char *)(uintptr_t)addr_format(&theirs->rtp, m->rtp);
+	side->remote_rtp = (char *)(uintptr_t)addr_format(&theirs->rtp, m->rtp);
 	if (addr_is_set(&theirs->rtcp) && !addr_is_any(&theirs->rtcp))
 		side->remote_rtcp =
 			(char *)(uintptr_t)addr_format(&theirs->rtcp, m->rtcp);
@@ -369,7 +371,7 @@ static void fill_media(struct call *c, const struct party *p,
 
 	fill_address(p, &mine->theirs, side, m);
 	n = sdp_payload_map(&mine->ours, &far->theirs, m->rows);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && kept < PAYLOADS_MAX; i++) {
 		/* Only what all four descriptions name was agreed on. */
 		if (!has_codec(&mine->theirs, &m->rows[i]) ||
 			!has_codec(&far->ours, &m->rows[i]))
@@ -378,17 +380,17 @@ static void fill_media(struct call *c, const struct party *p,
 	}
 	side->payloads = m->pointers;
 	side->n_payloads = kept;
-	side->may_send = sends(mine->theirs.direction) &&
-			 receives(mine->ours.direction);
+	side->may_send =
+		sends(mine->theirs.direction) && receives(mine->ours.direction);
 	side->may_receive = receives(mine->theirs.direction) &&
 			    sends(mine->ours.direction) &&
 			    !mine->theirs.old_hold;
 	side->must_send = answered && side->may_send;
 	side->rtcp_mux = mine->ours.rtcp_mux && mine->theirs.rtcp_mux;
 	side->tx_ptime_us = mine->theirs.ptime_us;
-	side->timeout_ms = (uint32_t)(1000 * settings_number(c->settings,
-						     "media_timeout_s", 30, 2,
-						     3600));
+	side->timeout_ms =
+		(uint32_t)(1000 * settings_number(c->settings,
+					  "media_timeout_s", 30, 2, 3600));
 }
 
 static int want(struct call *c, const struct party *called)
@@ -409,8 +411,8 @@ static int want(struct call *c, const struct party *called)
 		if (read_agreed(c, &c->caller, &agreed[0])) {
 			fill_media(c, &c->caller, &agreed[0], &agreed[1],
 				&sides[0], &memory[0]);
-			fill_media(c, called, &agreed[1], &agreed[0],
-				&sides[1], &memory[1]);
+			fill_media(c, called, &agreed[1], &agreed[0], &sides[1],
+				&memory[1]);
 		}
 	}
 	return media_want(c->session, &w);
@@ -486,7 +488,8 @@ static void on_state(void *ctx, enum reason why, const Gh__SessionState *state)
 			in.why = REASON_CALL_INTERNAL;
 		} else {
 			if (c->ports != NULL)
-				gh__session_state__free_unpacked(c->ports, NULL);
+				gh__session_state__free_unpacked(
+					c->ports, NULL);
 			c->ports = copy;
 			in.event = EV_MEDIA_OK;
 		}

@@ -51,8 +51,8 @@ void call_note(struct call *c, enum reason why, const char *data)
 	d->wall_us = clock_wall_us();
 	d->reason = reason_number(why);
 	if (data != NULL) {
-		char *copy = su_strndup(c->home, data,
-			(isize_t)strnlen(data, 100));
+		char *copy =
+			su_strndup(c->home, data, (isize_t)strnlen(data, 100));
 
 		if (copy != NULL)
 			d->data = copy;

@@ -64,8 +64,7 @@ static void call_free(struct call *c)
 	call_setup_release(c);
 	leg_free(&c->caller.leg);
 	account_unref(&c->caller.account);
-	TAILQ_FOREACH(p, &c->parties, link)
-	{
+	TAILQ_FOREACH (p, &c->parties, link) {
 		leg_free(&p->leg);
 		account_unref(&p->account);
 	}
@@ -149,8 +148,8 @@ static void on_retry(void *arg)
 	fire(arg, EV_RETRY);
 }
 
-static struct call *call_new(struct calls *calls, const struct inbound *in,
-	struct account *account)
+static struct call *call_new(
+	struct calls *calls, const struct inbound *in, struct account *account)
 {
 	struct loop *loop = calls->sbc->daemon.loop;
 	struct call *c = su_home_new(sizeof *c);
@@ -193,8 +192,8 @@ static struct call *call_new(struct calls *calls, const struct inbound *in,
 
 static enum reason may_begin(const struct calls *calls)
 {
-	uint64_t limit = settings_number(calls->sbc->settings, "max_calls", 0, 0,
-		1000000);
+	uint64_t limit = settings_number(
+		calls->sbc->settings, "max_calls", 0, 0, 1000000);
 
 	if (calls->draining)
 		return REASON_ADMIT_DRAINING;
@@ -205,14 +204,14 @@ static enum reason may_begin(const struct calls *calls)
 	return REASON_ROUTE_OK;
 }
 
-static void refuse_stateless(struct call *c, struct inbound *in,
-	enum reason why)
+static void refuse_stateless(
+	struct call *c, struct inbound *in, enum reason why)
 {
 	char seconds[12];
 
 	snprintf(seconds, sizeof seconds, "%u",
-		(unsigned)settings_number(c->settings, "retry_after_s", 5, 1,
-			600));
+		(unsigned)settings_number(
+			c->settings, "retry_after_s", 5, 1, 600));
 	call_end(c, why, 0, CALL_SBC);
 	stack_reply(c->sbc->stack, in, REASON_NONE, c->record.sip_status,
 		SIPTAG_RETRY_AFTER_STR(seconds), TAG_END());
@@ -259,33 +258,24 @@ uint32_t call_session_expires(const struct call *c, const struct party *p)
 {
 	if (p->trunk != NULL)
 		return p->trunk->row->session_expires_s;
-	return (uint32_t)settings_number(c->settings, "session_expires_s", 1800,
-		0, 86400);
-}
-
-static bool interval_is_too_small(const sip_t *sip)
-{
-	return sip->sip_session_expires != NULL &&
-	       sip->sip_session_expires->x_delta < MIN_SE_S &&
-	       sip->sip_supported != NULL &&
-	       sip_has_feature(sip->sip_supported, "timer");
+	return (uint32_t)settings_number(
+		c->settings, "session_expires_s", 1800, 0, 86400);
 }
 
 /* Refuses a call that has a transaction and no leg. */
-static void refuse_early(struct call *c, nta_incoming_t *irq, enum reason why,
-	unsigned status)
+static void refuse_early(
+	struct call *c, nta_incoming_t *irq, enum reason why, unsigned status)
 {
 	call_end(c, why, status, CALL_SBC);
 	status = c->record.sip_status;
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
-		TAG_IF(status == 422, SIPTAG_MIN_SE_STR("90")),
 		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR("5")), TAG_END());
 	nta_incoming_destroy(irq);
 	call_enter(c, CALL_ENDING);
 }
 
-void call_on_invite(struct calls *calls, struct inbound *in,
-	struct account *account)
+void call_on_invite(
+	struct calls *calls, struct inbound *in, struct account *account)
 {
 	struct stack *stack = calls->sbc->stack;
 	struct inbound arrived = *in;
@@ -316,10 +306,6 @@ void call_on_invite(struct calls *calls, struct inbound *in,
 	}
 	msg = nta_incoming_getrequest(irq);
 	sip = sip_object(msg);
-	if (interval_is_too_small(sip)) {
-		refuse_early(c, irq, REASON_CALL_INTERVAL_TOO_SMALL, 0);
-		goto out;
-	}
 	err = make_caller_leg(c, &arrived, irq, sip);
 	if (err != 0) {
 		if (err == ERR_INVALID)
@@ -328,12 +314,18 @@ void call_on_invite(struct calls *calls, struct inbound *in,
 			refuse_early(c, irq, REASON_CALL_INTERNAL, 0);
 		goto out;
 	}
+	c->invite = msg_ref(msg);
+	if (leg_interval_too_small(c->caller.leg, sip)) {
+		c->end_lines[CALL_CALLER] = "Min-SE: 90";
+		call_enter(c, call_end(c, REASON_CALL_INTERVAL_TOO_SMALL, 0,
+				      CALL_SBC));
+		goto out;
+	}
 	if (nta_incoming_status(irq) < 100)
 		(void)nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
 	loop_timer_set(calls->sbc->daemon.loop, c->life,
 		settings_number(c->settings, "setup_timeout_s", 180, 5, 3600) *
 			CLOCK_US_PER_S);
-	c->invite = msg_ref(msg);
 	call_enter(c, call_setup_begin(c, &arrived, sip));
 out:
 	msg_destroy(msg);

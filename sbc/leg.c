@@ -99,6 +99,17 @@ void leg_emit(struct leg *leg, const struct leg_msg *msg)
 	leg->c.on_event(leg->c.ctx, leg, msg);
 }
 
+const char *leg_retry_after(const struct leg *leg, char *text, size_t size)
+{
+	const struct settings *s = leg->c.sbc->settings;
+
+	snprintf(text, size, "%u",
+		s != NULL ? (unsigned)settings_number(
+				    s, "retry_after_s", 5, 1, 600)
+			  : 5u);
+	return text;
+}
+
 static int on_request(nta_leg_magic_t *magic, nta_leg_t *dialog,
 	nta_incoming_t *irq, const sip_t *sip)
 {
@@ -198,7 +209,7 @@ void leg_free(struct leg **legp)
 	loop_timer_free(leg->c.sbc->daemon.loop, &leg->se_timer);
 	account_unref(&leg->c.account);
 	su_free(leg->c.home, leg->user_agent);
-	su_free(leg->c.home, leg->end_reason);
+	su_free(leg->c.home, leg->end_lines);
 	su_free(leg->c.home, leg->contact);
 	su_free(leg->c.home, leg->call_id);
 	su_free(leg->c.home, leg->local);
@@ -210,8 +221,8 @@ void leg_free(struct leg **legp)
 void leg_learn_peer(struct leg *leg, const sip_t *sip)
 {
 	if (sip->sip_allow != NULL)
-		leg->update_allowed = sip_is_allowed(sip->sip_allow,
-			SIP_METHOD_UPDATE);
+		leg->update_allowed =
+			sip_is_allowed(sip->sip_allow, SIP_METHOD_UPDATE);
 	if (sip->sip_supported != NULL)
 		leg->rel_supported =
 			sip_has_feature(sip->sip_supported, "100rel");
@@ -223,8 +234,8 @@ void leg_learn_peer(struct leg *leg, const sip_t *sip)
 		else if (sip->sip_server != NULL)
 			text = sip->sip_server->g_string;
 		if (text != NULL)
-			leg->user_agent = su_strndup(leg->c.home, text,
-				strnlen(text, 100));
+			leg->user_agent = su_strndup(
+				leg->c.home, text, strnlen(text, 100));
 	}
 }
 
@@ -239,8 +250,7 @@ nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
 	if (leg->dialog == NULL)
 		return NULL;
 	ta_start(ta, tag, value);
-	orq = nta_outgoing_tcreate(leg->dialog, fn,
-		(nta_outgoing_magic_t *)leg,
+	orq = nta_outgoing_tcreate(leg->dialog, fn, (nta_outgoing_magic_t *)leg,
 		URL_STRING_MAKE(stack_next_hop(&leg->c.peer, hop, sizeof hop)),
 		method, name,
 		request_uri != NULL ? URL_STRING_MAKE(request_uri) : NULL,
@@ -275,8 +285,8 @@ void leg_send_ack(struct leg *leg, nta_outgoing_t *invite, uint32_t cseq)
 	nta_outgoing_destroy(ack);
 }
 
-static int on_bye_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_bye_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
 	struct leg_msg msg = {.event = LEG_ENDED, .sip = sip};
@@ -300,8 +310,8 @@ void leg_send_bye(struct leg *leg)
 	leg_timer_stop(leg);
 	leg_set_state(leg, LEG_ENDING);
 	leg->bye_orq = leg_send(leg, on_bye_answer, SIP_METHOD_BYE, NULL,
-		TAG_IF(leg->end_reason != NULL,
-			SIPTAG_REASON_STR(leg->end_reason)),
+		TAG_IF(leg->end_lines != NULL,
+			SIPTAG_HEADER_STR(leg->end_lines)),
 		TAG_END());
 	if (leg->bye_orq != NULL)
 		return;
@@ -309,10 +319,10 @@ void leg_send_bye(struct leg *leg)
 	leg_close(leg);
 }
 
-void leg_end(struct leg *leg, unsigned status, const char *reason)
+void leg_end(struct leg *leg, unsigned status, const char *lines)
 {
-	if (leg->end_reason == NULL && reason != NULL)
-		leg->end_reason = su_strdup(leg->c.home, reason);
+	if (leg->end_lines == NULL && lines != NULL && *lines != '\0')
+		leg->end_lines = su_strdup(leg->c.home, lines);
 	switch (leg->state) {
 	case LEG_NEW:
 		leg_close(leg);
@@ -320,7 +330,7 @@ void leg_end(struct leg *leg, unsigned status, const char *reason)
 	case LEG_CALLING:
 	case LEG_EARLY:
 		if (leg->server) {
-			leg_refuse(leg, status, NULL);
+			leg_refuse(leg, status, lines);
 			return;
 		}
 		if (leg->auth.orq != NULL) {
@@ -335,8 +345,8 @@ void leg_end(struct leg *leg, unsigned status, const char *reason)
 		 * anything (RFC 3261 9.1); a final answer, or its absence,
 		 * closes the leg. */
 		(void)nta_outgoing_tcancel(leg->invite_orq, NULL, NULL,
-			TAG_IF(leg->end_reason != NULL,
-				SIPTAG_REASON_STR(leg->end_reason)),
+			TAG_IF(leg->end_lines != NULL,
+				SIPTAG_HEADER_STR(leg->end_lines)),
 			TAG_END());
 		return;
 	case LEG_ANSWERED:
@@ -459,12 +469,12 @@ int leg_dispatch(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	}
 }
 
-static int on_minor_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_minor_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
-	unsigned status = sip != NULL ? (unsigned)sip->sip_status->st_status
-				      : 408;
+	unsigned status =
+		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	struct leg_msg msg = {.event = LEG_LOST, .sip = sip, .status = status};
 
 	if (status < 200)
@@ -487,9 +497,8 @@ void leg_info(struct leg *leg, const char *content_type, const char *body)
 	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
 		if (leg->minors[i] != NULL)
 			continue;
-		leg->minors[i] = leg_send(leg, on_minor_answer,
-			SIP_METHOD_INFO, NULL,
-			SIPTAG_CONTENT_TYPE_STR(content_type),
+		leg->minors[i] = leg_send(leg, on_minor_answer, SIP_METHOD_INFO,
+			NULL, SIPTAG_CONTENT_TYPE_STR(content_type),
 			SIPTAG_PAYLOAD_STR(body), TAG_END());
 		return;
 	}
@@ -532,8 +541,8 @@ int nta_msg_ackbye(nta_agent_t *agent, msg_t *msg)
 	cs->cs_method_name = sip_method_name_ack;
 	ack = nta_outgoing_tcreate(fork, NULL, NULL, URL_STRING_MAKE(hop),
 		SIP_METHOD_ACK, NULL, SIPTAG_CSEQ(cs),
-		NTATAG_ACK_BRANCH(sip->sip_via->v_branch),
-		NTATAG_TPORT(tport), TAG_END());
+		NTATAG_ACK_BRANCH(sip->sip_via->v_branch), NTATAG_TPORT(tport),
+		TAG_END());
 	bye = nta_outgoing_tcreate(fork, NULL, NULL, URL_STRING_MAKE(hop),
 		SIP_METHOD_BYE, NULL, NTATAG_TPORT(tport), TAG_END());
 	if (ack != NULL)

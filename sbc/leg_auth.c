@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * Requests that go out a second time, with the next CSeq, in the place of the
+ * first one.
+ *
  * A trunk asks for credentials in the middle of a call: for our INVITE,
  * re-INVITE, UPDATE or BYE (RFC 3261 22.2 and 22.3). authd makes the answer,
  * or refuses where the challenge does not come from the trunk that the
- * credentials are for; the request then goes out once more, with the answer
- * and the next CSeq, in the place of the first one.
+ * credentials are for. A peer finds our session interval too small (422): it
+ * gets what it wants at least.
  *
  * Decides: that one answer is tried per request, and never to a phone or PBX
  * without a trunk's credentials. Called by the answer callbacks of leg*.c.
@@ -46,13 +49,15 @@ void leg_auth_drop(struct leg *leg)
 
 /* The same request once more; the library numbers it anew. */
 static nta_outgoing_t *send_again(struct leg *leg, nta_outgoing_t *old,
-	nta_response_f *fn, const char *line)
+	nta_response_f *fn, tag_type_t tag, tag_value_t value, ...)
 {
+	ta_list ta;
 	msg_t *request = nta_outgoing_getrequest(old);
 	msg_t *msg = request != NULL ? msg_dup(request) : NULL;
 	sip_t *sip = msg != NULL ? sip_object(msg) : NULL;
 	nta_outgoing_t *orq = NULL;
 	char hop[STACK_URL_SIZE];
+	int err;
 
 	if (request != NULL)
 		msg_destroy(request);
@@ -60,10 +65,12 @@ static nta_outgoing_t *send_again(struct leg *leg, nta_outgoing_t *old,
 		goto out;
 	while (sip->sip_via != NULL)
 		sip_header_remove(msg, sip, (sip_header_t *)sip->sip_via);
-	if (sip_add_tl(msg, sip, SIPTAG_HEADER_STR(line), TAG_END()) < 0 ||
-		nta_msg_request_complete(msg, leg->dialog,
-			sip->sip_request->rq_method,
-			sip->sip_request->rq_method_name, NULL) < 0)
+	ta_start(ta, tag, value);
+	err = sip_add_tl(msg, sip, ta_tags(ta));
+	ta_end(ta);
+	if (err < 0 || nta_msg_request_complete(msg, leg->dialog,
+			       sip->sip_request->rq_method,
+			       sip->sip_request->rq_method_name, NULL) < 0)
 		goto out;
 	orq = nta_outgoing_mcreate(stack_agent(leg->c.sbc->stack), fn,
 		(nta_outgoing_magic_t *)leg,
@@ -74,6 +81,16 @@ out:
 	if (orq == NULL && msg != NULL)
 		msg_destroy(msg);
 	return orq;
+}
+
+static void replace(struct leg *leg, nta_outgoing_t **slot, nta_outgoing_t *orq)
+{
+	nta_outgoing_t *old = *slot;
+
+	*slot = orq;
+	if (slot == &leg->invite_orq)
+		leg->invite_cseq = nta_outgoing_cseq(orq);
+	nta_outgoing_destroy(old);
 }
 
 static void on_answer_made(void *ctx, const char *header, enum reason why)
@@ -89,17 +106,14 @@ static void on_answer_made(void *ctx, const char *header, enum reason why)
 	leg->auth.orq = NULL;
 	if (slot == NULL)
 		return;
-	if (header != NULL &&
-		snprintf(line, sizeof line, "%s: %s",
-			leg->auth.proxy ? "Proxy-Authorization"
-					: "Authorization",
-			header) < (int)sizeof line)
-		orq = send_again(leg, old, fn, line);
+	if (header != NULL && snprintf(line, sizeof line, "%s: %s",
+				      leg->auth.proxy ? "Proxy-Authorization"
+						      : "Authorization",
+				      header) < (int)sizeof line)
+		orq = send_again(
+			leg, old, fn, SIPTAG_HEADER_STR(line), TAG_END());
 	if (orq != NULL) {
-		*slot = orq;
-		if (slot == &leg->invite_orq)
-			leg->invite_cseq = nta_outgoing_cseq(orq);
-		nta_outgoing_destroy(old);
+		replace(leg, slot, orq);
 		return;
 	}
 	reason_count(why);
@@ -120,8 +134,8 @@ bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	msg_t *msg;
 	int err;
 
-	if (leg->c.trunks == NULL || leg->c.trunk == NULL ||
-		leg->auth.tried || sip == NULL ||
+	if (leg->c.trunks == NULL || leg->c.trunk == NULL || leg->auth.tried ||
+		sip == NULL ||
 		(sip->sip_status->st_status != 401 &&
 			sip->sip_status->st_status != 407))
 		return false;
@@ -148,5 +162,30 @@ bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	}
 	leg->auth.orq = orq;
 	leg->auth.fn = fn;
+	return true;
+}
+
+bool leg_interval_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
+	nta_response_f *fn)
+{
+	nta_outgoing_t **slot = leg_auth_slot(leg, orq), *again;
+	char text[LEG_TIMER_TEXT], floor[12];
+
+	if (sip == NULL || sip->sip_status->st_status != 422 ||
+		sip->sip_min_se == NULL || leg->se_raised || slot == NULL ||
+		sip->sip_min_se->min_delta > LEG_INTERVAL_MAX_S)
+		return false;
+	leg->se_raised = true;
+	leg->se_interval_s = (uint32_t)sip->sip_min_se->min_delta;
+	snprintf(floor, sizeof floor, "%u", (unsigned)leg->se_interval_s);
+	again = send_again(leg, orq, fn,
+		/* SIP_NONE takes the old values out first. */
+		SIPTAG_SESSION_EXPIRES(SIP_NONE), SIPTAG_MIN_SE(SIP_NONE),
+		SIPTAG_SESSION_EXPIRES_STR(
+			leg_timer_request(leg, text, sizeof text)),
+		SIPTAG_MIN_SE_STR(floor), TAG_END());
+	if (again == NULL)
+		return false;
+	replace(leg, slot, again);
 	return true;
 }

@@ -44,24 +44,27 @@ void leg_change_drop(struct leg *leg)
 	nta_incoming_bind(irq, NULL, NULL);
 	/* RFC 3261 15.1.2: what is still open in the dialog gets 487. */
 	if (nta_incoming_status(irq) < 200)
-		(void)nta_incoming_treply(irq, SIP_487_REQUEST_CANCELLED,
-			TAG_END());
+		(void)nta_incoming_treply(
+			irq, SIP_487_REQUEST_CANCELLED, TAG_END());
 	nta_incoming_destroy(irq);
 }
 
-static int refuse(struct leg *leg, nta_incoming_t *irq, enum reason why,
-	unsigned status)
+static int refuse(
+	struct leg *leg, nta_incoming_t *irq, enum reason why, unsigned status)
 {
-	char seconds[4];
+	char seconds[4], floor[12];
 	bool later = status == 500;
 
 	reason_count(why);
 	log_peer_info("change_refused", LOG_CALL(leg->c.call),
-		LOG_STR("reason", reason_text(why)), LOG_UINT("status", status));
+		LOG_STR("reason", reason_text(why)),
+		LOG_UINT("status", status));
 	/* RFC 3261 14.2: a random time up to ten seconds. */
 	snprintf(seconds, sizeof seconds, "%d", su_randint(0, 10));
+	snprintf(floor, sizeof floor, "%u", (unsigned)leg->c.min_se_s);
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
 		TAG_IF(later, SIPTAG_RETRY_AFTER_STR(seconds)),
+		TAG_IF(status == 422, SIPTAG_MIN_SE_STR(floor)),
 		TAG_IF(status == 415, SIPTAG_ACCEPT_STR("application/sdp")),
 		TAG_END());
 	nta_incoming_destroy(irq);
@@ -81,6 +84,8 @@ int leg_on_invite_inside(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	msg.why = leg_body(sip, &msg);
 	if (msg.why != REASON_ADMIT_OK)
 		return refuse(leg, irq, msg.why, 415);
+	if (leg_interval_too_small(leg, sip))
+		return refuse(leg, irq, REASON_CALL_INTERVAL_TOO_SMALL, 422);
 	(void)nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
 	nta_leg_server_route(leg->dialog, NULL, sip->sip_contact);
 	leg_aim(leg);
@@ -101,6 +106,8 @@ int leg_on_update(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	msg.why = leg_body(sip, &msg);
 	if (msg.why != REASON_ADMIT_OK)
 		return refuse(leg, irq, msg.why, 415);
+	if (leg_interval_too_small(leg, sip))
+		return refuse(leg, irq, REASON_CALL_INTERVAL_TOO_SMALL, 422);
 	if (msg.sdp == NULL) {
 		nta_leg_server_route(leg->dialog, NULL, sip->sip_contact);
 		leg_aim(leg);
@@ -141,8 +148,8 @@ void leg_change_accept(struct leg *leg, const char *sdp)
 		return;
 	expires = leg_timer_answer(leg, timer, sizeof timer);
 	(void)nta_incoming_treply(irq, SIP_200_OK,
-		SIPTAG_CONTACT_STR(leg->contact),
-		SIPTAG_ALLOW_STR(STACK_ALLOW), SIPTAG_SUPPORTED_STR("timer"),
+		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
+		SIPTAG_SUPPORTED_STR("timer"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
 		TAG_IF(leg_timer_is_uac(leg), SIPTAG_REQUIRE_STR("timer")),
 		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
@@ -172,8 +179,8 @@ void leg_change_refuse(struct leg *leg, unsigned status)
 	nta_incoming_destroy(irq);
 }
 
-static int on_change_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_change_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
 	struct leg_msg msg = {.sip = sip};
@@ -183,7 +190,8 @@ static int on_change_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 	msg.status = sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	if (msg.status < 200)
 		return 0;
-	if (leg_auth_take(leg, orq, sip, on_change_answer))
+	if (leg_auth_take(leg, orq, sip, on_change_answer) ||
+		leg_interval_take(leg, orq, sip, on_change_answer))
 		return 0;
 	leg->change.orq = NULL;
 	if (msg.internal)
@@ -219,7 +227,7 @@ int leg_change(struct leg *leg, const char *sdp)
 
 	if (!leg_can_change(leg))
 		return ERR_STATE;
-	leg->auth.tried = false;
+	leg->auth.tried = leg->se_raised = false;
 	expires = leg_timer_request(leg, timer, sizeof timer);
 	leg->change.method = sip_method_invite;
 	leg->change.orq = leg_send(leg, on_change_answer, SIP_METHOD_INVITE,

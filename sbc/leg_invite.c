@@ -35,8 +35,8 @@ static struct leg *leg_alloc(const struct leg_config *config, bool server)
 		leg->c.account = account_ref(leg->c.account);
 	leg->server = server;
 	ident_make_random(leg->local_tag, LEG_TAG_SIZE - 1);
-	if (stack_contact(config->peer.listener, config->user, url,
-		    sizeof url) == 0)
+	if (stack_contact(
+		    config->peer.listener, config->user, url, sizeof url) == 0)
 		leg->contact = su_sprintf(config->home, "<%s>", url);
 	return leg;
 }
@@ -76,16 +76,16 @@ int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 	if (leg->contact == NULL || leg->call_id == NULL ||
 		leg->local == NULL || leg->remote == NULL)
 		goto nomem;
-	if (leg_make_dialog(leg, sip->sip_from->a_tag, 0,
-		    sip->sip_cseq->cs_seq) != 0)
+	if (leg_make_dialog(
+		    leg, sip->sip_from->a_tag, 0, sip->sip_cseq->cs_seq) != 0)
 		goto nomem;
 	if (nta_incoming_tag(irq, leg->local_tag) == NULL)
 		goto nomem;
-	nta_leg_server_route(leg->dialog, sip->sip_record_route,
-		sip->sip_contact);
+	nta_leg_server_route(
+		leg->dialog, sip->sip_record_route, sip->sip_contact);
 	leg_learn_peer(leg, sip);
 	leg->rel_required = sip->sip_require != NULL &&
-		sip_has_feature(sip->sip_require, "100rel");
+			    sip_has_feature(sip->sip_require, "100rel");
 	leg_aim(leg);
 	leg_timer_from_request(leg, sip);
 	leg->invite_irq = irq;
@@ -137,16 +137,16 @@ static int on_prack(nta_reliable_magic_t *magic, nta_reliable_t *rel,
 	(void)leg_body(sip, &msg);
 	if (msg.sdp != NULL) {
 		reason_count(REASON_CALL_PENDING);
-		(void)nta_incoming_treply(prack, SIP_488_NOT_ACCEPTABLE,
-			TAG_END());
+		(void)nta_incoming_treply(
+			prack, SIP_488_NOT_ACCEPTABLE, TAG_END());
 		nta_incoming_destroy(prack);
 	}
 	leg_emit(leg, &msg);
 	return 200;
 }
 
-void leg_progress(struct leg *leg, unsigned status, const char *sdp,
-	const char *lines)
+void leg_progress(
+	struct leg *leg, unsigned status, const char *sdp, const char *lines)
 {
 	bool body = sdp != NULL;
 
@@ -160,7 +160,8 @@ void leg_progress(struct leg *leg, unsigned status, const char *sdp,
 			reason_sip_phrase(status),
 			SIPTAG_CONTACT_STR(leg->contact),
 			SIPTAG_ALLOW_STR(STACK_ALLOW),
-			TAG_IF(body, SIPTAG_CONTENT_TYPE_STR("application/sdp")),
+			TAG_IF(body,
+				SIPTAG_CONTENT_TYPE_STR("application/sdp")),
 			TAG_IF(body, SIPTAG_PAYLOAD_STR(sdp)),
 			TAG_IF(lines != NULL && *lines != '\0',
 				SIPTAG_HEADER_STR(lines)),
@@ -188,8 +189,8 @@ int leg_accept(struct leg *leg, const char *sdp, const char *lines)
 	expires = leg_timer_answer(leg, timer, sizeof timer);
 	leg_set_state(leg, LEG_ANSWERED);
 	(void)nta_incoming_treply(leg->invite_irq, SIP_200_OK,
-		SIPTAG_CONTACT_STR(leg->contact),
-		SIPTAG_ALLOW_STR(STACK_ALLOW), SIPTAG_SUPPORTED_STR("timer"),
+		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
+		SIPTAG_SUPPORTED_STR("timer"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
 		TAG_IF(leg_timer_is_uac(leg), SIPTAG_REQUIRE_STR("timer")),
 		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
@@ -203,15 +204,18 @@ int leg_accept(struct leg *leg, const char *sdp, const char *lines)
 void leg_refuse(struct leg *leg, unsigned status, const char *lines)
 {
 	nta_incoming_t *irq = leg->invite_irq;
+	char seconds[12];
 
-	if (irq == NULL || (leg->state != LEG_CALLING && leg->state != LEG_EARLY))
+	if (irq == NULL ||
+		(leg->state != LEG_CALLING && leg->state != LEG_EARLY))
 		return;
+	leg_retry_after(leg, seconds, sizeof seconds);
 	leg->invite_irq = NULL;
 	nta_incoming_bind(irq, NULL, NULL);
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
 		TAG_IF(status == 405, SIPTAG_ALLOW_STR(STACK_ALLOW)),
 		/* A refusal that is ours and passes says when to come back. */
-		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR("5")),
+		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),
 		TAG_IF(lines != NULL && *lines != '\0',
 			SIPTAG_HEADER_STR(lines)),
 		TAG_END());
@@ -220,8 +224,8 @@ void leg_refuse(struct leg *leg, unsigned status, const char *lines)
 	leg_close(leg);
 }
 
-static void server_acked(struct leg *leg, nta_incoming_t *irq,
-	struct leg_msg *msg)
+static void server_acked(
+	struct leg *leg, nta_incoming_t *irq, struct leg_msg *msg)
 {
 	if (irq == leg->change_irq) {
 		leg->change_irq = NULL;
@@ -263,7 +267,8 @@ static void server_timed_out(struct leg *leg, nta_incoming_t *irq)
 	}
 	if (irq != leg->invite_irq)
 		return;
-	if (!answered) {
+	if (!answered &&
+		(leg->state == LEG_CALLING || leg->state == LEG_EARLY)) {
 		leg_refuse(leg, 500, NULL);
 		msg.event = LEG_CANCEL;
 		leg_emit(leg, &msg);
@@ -272,13 +277,20 @@ static void server_timed_out(struct leg *leg, nta_incoming_t *irq)
 	leg->invite_irq = NULL;
 	nta_incoming_bind(irq, NULL, NULL);
 	nta_incoming_destroy(irq);
+	if (!answered) {
+		/* Our 200 waited for a PRACK that never came, or could not be
+		 * sent: the library refuses the INVITE, there is no dialog. */
+		leg_close(leg);
+		leg_emit(leg, &msg);
+		return;
+	}
 	/* RFC 3261 13.3.1.4: the dialog is confirmed, but ended with BYE. */
 	leg_send_bye(leg);
 	leg_emit(leg, &msg);
 }
 
-int leg_on_ack_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq,
-	const sip_t *sip)
+int leg_on_ack_cancel(
+	nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
 	struct leg_msg msg = {.sip = sip};
@@ -318,8 +330,8 @@ int leg_on_ack_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq,
 /* --- client --- */
 
 /* Acknowledges a reliable provisional. @return whether it is a new one. */
-static bool take_reliable(struct leg *leg, nta_outgoing_t *orq,
-	const sip_t *sip)
+static bool take_reliable(
+	struct leg *leg, nta_outgoing_t *orq, const sip_t *sip)
 {
 	const char *tag = sip->sip_to->a_tag;
 	const char *known = nta_leg_get_rtag(leg->dialog);
@@ -332,8 +344,8 @@ static bool take_reliable(struct leg *leg, nta_outgoing_t *orq,
 		/* A new early dialog, perhaps of another fork. */
 		if (leg_make_dialog(leg, tag, leg->invite_cseq, 0) != 0)
 			return false;
-		nta_leg_client_route(leg->dialog, sip->sip_record_route,
-			sip->sip_contact);
+		nta_leg_client_route(
+			leg->dialog, sip->sip_record_route, sip->sip_contact);
 		leg->rel_rseq = 0;
 	}
 	if (leg->rel_rseq != 0 &&
@@ -367,7 +379,8 @@ static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 		if (nta_leg_rtag(leg->dialog, tag) == NULL)
 			err = ERR_NOMEM;
 	} else if (known != NULL && strcmp(known, tag) != 0) {
-		err = leg_make_dialog(leg, tag, nta_leg_get_seq(leg->dialog), 0);
+		err = leg_make_dialog(
+			leg, tag, nta_leg_get_seq(leg->dialog), 0);
 	}
 	if (err == 0)
 		nta_leg_client_reroute(leg->dialog, sip->sip_record_route,
@@ -393,8 +406,8 @@ static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 	leg_emit(leg, msg);
 }
 
-static int on_invite_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_invite_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
 	struct leg_msg msg = {.sip = sip};
@@ -425,7 +438,9 @@ static int on_invite_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 		client_answered(leg, orq, sip, &msg);
 		return 0;
 	}
-	if (!cancelled && leg_auth_take(leg, orq, msg.sip, on_invite_answer))
+	if (!cancelled &&
+		(leg_auth_take(leg, orq, msg.sip, on_invite_answer) ||
+			leg_interval_take(leg, orq, msg.sip, on_invite_answer)))
 		return 0;
 	leg->invite_orq = NULL;
 	leg_close(leg);
@@ -445,8 +460,7 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 	snprintf(forwards, sizeof forwards, "%u", max_forwards);
 	leg->invite_orq = leg_send(leg, on_invite_answer, SIP_METHOD_INVITE,
 		request_uri, SIPTAG_MAX_FORWARDS_STR(forwards),
-		SIPTAG_CONTACT_STR(leg->contact),
-		SIPTAG_ALLOW_STR(STACK_ALLOW),
+		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
 		SIPTAG_SUPPORTED_STR("timer, 100rel"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
 		SIPTAG_CONTENT_TYPE_STR("application/sdp"),

@@ -62,8 +62,7 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 	return now != NULL && trunk_accepts(now, &in->source, in->address);
 }
 
-bool leg_accepts_message(struct leg *leg, nta_incoming_t *irq,
-	const sip_t *sip)
+bool leg_accepts_message(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 {
 	struct inbound in;
 
@@ -82,20 +81,25 @@ void leg_judge_drop(struct leg *leg)
 	if (irq == NULL)
 		return;
 	if (nta_incoming_status(irq) < 200)
-		(void)nta_incoming_treply(irq, SIP_481_NO_TRANSACTION,
-			TAG_END());
+		(void)nta_incoming_treply(
+			irq, SIP_481_NO_TRANSACTION, TAG_END());
 	nta_incoming_destroy(irq);
 }
 
 static void turn_away(struct leg *leg, nta_incoming_t *irq, enum reason why,
 	unsigned status, const struct addr *source)
 {
+	char seconds[12];
+
+	leg_retry_after(leg, seconds, sizeof seconds);
 	reason_count(why);
 	log_peer_info("dialog_request_refused", LOG_CALL(leg->c.call),
 		LOG_STR("method", nta_incoming_method_name(irq)),
-		LOG_STR("reason", reason_text(why)), LOG_ADDR("source", source));
+		LOG_STR("reason", reason_text(why)),
+		LOG_ADDR("source", source));
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
-		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR("2")), TAG_END());
+		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),
+		TAG_END());
 	nta_incoming_destroy(irq);
 }
 
@@ -129,8 +133,8 @@ static void on_judged(void *ctx, Gh__AuthVerdict verdict, enum reason why,
 				&leg->judged_source);
 	} else if ((verdict == GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE ||
 			   verdict == GH__AUTH_VERDICT__AUTH_VERDICT_STALE) &&
-		   stack_inbound(leg->c.sbc->stack, irq, sip_object(msg),
-			   &in) == 0) {
+		   stack_inbound(
+			   leg->c.sbc->stack, irq, sip_object(msg), &in) == 0) {
 		auth_send_challenge(leg->c.sbc->auth, &in, irq, why);
 		nta_incoming_destroy(irq);
 	} else if (verdict == GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE) {
@@ -179,8 +183,8 @@ static enum leg_verdict challenge(struct leg *leg, nta_incoming_t *irq,
 	return LEG_SOURCE_WAIT;
 }
 
-enum leg_verdict leg_check_source(struct leg *leg, nta_incoming_t *irq,
-	const sip_t *sip)
+enum leg_verdict leg_check_source(
+	struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 {
 	struct inbound in;
 

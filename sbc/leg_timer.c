@@ -22,8 +22,8 @@
 #include "common/log.h"
 #include "sbc/sbc.h"
 
-#define SE_FLOOR_S 90 /* RFC 4028 4: the smallest interval there is */
-#define SE_CEILING_S 86400
+#define SE_FLOOR_S   90 /* RFC 4028 4: the smallest interval there is */
+#define SE_CEILING_S LEG_INTERVAL_MAX_S
 
 void leg_timer_stop(struct leg *leg)
 {
@@ -31,25 +31,22 @@ void leg_timer_stop(struct leg *leg)
 		loop_timer_stop(leg->c.sbc->daemon.loop, leg->se_timer);
 }
 
-static int on_refresh_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_refresh_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
-	unsigned status = sip != NULL ? (unsigned)sip->sip_status->st_status
-				      : 408;
+	unsigned status =
+		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	struct leg_msg msg = {.event = LEG_LOST, .sip = sip, .status = status};
 
 	if (status < 200)
 		return 0;
-	if (leg_auth_take(leg, orq, sip, on_refresh_answer))
+	if (leg_auth_take(leg, orq, sip, on_refresh_answer) ||
+		leg_interval_take(leg, orq, sip, on_refresh_answer))
 		return 0;
 	leg->change.orq = NULL;
 	if (status < 300) {
 		leg_timer_from_answer(leg, sip);
-	} else if (status == 422 && sip->sip_min_se != NULL &&
-		   sip->sip_min_se->min_delta <= SE_CEILING_S) {
-		leg->se_interval_s = (uint32_t)sip->sip_min_se->min_delta;
-		leg_timer_run(leg);
 	} else if (status == 481 || status == 408) {
 		leg_emit(leg, &msg);
 	} else {
@@ -82,7 +79,7 @@ static void on_timer(void *arg)
 		leg_emit(leg, &msg);
 		return;
 	}
-	leg->auth.tried = false;
+	leg->auth.tried = leg->se_raised = false;
 	leg->change.method = sip_method_update;
 	leg->change.orq = leg_send(leg, on_refresh_answer, SIP_METHOD_UPDATE,
 		NULL, SIPTAG_CONTACT_STR(leg->contact),
@@ -117,6 +114,14 @@ void leg_timer_run(struct leg *leg)
 	loop_timer_set(loop, leg->se_timer, seconds * CLOCK_US_PER_S);
 }
 
+bool leg_interval_too_small(const struct leg *leg, const sip_t *sip)
+{
+	return sip->sip_session_expires != NULL &&
+	       sip->sip_session_expires->x_delta < leg->c.min_se_s &&
+	       sip->sip_supported != NULL &&
+	       sip_has_feature(sip->sip_supported, "timer");
+}
+
 void leg_timer_from_request(struct leg *leg, const sip_t *sip)
 {
 	bool peer_can = sip->sip_supported != NULL &&
@@ -136,9 +141,9 @@ void leg_timer_from_request(struct leg *leg, const sip_t *sip)
 	if (leg->se_interval_s != 0 && leg->se_interval_s < floor)
 		leg->se_interval_s = floor;
 	/* The peer refreshes if it can, unless it asked us to. */
-	leg->se_refresher = !peer_can ||
-			    (se != NULL && se->x_refresher != NULL &&
-				    su_casematch(se->x_refresher, "uas"));
+	leg->se_refresher =
+		!peer_can || (se != NULL && se->x_refresher != NULL &&
+				     su_casematch(se->x_refresher, "uas"));
 	leg->se_server = true;
 	leg->se_peer_can = peer_can;
 	if (leg->state == LEG_UP)

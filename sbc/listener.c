@@ -127,9 +127,11 @@ static void on_listen_failed(
 {
 	n->state = NODE_FAILED;
 	reason_count(REASON_SETTINGS_LISTEN);
-	log_err("listen_failed", LOG_ADDR("local", &n->pub.local),
-		LOG_STR("problem", problem),
+	/* Once per snapshot is enough to tell an operator. */
+	LOG_AT(n->told ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERR, NULL, "listen_failed",
+		LOG_ADDR("local", &n->pub.local), LOG_STR("problem", problem),
 		LOG_STR("reason", reason_text(REASON_SETTINGS_LISTEN)));
+	n->told = true;
 	loop_timer_set(stack->sbc->daemon.loop, stack->retry_timer, RETRY_US);
 }
 
@@ -217,6 +219,7 @@ static void want(struct stack *stack, const struct realm_address *address)
 		return;
 	}
 	n->wanted = true;
+	n->told = false;
 	snprintf(n->pub.advertised_host, sizeof(n->pub.advertised_host), "%s",
 		address->advertised_host);
 	split_host(n);

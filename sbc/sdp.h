@@ -27,13 +27,21 @@
 /** One payload type of the audio line. */
 struct sdp_payload {
 	uint8_t pt;
-	char name[24];            /* rtpmap name as we write it (table's case) */
+	char name[24]; /* rtpmap name as we write it (table's case) */
 	uint32_t clock;
 	uint8_t channels;
-	char fmtp[SDP_FMTP_SIZE]; /* written by the codec's own rule; "" = none */
+	char fmtp[SDP_FMTP_SIZE]; /* written by the codec's own rule; "" = none
+				   */
 };
 
-enum sdp_profile { SDP_AVP, SDP_SAVP, SDP_AVPF, SDP_SAVPF, SDP_UDP_TLS_SAVPF, SDP_PROFILE_COUNT };
+enum sdp_profile {
+	SDP_AVP,
+	SDP_SAVP,
+	SDP_AVPF,
+	SDP_SAVPF,
+	SDP_UDP_TLS_SAVPF,
+	SDP_PROFILE_COUNT
+};
 
 /** A usable a=crypto line. A secret: wipe with sdp_wipe(). */
 struct sdp_crypto {
@@ -45,36 +53,38 @@ struct sdp_crypto {
 
 /** Any m= line, in order; the audio that we use is one of them. */
 struct sdp_line {
-	char kind[16];      /* "audio", "video", "image" ... from a fixed list, else "application" */
-	char proto[24];     /* from a fixed list, for the refusal's m= line */
-	char format[24];    /* first format, checked, for the refusal */
+	char kind[16];  /* "audio", "video", "image" ... from a fixed list, else
+			   "application" */
+	char proto[24]; /* from a fixed list, for the refusal's m= line */
+	char format[24]; /* first format, checked, for the refusal */
 };
 
 struct sdp {
-	uint64_t session_id;     /* of o= */
+	uint64_t session_id; /* of o= */
 	uint64_t session_version;
-	struct addr origin;      /* ours when writing */
-	struct addr rtp;         /* connection address and port; port 0 = refused */
-	struct addr rtcp;        /* a=rtcp; unset = next port */
+	struct addr origin; /* ours when writing */
+	struct addr rtp;    /* connection address and port; port 0 = refused */
+	struct addr rtcp;   /* a=rtcp; unset = next port */
 	bool rtcp_mux;
 	Gh__Direction direction; /* as the description's author says it */
 	enum sdp_profile profile;
 	struct sdp_payload payloads[SDP_PAYLOADS_MAX];
 	size_t n_payloads;
-	uint32_t ptime_us;       /* 0 = not said */
+	uint32_t ptime_us; /* 0 = not said */
 	uint32_t maxptime_us;
 	struct sdp_crypto crypto[SDP_CRYPTO_MAX];
 	size_t n_crypto;
 	struct sdp_line lines[SDP_MEDIA_MAX];
 	size_t n_lines;
-	size_t audio_line;       /* index into lines */
+	size_t audio_line; /* index into lines */
 	bool has_audio;
-	bool old_hold;           /* c=0.0.0.0 (RFC 2543) */
+	bool old_hold; /* c=0.0.0.0 (RFC 2543) */
 };
 
 /**
  * Reads a description.
- * @param why_out	SDP_OK or the refusal (SDP_SYNTAX, SDP_NO_AUDIO, SDP_TOO_BIG).
+ * @param why_out	SDP_OK or the refusal (SDP_SYNTAX, SDP_NO_AUDIO,
+ * SDP_TOO_BIG).
  * @return 0, ERR_INVALID or ERR_TOO_BIG.
  */
 GH_MUST_CHECK int sdp_parse(const char *text, size_t len, struct sdp *sdp_out,
@@ -105,8 +115,8 @@ void sdp_payloads_from_list(const Gh__CodecList *list, struct sdp *sdp);
  * it to the offer's codecs.
  * @return 0, or ERR_INVALID with why_out SDP_BAD_ANSWER or SDP_NO_CODEC.
  */
-GH_MUST_CHECK int sdp_check_answer(const struct sdp *offer, struct sdp *answer,
-	enum reason *why_out);
+GH_MUST_CHECK int sdp_check_answer(
+	const struct sdp *offer, struct sdp *answer, enum reason *why_out);
 
 /**
  * Builds the answer for `offer` (from one side) out of the other side's

@@ -147,6 +147,15 @@ static bool take_host(struct scan *s)
 	return s->p > from;
 }
 
+static bool take_port(struct scan *s)
+{
+	unsigned long port = 0;
+
+	while (s->p < s->end && isdigit((unsigned char)*s->p) && port <= 65535)
+		port = port * 10 + (unsigned long)(*s->p++ - '0');
+	return port > 0 && port <= 65535;
+}
+
 /* ";" name [ "=" value ] */
 static enum reason take_via_param(struct scan *s)
 {
@@ -166,10 +175,11 @@ static enum reason take_via_param(struct scan *s)
 	skip_space(s);
 	if (s->p < s->end && *s->p == '"')
 		return take_quoted(s) ? REASON_ADMIT_OK : REASON_ADMIT_SYNTAX;
+	name = s->p;
 	while (s->p < s->end &&
-		(is_token(*s->p) || (*s->p && strchr("[]:/@=&$?", *s->p))))
+		(is_token(*s->p) || (*s->p && strchr("[]:", *s->p))))
 		s->p++;
-	return REASON_ADMIT_OK;
+	return s->p > name ? REASON_ADMIT_OK : REASON_ADMIT_SYNTAX;
 }
 
 /* One via-parm. first: it is the topmost, to which answers go. */
@@ -205,10 +215,7 @@ static enum reason take_via(struct scan *s, bool first)
 	skip_space(s);
 	if (take(s, ':')) {
 		skip_space(s);
-		for (len = 0; s->p < s->end && isdigit((unsigned char)*s->p);
-			len++)
-			s->p++;
-		if (len == 0 || len > 5)
+		if (!take_port(s))
 			return REASON_ADMIT_SYNTAX;
 		skip_space(s);
 	}

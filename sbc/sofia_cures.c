@@ -358,23 +358,37 @@ issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
 
 /* ------------------------------------------------- answers of the library */
 
+#define HEAD     "SIP/2.0 "
+#define HEAD_LEN (sizeof(HEAD) - 1)
+
+static size_t total_len(const struct iovec *iov, size_t n)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	return len;
+}
+
+static bool is_response(const struct iovec *iov, size_t n)
+{
+	return n > 0 && iov[0].iov_len >= HEAD_LEN &&
+	       memcmp(iov[0].iov_base, HEAD, HEAD_LEN) == 0;
+}
+
 /* Statuses that nta answers with before any of our code has seen the request:
  * broken, too large, wrong version, merged, queue full. */
 static bool is_library_status(const struct iovec *iov, size_t n)
 {
 	static const char *const statuses[] = {
 		"400", "413", "482", "503", "505"};
-	static const char head[] = "SIP/2.0 ";
-	size_t head_len = sizeof(head) - 1;
 	const char *p;
 
-	if (n == 0 || iov[0].iov_len < head_len + 3)
+	if (!is_response(iov, n) || iov[0].iov_len < HEAD_LEN + 3)
 		return false;
-	p = iov[0].iov_base;
-	if (memcmp(p, head, head_len) != 0)
-		return false;
+	p = (const char *)iov[0].iov_base + HEAD_LEN;
 	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
-		if (memcmp(p + head_len, statuses[i], 3) == 0)
+		if (memcmp(p, statuses[i], 3) == 0)
 			return true;
 	return false;
 }
@@ -388,24 +402,29 @@ issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 	const struct iovec *parts = (const struct iovec *)iov;
 	struct msghdr hdr = {0};
 	struct addr to;
+	ssize_t len;
 
 	cures.calls[CURE_SU_VSEND]++;
 	if (cures.gate_shut && su && is_library_status(parts, (size_t)n) &&
 		addr_from_sockaddr(&su->su_sa, name_len, &to) == 0 &&
 		addr_equal_ip(&to, &cures.gate_source)) {
-		size_t len = 0;
-
-		for (size_t i = 0; i < (size_t)n; i++)
-			len += parts[i].iov_len;
 		reason_count(REASON_ADMIT_UNKNOWN_SOURCE);
-		return (issize_t)len;
+		return (issize_t)total_len(parts, (size_t)n);
 	}
 	stat_add(STAT_SIP_TX, 1);
 	hdr.msg_name = (void *)(uintptr_t)su;
 	hdr.msg_namelen = name_len;
 	hdr.msg_iov = (struct iovec *)(uintptr_t)parts;
 	hdr.msg_iovlen = (size_t)n;
-	return sendmsg(s, &hdr, flags);
+	len = sendmsg(s, &hdr, flags);
+	/* A final answer that "failed" puts its transaction into a queue where
+	 * an ACK of the peer meets an assert (incoming_ack); and the peer, who
+	 * names the port in its Via, can make sending fail. A datagram that is
+	 * lost here is lost like any other. */
+	if (len < 0 && errno != EAGAIN && errno != EINTR &&
+		is_response(parts, (size_t)n))
+		len = (ssize_t)total_len(parts, (size_t)n);
+	return len;
 }
 
 int cures_send(const struct addr *local, const struct addr *to,

@@ -15,6 +15,8 @@
  *	in the number of headers		asking admit
  *	answers broken requests of anybody	su_vsend swallows what the
  *library with 400 before we are asked		answers to a stranger by itself
+ *	asserts when an ACK comes for an	su_vsend: an answer that cannot
+ *	answer that could not be sent		be sent is as good as lost
  *	makes its own sockets			bind puts keeper's in place
  *	"TEST" datagram to itself at creation	sendto and recvfrom pretend, so
  *	swallows the first queued request	that nothing leaves or is read

@@ -258,6 +258,11 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 	in->msg = NULL;
 }
 
+unsigned stack_retry_after_s(const struct stack *stack)
+{
+	return stack->retry_after_s;
+}
+
 void stack_refuse(struct stack *stack, struct inbound *in, enum reason why)
 {
 	unsigned status = reason_sip(why);

@@ -103,6 +103,9 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
  * (Allow, Accept, Unsupported, Retry-After), or is silent where it is 0. Takes
  * the message. Counts the reason. */
 void stack_refuse(struct stack *stack, struct inbound *in, enum reason why);
+/** Seconds that our 503 answers name in Retry-After. */
+unsigned stack_retry_after_s(const struct stack *stack);
+
 /** Drops it without an answer. Takes the message. Counts the reason. A
  * transaction that was made for it is answered 500: NTA cannot be silent. */
 void stack_drop(struct stack *stack, struct inbound *in, enum reason why);

@@ -13,6 +13,7 @@ struct node {
 	struct listener pub;
 	enum node_state state;
 	bool wanted;    /* the snapshot in force names it */
+	bool told;      /* that it could not be opened */
 	char host[256]; /* of pub.advertised_host, as the Via shows them */
 	char port[8];
 	struct node *next;

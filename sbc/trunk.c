@@ -112,8 +112,8 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	if (best == NULL || addr_parse(best->host, &addr) != 0)
 		return ERR_NOT_FOUND;
 	addr.port = best->port != 0 ? (uint16_t)best->port : 5060;
-	ra = realm_address_for(t->realm, addr.family,
-		(Gh__Transport)best->transport);
+	ra = realm_address_for(
+		t->realm, addr.family, (Gh__Transport)best->transport);
 	target->addr = addr;
 	target->flow = 0;
 	target->listener = ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
@@ -129,12 +129,12 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 
 /* --- OPTIONS --- */
 
-static int on_probe_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_probe_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct trunk_state *s = (struct trunk_state *)magic;
-	unsigned status = sip != NULL ? (unsigned)sip->sip_status->st_status
-				      : 408;
+	unsigned status =
+		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	bool internal = sip == NULL || nta_sip_is_internal(sip);
 	char text[16];
 
@@ -162,8 +162,8 @@ static int on_probe_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 	return 0;
 }
 
-nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
-	const char *to)
+nta_leg_t *trunk_make_leg(
+	struct trunk_state *s, const char *from, const char *to)
 {
 	char call_id[CALL_ID_SIZE], random[27], tagged[STACK_URL_SIZE + 40];
 	char tag[21];
@@ -184,8 +184,8 @@ static void probe(struct trunk_state *s, const struct trunk *t)
 	char contact[STACK_URL_SIZE + 2], to[STACK_URL_SIZE + 2];
 	struct target target;
 
-	s->next_probe_us = clock_now_us() +
-			   t->row->options_interval_s * CLOCK_US_PER_S;
+	s->next_probe_us =
+		clock_now_us() + t->row->options_interval_s * CLOCK_US_PER_S;
 	if (s->probe.orq != NULL ||
 		trunk_target_of(sbc, t, &target, url) != 0 ||
 		stack_contact(target.listener, NULL, ours, sizeof ours) != 0)
@@ -320,8 +320,8 @@ uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
 	return s != NULL ? s->n_calls : 0;
 }
 
-enum reason trunk_take(struct trunks *trunks, const struct trunk *t,
-	bool emergency)
+enum reason trunk_take(
+	struct trunks *trunks, const struct trunk *t, bool emergency)
 {
 	struct trunk_state *s = state_make(trunks, t->row->id);
 	uint32_t rate = t->row->max_calls_per_s;

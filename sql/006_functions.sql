@@ -32,8 +32,9 @@ CREATE FUNCTION sbc.ha1(algorithm text, username text, digest_realm text, passwo
 $$;
 COMMENT ON FUNCTION sbc.ha1(text, text, text, text) IS 'H(user:realm:password) of RFC 7616 section 3.4.2';
 
+-- Volatile, so that they see what the same statement did before.
 CREATE FUNCTION sbc.realm_id(name text) RETURNS integer
-	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = sbc, public, pg_temp AS $$
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = sbc, public, pg_temp AS $$
 DECLARE
 	found_id integer;
 BEGIN
@@ -49,7 +50,7 @@ END $$;
 COMMENT ON FUNCTION sbc.realm_id(text) IS 'Number of a realm, or an error that lists the realms';
 
 CREATE FUNCTION sbc.trunk_id(name text) RETURNS integer
-	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = sbc, public, pg_temp AS $$
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = sbc, public, pg_temp AS $$
 DECLARE
 	found_id integer;
 BEGIN
@@ -65,7 +66,7 @@ END $$;
 COMMENT ON FUNCTION sbc.trunk_id(text) IS 'Number of a trunk, or an error that lists the trunks';
 
 CREATE FUNCTION sbc.codec_list_id(name text) RETURNS integer
-	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = sbc, public, pg_temp AS $$
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = sbc, public, pg_temp AS $$
 DECLARE
 	found_id integer;
 BEGIN
@@ -84,7 +85,7 @@ END $$;
 COMMENT ON FUNCTION sbc.codec_list_id(text) IS 'Number of a codec list, or an error that lists them; NULL for NULL';
 
 CREATE FUNCTION sbc.account_id(extension text) RETURNS bigint
-	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = sbc, public, pg_temp AS $$
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = sbc, public, pg_temp AS $$
 DECLARE
 	found_id bigint;
 BEGIN

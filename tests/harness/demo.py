@@ -264,6 +264,13 @@ Registrations and calls as they come; Ctrl-C stops everything.
                     print(shown, flush=True)
             time.sleep(0.2)
 
+    def show_errors(self):
+        """What the daemons themselves said is wrong."""
+        if self.gate:
+            for event in [e for e in self.gate.events()
+                          if e.level == "err"][-5:]:
+                print(f"   {event.text}", file=sys.stderr)
+
     def stop(self):
         self.group.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -359,6 +366,7 @@ def main(argv):
         print(flush=True)
     except (Trouble, proc.Problem, OSError) as e:
         print(f"quickstart: {e}", file=sys.stderr)
+        demo.show_errors()
         status = 1
     say("stopping everything that was started")
     try:

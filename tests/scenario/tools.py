@@ -16,12 +16,12 @@ def peers_speak_without_a_gate(w):
     """sipp in itsp calls a baresip in edge; both ears hear the right speech,
     and the judge refuses the ears exchanged."""
     phone = w.group.add(baresip.Baresip(
-        f"{w.dir}/phone", ns=w.ns("edge"), local=EDGE, port=5060,
+        f"{w.dir}/phone", ns=w.ns("edge"), local=EDGE, port=5090,
         speech=w.audio.wav("near"), interface="itsp"))
     phone.account("phone", EDGE, register=0).start()
     s = w.group.add(sipp.Sipp(
         "uac_call", f"{w.dir}/sipp", ns=w.ns("itsp"), local=ITSP.host(),
-        target=f"{EDGE}:5060", service="phone", speech=w.audio.stream("far"),
+        target=f"{EDGE}:5090", service="phone", speech=w.audio.stream("far"),
         who="itsp", caller="+4989123456", pt=8, codec="PCMA/8000", hold=6500))
     s.done()
     phone.wait_event("CALL_CLOSED")

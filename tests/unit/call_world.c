@@ -17,9 +17,8 @@
 #include "sbc/sofia_cures.h"
 #include "sbc/trunk.h"
 
-#define STEP_US  10000
-#define TURNS    12
-#define PEER_LEN 30000
+#define STEP_US 10000
+#define TURNS   12
 
 /* protobuf-c takes char *. */
 static char *str(const char *s)
@@ -86,7 +85,8 @@ static void on_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	answer.id = r->id;
 	answer.verdict = good ? GH__AUTH_VERDICT__AUTH_VERDICT_OK
 			      : GH__AUTH_VERDICT__AUTH_VERDICT_REFUSED;
-	answer.reason = reason_number(good ? REASON_AUTH_OK : REASON_AUTH_WRONG);
+	answer.reason =
+		reason_number(good ? REASON_AUTH_OK : REASON_AUTH_WRONG);
 	if (good) {
 		fill_account(w, &account,
 			strcmp(r->digest->username, "u1") == 0 ? 1 : 2);
@@ -116,8 +116,8 @@ static void on_cdr(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 static void on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct cw *w = ctx;
-	size_t len =
-		gh__trunk_auth_request__get_packed_size(msg->trunk_auth_request);
+	size_t len = gh__trunk_auth_request__get_packed_size(
+		msg->trunk_auth_request);
 	uint8_t *bytes = malloc(len);
 
 	(void)link;
@@ -152,7 +152,8 @@ static void ignore(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 static void authd_up(void *ctx, struct ipc_link *link)
 {
 	struct cw *w = ctx;
-	static uint8_t bytes[48] = "a key that proves freshness and nothing else";
+	static uint8_t bytes[48] =
+		"a key that proves freshness and nothing else";
 	Gh__NonceKey key = GH__NONCE_KEY__INIT;
 	Gh__NonceKeys keys = GH__NONCE_KEYS__INIT;
 
@@ -212,9 +213,8 @@ void cw_media_answer(struct cw *w, enum reason why)
 	state.version = w->want->version;
 	state.reason = reason_number(why);
 	if (why == REASON_SESSION_OPEN) {
-		fill_side(w->want->caller, &sides[0], &texts[0], w->next_port);
-		fill_side(w->want->called, &sides[1], &texts[2],
-			w->next_port + 2);
+		fill_side(w->want->caller, &sides[0], &texts[0], CW_PORT);
+		fill_side(w->want->called, &sides[1], &texts[2], CW_PORT + 2);
 		state.caller = &sides[0];
 		state.called = &sides[1];
 	}
@@ -236,12 +236,9 @@ static void on_want(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	w->want = gh__session_want__unpack(NULL, len, bytes);
 	free(bytes);
 	w->n_wants++;
-	if (strcmp(w->last_call, w->want->call) != 0) {
-		snprintf(w->last_call, sizeof w->last_call, "%s",
-			w->want->call);
+	snprintf(w->last_call, sizeof w->last_call, "%s", w->want->call);
+	if (w->want->version == 1)
 		w->n_opened++;
-		w->next_port += 4;
-	}
 	if (!w->media_silent)
 		cw_media_answer(w, w->media_refuses);
 	if (w->refuses_once)
@@ -368,8 +365,8 @@ static void collect(struct settings_collector *c, Gh__SettingsPiece *piece,
 	(*n)++;
 }
 
-static void add_codecs(struct settings_collector *c, uint64_t version,
-	uint32_t *n)
+static void add_codecs(
+	struct settings_collector *c, uint64_t version, uint32_t *n)
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__CodecList list = GH__CODEC_LIST__INIT;
@@ -398,7 +395,8 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Realm realm = GH__REALM__INIT;
-	Gh__RealmAddress address = GH__REALM_ADDRESS__INIT, *addresses = &address;
+	Gh__RealmAddress address = GH__REALM_ADDRESS__INIT,
+			 *addresses = &address;
 	Gh__DigestOffer offer = GH__DIGEST_OFFER__INIT, *offers = &offer;
 	char listen[ADDR_TEXT_SIZE];
 	char *domain = str("example.com");
@@ -434,18 +432,16 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 static void add_trunk(struct settings_collector *c, uint32_t id,
 	const struct cw_config *config, uint64_t version, uint32_t *n)
 {
-	static const char *const hosts[] = {
-		"", "127.0.0.2", "127.0.0.3", "127.0.0.4"};
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Trunk trunk = GH__TRUNK__INIT;
 	Gh__TrunkSource source = GH__TRUNK_SOURCE__INIT, *sources = &source;
 	Gh__TrunkTarget target = GH__TRUNK_TARGET__INIT, *targets = &target;
 	char network[32];
 
-	snprintf(network, sizeof network, "%s/32", hosts[id]);
+	snprintf(network, sizeof network, "%s/32", cw_at(id + 1, 0));
 	source.network = network;
-	target.host = str(hosts[id]);
-	target.port = PEER_LEN;
+	target.host = str(cw_at(id + 1, 0));
+	target.port = CW_TRUNK_PORT;
 	trunk.id = id;
 	trunk.name = str(id == 1 ? "itsp" : id == 2 ? "backup" : "pbx");
 	trunk.realm = id == 3 ? 3 : 2;
@@ -471,8 +467,8 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 
 /* +49... from phones and the PBX goes to the world, by trunk 1, then 2; a call
  * for 1xx from the PBX or the world rings the extension. */
-static void add_routes(struct settings_collector *c, uint64_t version,
-	uint32_t *n)
+static void add_routes(
+	struct settings_collector *c, uint64_t version, uint32_t *n)
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Route route = GH__ROUTE__INIT;
@@ -549,8 +545,8 @@ static void apply_settings(struct cw *w, const struct cw_config *config)
 
 /* ------------------------------------------------------------------ world */
 
-void cw_until(struct cw *w, bool (*done)(void *ctx), void *ctx,
-	const char *what)
+void cw_until(
+	struct cw *w, bool (*done)(void *ctx), void *ctx, const char *what)
 {
 	uint64_t end = clock_now_us() + CW_PATIENCE_US;
 
@@ -559,6 +555,11 @@ void cw_until(struct cw *w, bool (*done)(void *ctx), void *ctx,
 		ck_assert_int_eq(
 			loop_sofia_step(w->sbc.daemon.loop, STEP_US), 0);
 	}
+}
+
+void cw_step(struct cw *w)
+{
+	ck_assert_int_eq(loop_sofia_step(w->sbc.daemon.loop, 2000), 0);
 }
 
 void cw_turn(struct cw *w)
@@ -621,7 +622,6 @@ struct cw *cw_new(const struct cw_config *config)
 	ck_assert_ptr_nonnull(w);
 	sbc = &w->sbc;
 	w->media_refuses = REASON_SESSION_OPEN;
-	w->next_port = 40000;
 	if (getenv("CW_LOG") == NULL)
 		log_open("test", LOG_LEVEL_ERR);
 	else
@@ -635,7 +635,8 @@ struct cw *cw_new(const struct cw_config *config)
 	ck_assert_int_eq(loop_sofia_new(&sbc->daemon.loop), 0);
 	process_users_all(&sbc->daemon.users, getuid());
 	ck_assert_int_eq(notify_new(sbc->daemon.loop, NULL, PROCESS_SBC,
-				 &no_events, w, &sbc->daemon.keeper), 0);
+				 &no_events, w, &sbc->daemon.keeper),
+		0);
 	w->authd = serve(w, PROCESS_AUTHD, authd_permits,
 		sizeof authd_permits / sizeof *authd_permits, authd_up,
 		authd_down, "authd");
@@ -772,14 +773,27 @@ void cw_wait_empty(struct cw *w)
 
 /* ------------------------------------------------------------------ peers */
 
-void sp_open(struct cw *w, struct sip_peer *p, const char *ip)
+const char *cw_at(unsigned host, unsigned port)
+{
+	static char texts[8][32];
+	static unsigned turn;
+	char *text = texts[turn++ % 8];
+	unsigned pid = (unsigned)getpid();
+
+	/* Loopback addresses of this process: suites run side by side. */
+	snprintf(text, 32, port != 0 ? "127.%u.%u.%u:%u" : "127.%u.%u.%u",
+		1 + (pid >> 8) % 250, pid % 256, host, port);
+	return text;
+}
+
+void sp_open(struct cw *w, struct sip_peer *p, unsigned host)
 {
 	memset(p, 0, sizeof *p);
 	p->w = w;
 	/* A trunk's address is in its settings, with its port. */
-	p->fd = open_at(ip, PEER_LEN, &p->local);
+	p->fd = open_at(cw_at(host, 0), CW_TRUNK_PORT, &p->local);
 	if (p->fd < 0)
-		p->fd = open_at(ip, 0, &p->local);
+		p->fd = open_at(cw_at(host, 0), 0, &p->local);
 	ck_assert_int_ge(p->fd, 0);
 	addr_format(&p->local, p->text);
 }
@@ -811,8 +825,8 @@ static bool received(void *ctx)
 	return true;
 }
 
-const char *sp_expect_but(struct sip_peer *p, const char *first,
-	const char *but)
+const char *sp_expect_but(
+	struct sip_peer *p, const char *first, const char *but)
 {
 	for (;;) {
 		cw_until(p->w, received, p, first);
@@ -822,8 +836,8 @@ const char *sp_expect_but(struct sip_peer *p, const char *first,
 			continue;
 		if (but != NULL && strncmp(p->rx, but, strlen(but)) == 0)
 			continue;
-		ck_abort_msg("at %s: wanted %s, got:\n%s", p->text, first,
-			p->rx);
+		ck_abort_msg(
+			"at %s: wanted %s, got:\n%s", p->text, first, p->rx);
 	}
 }
 
@@ -841,7 +855,8 @@ void sp_silent(struct sip_peer *p)
 	}
 }
 
-const char *msg_header_value(const char *message, const char *name, unsigned nth)
+const char *msg_header_value(
+	const char *message, const char *name, unsigned nth)
 {
 	static char values[8][1024];
 	static unsigned turn;
@@ -911,8 +926,8 @@ static void new_branch(char branch[64])
 	snprintf(branch, 64, "z9hG4bKcw%d-%u", (int)getpid(), ++n);
 }
 
-static void add_body(char *text, size_t size, const char *type,
-	const char *body)
+static void add_body(
+	char *text, size_t size, const char *type, const char *body)
 {
 	size_t n = strlen(text);
 
@@ -936,7 +951,8 @@ void dl_invite(struct dialog *d, struct sip_peer *p, const struct addr *to,
 	d->to = *to;
 	d->cseq = d->invite_cseq = 101;
 	addr_format(to, sbc);
-	snprintf(d->call_id, sizeof d->call_id, "call-%d-%u", (int)getpid(), ++n);
+	snprintf(d->call_id, sizeof d->call_id, "call-%d-%u", (int)getpid(),
+		++n);
 	snprintf(d->local, sizeof d->local, "<sip:%s@%s>;tag=c%u", from_user,
 		p->text, n);
 	snprintf(d->remote, sizeof d->remote, "<sip:%s@%s>", to_user, sbc);
@@ -951,7 +967,8 @@ void dl_invite(struct dialog *d, struct sip_peer *p, const struct addr *to,
 		"Call-ID: %s\r\n"
 		"CSeq: %u INVITE\r\n"
 		"Contact: <sip:me@%s>\r\n"
-		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
+		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, "
+		"INFO\r\n"
 		"User-Agent: peer/1\r\n"
 		"%s",
 		d->target, p->text, d->branch, d->local, d->remote, d->call_id,
@@ -1036,6 +1053,11 @@ void dl_ack(struct dialog *d, const char *sdp)
 /* The INVITE's own branch and To. */
 void dl_cancel(struct dialog *d)
 {
+	dl_cancel_with(d, "");
+}
+
+void dl_cancel_with(struct dialog *d, const char *extra)
+{
 	static char text[CW_TEXT];
 
 	snprintf(text, sizeof text,
@@ -1046,17 +1068,17 @@ void dl_cancel(struct dialog *d)
 		"To: %s\r\n"
 		"Call-ID: %s\r\n"
 		"CSeq: %u CANCEL\r\n"
-		"Content-Length: 0\r\n\r\n",
+		"%sContent-Length: 0\r\n\r\n",
 		(int)strcspn(d->invite + 7, "\r"), d->invite + 7,
 		msg_header_value(d->invite, "Via", 0),
 		msg_header_value(d->invite, "From", 0),
 		msg_header_value(d->invite, "To", 0), d->call_id,
-		d->invite_cseq);
+		d->invite_cseq, extra);
 	sp_send(d->p, &d->to, text);
 }
 
-void dl_from_invite(struct dialog *d, struct sip_peer *p,
-	const struct addr *from)
+void dl_from_invite(
+	struct dialog *d, struct sip_peer *p, const struct addr *from)
 {
 	static unsigned n;
 
@@ -1065,6 +1087,7 @@ void dl_from_invite(struct dialog *d, struct sip_peer *p,
 	d->to = *from;
 	d->cseq = 500;
 	snprintf(d->invite, sizeof d->invite, "%s", p->rx);
+	snprintf(d->first, sizeof d->first, "%s", p->rx);
 	snprintf(d->call_id, sizeof d->call_id, "%s",
 		msg_header_value(p->rx, "Call-ID", 0));
 	snprintf(d->remote, sizeof d->remote, "%s",
@@ -1087,7 +1110,8 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 		"Call-ID: %s\r\n"
 		"CSeq: %s\r\n"
 		"Contact: <sip:me@%s>\r\n"
-		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
+		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, "
+		"INFO\r\n"
 		"%s",
 		status, msg_header_value(request, "Via", 0),
 		msg_header_value(request, "From", 0),
@@ -1141,8 +1165,8 @@ void sc_begin(struct scene *s, const struct cw_config *config)
 
 	memset(s, 0, sizeof *s);
 	s->w = cw_new(config != NULL ? config : &plain);
-	sp_open(s->w, &s->itsp, "127.0.0.2");
-	sp_open(s->w, &s->phone, "127.0.0.5");
+	sp_open(s->w, &s->itsp, 2);
+	sp_open(s->w, &s->phone, 5);
 	cw_bind(s->w, 1, &s->phone);
 }
 
@@ -1192,8 +1216,8 @@ void sc_bye_from_caller(struct scene *s)
 	dl_answer(&s->called, s->phone.rx, 200, NULL, NULL);
 }
 
-void sc_cdr(const Gh__Cdr *cdr, enum reason why, unsigned status,
-	const char *side)
+void sc_cdr(
+	const Gh__Cdr *cdr, enum reason why, unsigned status, const char *side)
 {
 	enum reason got = REASON_NONE;
 

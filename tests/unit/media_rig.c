@@ -73,8 +73,10 @@ static void on_event(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	ck_assert_uint_lt(e->kind, 16);
 	r->news.n_events[e->kind]++;
 	r->news.event_reason[e->kind] = e->reason;
-	(void)snprintf(r->news.event_source, sizeof(r->news.event_source), "%s",
-		e->source);
+	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_LEARNED) {
+		r->news.n_learned[e->called_side]++;
+		r->news.learned[e->called_side] = e->reason;
+	}
 }
 
 static const struct ipc_permit permits[] = {
@@ -361,4 +363,57 @@ size_t rig_rtp(uint8_t *bytes, uint8_t pt, uint16_t seq, uint32_t ts,
 	(void)build_header(bytes + RTP_HEADER_LEN, &f);
 	memset(bytes + RTP_HEADER_LEN, fill, n_octets);
 	return RTP_HEADER_LEN + n_octets;
+}
+
+void talk_begin(struct talk *t, const char *ip)
+{
+	rig_begin(&t->rig);
+	for (unsigned i = 0; i < SIDE_COUNT; i++) {
+		t->fd[i] = rig_socket(ip, &t->addr[i]);
+		rig_side(&t->side[i], &t->addr[i]);
+		t->port[i] = t->rig.news.rtp[i];
+	}
+	rig_want(&t->rig, 1, &t->side[0], &t->side[1]);
+	ck_assert_uint_eq(
+		t->rig.news.reason, reason_number(REASON_SESSION_OPEN));
+}
+
+void talk_end(struct talk *t)
+{
+	close(t->fd[0]);
+	close(t->fd[1]);
+	rig_end(&t->rig);
+}
+
+void say(struct talk *t, enum side from, uint32_t seq, uint8_t fill)
+{
+	uint8_t b[512];
+	size_t n = rig_rtp(b, PT_PCMA, (uint16_t)seq, 160u * seq,
+		0xaaaa0000u + from, fill, 160);
+
+	rig_send(t->fd[from], t->port[from], b, n);
+}
+
+uint16_t hear(struct talk *t, enum side at, uint8_t fill)
+{
+	uint8_t b[2048];
+	size_t n = rig_recv(&t->rig, t->fd[at], b, sizeof(b));
+	struct rtp_view v;
+
+	ck_assert_uint_eq(n, 172);
+	ck_assert_int_eq(check_fixed(b, n, &v), REASON_RTP_OK);
+	ck_assert_uint_eq(b[0], 0x80);
+	ck_assert_uint_eq(v.pt, PT_PCMA);
+	ck_assert_uint_eq(v.ssrc, t->rig.news.ssrc[at]);
+	ck_assert_uint_eq(b[12], fill);
+	ck_assert_uint_eq(b[171], fill);
+	return v.seq;
+}
+
+uint64_t drops(const Gh__MediaStats *s, enum reason why)
+{
+	for (size_t i = 0; i < s->n_drops; i++)
+		if (s->drops[i]->reason == reason_number(why))
+			return s->drops[i]->n;
+	return 0;
 }

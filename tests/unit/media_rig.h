@@ -28,7 +28,8 @@ struct rig_news {
 	unsigned n_ended;
 	unsigned n_events[16]; /* by kind */
 	unsigned event_reason[16];
-	char event_source[ADDR_TEXT_SIZE];
+	unsigned n_learned[SIDE_COUNT];
+	unsigned learned[SIDE_COUNT]; /* reason */
 	unsigned n_listed;
 	bool list_done;
 };
@@ -91,5 +92,26 @@ bool rig_is_quiet(int fd);
 /** Writes an RTP packet with n_octets of fill. @return its length. */
 size_t rig_rtp(uint8_t *bytes, uint8_t pt, uint16_t seq, uint32_t ts,
 	uint32_t ssrc, uint8_t fill, size_t n_octets);
+
+#define PT_PCMA 8
+
+/** A session between two peers at their signaled addresses. */
+struct talk {
+	struct rig rig;
+	struct rig_side side[SIDE_COUNT];
+	int fd[SIDE_COUNT];
+	struct addr addr[SIDE_COUNT];
+	const char *port[SIDE_COUNT]; /* mediad's */
+};
+
+/** Opens a session between two peers. */
+void talk_begin(struct talk *t, const char *ip);
+void talk_end(struct talk *t);
+/** One of PCMA's packets, 20 ms a number, filled with one octet. */
+void say(struct talk *t, enum side from, uint32_t seq, uint8_t fill);
+/** Waits for one and checks its header. @return its number. */
+uint16_t hear(struct talk *t, enum side at, uint8_t fill);
+/** How often a reason was counted. */
+uint64_t drops(const Gh__MediaStats *s, enum reason why);
 
 #endif

@@ -2,68 +2,13 @@
 /* mediad as a whole, from the wanted state to packets on loopback. */
 #include <check.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/control.h"
 #include "media_rig.h"
-
-#define PT_PCMA 8
-
-/* A session between two peers at their signaled addresses. */
-struct talk {
-	struct rig rig;
-	struct rig_side side[SIDE_COUNT];
-	int fd[SIDE_COUNT];
-	struct addr addr[SIDE_COUNT];
-	const char *port[SIDE_COUNT]; /* mediad's */
-};
-
-static void talk_begin(struct talk *t, const char *ip)
-{
-	rig_begin(&t->rig);
-	for (unsigned i = 0; i < SIDE_COUNT; i++) {
-		t->fd[i] = rig_socket(ip, &t->addr[i]);
-		rig_side(&t->side[i], &t->addr[i]);
-		t->port[i] = t->rig.news.rtp[i];
-	}
-	rig_want(&t->rig, 1, &t->side[0], &t->side[1]);
-	ck_assert_uint_eq(
-		t->rig.news.reason, reason_number(REASON_SESSION_OPEN));
-}
-
-static void talk_end(struct talk *t)
-{
-	close(t->fd[0]);
-	close(t->fd[1]);
-	rig_end(&t->rig);
-}
-
-static void say(struct talk *t, enum side from, uint32_t seq, uint8_t fill)
-{
-	uint8_t b[512];
-	size_t n = rig_rtp(b, PT_PCMA, (uint16_t)seq, 160u * seq,
-		0xaaaa0000u + from, fill, 160);
-
-	rig_send(t->fd[from], t->port[from], b, n);
-}
-
-static uint16_t hear(struct talk *t, enum side at, uint8_t fill)
-{
-	uint8_t b[2048];
-	size_t n = rig_recv(&t->rig, t->fd[at], b, sizeof(b));
-	struct rtp_view v;
-
-	ck_assert_uint_eq(n, 172);
-	ck_assert_int_eq(check_fixed(b, n, &v), REASON_RTP_OK);
-	ck_assert_uint_eq(b[0], 0x80);
-	ck_assert_uint_eq(v.pt, PT_PCMA);
-	ck_assert_uint_eq(v.ssrc, t->rig.news.ssrc[at]);
-	ck_assert_uint_eq(b[12], fill);
-	ck_assert_uint_eq(b[171], fill);
-	return v.seq;
-}
 
 static void both_ways(const char *ip)
 {
@@ -126,14 +71,6 @@ START_TEST(test_both_ways_ipv6)
 	both_ways("::1");
 }
 END_TEST
-
-static uint64_t drops(const Gh__MediaStats *s, enum reason why)
-{
-	for (size_t i = 0; i < s->n_drops; i++)
-		if (s->drops[i]->reason == reason_number(why))
-			return s->drops[i]->n;
-	return 0;
-}
 
 /* A third socket sprays before, while and after the peers talk. */
 START_TEST(test_stranger)
@@ -430,187 +367,225 @@ START_TEST(test_hold)
 }
 END_TEST
 
-/* What a peer with keys needs. */
-struct peer_keys {
-	struct srtp_leg *out, *in;
-};
-
-static void peer_keys_begin(struct talk *t, enum side side,
-	enum srtp_suite suite, uint8_t fill, struct peer_keys *k)
+/* A peer whose port is closed for a while: an ICMP error ends nothing. */
+START_TEST(test_icmp)
 {
-	struct srtp_master peer, own;
-
-	rig_keys(&t->side[side], suite, fill, (uint8_t)(fill + 1), &peer, &own);
-	ck_assert_int_eq(
-		srtp_leg_new_sender(&peer, 0xaaaa0000u + side, &k->out), 0);
-	ck_assert_int_eq(srtp_leg_new_receiver(&own, &k->in), 0);
-}
-
-static void peer_keys_end(struct peer_keys *k)
-{
-	srtp_leg_free(&k->out);
-	srtp_leg_free(&k->in);
-}
-
-static void say_secret(struct talk *t, enum side from, struct peer_keys *k,
-	uint32_t seq, uint8_t fill)
-{
-	_Alignas(4) uint8_t b[512];
-	size_t n = rig_rtp(b, PT_PCMA, (uint16_t)seq, 160u * seq,
-		0xaaaa0000u + from, fill, 160);
-
-	if (k != NULL)
-		ck_assert(srtp_leg_protect(k->out, b, &n));
-	rig_send(t->fd[from], t->port[from], b, n);
-}
-
-static void hear_secret(
-	struct talk *t, enum side at, struct peer_keys *k, uint8_t fill)
-{
-	_Alignas(4) uint8_t b[2048];
-	size_t n = rig_recv(&t->rig, t->fd[at], b, sizeof(b));
-
-	if (k != NULL) {
-		size_t same = 0;
-
-		ck_assert_uint_gt(n, 172);
-		for (size_t i = 12; i < 172; i++)
-			same += b[i] == fill;
-		ck_assert_uint_lt(same, 20);
-		ck_assert_int_eq(srtp_leg_open(k->in, b, &n), REASON_RTP_OK);
-	}
-	ck_assert_uint_eq(n, 172);
-	for (size_t i = 12; i < n; i++)
-		ck_assert_uint_eq(b[i], fill);
-}
-
-/* Each suite on the caller's side with each one, or none, on the called. */
-START_TEST(test_srtp_mix)
-{
-	enum srtp_suite a = 1 + (enum srtp_suite)(_i / SRTP_SUITE_COUNT);
-	enum srtp_suite b = (enum srtp_suite)(_i % SRTP_SUITE_COUNT);
 	struct talk t;
-	struct peer_keys ka, kb, *pb = b == SRTP_SUITE_NONE ? NULL : &kb;
+	char text[ADDR_TEXT_SIZE];
+	struct addr a;
 
 	talk_begin(&t, "127.0.0.1");
-	peer_keys_begin(&t, SIDE_CALLER, a, 0x11, &ka);
-	if (pb != NULL)
-		peer_keys_begin(&t, SIDE_CALLED, b, 0x41, pb);
-	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
-	for (uint32_t i = 0; i < 5; i++) {
-		say_secret(&t, SIDE_CALLER, &ka, 65533 + i, (uint8_t)i);
-		hear_secret(&t, SIDE_CALLED, pb, (uint8_t)i);
-		say_secret(&t, SIDE_CALLED, pb, i, (uint8_t)(i + 50));
-		hear_secret(&t, SIDE_CALLER, &ka, (uint8_t)(i + 50));
+	for (unsigned i = 0; i < 2; i++) {
+		say(&t, i, 0, 1);
+		(void)hear(&t, 1 - i, 1);
 	}
-	peer_keys_end(&ka);
-	if (pb != NULL)
-		peer_keys_end(pb);
+	close(t.fd[1]);
+	for (uint32_t i = 1; i < 6; i++) {
+		say(&t, SIDE_CALLER, i, 2);
+		rig_for(&t.rig, 20000);
+	}
+	t.fd[1] = rig_socket(addr_format(&t.addr[1], text), &a);
+	say(&t, SIDE_CALLER, 6, 3);
+	(void)hear(&t, SIDE_CALLED, 3);
+	say(&t, SIDE_CALLED, 1, 4);
+	(void)hear(&t, SIDE_CALLER, 4);
 	talk_end(&t);
 }
 END_TEST
 
-/* Plain, forged and replayed packets on a leg with keys; the same keys again
- * do not start the packet index anew. */
-START_TEST(test_srtp_refusals)
+/* More than the codec can need: the offender's own stream is cut. */
+START_TEST(test_flood)
 {
 	struct talk t;
-	struct peer_keys k;
-	_Alignas(4) uint8_t b[512];
+	const Gh__MediaStats *s;
+
+	talk_begin(&t, "127.0.0.1");
+	for (uint32_t i = 0; i < 500; i++)
+		say(&t, SIDE_CALLER, i, 1);
+	say(&t, SIDE_CALLED, 1, 4);
+	(void)hear(&t, SIDE_CALLER, 4);
+	rig_for(&t.rig, 50000);
+	rig_end_session(&t.rig);
+	s = t.rig.news.ended->session_ended->caller;
+	ck_assert_uint_gt(drops(s, REASON_RTP_RATE), 100);
+	ck_assert_uint_lt(s->rx_packets, 100);
+	talk_end(&t);
+}
+END_TEST
+
+/* rtcp-mux: one port, RTCP told apart by its type. */
+START_TEST(test_mux)
+{
+	struct talk t;
+	struct rtcp_own own = {
+		.ssrc = 0xaaaa0000u, .cname = "peer567890123456"};
+	struct addr a;
+	char odd[ADDR_TEXT_SIZE];
+	uint8_t b[512];
 	size_t n;
-
-	talk_begin(&t, "127.0.0.1");
-	peer_keys_begin(
-		&t, SIDE_CALLER, SRTP_SUITE_AES_CM_128_HMAC_SHA1_80, 0x11, &k);
-	t.side[0].msg.srtp_required = true;
-	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
-	say_secret(&t, SIDE_CALLER, NULL, 1, 0x66);
-	n = rig_rtp(b, PT_PCMA, 2, 320, 0xaaaa0000u, 0x66, 160);
-	ck_assert(srtp_leg_protect(k.out, b, &n));
-	b[50] ^= 1;
-	rig_send(t.fd[0], t.port[0], b, n);
-	b[50] ^= 1;
-	rig_send(t.fd[0], t.port[0], b, n);
-	hear_secret(&t, SIDE_CALLED, NULL, 0x66);
-	rig_want(&t.rig, 3, &t.side[0], &t.side[1]);
-	rig_send(t.fd[0], t.port[0], b, n); /* a replay */
-	say_secret(&t, SIDE_CALLER, &k, 3, 0x67);
-	hear_secret(&t, SIDE_CALLED, NULL, 0x67);
-	say_secret(&t, SIDE_CALLED, NULL, 1, 0x68);
-	hear_secret(&t, SIDE_CALLER, &k, 0x68);
-	rig_end_session(&t.rig);
-	const Gh__MediaStats *s = t.rig.news.ended->session_ended->caller;
-
-	ck_assert_uint_eq(drops(s, REASON_RTP_AUTH), 2);
-	ck_assert_uint_eq(drops(s, REASON_RTP_REPLAY), 1);
-	ck_assert_uint_eq(s->rx_packets, 2);
-	peer_keys_end(&k);
-	talk_end(&t);
-}
-END_TEST
-
-/* Encryption is required and there is no key yet: nothing passes. */
-START_TEST(test_srtp_required)
-{
-	struct talk t;
-
-	talk_begin(&t, "127.0.0.1");
-	t.side[0].msg.srtp_required = true;
-	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
-	say(&t, SIDE_CALLER, 1, 1);
-	say(&t, SIDE_CALLED, 1, 1);
-	rig_for(&t.rig, 100000);
-	rig_end_session(&t.rig);
-	ck_assert(rig_is_quiet(t.fd[0]));
-	ck_assert(rig_is_quiet(t.fd[1]));
-	const Gh__SessionEnded *e = t.rig.news.ended->session_ended;
-
-	ck_assert_uint_eq(drops(e->caller, REASON_RTP_PLAIN), 1);
-	ck_assert_uint_eq(e->caller->rx_packets, 0);
-	ck_assert_uint_eq(e->caller->tx_packets, 0);
-	talk_end(&t);
-}
-END_TEST
-
-START_TEST(test_srtp_bad_key)
-{
-	struct talk t;
-	struct srtp_master a, b;
-
-	talk_begin(&t, "127.0.0.1");
-	rig_keys(&t.side[0], SRTP_SUITE_AEAD_AES_128_GCM, 1, 2, &a, &b);
-	t.side[0].receive.master.len--;
-	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
-	ck_assert_uint_eq(
-		t.rig.news.reason, reason_number(REASON_SESSION_REFUSED));
-	talk_end(&t);
-}
-END_TEST
-
-START_TEST(test_unheard_victim)
-{
-	struct talk t;
-	struct addr victim;
 	int fd;
 
 	talk_begin(&t, "127.0.0.1");
-	/* The called side's SDP names an address that is not the host that
-	 * signals: nothing goes there before it was heard. */
-	fd = rig_socket("127.0.0.2", &victim);
-	rig_side(&t.side[1], &victim);
+	(void)snprintf(odd, sizeof(odd), "%s", t.rig.news.rtcp[0]);
+	t.side[0].msg.rtcp_mux = true;
+	rig_configure(&t.rig, 60000, 60000, 0, 100);
 	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
-	t.side[1].msg.learn_generation = 1;
-	rig_want(&t.rig, 3, &t.side[0], &t.side[1]);
-	for (uint16_t i = 0; i < 5; i++)
-		say(&t, SIDE_CALLER, i, 1);
-	rig_for(&t.rig, 100000);
-	rig_end_session(&t.rig);
-	ck_assert(rig_is_quiet(fd));
-	ck_assert_uint_eq(drops(t.rig.news.ended->session_ended->caller,
-				  REASON_RTP_NO_TARGET),
-		5);
+	ck_assert_str_eq(t.rig.news.rtcp[0], t.rig.news.rtp[0]);
+	fd = rig_socket(odd, &a); /* closed, so it can be bound */
 	close(fd);
+	say(&t, SIDE_CALLER, 1, 1);
+	(void)hear(&t, SIDE_CALLED, 1);
+	n = rtcp_build(&own, b);
+	rig_send(t.fd[0], t.port[0], b, n);
+	/* Our report comes back to the same port. */
+	n = rig_recv(&t.rig, t.fd[0], b, sizeof(b));
+	ck_assert_int_eq(demux_classify(b, n), DEMUX_RTCP);
+	/* Without mux, RTCP on the RTP port is of no use. */
+	n = rtcp_build(&own, b);
+	rig_send(t.fd[1], t.port[1], b, n);
+	rig_for(&t.rig, 50000);
+	/* And back to two ports. */
+	t.side[0].msg.rtcp_mux = false;
+	rig_want(&t.rig, 3, &t.side[0], &t.side[1]);
+	ck_assert_str_eq(t.rig.news.rtcp[0], odd);
+	rig_end_session(&t.rig);
+	const Gh__SessionEnded *e = t.rig.news.ended->session_ended;
+
+	ck_assert_uint_eq(e->caller->rtcp_rx, 1);
+	ck_assert_uint_eq(drops(e->called, REASON_RTP_CLASS), 1);
 	talk_end(&t);
+}
+END_TEST
+
+/* Packets keep their order and their number with coalescing on. */
+START_TEST(test_coalesce)
+{
+	struct talk t;
+
+	talk_begin(&t, "127.0.0.1");
+	rig_configure(&t.rig, 60000, 60000, 1000, 5000);
+	rig_want(&t.rig, 1, &t.side[0], &t.side[1]);
+	for (uint32_t round = 0; round < 4; round++) {
+		for (uint32_t i = 0; i < 6; i++)
+			say(&t, SIDE_CALLER, round * 6 + i, (uint8_t)i);
+		for (uint32_t i = 0; i < 6; i++)
+			(void)hear(&t, SIDE_CALLED, (uint8_t)i);
+	}
+	talk_end(&t);
+}
+END_TEST
+
+/* ------------------------------------------------------------- sbcctl */
+
+struct asked {
+	bool up;
+	unsigned n_answers, exit_code;
+	bool done;
+	char json[16384]; /* all objects, one after the other */
+};
+
+static void on_ctl_up(void *ctx, struct ipc_link *link)
+{
+	(void)link;
+	((struct asked *)ctx)->up = true;
+}
+
+static void on_ctl_answer(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	struct asked *a = ctx;
+	size_t n = strlen(a->json);
+
+	(void)link;
+	a->n_answers++;
+	a->done = msg->ctl_answer->done;
+	a->exit_code = msg->ctl_answer->exit_code;
+	(void)snprintf(a->json + n, sizeof(a->json) - n, "%s\n",
+		msg->ctl_answer->json);
+}
+
+static bool is_up(struct rig *r, void *arg)
+{
+	(void)r;
+	return ((struct asked *)arg)->up;
+}
+
+static bool is_done(struct rig *r, void *arg)
+{
+	(void)r;
+	return ((struct asked *)arg)->done;
+}
+
+static void ask(struct talk *t, struct ipc_link *link, struct asked *a,
+	const char *command, const char *arg)
+{
+	Gh__CtlRequest request = GH__CTL_REQUEST__INIT;
+	char *args[] = {(char *)(uintptr_t)arg};
+
+	a->n_answers = 0;
+	a->done = false;
+	a->json[0] = '\0';
+	request.id = 5;
+	request.command = (char *)(uintptr_t)command;
+	request.n_args = arg != NULL;
+	request.args = args;
+	IPC_MSG(msg, CTL_REQUEST, ctl_request, &request);
+	ck_assert_int_eq(ipc_send(link, &msg), 0);
+	rig_until(&t->rig, is_done, a);
+}
+
+START_TEST(test_sbcctl)
+{
+	static const struct ipc_permit ctl_permits[] = {
+		{GH__MSG__BODY_CTL_ANSWER, PROCESS_BIT(PROCESS_MEDIAD),
+			on_ctl_answer},
+	};
+	char dir[] = "/tmp/gh-media-XXXXXX", path[64];
+	struct asked a = {0};
+	struct ipc_link *link;
+	struct talk t;
+
+	talk_begin(&t, "127.0.0.1");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/mediad.sock", dir);
+	ck_assert_int_eq(ctl_listen(t.rig.ctl, path), 0);
+	const struct ipc_config config = {.loop = t.rig.daemon.loop,
+		.self = PROCESS_CTL,
+		.users = &t.rig.daemon.users,
+		.permits = ctl_permits,
+		.n_permits = 1,
+		.events = {.on_up = on_ctl_up},
+		.ctx = &a};
+
+	ck_assert_int_eq(ipc_connect(&config, path, PROCESS_MEDIAD, &link), 0);
+	rig_until(&t.rig, is_up, &a);
+	say(&t, SIDE_CALLER, 1, 1);
+	(void)hear(&t, SIDE_CALLED, 1);
+	ask(&t, link, &a, "sessions", NULL);
+	ck_assert_uint_eq(a.n_answers, 2);
+	ck_assert_uint_eq(a.exit_code, CONTROL_OK);
+	ck_assert_ptr_nonnull(strstr(a.json, "\"call\":\"" RIG_CALL "\""));
+	ck_assert_ptr_nonnull(strstr(a.json, "\"rx_packets\":1"));
+	ck_assert_ptr_nonnull(
+		strstr(a.json, "\"learn_reason\":\"learn_signaled\""));
+	ask(&t, link, &a, "session", RIG_CALL);
+	ck_assert_uint_eq(a.n_answers, 1);
+	ck_assert_ptr_nonnull(strstr(a.json, "\"codec\":\"PCMA\""));
+	ask(&t, link, &a, "session", "ZZZZZZZZZZZZZZZZ");
+	ck_assert_uint_eq(a.exit_code, CONTROL_NO_SUCH);
+	ask(&t, link, &a, "session", "no call");
+	ck_assert_uint_eq(a.exit_code, CONTROL_USAGE);
+	ask(&t, link, &a, "capacity", NULL);
+	ck_assert_ptr_nonnull(strstr(a.json, "\"capacity\":16"));
+	ask(&t, link, &a, "counters", NULL);
+	ck_assert_ptr_nonnull(strstr(a.json, "\"rtp_received_total\":1"));
+	rig_end_session(&t.rig);
+	ask(&t, link, &a, "sessions", NULL);
+	ck_assert_uint_eq(a.n_answers, 1);
+	ck_assert_ptr_nonnull(strstr(a.json, "\"sessions\":0"));
+	ipc_link_free(&link);
+	talk_end(&t);
+	(void)unlink(path);
+	(void)rmdir(dir);
 }
 END_TEST
 
@@ -633,12 +608,11 @@ int main(void)
 	tcase_add_test(t, test_lease);
 	tcase_add_test(t, test_rtcp);
 	tcase_add_test(t, test_hold);
-	tcase_add_test(t, test_unheard_victim);
-	tcase_add_loop_test(
-		t, test_srtp_mix, 0, (SRTP_SUITE_COUNT - 1) * SRTP_SUITE_COUNT);
-	tcase_add_test(t, test_srtp_refusals);
-	tcase_add_test(t, test_srtp_required);
-	tcase_add_test(t, test_srtp_bad_key);
+	tcase_add_test(t, test_icmp);
+	tcase_add_test(t, test_flood);
+	tcase_add_test(t, test_mux);
+	tcase_add_test(t, test_coalesce);
+	tcase_add_test(t, test_sbcctl);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

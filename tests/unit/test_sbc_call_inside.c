@@ -11,8 +11,8 @@
 #include "tests/unit/call_world.h"
 #include "tests/unit/suite.h"
 
-static const char *offer_of(struct scene *s, const char *formats,
-	const char *direction)
+static const char *offer_of(
+	struct scene *s, const char *formats, const char *direction)
 {
 	return sdp_text(&s->itsp, 6000, formats, direction);
 }
@@ -37,8 +37,8 @@ START_TEST(hold_and_resume)
 		offer_of(&s, "8", "sendonly"));
 	sp_expect(&s.phone, "INVITE ");
 	ck_assert(msg_has(msg_body(s.phone.rx), "a=sendonly"));
-	ck_assert_str_eq(msg_tag(s.phone.rx, "To"),
-		strstr(s.called.local, ";tag=") + 5);
+	ck_assert_str_eq(
+		msg_tag(s.phone.rx, "To"), strstr(s.called.local, ";tag=") + 5);
 	dl_answer(&s.called, s.phone.rx, 200, NULL,
 		sdp_text(&s.phone, 7000, "8", "recvonly"));
 	sp_expect(&s.phone, "ACK ");
@@ -77,7 +77,8 @@ START_TEST(hold_from_called)
 		sdp_text(&s.phone, 7000, "8", "inactive"));
 	sp_expect(&s.itsp, "INVITE ");
 	ck_assert(msg_has(msg_body(s.itsp.rx), "a=inactive"));
-	dl_answer(&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "inactive"));
+	dl_answer(
+		&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "inactive"));
 	sp_expect(&s.itsp, "ACK ");
 	sp_expect(&s.phone, "SIP/2.0 200");
 	ck_assert(msg_has(msg_body(s.phone.rx), "a=inactive"));
@@ -86,12 +87,13 @@ START_TEST(hold_from_called)
 	ck_assert(!s.w->want->called->may_send);
 	ck_assert(!s.w->want->caller->may_send);
 	dl_request(&s.called, "INVITE", NULL, "application/sdp",
-		"v=0\r\no=- 1 9 IN IP4 127.0.0.5\r\ns=-\r\n"
+		"v=0\r\no=- 1 9 IN IP4 192.0.2.5\r\ns=-\r\n"
 		"c=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 7000 RTP/AVP 8\r\n");
 	sp_expect(&s.itsp, "INVITE ");
 	ck_assert(msg_has(msg_body(s.itsp.rx), "a=sendonly"));
 	ck_assert(!msg_has(msg_body(s.itsp.rx), "0.0.0.0"));
-	dl_answer(&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "recvonly"));
+	dl_answer(
+		&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "recvonly"));
 	sp_expect(&s.itsp, "ACK ");
 	sp_expect(&s.phone, "SIP/2.0 200");
 	dl_ack(&s.called, NULL);
@@ -113,7 +115,7 @@ START_TEST(new_address)
 	dl_request(&s.caller, "INVITE", NULL, "application/sdp",
 		sdp_text(&s.itsp, 6666, "8 101", NULL));
 	sp_expect(&s.itsp, "SIP/2.0 200");
-	ck_assert_str_eq(s.w->want->caller->remote_rtp, "127.0.0.2:6666");
+	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6666));
 	ck_assert_uint_gt(s.w->want->caller->learn_generation, generation);
 	dl_ack(&s.caller, NULL);
 	sp_silent(&s.phone);
@@ -147,11 +149,11 @@ START_TEST(refused_change)
 	sp_expect(&s.itsp, "SIP/2.0 50");
 	dl_ack(&s.caller, NULL);
 	cw_turn(s.w);
-	ck_assert_str_eq(s.w->want->caller->remote_rtp, "127.0.0.2:6000");
+	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6000));
 	/* T.38 and broken descriptions do not even reach it. */
 	dl_request(&s.caller, "INVITE", NULL, "application/sdp",
-		"v=0\r\no=- 1 9 IN IP4 127.0.0.2\r\ns=-\r\n"
-		"c=IN IP4 127.0.0.2\r\nt=0 0\r\nm=image 6000 udptl t38\r\n");
+		"v=0\r\no=- 1 9 IN IP4 192.0.2.5\r\ns=-\r\n"
+		"c=IN IP4 192.0.2.5\r\nt=0 0\r\nm=image 6000 udptl t38\r\n");
 	sp_expect(&s.itsp, "SIP/2.0 488");
 	dl_ack(&s.caller, NULL);
 	dl_request(&s.caller, "INVITE", NULL, "application/sdp", "v=1\r\n");
@@ -189,7 +191,8 @@ START_TEST(glare)
 	dl_request(&s.called, "INVITE", NULL, "application/sdp",
 		sdp_text(&s.phone, 7000, "8", "sendonly"));
 	sp_expect(&s.itsp, "INVITE ");
-	dl_answer(&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "recvonly"));
+	dl_answer(
+		&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "recvonly"));
 	sp_expect(&s.itsp, "ACK ");
 	sp_expect(&s.phone, "SIP/2.0 200");
 	dl_ack(&s.called, NULL);
@@ -293,8 +296,8 @@ START_TEST(other_methods)
 	dl_request(&s.caller, "INVITE", "Require: frobnicate\r\n",
 		"application/sdp", offer_of(&s, "8", "sendonly"));
 	sp_expect(&s.itsp, "SIP/2.0 420");
-	ck_assert_str_eq(msg_header_value(s.itsp.rx, "Unsupported", 0),
-		"frobnicate");
+	ck_assert_str_eq(
+		msg_header_value(s.itsp.rx, "Unsupported", 0), "frobnicate");
 	dl_ack(&s.caller, NULL);
 	sp_silent(&s.phone);
 	dl_request(&s.caller, "INFO", NULL, "application/dtmf-relay",
@@ -344,7 +347,7 @@ START_TEST(foreign_source)
 
 	sc_begin(&s, NULL);
 	sc_up(&s);
-	sp_open(s.w, &other, "127.0.0.3"); /* a trunk, but another one */
+	sp_open(s.w, &other, 3); /* a trunk, but another one */
 	d = s.caller;
 	dl_request_from(&d, &other, "BYE", NULL, NULL, NULL);
 	sp_expect(&other, "SIP/2.0 481");
@@ -366,7 +369,7 @@ START_TEST(trunk_from_another_port)
 
 	sc_begin(&s, NULL);
 	sc_up(&s);
-	sp_open(s.w, &other, "127.0.0.2");
+	sp_open(s.w, &other, 2);
 	dl_request_from(&s.caller, &other, "BYE", NULL, NULL, NULL);
 	sp_expect(&other, "SIP/2.0 200");
 	sp_expect(&s.phone, "BYE ");
@@ -403,7 +406,7 @@ START_TEST(phone_moves)
 	sc_begin(&s, NULL);
 	sc_up(&s);
 	generation = s.w->want->called->learn_generation;
-	sp_open(s.w, &other, "127.0.0.7");
+	sp_open(s.w, &other, 7);
 	dl_request_from(&s.called, &other, "INVITE", NULL, "application/sdp",
 		sdp_text(&other, 7300, "8 101", NULL));
 	sp_expect(&other, "SIP/2.0 401");
@@ -428,7 +431,7 @@ START_TEST(phone_moves)
 	s.called.p = &other;
 	dl_ack(&s.called, NULL);
 	cw_turn(s.w);
-	ck_assert_str_eq(s.w->want->called->remote_rtp, "127.0.0.7:7300");
+	ck_assert_str_eq(s.w->want->called->remote_rtp, cw_at(7, 7300));
 	ck_assert_uint_gt(s.w->want->called->learn_generation, generation);
 	/* From now on it is found there. */
 	dl_request(&s.caller, "BYE", NULL, NULL, NULL);
@@ -516,7 +519,7 @@ START_TEST(mediad_comes_back)
 	cw_mediad_start(s.w);
 	cw_turn(s.w);
 	ck_assert_uint_gt(s.w->n_wants, wants);
-	ck_assert_str_eq(s.w->want->caller->remote_rtp, "127.0.0.2:6000");
+	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6000));
 	finish(&s);
 }
 END_TEST

@@ -69,8 +69,8 @@ START_TEST(phone_to_trunk)
 	struct dialog caller, called;
 	const Gh__Cdr *cdr;
 
-	sp_open(w, &phone, "127.0.0.5");
-	sp_open(w, &itsp, "127.0.0.2");
+	sp_open(w, &phone, 5);
+	sp_open(w, &itsp, 2);
 	phone_invites(w, &phone, &caller, "+49891234",
 		"P-Asserted-Identity: <sip:+1900@evil>\r\n");
 	sp_expect(&itsp, "INVITE sip:+49891234@");
@@ -78,7 +78,7 @@ START_TEST(phone_to_trunk)
 	ck_assert(msg_has(msg_header_value(itsp.rx, "From", 0), "+4930100"));
 	ck_assert(!msg_has(itsp.rx, "forged"));
 	ck_assert(!msg_has(itsp.rx, "evil"));
-	ck_assert(!msg_has(itsp.rx, "127.0.0.5"));
+	ck_assert(!msg_has(itsp.rx, cw_at(5, 0)));
 	ck_assert(!msg_has(itsp.rx, "Authorization"));
 	ck_assert(msg_has(msg_body(itsp.rx), "c=IN IP4 198.51.100.7"));
 	dl_from_invite(&called, &itsp, &w->itsp);
@@ -107,8 +107,8 @@ START_TEST(phone_to_phone)
 	struct sip_peer one, two;
 	struct dialog caller, called;
 
-	sp_open(w, &one, "127.0.0.5");
-	sp_open(w, &two, "127.0.0.6");
+	sp_open(w, &one, 5);
+	sp_open(w, &two, 6);
 	cw_bind(w, 2, &two);
 	phone_invites(w, &one, &caller, "200", NULL);
 	sp_expect(&two, "INVITE sip:line@");
@@ -134,9 +134,9 @@ START_TEST(pbx_ways)
 	struct dialog caller, called;
 	const Gh__Cdr *cdr;
 
-	sp_open(w, &pbx, "127.0.0.4");
-	sp_open(w, &phone, "127.0.0.5");
-	sp_open(w, &itsp, "127.0.0.2");
+	sp_open(w, &pbx, 4);
+	sp_open(w, &phone, 5);
+	sp_open(w, &itsp, 2);
 	cw_bind(w, 1, &phone);
 	dl_invite(&caller, &pbx, &w->pbx, "701", "100", NULL,
 		sdp_text(&pbx, 5000, "8 101", NULL));
@@ -181,9 +181,9 @@ START_TEST(failover)
 	struct dialog caller, called;
 	const Gh__Cdr *cdr;
 
-	sp_open(w, &pbx, "127.0.0.4");
-	sp_open(w, &first, "127.0.0.2");
-	sp_open(w, &second, "127.0.0.3");
+	sp_open(w, &pbx, 4);
+	sp_open(w, &first, 2);
+	sp_open(w, &second, 3);
 	dl_invite(&caller, &pbx, &w->pbx, "701", "+49891234", NULL,
 		sdp_text(&pbx, 5000, "8 101", NULL));
 	sp_expect(&first, "INVITE ");
@@ -255,8 +255,8 @@ START_TEST(trunk_challenges)
 	struct dialog caller, called;
 	int cseq;
 
-	sp_open(w, &pbx, "127.0.0.4");
-	sp_open(w, &itsp, "127.0.0.2");
+	sp_open(w, &pbx, 4);
+	sp_open(w, &itsp, 2);
 	dl_invite(&caller, &pbx, &w->pbx, "701", "+49891234", NULL,
 		sdp_text(&pbx, 5000, "8 101", NULL));
 	sp_expect(&itsp, "INVITE ");
@@ -314,8 +314,8 @@ START_TEST(trunk_challenge_in_vain)
 	struct sip_peer pbx, itsp;
 	struct dialog caller, called;
 
-	sp_open(w, &pbx, "127.0.0.4");
-	sp_open(w, &itsp, "127.0.0.2");
+	sp_open(w, &pbx, 4);
+	sp_open(w, &itsp, 2);
 	dl_invite(&caller, &pbx, &w->pbx, "701", "+49891234", NULL,
 		sdp_text(&pbx, 5000, "8 101", NULL));
 	sp_expect(&itsp, "INVITE ");
@@ -357,8 +357,9 @@ START_TEST(registers_at_trunk)
 	struct sip_peer itsp;
 	struct dialog d = {0};
 
-	sp_open(w, &itsp, "127.0.0.2");
-	sp_expect(&itsp, "REGISTER sip:127.0.0.2");
+	sp_open(w, &itsp, 2);
+	sp_expect(&itsp, "REGISTER sip:");
+	ck_assert(msg_has(itsp.rx, cw_at(2, CW_TRUNK_PORT)));
 	ck_assert(msg_has(msg_header_value(itsp.rx, "To", 0), "sip:reg7@"));
 	ck_assert(msg_has(msg_header_value(itsp.rx, "Contact", 0), "reg7@"));
 	d.p = &itsp;
@@ -366,7 +367,8 @@ START_TEST(registers_at_trunk)
 	snprintf(d.local, sizeof d.local, "%s;tag=reg",
 		msg_header_value(itsp.rx, "To", 0));
 	dl_answer(&d, itsp.rx, 401,
-		"WWW-Authenticate: Digest realm=\"itsp\", nonce=\"n\"\r\n", NULL);
+		"WWW-Authenticate: Digest realm=\"itsp\", nonce=\"n\"\r\n",
+		NULL);
 	await_question(w);
 	ck_assert_str_eq(w->trunk_auth->method, "REGISTER");
 	cw_trunk_auth_answer(w, "Digest username=\"reg7\", response=\"ok\"");
@@ -401,7 +403,7 @@ START_TEST(probes)
 	struct sip_peer itsp;
 	struct dialog d = {0};
 
-	sp_open(w, &itsp, "127.0.0.2");
+	sp_open(w, &itsp, 2);
 	d.p = &itsp;
 	d.to = w->itsp;
 	sp_expect(&itsp, "OPTIONS ");
@@ -472,8 +474,8 @@ START_TEST(called_requires_prack)
 	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100", NULL,
 		sdp_text(&s.itsp, 6000, "8 101", NULL));
 	sp_expect(&s.phone, "INVITE ");
-	ck_assert(msg_has(msg_header_value(s.phone.rx, "Supported", 0),
-		"100rel"));
+	ck_assert(msg_has(
+		msg_header_value(s.phone.rx, "Supported", 0), "100rel"));
 	dl_from_invite(&s.called, &s.phone, &s.w->phones);
 	dl_answer(&s.called, s.called.invite, 180, rel, NULL);
 	sp_expect(&s.phone, "PRACK ");
@@ -575,6 +577,101 @@ START_TEST(session_timer)
 }
 END_TEST
 
+/* The phone wants a longer interval than we asked for; so do we of it. */
+START_TEST(interval_too_small)
+{
+	struct scene s;
+
+	sc_begin(&s, NULL);
+	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100", NULL,
+		sdp_text(&s.itsp, 6000, "8 101", NULL));
+	sp_expect(&s.phone, "INVITE ");
+	ck_assert_str_eq(
+		msg_header_value(s.phone.rx, "Session-Expires", 0), "1800");
+	dl_from_invite(&s.called, &s.phone, &s.w->phones);
+	dl_answer(&s.called, s.called.invite, 422, "Min-SE: 3600\r\n", NULL);
+	sp_expect(&s.phone, "ACK ");
+	sp_expect(&s.phone, "INVITE ");
+	ck_assert_str_eq(
+		msg_header_value(s.phone.rx, "Session-Expires", 0), "3600");
+	ck_assert_str_eq(
+		msg_header_value(s.phone.rx, "Session-Expires", 1), "");
+	ck_assert_str_eq(msg_header_value(s.phone.rx, "Min-SE", 0), "3600");
+	dl_from_invite(&s.called, &s.phone, &s.w->phones);
+	sc_answer(&s);
+	dl_request(&s.called, "INVITE",
+		"Supported: timer\r\nSession-Expires: 60\r\n",
+		"application/sdp", sdp_text(&s.phone, 7000, "8 101", NULL));
+	sp_expect(&s.phone, "SIP/2.0 422");
+	ck_assert_str_eq(msg_header_value(s.phone.rx, "Min-SE", 0), "90");
+	dl_ack(&s.called, NULL);
+	cw_turn(s.w);
+	sc_bye_from_caller(&s);
+	sc_cdr(cw_cdr(s.w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	sc_end(&s);
+}
+END_TEST
+
+/* The PBX says that another phone of its group has answered. */
+START_TEST(reason_crosses)
+{
+	struct cw_config config = {0};
+	struct cw *w = cw_new(&config);
+	struct sip_peer pbx, phone;
+	struct dialog caller, called;
+
+	sp_open(w, &pbx, 4);
+	sp_open(w, &phone, 5);
+	cw_bind(w, 1, &phone);
+	dl_invite(&caller, &pbx, &w->pbx, "701", "100", NULL,
+		sdp_text(&pbx, 5000, "8 101", NULL));
+	sp_expect(&phone, "INVITE ");
+	dl_from_invite(&called, &phone, &w->phones);
+	dl_answer(&called, called.invite, 180, NULL, NULL);
+	sp_expect(&pbx, "SIP/2.0 180");
+	dl_cancel_with(&caller,
+		"Reason: SIP;cause=200;text=\"secret name took it\"\r\n");
+	sp_expect(&pbx, "SIP/2.0 200");
+	sp_expect(&pbx, "SIP/2.0 487");
+	dl_ack(&caller, NULL);
+	sp_expect(&phone, "CANCEL ");
+	ck_assert(msg_has(
+		msg_header_value(phone.rx, "Reason", 0), "SIP;cause=200"));
+	ck_assert(!msg_has(phone.rx, "secret"));
+	dl_answer(&called, phone.rx, 200, NULL, NULL);
+	dl_answer(&called, called.invite, 487, NULL, NULL);
+	sp_expect(&phone, "ACK ");
+	sc_cdr(cw_cdr(w), REASON_CALL_CANCELLED, 487, "caller");
+	cw_wait_empty(w);
+	sp_close(&pbx);
+	sp_close(&phone);
+	cw_free(&w);
+}
+END_TEST
+
+/* A caller that requires PRACK and never sends one. */
+START_TEST(no_prack)
+{
+	struct scene s;
+
+	sc_begin(&s, NULL);
+	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100",
+		"Require: 100rel\r\n", sdp_text(&s.itsp, 6000, "8 101", NULL));
+	sp_expect(&s.phone, "INVITE ");
+	dl_from_invite(&s.called, &s.phone, &s.w->phones);
+	dl_answer(&s.called, s.called.invite, 180, NULL, NULL);
+	sp_expect(&s.itsp, "SIP/2.0 180");
+	sp_expect_but(&s.itsp, "SIP/2.0 50", "SIP/2.0 180");
+	dl_ack(&s.caller, NULL);
+	sp_expect(&s.phone, "CANCEL ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	dl_answer(&s.called, s.called.invite, 487, NULL, NULL);
+	sp_expect(&s.phone, "ACK ");
+	sc_cdr(cw_cdr(s.w), REASON_CALL_CANCELLED, 487, "caller");
+	sc_end(&s);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sbc_call_ways");
@@ -590,6 +687,9 @@ static Suite *suite(void)
 	suite_add(s, "caller_requires_prack", caller_requires_prack);
 	suite_add(s, "called_requires_prack", called_requires_prack);
 	suite_add(s, "session_timer", session_timer);
+	suite_add(s, "interval_too_small", interval_too_small);
+	suite_add(s, "reason_crosses", reason_crosses);
+	suite_add(s, "no_prack", no_prack);
 	return s;
 }
 

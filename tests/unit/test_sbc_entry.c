@@ -155,6 +155,33 @@ START_TEST(broken_requests_of_strangers_are_not_answered)
 }
 END_TEST
 
+/* Headers that may stand only once, twice: the library keeps the second in its
+ * list of errors under its own class. */
+START_TEST(headers_twice)
+{
+	static const char *const lines[] = {"CSeq: 7 REGISTER\r\n",
+		"Call-ID: other\r\n", "From: <sip:b@example.com>;tag=2\r\n",
+		"To: <sip:b@example.com>\r\n", "Max-Forwards: 70\r\n",
+		"Content-Length: 0\r\n", "Expires: 1\r\nExpires: 2\r\n",
+		"User-Agent: a\r\nUser-Agent: b\r\n", "Date: x\r\nDate: y\r\n",
+		"Date: Sat, 13 Nov 2010 23:29:00 GMT\r\n"
+		"Date: Sat, 13 Nov 2010 23:29:00 GMT\r\n",
+		"Timestamp: 1\r\nTimestamp: 2\r\n",
+		"Min-Expires: 1\r\nMin-Expires: 2\r\n",
+		"Content-Type: a/b\r\nContent-Type: c/d\r\n"};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		send_to(&phone, &w->local, (struct request){.extra = lines[i]});
+		send_to(&trunk, &w->local,
+			(struct request){
+				.method = "OPTIONS", .extra = lines[i]});
+		peer_recv(w, &trunk, text);
+		ck_assert_msg(strncmp(text, "SIP/2.0 ", 8) == 0, "%s: %s",
+			lines[i], text);
+	}
+}
+END_TEST
+
 START_TEST(acl_is_silent)
 {
 	static const char *const acl[] = {"127.0.0.2/32"};
@@ -880,6 +907,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, strangers_hear_nothing);
 	tcase_add_test(t, broken_requests_of_strangers_are_not_answered);
+	tcase_add_test(t, headers_twice);
 	tcase_add_test(t, acl_is_silent);
 	tcase_add_test(t, wrong_realm_is_told_from_unknown);
 	tcase_add_test(t, hostile_datagrams);

@@ -22,6 +22,8 @@
 /* 30 octets: key and salt of an AES-128 suite. */
 #define KEY30         "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
 #define KEY28         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw"
+/* the same with a bit set that belongs to no octet */
+#define KEY28_LOOSE   "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGx"
 #define KEY44         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKis"
 #define KEY46         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLQ"
 
@@ -309,6 +311,7 @@ static const struct body bodies[] = {
 		" UNENCRYPTED_SRTP\r\n"
 		"a=crypto:5 F8_128_HMAC_SHA1_80 inline:" KEY30 "\r\n"
 		"a=crypto:6 AES_CM_128_HMAC_SHA1_80 inline:" KEY28 "\r\n"
+		"a=crypto:12 AEAD_AES_128_GCM inline:" KEY28_LOOSE "==\r\n"
 		"a=crypto:7 AES_CM_128_HMAC_SHA1_80 " KEY30 "\r\n"
 		"a=crypto:x AES_CM_128_HMAC_SHA1_80 inline:" KEY30 "\r\n"
 		"a=crypto:8 AES_CM_128_HMAC_SHA1_80 inline:" KEY30

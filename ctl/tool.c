@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sbcctl's command line. It knows which daemon answers which command and how
+ * to print; what a command does is the daemon's. --json prints one object per
+ * line, an interface (doc/ipc.md).
+ *
+ * A command for several daemons goes on when one of them is away: the others'
+ * answers are what an administrator needs then. The exit status is the worst.
+ *
+ * Exit codes: 0 done, 1 no such thing, 2 wrong usage, 3 daemon not reachable,
+ * 4 refused.
+ */
+#include "config.h"
+
+#include "ctl/tool.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/control.h"
+#include "ctl/ask.h"
+#include "ctl/cert.h"
+#include "ctl/show.h"
+
+struct command {
+	const char *name;
+	unsigned processes; /* PROCESS_BIT()s of those that are asked */
+	size_t min_args, max_args;
+	const char *args;
+	const char *help;
+};
+
+#define DAEMONS                                                                \
+	(PROCESS_BIT(PROCESS_AUTHD) | PROCESS_BIT(PROCESS_MEDIAD) |            \
+		PROCESS_BIT(PROCESS_SBC))
+
+static const struct command commands[] = {
+	{"status", DAEMONS, 0, 0, "", "what each daemon is doing"},
+	{"counters", DAEMONS, 0, 0, "", "every counter of each daemon"},
+	{"calls", PROCESS_BIT(PROCESS_SBC), 0, 0, "", "calls in progress"},
+	{"registrations", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
+		"registered phones"},
+	{"trunks", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
+		"trunks and their state"},
+	{"sessions", PROCESS_BIT(PROCESS_MEDIAD), 0, 0, "", "media sessions"},
+	{"session", PROCESS_BIT(PROCESS_MEDIAD), 1, 1, "CALL",
+		"one media session"},
+	{"capacity", PROCESS_BIT(PROCESS_MEDIAD), 0, 0, "",
+		"media sessions open and possible"},
+	{"bans", PROCESS_BIT(PROCESS_AUTHD), 0, 0, "",
+		"sources that are banned"},
+	{"ban-lift", PROCESS_BIT(PROCESS_AUTHD), 1, 1, "ADDRESS", "lift a ban"},
+	{"data", PROCESS_BIT(PROCESS_AUTHD), 0, 0, "",
+		"database, settings and what waits on disk"},
+	{"flows", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "", "connections"},
+	{"flow-close", PROCESS_BIT(PROCESS_FLOWD), 1, 1, "FLOW",
+		"end one connection"},
+	{"listeners", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"where connections are taken"},
+	{"certificates", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"certificates in use, and when they end"},
+	{"reload", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"read certificates anew"},
+	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 2, "FROM TO",
+		"where a call would go, without calling"},
+	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[off]",
+		"take no new calls, or again"},
+	{"log-level", DAEMONS, 0, 1, "[LEVEL]",
+		"show or set err, warning, notice, info or debug"},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out)
+{
+	fprintf(out,
+		"usage: sbcctl [--json] [--runtime-dir DIR] COMMAND [ARG ...]\n"
+		"\n");
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		fprintf(out, "  %-14s %-10s %s\n", commands[i].name,
+			commands[i].args, commands[i].help);
+	fprintf(out, "  %-14s %-10s %s\n", "cert", "WHAT ...",
+		"make certificates: sbcctl cert --help");
+}
+
+/* What one run needs beyond its command. */
+struct run {
+	const struct tool *tool;
+	const char *runtime_dir;
+	struct process_users users;
+	bool json;
+	bool several;
+	bool unreadable; /* an answer could not be shown */
+};
+
+static void on_answer(void *ctx, enum process process, const char *json)
+{
+	struct run *run = ctx;
+	FILE *out = run->tool->out;
+
+	if (run->json) {
+		fprintf(out, "%s\n", json);
+		return;
+	}
+	if (run->several)
+		fprintf(out, "--- %s\n", process_name(process));
+	if (show_answer(out, json)) {
+		run->unreadable = true;
+		fprintf(run->tool->err,
+			"sbcctl: %s sent an answer that is no JSON\n",
+			process_name(process));
+	}
+}
+
+static int run_command(struct run *run, const struct command *command,
+	char **args, size_t n_args)
+{
+	int exit_code = CONTROL_OK;
+
+	run->several = (command->processes & (command->processes - 1)) != 0;
+	for (int p = 0; p < PROCESS_COUNT; p++) {
+		struct ask ask = {run->runtime_dir, &run->users, p,
+			command->name, args, n_args, on_answer, run};
+		enum control_exit code = CONTROL_OK;
+		int err;
+
+		if (!(command->processes & PROCESS_BIT(p)))
+			continue;
+		err = ask_daemon(&ask, &code);
+		if (err) {
+			fprintf(run->tool->err,
+				"sbcctl: %s does not answer at %s/%s.sock: "
+				"%s\n",
+				process_name(p), run->runtime_dir,
+				process_name(p), err_text(err));
+			code = CONTROL_AWAY;
+		}
+		if ((int)code > exit_code)
+			exit_code = (int)code;
+	}
+	/* A full disk or a closed pipe under --json must not look well. */
+	if ((fflush(run->tool->out) || run->unreadable) &&
+		exit_code == CONTROL_OK)
+		exit_code = CONTROL_REFUSED;
+	return exit_code;
+}
+
+static int find_and_run(struct run *run, int argc, char **argv)
+{
+	size_t n_args = (size_t)argc - 1;
+	const char *missing = NULL;
+
+	/* The one that asks no daemon. */
+	if (strcmp(argv[0], "cert") == 0)
+		return cert_command(argc, argv);
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (strcmp(argv[0], commands[i].name) != 0)
+			continue;
+		if (n_args < commands[i].min_args ||
+			n_args > commands[i].max_args) {
+			fprintf(run->tool->err, "usage: sbcctl %s %s\n",
+				commands[i].name, commands[i].args);
+			return CONTROL_USAGE;
+		}
+		if (run->tool->users) {
+			run->users = *run->tool->users;
+		} else if (process_users_load(&run->users, &missing)) {
+			fprintf(run->tool->err,
+				"sbcctl: there is no system user %s\n",
+				missing);
+			return CONTROL_AWAY;
+		}
+		return run_command(run, &commands[i], argv + 1, n_args);
+	}
+	fprintf(run->tool->err,
+		"sbcctl: no command \"%s\"; try sbcctl --help\n", argv[0]);
+	return CONTROL_USAGE;
+}
+
+int tool_run(const struct tool *tool, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"runtime-dir", required_argument, NULL, 'r'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
+	};
+	struct run run = {.tool = tool, .runtime_dir = RUNTIME_DIR};
+	int c;
+
+	optind = 0; /* begins anew each time */
+	while ((c = getopt_long(argc, argv, "+jr:hV", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			run.json = true;
+			break;
+		case 'r':
+			run.runtime_dir = optarg;
+			break;
+		case 'h':
+			usage(tool->out);
+			return CONTROL_OK;
+		case 'V':
+			fprintf(tool->out, "sbcctl %s\n", PACKAGE_VERSION);
+			return CONTROL_OK;
+		default:
+			usage(tool->err);
+			return CONTROL_USAGE;
+		}
+	}
+	if (optind == argc) {
+		usage(tool->err);
+		return CONTROL_USAGE;
+	}
+	return find_and_run(&run, argc - optind, argv + optind);
+}
