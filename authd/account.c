@@ -88,6 +88,7 @@ struct accounts {
 	struct loop_timer *sweep;
 	struct table index;
 	size_t max_cached, n_cached;
+	uint64_t ttl_us;
 	TAILQ_HEAD(, entry) entries;
 	struct table negatives;
 	TAILQ_HEAD(, negative) negative_order;
@@ -117,8 +118,8 @@ static const char *const ask_sql[] = {
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION] =
 		"SELECT * FROM sbc.authd_account WHERE extension = $1::text",
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER] =
-		"SELECT * FROM sbc.authd_account WHERE id = (SELECT account "
-		"FROM sbc.authd_number WHERE number = $1::text)",
+		("SELECT * FROM sbc.authd_account WHERE id = (SELECT account "
+		 "FROM sbc.authd_number WHERE number = $1::text)"),
 };
 
 /* Could the database know such a key at all? Nothing else is asked, so odd
@@ -659,7 +660,7 @@ static void on_sweep(void *arg)
 		answer_from_disk(ask);
 	}
 	while ((e = TAILQ_FIRST(&a->entries)) &&
-		now - e->loaded_us > ACCOUNT_TTL_US)
+		now - e->loaded_us > a->ttl_us)
 		drop_entry(a, e);
 	while ((n = TAILQ_FIRST(&a->negative_order)) && now > n->until_us)
 		drop_negative(a, n);
@@ -780,7 +781,7 @@ void accounts_changed(struct accounts *a, uint64_t id)
 /* ------------------------------------------------------------- life */
 
 int accounts_new(struct loop *loop, struct vault *vault, size_t max_cached,
-	struct accounts **accounts_out)
+	uint64_t ttl_us, struct accounts **accounts_out)
 {
 	struct accounts *a = calloc(1, sizeof(*a));
 	int err;
@@ -790,6 +791,7 @@ int accounts_new(struct loop *loop, struct vault *vault, size_t max_cached,
 	a->loop = loop;
 	a->vault = vault;
 	a->max_cached = max_cached;
+	a->ttl_us = ttl_us;
 	TAILQ_INIT(&a->entries);
 	TAILQ_INIT(&a->negative_order);
 	TAILQ_INIT(&a->ask_order);

@@ -69,12 +69,30 @@ void ask_on_held(void *ctx, void *item, bool give_up)
 	free(h);
 }
 
+static void refuse_auth(
+	struct ipc_link *link, uint64_t id, Gh__AuthVerdict verdict,
+	enum reason why)
+{
+	const struct digest_offers none = {0};
+
+	reason_count(why);
+	send_answer(link, id, verdict, why, &none, NULL);
+}
+
 static void answer_auth(struct server *s, struct ipc_link *link,
 	const Gh__AuthRequest *request, const struct judgement *j,
 	uint64_t arrived_us)
 {
 	struct held_answer *h;
 
+	/* Guessing has a limit for all together, whoever asks: even sbc itself
+	 * can not try passwords at will. */
+	if (j->failed && !token_take(&s->failure_budget, 1, arrived_us)) {
+		refuse_auth(link, request->id,
+			GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
+			REASON_AUTH_AWAY);
+		return;
+	}
 	reason_count(j->why);
 	if (j->why != REASON_AUTH_OK)
 		log_peer_info("auth", LOG_STR("reason", reason_text(j->why)),
@@ -95,16 +113,6 @@ static void answer_auth(struct server *s, struct ipc_link *link,
 	}
 	send_answer(link, request->id, j->verdict, j->why, &j->offers,
 		j->record ? j->record->account : NULL);
-}
-
-static void refuse_auth(
-	struct ipc_link *link, uint64_t id, Gh__AuthVerdict verdict,
-	enum reason why)
-{
-	const struct digest_offers none = {0};
-
-	reason_count(why);
-	send_answer(link, id, verdict, why, &none, NULL);
 }
 
 /* --------------------------------------------------------- accounts */

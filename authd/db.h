@@ -24,7 +24,7 @@
 #define DB_QUEUE_MAX  4096
 #define DB_CONNECTIONS_MAX 16
 /** Oldest schema that this program can work with. */
-#define DB_SCHEMA_VERSION 10
+#define DB_SCHEMA_VERSION 11
 
 struct db;
 
@@ -63,7 +63,9 @@ struct db_events {
 };
 
 /**
- * Starts to connect.
+ * Starts to connect. Of a list of hosts each attempt tries one, the next
+ * attempt the next. A host given by name is resolved by libpq, which blocks:
+ * use addresses (hostaddr) where the resolver may be slow.
  * @param conninfo	copied. @param n connections besides the listener.
  * @return 0, ERR_NOMEM, or ERR_INVALID with problem (of problem_size bytes)
  *	for a connection string that libpq does not understand.

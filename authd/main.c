@@ -13,6 +13,7 @@
 #include "authd/key.h"
 #include "authd/server.h"
 #include "authd/vault.h"
+#include "common/clock.h"
 #include "common/daemon.h"
 #include "common/log.h"
 
@@ -23,6 +24,7 @@ struct authd_settings {
 	char *key_file;
 	uint64_t db_connections;
 	uint64_t account_cache;
+	uint64_t account_ttl_s;
 };
 
 #define ROW(name, type, def, min, max, unit, text)                             \
@@ -43,6 +45,8 @@ static const struct conf_option options[] = {
 		"connections to the database besides the listening one"),
 	ROW(account_cache, CONF_UINT, "50000", 100, 1000000, "accounts",
 		"accounts that are held in memory"),
+	ROW(account_ttl_s, CONF_UINT, "3600", 1, 86400, "s",
+		"how long an account stays in memory that nobody changed"),
 };
 
 /* Everything that lives as long as the process. */
@@ -122,6 +126,8 @@ static int open_server(struct authd *a)
 		.bindings_vault = a->bindings_vault,
 		.spool_dir = a->spool_dir,
 		.account_cache = a->settings.account_cache,
+		.account_ttl_us =
+			a->settings.account_ttl_s * CLOCK_US_PER_S,
 	};
 	char path[128];
 	int err;

@@ -62,6 +62,7 @@ struct vault {
 	uint64_t end;      /* bytes in the file */
 	uint64_t live;     /* of them, in records that still count */
 	uint64_t next;     /* frame number */
+	bool dirty;        /* written since it was last flushed */
 	bool torn;         /* a write failed: a new file before the next one */
 	uint8_t file_key[KEY_SIZE];
 	EVP_CIPHER *cipher;
@@ -239,6 +240,7 @@ static int append(struct vault *v, uint8_t op, const char *name,
 	*number_out = number;
 	*len_out = (uint32_t)sealed;
 	v->end += sealed + FRAME_EXTRA;
+	v->dirty = true;
 	return 0;
 }
 
@@ -632,9 +634,12 @@ size_t vault_count(const struct vault *v)
 	return v->table.n_entries;
 }
 
-int vault_sync(struct vault *v)
+bool vault_is_dirty(struct vault *v)
 {
-	return fdatasync(v->fd) < 0 ? ERR_SYSTEM : 0;
+	bool dirty = v->dirty;
+
+	v->dirty = false;
+	return dirty;
 }
 
 int vault_fd(const struct vault *v)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +23,8 @@
 
 unsigned lab_passed, lab_failed;
 struct lab_sbc lab_sbc;
+unsigned lab_account_ttl_s = 3600;
+long lab_file_limit = -1;
 
 static char work_dir[64];   /* data, scratch */
 static char socket_dir[64]; /* short: Unix socket paths are */
@@ -89,6 +92,14 @@ static pid_t start(const char *const argv[], bool as_owner, const char *log)
 	if (pid != 0)
 		return pid;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!as_owner && lab_file_limit >= 0) {
+		/* Writing past the limit fails, as on a full disk. */
+		struct rlimit limit = {(rlim_t)lab_file_limit,
+			(rlim_t)lab_file_limit};
+
+		(void)signal(SIGXFSZ, SIG_IGN);
+		(void)setrlimit(RLIMIT_FSIZE, &limit);
+	}
 	if (log) {
 		int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 
@@ -334,8 +345,11 @@ static void write_config(const char *path)
 	fprintf(f,
 		"runtime_dir = \"%s\"\nstate_dir = \"%s/state\"\n"
 		"key_file = \"%s/state/key\"\nlog_level = \"debug\"\n"
-		"database = \"host=%s user=sbc_authd dbname=gatehouse\"\n",
-		work_dir, work_dir, work_dir, socket_dir);
+		"account_ttl_s = %u\n"
+		"database = \"host=%s/nobody,%s user=sbc_authd "
+		"dbname=gatehouse\"\n",
+		work_dir, work_dir, work_dir, lab_account_ttl_s, work_dir,
+		socket_dir);
 	fclose(f);
 }
 
@@ -361,11 +375,91 @@ bool lab_authd_alive(void)
 
 void lab_authd_stop(int signal)
 {
+	int status;
+
 	if (authd_pid <= 0)
 		return;
 	kill(authd_pid, signal);
-	wait_end(authd_pid);
+	status = wait_end(authd_pid);
 	authd_pid = -1;
+	if (signal == SIGTERM)
+		lab_check(status == 0, "authd ends in order (%d)", status);
+}
+
+pid_t lab_authd_pid(void)
+{
+	return authd_pid;
+}
+
+bool lab_authd_has_sanitizer(void)
+{
+	char path[64], line[512];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", authd_pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		found |= strstr(line, "libasan") != NULL;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Counts a needle in one mapping, in portions that overlap. */
+static unsigned count_in(int mem, uint64_t from, uint64_t to,
+	const void *needle, size_t len)
+{
+	static uint8_t block[1 << 20];
+	unsigned n = 0;
+
+	while (from < to) {
+		size_t want = to - from < sizeof(block) ? to - from
+							: sizeof(block);
+		ssize_t got = pread(mem, block, want, (off_t)from);
+		uint8_t *at = block, *hit;
+
+		if (got < (ssize_t)len)
+			break;
+		while ((hit = memmem(at, (size_t)(block + got - at), needle,
+				len))) {
+			n++;
+			at = hit + 1;
+		}
+		if ((size_t)got < sizeof(block))
+			break;
+		from += (uint64_t)got - len + 1;
+	}
+	return n;
+}
+
+int lab_authd_count(const void *needle, size_t len)
+{
+	char path[64], line[512], rights[8];
+	uint64_t from, to;
+	unsigned n = 0;
+	int mem;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", authd_pid);
+	mem = open(path, O_RDONLY);
+	snprintf(path, sizeof(path), "/proc/%d/maps", authd_pid);
+	f = fopen(path, "r");
+	if (mem < 0 || !f) {
+		if (mem >= 0)
+			close(mem);
+		if (f)
+			fclose(f);
+		return -1;
+	}
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &from, &to,
+			    rights) == 3 && rights[1] == 'w')
+			n += count_in(mem, from, to, needle, len);
+	}
+	fclose(f);
+	close(mem);
+	return (int)n;
 }
 
 void lab_authd_forget(void)

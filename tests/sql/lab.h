@@ -66,6 +66,15 @@ void lab_sql_close(void);
 void lab_authd_start(void);
 void lab_authd_stop(int signal);
 bool lab_authd_alive(void);
+pid_t lab_authd_pid(void);
+bool lab_authd_has_sanitizer(void);
+/** How often these bytes stand in authd's writable memory; -1 if nobody may
+ * look (root may). */
+int lab_authd_count(const void *needle, size_t len);
+/** For the next start: account_ttl_s, and the largest file it may write (-1 =
+ * any). */
+extern unsigned lab_account_ttl_s;
+extern long lab_file_limit;
 /** Removes what authd keeps. */
 void lab_authd_forget(void);
 

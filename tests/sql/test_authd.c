@@ -18,17 +18,17 @@
 #include "common/ident.h"
 #include "tests/sql/cases.h"
 
-static char username[80], password[80];
+char case_username[80], case_password[80];
 
-static void login_of(const char *extension, const char *name)
+void case_login(const char *extension, const char *name)
 {
-	snprintf(username, sizeof(username), "%s",
+	snprintf(case_username, sizeof(case_username), "%s",
 		lab_sql_one("SELECT username FROM sbc.account WHERE "
 			    "extension = '%s'", extension));
-	snprintf(password, sizeof(password), "%s",
+	snprintf(case_password, sizeof(case_password), "%s",
 		lab_sql_one("SELECT password FROM sbc.new_password('%s')",
 			extension));
-	lab_check(*username && *password, "the login of %s", name);
+	lab_check(*case_username && *case_password, "the login of %s", name);
 }
 
 static const char *reason_word(uint32_t number)
@@ -117,8 +117,8 @@ void case_auth(void)
 	lab_case("credentials");
 	lab_sql("UPDATE sbc.setting SET value = '1000' WHERE name = "
 		"'ban_failures'");
-	login_of("101", "Anna");
-	lab_digest_init(&d, username, password);
+	case_login("101", "Anna");
+	lab_digest_init(&d, case_username, case_password);
 	a = lab_auth(&d);
 	expect(a, OK, "auth_ok", "right password");
 	lab_check(strcmp(a->extension, "101") == 0, "and whose it is");
@@ -126,7 +126,7 @@ void case_auth(void)
 	expect(a, STALE, "auth_replay", "the same header again");
 	snprintf(d.nc, sizeof(d.nc), "00000002");
 	expect(lab_auth(&d), OK, "auth_ok", "the next nonce count");
-	lab_digest_init(&d, username, "wrong");
+	lab_digest_init(&d, case_username, "wrong");
 	a = lab_auth(&d);
 	expect(a, CHALLENGE, "auth_wrong", "wrong password");
 	lab_digest_init(&d, "nobodyatall", "wrong");
@@ -140,33 +140,33 @@ void case_auth(void)
 	memset(d.username, 'u', 299);
 	d.username[299] = '\0';
 	expect(lab_auth(&d), REFUSED, "auth_syntax", "an endless name");
-	lab_digest_init(&d, username, password);
+	lab_digest_init(&d, case_username, case_password);
 	snprintf(d.source, sizeof(d.source), "198.51.100.8:5060");
 	expect(lab_auth(&d), STALE, "auth_stale", "nonce of another source");
-	lab_digest_init(&d, username, password);
+	lab_digest_init(&d, case_username, case_password);
 	snprintf(d.source, sizeof(d.source), "198.51.100.7:40000");
 	expect(lab_auth(&d), OK, "auth_ok", "another port is the same source");
-	lab_digest_init(&d, username, password);
+	lab_digest_init(&d, case_username, case_password);
 	d.nonce[20] = d.nonce[20] == 'A' ? 'B' : 'A';
 	expect(lab_auth(&d), CHALLENGE, "auth_forged_nonce", "forged nonce");
-	lab_digest_init(&d, username, password);
+	lab_digest_init(&d, case_username, case_password);
 	d.purpose = GH__AUTH_PURPOSE__AUTH_DIALOG;
 	d.dialog_account = 99999;
 	expect(lab_auth(&d), REFUSED, "auth_identity", "another's dialog");
 	lab_sql("INSERT INTO sbc.account_acl SELECT id, '203.0.113.0/24' FROM "
 		"sbc.account WHERE extension = '101'");
-	LAB_UNTIL((lab_digest_init(&d, username, password),
+	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
 		lab_auth(&d)->verdict == REFUSED));
 	expect(&lab_sbc.auths[lab_sbc.n_auths - 1], REFUSED, "auth_network",
 		"not from this network");
 	lab_sql("DELETE FROM sbc.account_acl; SELECT sbc.disable_phone('101')");
-	LAB_UNTIL((lab_digest_init(&d, username, password),
+	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
 		strcmp(reason_word(lab_auth(&d)->reason), "auth_disabled") ==
 			0));
 	expect(&lab_sbc.auths[lab_sbc.n_auths - 1], CHALLENGE, "auth_disabled",
 		"disabled");
 	lab_sql("SELECT sbc.enable_phone('101')");
-	lab_check(LAB_UNTIL((lab_digest_init(&d, username, password),
+	lab_check(LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
 			lab_auth(&d)->verdict == OK)), "enabled again");
 }
 
@@ -178,7 +178,7 @@ void case_laxness(void)
 	lab_case("laxness");
 #define VARIANT(change, verdict, reason, what)                                 \
 	do {                                                                   \
-		lab_digest_init(&d, username, password);                       \
+		lab_digest_init(&d, case_username, case_password);                       \
 		change;                                                        \
 		expect(lab_auth(&d), verdict, reason, what);                   \
 	} while (0)
@@ -216,7 +216,7 @@ void case_laxness(void)
 	VARIANT(SET(nonce, ""), CHALLENGE, "auth_forged_nonce", "no nonce");
 	lab_sql("UPDATE sbc.account SET digest = '{SHA-256/auth-int}' "
 		"WHERE extension = '101'");
-	LAB_UNTIL((lab_digest_init(&d, username, password),
+	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
 		lab_auth(&d)->first_offer == GH__ALGORITHM__ALGORITHM_SHA256));
 	expect(&lab_sbc.auths[lab_sbc.n_auths - 1], CHALLENGE,
 		"auth_algorithm", "MD5 where only SHA-256 is offered");
@@ -228,14 +228,14 @@ void case_laxness(void)
 		OK, "auth_ok", "SHA-256 with auth-int");
 	lab_sql("UPDATE sbc.account SET digest = '{SHA-512-256}' "
 		"WHERE extension = '101'");
-	LAB_UNTIL((lab_digest_init(&d, username, password),
+	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
 		lab_auth(&d)->first_offer ==
 			GH__ALGORITHM__ALGORITHM_SHA512_256));
 	VARIANT((SET(algorithm, "SHA-512-256"),
 			d.hash = GH__ALGORITHM__ALGORITHM_SHA512_256),
 		OK, "auth_ok", "SHA-512-256");
 	lab_sql("UPDATE sbc.account SET digest = NULL");
-	lab_check(LAB_UNTIL((lab_digest_init(&d, username, password),
+	lab_check(LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
 			lab_auth(&d)->verdict == OK)), "back to MD5");
 #undef VARIANT
 #undef SET
@@ -268,7 +268,7 @@ void case_accounts(void)
 	lab_check(lab_sbc.account_found &&
 			strcmp(lab_sbc.account_extension, "101") == 0,
 		"by number");
-	query(GH__ACCOUNT_KEY__ACCOUNT_BY_USER, username);
+	query(GH__ACCOUNT_KEY__ACCOUNT_BY_USER, case_username);
 	lab_check(lab_sbc.account_found, "by user name");
 	snprintf(id, sizeof(id), "%s", lab_sql_one("SELECT id FROM sbc.account "
 		"WHERE extension = '101'"));
@@ -295,7 +295,7 @@ void case_accounts(void)
 	lab_check(!lab_sbc.account_found, "and not found");
 }
 
-static void make_cdr(const char *call, uint64_t id)
+void case_send_cdr(const char *call, uint64_t id)
 {
 	Gh__Cdr c = GH__CDR__INIT;
 	Gh__CdrLeg in = GH__CDR_LEG__INIT, out = GH__CDR_LEG__INIT;
@@ -364,15 +364,15 @@ void case_records(void)
 
 	lab_case("records");
 	ident_make_call(call);
-	make_cdr(call, 41);
+	case_send_cdr(call, 41);
 	lab_check(LAB_UNTIL(lab_sbc.n_acks == 1 && lab_sbc.last_ack == 41),
 		"a CDR is acknowledged");
 	lab_check(LAB_UNTIL(strcmp(lab_sql_one("SELECT count(*) FROM sbc.cdr"),
 			"1") == 0), "it is in SQL");
-	make_cdr(call, 42);
+	case_send_cdr(call, 42);
 	lab_check(LAB_UNTIL(lab_sbc.n_acks == 2), "sent twice");
 	ident_make_call(call);
-	make_cdr(call, 43);
+	case_send_cdr(call, 43);
 	lab_check(LAB_UNTIL(strcmp(lab_sql_one("SELECT count(*) FROM sbc.cdr"),
 			"2") == 0), "it is in SQL once");
 	lab_check(strcmp(lab_sql_one("SELECT concat_ws('|', to_char(started_at "
@@ -603,16 +603,16 @@ void case_outage(void)
 	unsigned acks, n = 20, sets;
 
 	lab_case("outage");
-	lab_digest_init(&d, username, password);
+	lab_digest_init(&d, case_username, case_password);
 	expect(lab_auth(&d), OK, "auth_ok", "before");
 	lab_sql_close();
 	lab_cluster_stop("immediate");
-	lab_digest_init(&d, username, password);
+	lab_digest_init(&d, case_username, case_password);
 	expect(lab_auth(&d), OK, "auth_ok", "database away, account in memory");
 	acks = lab_sbc.n_acks;
 	for (unsigned i = 0; i < n; i++) {
 		ident_make_call(call);
-		make_cdr(call, 100 + i);
+		case_send_cdr(call, 100 + i);
 	}
 	lab_check(LAB_UNTIL(lab_sbc.n_acks == acks + n),
 		"CDRs are acknowledged from the disk");
@@ -626,9 +626,9 @@ void case_outage(void)
 		"with the last good settings");
 	lab_check(LAB_UNTIL(lab_sbc.saved_done &&
 			lab_sbc.n_saved_bindings == 1), "and the bindings");
-	lab_digest_init(&d, username, password);
+	lab_digest_init(&d, case_username, case_password);
 	expect(lab_auth(&d), OK, "auth_ok", "a known phone logs in");
-	lab_digest_init(&d, username, "wrong");
+	lab_digest_init(&d, case_username, "wrong");
 	expect(lab_auth(&d), CHALLENGE, "auth_wrong", "wrong password");
 	lab_digest_init(&d, "neverseenbefore", "wrong");
 	expect(lab_auth(&d), GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
@@ -645,7 +645,7 @@ void case_outage(void)
 			"1") == 0, "registrations are there");
 	lab_check(LAB_UNTIL(lab_sbc.n_sets > sets), "settings are read again");
 	lab_sql("SELECT sbc.new_password('101')");
-	LAB_UNTIL((lab_digest_init(&d, username, password),
+	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
 		lab_auth(&d)->verdict == CHALLENGE));
 	expect(&lab_sbc.auths[lab_sbc.n_auths - 1], CHALLENGE, "auth_wrong",
 		"the old password is dead");
@@ -657,21 +657,21 @@ void case_outage(void)
 	lab_authd_start();
 	lab_sbc_start();
 	LAB_UNTIL(lab_sbc.up && lab_sbc.has_nonce_keys && lab_sbc.n_sets == 1);
-	lab_digest_init(&d, username, password);
+	lab_digest_init(&d, case_username, case_password);
 	expect(lab_auth(&d), CHALLENGE, "auth_wrong",
 		"and stays dead without the database");
 	lab_cluster_restart();
 	LAB_UNTIL(lab_sbc.n_sets > 1);
-	login_of("101", "Anna");
-	LAB_UNTIL((lab_digest_init(&d, username, password),
+	case_login("101", "Anna");
+	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
 		lab_auth(&d)->verdict == OK));
 	/* A server that stalls is worse than one that is gone. */
 	lab_cluster_freeze(true);
-	lab_digest_init(&d, username, password);
+	lab_digest_init(&d, case_username, case_password);
 	expect(lab_auth(&d), OK, "auth_ok", "stalled server, account in memory");
 	ident_make_call(call);
 	acks = lab_sbc.n_acks;
-	make_cdr(call, 500);
+	case_send_cdr(call, 500);
 	lab_check(LAB_UNTIL(lab_sbc.n_acks == acks + 1),
 		"a CDR is acknowledged");
 	lab_digest_init(&d, "anothernewname", "wrong");
@@ -698,13 +698,13 @@ void case_cold_start(void)
 	lab_check(LAB_UNTIL(lab_sbc.up && lab_sbc.saved_done),
 		"authd starts with nothing at all");
 	lab_check(lab_sbc.n_sets == 0, "and no settings");
-	lab_digest_init(&d, username, password);
+	lab_digest_init(&d, case_username, case_password);
 	expect(lab_auth(&d), GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
 		"auth_away", "nobody can log in, nobody is refused");
 	lab_cluster_restart();
 	lab_check(LAB_UNTIL(lab_sbc.n_sets == 1),
 		"settings come with the database");
-	LAB_UNTIL((lab_digest_init(&d, username, password),
+	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
 		lab_auth(&d)->verdict == OK));
 	expect(&lab_sbc.auths[lab_sbc.n_auths - 1], OK, "auth_ok",
 		"and logins");
@@ -732,6 +732,12 @@ int main(int argc, char **argv)
 	case_trunk();
 	case_outage();
 	case_cold_start();
+	case_news();
+	case_timing();
+	case_keeping();
+	case_kills();
+	case_full_disk();
+	case_memory();
 	lab_sbc_stop();
 	lab_authd_stop(SIGTERM);
 	lab_sql_close();
