@@ -62,7 +62,7 @@ struct conn {
 	struct loop_fd *watch;
 	struct loop_timer *retry;
 	uint64_t backoff_us;
-	size_t host; /* the next one to try */
+	size_t host;          /* the next one to try */
 	uint64_t deadline_us; /* CONNECTING, SETUP */
 	struct job *job;
 	size_t step;
@@ -120,8 +120,8 @@ static void note_problem(struct conn *c, const char *text)
 static int watch(struct conn *c, unsigned events)
 {
 	loop_fd_free(c->db->loop, &c->watch);
-	return loop_fd_add(c->db->loop, PQsocket(c->pg), events, on_socket, c,
-		&c->watch);
+	return loop_fd_add(
+		c->db->loop, PQsocket(c->pg), events, on_socket, c, &c->watch);
 }
 
 static void clear_results(struct conn *c)
@@ -129,8 +129,8 @@ static void clear_results(struct conn *c)
 	for (size_t i = 0; i < c->n_results; i++) {
 		PGresult *r = c->results[i];
 
-		for (int row = 0; c->job && c->job->secret && row < PQntuples(r);
-			row++) {
+		for (int row = 0;
+			c->job && c->job->secret && row < PQntuples(r); row++) {
 			for (int col = 0; col < PQnfields(r); col++)
 				secret_wipe(PQgetvalue(r, row, col),
 					(size_t)PQgetlength(r, row, col));
@@ -205,8 +205,8 @@ static void conn_drop(struct conn *c, int err)
 		c->backoff_us = BACKOFF_MAX_US;
 	loop_timer_set(c->db->loop, c->retry, c->backoff_us);
 	if (strcmp(c->problem, c->logged) != 0 && c->problem[0]) {
-		log_warning("database_connection",
-			LOG_STR("problem", c->problem));
+		log_warning(
+			"database_connection", LOG_STR("problem", c->problem));
 		snprintf(c->logged, sizeof(c->logged), "%s", c->problem);
 	}
 	if (c->job)
@@ -343,10 +343,12 @@ static void on_step_end(struct conn *c)
 
 static void on_setup_end(struct conn *c)
 {
-	unsigned long version = c->n_results > 0
-		? strtoul(PQgetvalue(c->results[c->n_results - 1], 0, 0), NULL,
-			  10)
-		: 0;
+	unsigned long version =
+		c->n_results > 0
+			? strtoul(PQgetvalue(
+					  c->results[c->n_results - 1], 0, 0),
+				  NULL, 10)
+			: 0;
 	bool listening = c->step > 0;
 
 	if (c->err != 0) {
@@ -357,7 +359,8 @@ static void on_setup_end(struct conn *c)
 	if (!listening && version < DB_SCHEMA_VERSION) {
 		snprintf(c->problem, sizeof(c->problem),
 			"the schema sbc is version %lu, this program needs %d: "
-			"run sql/migrate", version, DB_SCHEMA_VERSION);
+			"run sql/migrate",
+			version, DB_SCHEMA_VERSION);
 		reason_count(REASON_DB_SCHEMA_OLD);
 		clear_results(c);
 		conn_drop(c, ERR_AWAY);
@@ -484,8 +487,8 @@ static void on_socket(void *arg, int fd, unsigned events)
 			drop_with_pq_problem(c);
 			return;
 		}
-		if (rest == 0 && loop_fd_set(c->db->loop, c->watch,
-					 LOOP_READ) < 0) {
+		if (rest == 0 &&
+			loop_fd_set(c->db->loop, c->watch, LOOP_READ) < 0) {
 			conn_drop(c, ERR_NOMEM);
 			return;
 		}
@@ -535,7 +538,8 @@ static bool is_list(const char *keyword)
 /* Begins to connect to the host whose turn it is. */
 static PGconn *connect_start(const struct target *t, size_t turn)
 {
-	const char *keywords[CONN_OPTIONS_MAX + 1], *values[CONN_OPTIONS_MAX + 1];
+	const char *keywords[CONN_OPTIONS_MAX + 1],
+		*values[CONN_OPTIONS_MAX + 1];
 	char *picked[3] = {NULL};
 	size_t n = 0, n_picked = 0;
 	PGconn *pg = NULL;
@@ -589,9 +593,9 @@ static void on_sweep(void *arg)
 	for (size_t i = 0; i < db->n_conns; i++) {
 		struct conn *c = &db->conns[i];
 		bool late = c->job ? now > c->job->deadline_us
-			: (c->state == CONN_CONNECTING ||
-				  c->state == CONN_SETUP) &&
-				now > c->deadline_us;
+				   : (c->state == CONN_CONNECTING ||
+					     c->state == CONN_SETUP) &&
+					     now > c->deadline_us;
 
 		if (!late)
 			continue;

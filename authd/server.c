@@ -149,8 +149,8 @@ static void on_tidy(void *arg)
 	purge_records(s, now);
 	ban_expire(s->bans, now);
 	if (now / CLOCK_US_PER_S > age_s)
-		replay_expire(s->replay,
-			(uint32_t)(now / CLOCK_US_PER_S - age_s));
+		replay_expire(
+			s->replay, (uint32_t)(now / CLOCK_US_PER_S - age_s));
 	loop_timer_set(s->loop, s->tidy_timer, TIDY_US);
 }
 
@@ -222,7 +222,7 @@ static void on_cdr_safe(void *ctx, uint64_t token)
 	struct server *s = ctx;
 	struct cdr_wait *w;
 
-	TAILQ_FOREACH(w, &s->cdr_waits, order)
+	TAILQ_FOREACH (w, &s->cdr_waits, order)
 		if (w->token == token)
 			break;
 	if (!w)
@@ -273,7 +273,8 @@ static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_BINDINGS_UPDATE, PROCESS_BIT(PROCESS_SBC), on_bindings},
 	{GH__MSG__BODY_CDR_WRITE, PROCESS_BIT(PROCESS_SBC), on_cdr},
 	{GH__MSG__BODY_EVENT,
-		PROCESS_BIT(PROCESS_SBC) | PROCESS_BIT(PROCESS_FLOWD), on_event},
+		PROCESS_BIT(PROCESS_SBC) | PROCESS_BIT(PROCESS_FLOWD),
+		on_event},
 	{GH__MSG__BODY_CTL_REQUEST, PROCESS_BIT(PROCESS_CTL), on_ctl},
 };
 
@@ -304,7 +305,7 @@ static void on_link_down(void *ctx, struct ipc_link *link, enum reason why)
 	struct cdr_wait *w;
 
 	ask_on_link_down(s, link);
-	TAILQ_FOREACH(w, &s->cdr_waits, order)
+	TAILQ_FOREACH (w, &s->cdr_waits, order)
 		if (w->link == link)
 			w->link = NULL;
 	for (size_t i = 0; i < s->n_sbc; i++) {
@@ -325,8 +326,8 @@ static void on_published(void *ctx, const struct db_result *result)
 {
 	(void)ctx;
 	if (result->err != 0)
-		log_warning("not_published",
-			LOG_STR("problem", result->problem));
+		log_warning(
+			"not_published", LOG_STR("problem", result->problem));
 }
 
 static int reasons_json(char **text_out)
@@ -512,8 +513,8 @@ int server_new(const struct server_config *config, struct server **server_out)
 	};
 	memcpy(s->judge.dummy_key, dummy, sizeof(s->judge.dummy_key));
 	secret_wipe(dummy, sizeof(dummy));
-	control_init(&s->control, s->daemon, server_commands, server_n_commands,
-		s);
+	control_init(
+		&s->control, s->daemon, server_commands, server_n_commands, s);
 	s->nonce_keys.lifetime_s = 300;
 	on_settings_change(s);
 	/* Not always the same first id: a nonce of an earlier start must look

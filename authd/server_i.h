@@ -53,7 +53,7 @@ struct server {
 	struct loop_timer *nonce_timer;
 	struct loop_timer *tidy_timer;
 	struct throttle *throttle;
-	struct token failure_budget; /* wrong answers that are judged */
+	struct token failure_budget;         /* wrong answers that are judged */
 	struct vault *vaults[SERVER_VAULTS]; /* borrowed */
 	unsigned n_flushing;
 	uint64_t purged_us;

@@ -47,16 +47,17 @@ GH_MUST_CHECK int vault_put(
 GH_MUST_CHECK int vault_remove(struct vault *v, const char *name);
 /** @param bytes_out	wiped and freed by vault_bytes_free().
  * @return 0, ERR_NOT_FOUND, ERR_CORRUPT, ERR_NOMEM or ERR_SYSTEM. */
-GH_MUST_CHECK int vault_get(
-	struct vault *v, const char *name, uint8_t **bytes_out, size_t *len_out);
+GH_MUST_CHECK int vault_get(struct vault *v, const char *name,
+	uint8_t **bytes_out, size_t *len_out);
 void vault_bytes_free(uint8_t **bytes, size_t len);
 
 /** Calls fn for every name; fn may get, put and remove that one. */
-void vault_each(struct vault *v, void (*fn)(void *ctx, const char *name),
-	void *ctx);
+void vault_each(
+	struct vault *v, void (*fn)(void *ctx, const char *name), void *ctx);
 size_t vault_count(const struct vault *v);
 
-/** Was anything written since the last call? Whoever asks flushes vault_fd(). */
+/** Was anything written since the last call? Whoever asks flushes vault_fd().
+ */
 bool vault_is_dirty(struct vault *v);
 /** The descriptor, for flushing it without blocking. A flush under way holds
  * the file even if the store is rewritten meanwhile. */

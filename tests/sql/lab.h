@@ -17,14 +17,14 @@
 #include "common/loop.h"
 #include "common/nonce.h"
 
-#define LAB_WAIT_S 20
+#define LAB_WAIT_S  20
 
 /** A literal for a field of a message, which nobody writes to. */
 #define LAB_TEXT(x) ((char *)(uintptr_t)(x))
 
 /* ------------------------------------------------------------- outcomes */
 
-extern unsigned lab_passed, lab_failed;
+extern unsigned lab_passed, lab_failed, lab_skipped;
 
 /** Notes one checked fact; the text names it. @return ok. */
 bool lab_check(bool ok, const char *format, ...) GH_PRINTF(2, 3);
@@ -167,8 +167,8 @@ struct lab_digest {
 };
 
 /** Fills in what a phone would send for a fresh nonce. */
-void lab_digest_init(struct lab_digest *d, const char *username,
-	const char *password);
+void lab_digest_init(
+	struct lab_digest *d, const char *username, const char *password);
 /** Sends it. @return its slot. */
 struct lab_auth *lab_auth_send(const struct lab_digest *d);
 /** Sends it and waits for the answer. */

@@ -38,14 +38,15 @@ void case_news(void)
 		"500 phones one by one in one transaction");
 	lab_sql("DELETE FROM sbc.account WHERE extension LIKE '61____'");
 	LAB_UNTIL(lab_sbc.n_changed > changed + 100);
-	lab_check(lab_sbc.n_changed < changed + 320,
-		"are %u messages", lab_sbc.n_changed - changed);
+	lab_check(lab_sbc.n_changed < changed + 320, "are %u messages",
+		lab_sbc.n_changed - changed);
 	sets = lab_sbc.n_sets;
 	lab_sql("UPDATE sbc.account SET digest = '{SHA-256}' "
 		"WHERE extension = '101'");
 	lab_check(LAB_UNTIL(lab_sbc.n_sets > sets ||
-			strcmp(lab_sql_one("SELECT count(*) FROM "
-				"sbc.authd_digest_list"), "1") == 0),
+			    strcmp(lab_sql_one("SELECT count(*) FROM "
+					       "sbc.authd_digest_list"),
+				    "1") == 0),
 		"a list of challenges of its own is part of the settings");
 	lab_sql("UPDATE sbc.account SET digest = NULL");
 }
@@ -105,9 +106,10 @@ void case_keeping(void)
 		"('NEW', now() - interval '20 days', now())");
 	lab_check(strtoul(lab_sql_one("SELECT sbc.records_purge(30)"), NULL,
 			  10) >= 1 &&
-			strcmp(lab_sql_one("SELECT string_agg(call, ',') "
-				"FROM sbc.cdr WHERE call IN ('OLD', 'NEW')"),
-				"NEW") == 0,
+			  strcmp(lab_sql_one("SELECT string_agg(call, ',') "
+					     "FROM sbc.cdr WHERE call IN "
+					     "('OLD', 'NEW')"),
+				  "NEW") == 0,
 		"records_purge deletes what is older");
 	lab_check(strcmp(lab_sql_one("SELECT sbc.records_purge(0)"), "0") == 0,
 		"0 days: nothing");
@@ -124,8 +126,8 @@ void case_kills(void)
 	char want[24];
 
 	lab_case("kills");
-	before = (unsigned)strtoul(lab_sql_one("SELECT count(*) FROM sbc.cdr"),
-		NULL, 10);
+	before = (unsigned)strtoul(
+		lab_sql_one("SELECT count(*) FROM sbc.cdr"), NULL, 10);
 	for (int round = 0; round < ROUNDS; round++) {
 		unsigned first = n;
 
@@ -155,9 +157,11 @@ void case_kills(void)
 	}
 	snprintf(want, sizeof(want), "%u", before + n);
 	lab_check(LAB_UNTIL(strcmp(lab_sql_one("SELECT count(*) FROM sbc.cdr"),
-			want) == 0), "%u CDRs are in SQL, each once", n);
+				    want) == 0),
+		"%u CDRs are in SQL, each once", n);
 	lab_check(strcmp(lab_sql_one("SELECT count(*) FROM sbc.cdr_leg l "
-			"GROUP BY call HAVING count(*) <> 2"), "") == 0,
+				     "GROUP BY call HAVING count(*) <> 2"),
+			  "") == 0,
 		"with both legs");
 }
 
@@ -178,7 +182,8 @@ void case_full_disk(void)
 	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
 		lab_auth(&d)->verdict == GH__AUTH_VERDICT__AUTH_VERDICT_OK));
 	lab_check(lab_sbc.auths[lab_sbc.n_auths - 1].verdict ==
-			GH__AUTH_VERDICT__AUTH_VERDICT_OK, "phones log in");
+			  GH__AUTH_VERDICT__AUTH_VERDICT_OK,
+		"phones log in");
 	acks = lab_sbc.n_acks;
 	for (int i = 0; i < 10; i++) {
 		ident_make_call(call);
@@ -187,7 +192,10 @@ void case_full_disk(void)
 	lab_check(LAB_UNTIL(lab_sbc.n_acks == acks + 10),
 		"CDRs are acknowledged once the database has them");
 	lab_check(strcmp(lab_sql_one("SELECT count(*) FROM sbc.cdr WHERE "
-			"call = '%s'", call), "1") == 0, "and it has them");
+				     "call = '%s'",
+				 call),
+			  "1") == 0,
+		"and it has them");
 	lab_sbc_stop();
 	lab_authd_stop(SIGTERM);
 	lab_file_limit = -1;
@@ -221,20 +229,27 @@ void case_memory(void)
 	lab_authd_start();
 	lab_sbc_start();
 	LAB_UNTIL(lab_sbc.up && lab_sbc.n_sets >= 1);
-	snprintf(hex, sizeof(hex), "%s", lab_sql_one("SELECT encode(ha1, 'hex') "
-		"FROM sbc.account_secret JOIN sbc.account ON id = account "
-		"WHERE extension = '101' AND algorithm = 'SHA-256'"));
+	snprintf(hex, sizeof(hex), "%s",
+		lab_sql_one(
+			"SELECT encode(ha1, 'hex') "
+			"FROM sbc.account_secret JOIN sbc.account ON id = "
+			"account "
+			"WHERE extension = '101' AND algorithm = 'SHA-256'"));
 	from_hex(hex, raw, sizeof(raw));
-	if (lab_authd_has_sanitizer() || lab_authd_count(raw, 32) < 0) {
-		printf("     not looked at: a sanitizer keeps freed memory, "
-		       "or nobody may look\n");
+	if (lab_authd_has_sanitizer())
+		return; /* it keeps freed memory; release builds are looked at
+			 */
+	if (lab_authd_count(raw, 32) < 0) {
+		printf("skip only root may look\n");
+		lab_skipped++;
 		return;
 	}
 	/* Once the database is up, everything from the disk is forgotten. */
-	lab_check(LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
-			lab_auth(&d)->verdict ==
-				GH__AUTH_VERDICT__AUTH_VERDICT_OK) &&
-			lab_authd_count(raw, 32) == 1),
+	lab_check(
+		LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
+				  lab_auth(&d)->verdict ==
+					  GH__AUTH_VERDICT__AUTH_VERDICT_OK) &&
+			  lab_authd_count(raw, 32) == 1),
 		"the HA1 is in the cache, once (%d)", lab_authd_count(raw, 32));
 	lab_check(lab_authd_count(hex, 64) == 0,
 		"not as PostgreSQL sent it (%d)", lab_authd_count(hex, 64));
