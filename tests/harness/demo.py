@@ -198,7 +198,7 @@ class Demo:
         self.phone = baresip.Baresip(
             f"{self.dir}/phone", local=self.address, port=self.port + 10,
             speech=self.audio.wav(audio.NEAR), control_port=free_tcp_port(),
-            interface="lo" if self.address.startswith("127.") else None)
+            interface=self.address if self.address.startswith("127.") else None)
         self.phone.account(self.account["username"],
                            f"{self.address}:{self.port}",
                            self.account["password"])
