@@ -384,7 +384,8 @@ static void tear_down(struct call *c)
 	if (unanswered && r->answer_us == 0 && r->sip_status < 300)
 		r->sip_status = 500;
 	loop_timer_stop(c->sbc->daemon.loop, c->life);
-	loop_timer_stop(c->sbc->daemon.loop, c->retry);
+	if (c->retry != NULL)
+		loop_timer_stop(c->sbc->daemon.loop, c->retry);
 	call_setup_release(c);
 	call_change_drop(c);
 	if (c->caller.leg != NULL)
@@ -658,7 +659,7 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 			continue;
 		leg_free(&gone->leg);
 	}
-	call_setup_release(c);
+	call_setup_forget(c);
 	if (p->theirs != NULL)
 		return CALL_UP;
 	/* The INVITE had no offer: the ACK has the answer to ours. */

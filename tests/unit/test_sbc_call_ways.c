@@ -441,7 +441,9 @@ START_TEST(caller_requires_prack)
 	sp_expect(&s.itsp, "SIP/2.0 180");
 	ck_assert(msg_has(msg_header_value(s.itsp.rx, "Require", 0), "100rel"));
 	/* It is repeated until it is acknowledged. */
+	s.itsp.repeats = true;
 	sp_expect(&s.itsp, "SIP/2.0 180");
+	s.itsp.repeats = false;
 	snprintf(rack, sizeof rack, "%s 101 INVITE",
 		msg_header_value(s.itsp.rx, "RSeq", 0));
 	snprintf(lines, sizeof lines, "RAck: %s\r\n", rack);
