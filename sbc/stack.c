@@ -258,6 +258,11 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 	in->msg = NULL;
 }
 
+struct merges *stack_merges(struct stack *stack)
+{
+	return stack->merges;
+}
+
 unsigned stack_retry_after_s(const struct stack *stack)
 {
 	return stack->retry_after_s;
@@ -368,13 +373,16 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 		sbc->daemon.loop, stack_on_retry, stack, &stack->retry_timer);
 	if (err != 0)
 		goto failed;
+	err = merges_new(sbc, &stack->merges);
+	if (err != 0)
+		goto failed;
 	err = ERR_NOMEM;
 	stack->agent = nta_agent_create(loop_sofia_root(sbc->daemon.loop),
 		(url_string_t *)-1, on_message, (nta_agent_magic_t *)stack,
 		NTATAG_UA(1), NTATAG_MAXSIZE(CURES_DATAGRAM_MAX + 1),
 		NTATAG_UDP_MTU(65535), NTATAG_CLIENT_RPORT(1),
 		NTATAG_SERVER_RPORT(1), NTATAG_CANCEL_487(0),
-		NTATAG_MERGE_482(1), NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0),
+		NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0),
 		/* Broken headers are judged by hdr_check_request(), for those
 		 * who get an answer at all. */
 		NTATAG_BAD_REQ_MASK(0), NTATAG_MAX_PROCEEDING(WARN_PROCEEDING),
@@ -401,6 +409,7 @@ void stack_free(struct stack **stack_ref)
 		nta_agent_destroy(stack->agent);
 	cures_forget_all();
 	stack_free_nodes(stack);
+	merges_free(&stack->merges);
 	loop_timer_free(stack->sbc->daemon.loop, &stack->retry_timer);
 	free(stack);
 }

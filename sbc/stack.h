@@ -103,6 +103,10 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
  * (Allow, Accept, Unsupported, Retry-After), or is silent where it is 0. Takes
  * the message. Counts the reason. */
 void stack_refuse(struct stack *stack, struct inbound *in, enum reason why);
+/** INVITEs that became calls lately; for entry.c. */
+struct merges;
+struct merges *stack_merges(struct stack *stack);
+
 /** Seconds that our 503 answers name in Retry-After. */
 unsigned stack_retry_after_s(const struct stack *stack);
 

@@ -3,6 +3,7 @@
 #ifndef SBC_STACK_INNER_H
 #define SBC_STACK_INNER_H
 
+#include "sbc/merge.h"
 #include "sbc/sbc.h"
 #include "sbc/stack.h"
 
@@ -27,6 +28,7 @@ struct stack {
 	struct loop_timer *retry_timer;
 	uint8_t tag_key[16];
 	unsigned retry_after_s;
+	struct merges *merges;
 };
 
 /** The listener of a tport, or NULL. */

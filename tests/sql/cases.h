@@ -24,4 +24,16 @@ void case_trunk(void);
 void case_outage(void);
 void case_cold_start(void);
 
+void case_news(void);
+void case_timing(void);
+void case_kills(void);
+void case_full_disk(void);
+void case_memory(void);
+void case_keeping(void);
+
+/* Shared by the cases. */
+extern char case_username[80], case_password[80];
+void case_login(const char *extension, const char *name);
+void case_send_cdr(const char *call, uint64_t id);
+
 #endif

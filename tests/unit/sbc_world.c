@@ -469,6 +469,8 @@ void world_settings(
 	if (config->with_trunk)
 		say_trunk(w, false, version, &n);
 	say_setting(w, "unknown_rate", config->unknown_rate, version, &n);
+	say_setting(w, "trusted_rate", config->trusted_rate, version, &n);
+	say_setting(w, "trunk_rate", config->trusted_rate, version, &n);
 	say_setting(w, "source_rate", config->source_rate, version, &n);
 	done.version = version;
 	done.n_pieces = n;

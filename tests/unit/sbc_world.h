@@ -52,6 +52,7 @@ struct world_config {
 	size_t n_acl;
 	const char *unknown_rate;
 	const char *source_rate;
+	const char *trusted_rate;
 	const char *advertised; /* of the phones' realm, IPv4 */
 	uint32_t n_digest; /* offers: 0 = none named, 1 MD5, 2 SHA-256 too */
 };

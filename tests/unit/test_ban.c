@@ -70,8 +70,8 @@ START_TEST(replay_model)
 	for (int i = 0; i < 5000; i++) {
 		bool fresh;
 
-		nc = 1 + (uint32_t)rand() % (highest + 70 < 1999
-				? highest + 70 : 1999);
+		nc = 1 + (uint32_t)rand() %
+				 (highest + 70 < 1999 ? highest + 70 : 1999);
 		if (rand() % 2 && highest > 70)
 			nc = highest - (uint32_t)rand() % 70;
 		fresh = !used[nc] && (nc > highest || highest - nc <= 64);
@@ -93,8 +93,8 @@ START_TEST(replay_is_bounded)
 	ck_assert_int_eq(replay_new(100, &r), 0);
 	for (unsigned n = 0; n < 150; n++) {
 		make_text(n, text);
-		ck_assert_int_eq(replay_take(r, text, 1000 + n, 1),
-			REASON_AUTH_OK);
+		ck_assert_int_eq(
+			replay_take(r, text, 1000 + n, 1), REASON_AUTH_OK);
 		ck_assert_uint_le(replay_count(r), 100);
 	}
 	/* Forgotten, but still not good for a second time. */
@@ -143,8 +143,10 @@ START_TEST(ban_after_three)
 {
 	uint64_t now = 50 * S;
 
-	ck_assert_int_eq(fail_from("192.0.2.1:1", "a", false, now), BAN_NOTHING);
-	ck_assert_int_eq(fail_from("192.0.2.1:2", "b", false, now), BAN_NOTHING);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "a", false, now), BAN_NOTHING);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:2", "b", false, now), BAN_NOTHING);
 	ck_assert_uint_eq(until("192.0.2.1:1", now), 0);
 	ck_assert_int_eq(fail_from("192.0.2.1:3", "c", false, now), BAN_SOURCE);
 	ck_assert_uint_eq(until("192.0.2.1:77", now), now + 600 * S);
@@ -159,15 +161,16 @@ START_TEST(ban_window)
 
 	fail_from("192.0.2.1:1", "a", false, 10 * S);
 	fail_from("192.0.2.1:1", "a", false, 20 * S);
-	ck_assert_int_eq(fail_from("192.0.2.1:1", "a", false, 700 * S),
-		BAN_NOTHING);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "a", false, 700 * S), BAN_NOTHING);
 	/* The very same header again is no second attempt. */
-	ck_assert_int_eq(ban_failure(bans, &a, "a", attempt, false, 701 * S,
-				 NULL), BAN_REPEATED);
-	ck_assert_int_eq(fail_from("192.0.2.1:1", "a", false, 702 * S),
-		BAN_NOTHING);
-	ck_assert_int_eq(fail_from("192.0.2.1:1", "a", false, 703 * S),
-		BAN_SOURCE);
+	ck_assert_int_eq(
+		ban_failure(bans, &a, "a", attempt, false, 701 * S, NULL),
+		BAN_REPEATED);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "a", false, 702 * S), BAN_NOTHING);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "a", false, 703 * S), BAN_SOURCE);
 }
 END_TEST
 
@@ -178,11 +181,11 @@ START_TEST(ban_success_washes_its_own_only)
 	fail_from("192.0.2.1:1", "mine", false, S);
 	fail_from("192.0.2.1:1", "victim", false, S);
 	ban_success(bans, &a, "mine");
-	ck_assert_int_eq(fail_from("192.0.2.1:1", "victim", false, S),
-		BAN_NOTHING);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "victim", false, S), BAN_NOTHING);
 	ban_success(bans, &a, "mine");
-	ck_assert_int_eq(fail_from("192.0.2.1:1", "victim", false, S),
-		BAN_SOURCE);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "victim", false, S), BAN_SOURCE);
 }
 END_TEST
 
@@ -193,8 +196,8 @@ START_TEST(ban_shared_source)
 	unsigned n;
 
 	for (n = 0; n < 2; n++)
-		ck_assert_int_eq(fail_from("192.0.2.1:1", "x", true, S),
-			BAN_NOTHING);
+		ck_assert_int_eq(
+			fail_from("192.0.2.1:1", "x", true, S), BAN_NOTHING);
 	ck_assert_int_eq(fail_from("192.0.2.1:1", "x", true, S), BAN_ACCOUNT);
 	ck_assert(!ban_user_allowed(bans, &a, "x", 2 * S));
 	ck_assert(ban_user_allowed(bans, &a, "y", 2 * S));
@@ -202,8 +205,8 @@ START_TEST(ban_shared_source)
 	ck_assert_uint_eq(until("192.0.2.1:1", S), 0);
 	for (n = 3; n < 3 * BAN_SHARED_FACTOR - 1; n++) {
 		snprintf(user, sizeof(user), "u%u", n);
-		ck_assert_int_eq(fail_from("192.0.2.1:1", user, true, S),
-			BAN_NOTHING);
+		ck_assert_int_eq(
+			fail_from("192.0.2.1:1", user, true, S), BAN_NOTHING);
 	}
 	ck_assert_int_eq(fail_from("192.0.2.1:1", "last", true, S), BAN_SOURCE);
 }

@@ -25,11 +25,13 @@ static const struct example {
 } examples[] = {
 	/* RFC 7616 section 3.9.1 */
 	{GH__ALGORITHM__ALGORITHM_MD5, "Mufasa", "http-auth@example.org",
-		"Circle of Life", "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
+		"Circle of Life",
+		"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
 		"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
 		"/dir/index.html", "8ca523f5e9506fed4657c9700eebdbec"},
 	{GH__ALGORITHM__ALGORITHM_SHA256, "Mufasa", "http-auth@example.org",
-		"Circle of Life", "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
+		"Circle of Life",
+		"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
 		"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
 		"/dir/index.html",
 		"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6"
@@ -51,10 +53,12 @@ START_TEST(examples_of_the_rfc)
 	struct digest_ha1 ha1;
 
 	ck_assert_int_eq(digest_make_ha1(digest, e->algorithm, e->user,
-				 e->realm, e->password, &ha1), 0);
+				 e->realm, e->password, &ha1),
+		0);
 	ck_assert_int_eq(digest_response(digest, e->algorithm, &ha1, e->nonce,
 				 "00000001", e->cnonce, "auth", "GET", e->uri,
-				 NULL, 0, hex), 0);
+				 NULL, 0, hex),
+		0);
 	ck_assert_str_eq(hex, e->response);
 }
 END_TEST
@@ -86,18 +90,21 @@ START_TEST(right_response)
 	Gh__DigestFields f;
 
 	fill(&f);
-	ck_assert_int_eq(digest_check(&f, e->realm, e->uri, &claim),
-		REASON_AUTH_OK);
+	ck_assert_int_eq(
+		digest_check(&f, e->realm, e->uri, &claim), REASON_AUTH_OK);
 	ck_assert_int_eq(claim.nc, 1);
 	ck_assert_int_eq(digest_make_ha1(digest, claim.algorithm, e->user,
-				 e->realm, e->password, &ha1), 0);
-	ck_assert_int_eq(digest_verify(digest, &claim, &f, "GET", NULL, 0, &ha1),
+				 e->realm, e->password, &ha1),
+		0);
+	ck_assert_int_eq(
+		digest_verify(digest, &claim, &f, "GET", NULL, 0, &ha1),
 		REASON_AUTH_OK);
 	ck_assert_int_eq(
 		digest_verify(digest, &claim, &f, "PUT", NULL, 0, &ha1),
 		REASON_AUTH_WRONG);
 	ha1.bytes[0] ^= 1;
-	ck_assert_int_eq(digest_verify(digest, &claim, &f, "GET", NULL, 0, &ha1),
+	ck_assert_int_eq(
+		digest_verify(digest, &claim, &f, "GET", NULL, 0, &ha1),
 		REASON_AUTH_WRONG);
 }
 END_TEST
@@ -153,8 +160,9 @@ START_TEST(laxness)
 	memset(long_text, 'x', sizeof(long_text) - 1);
 	fill(&f);
 	*(const char **)(void *)((char *)&f + lax[_i].field) = lax[_i].value;
-	ck_assert_int_eq(digest_check(&f, examples[0].realm, examples[0].uri,
-				 &claim), lax[_i].why);
+	ck_assert_int_eq(
+		digest_check(&f, examples[0].realm, examples[0].uri, &claim),
+		lax[_i].why);
 }
 END_TEST
 
@@ -165,8 +173,9 @@ START_TEST(absent_algorithm_is_md5)
 
 	fill(&f);
 	f.algorithm = T("");
-	ck_assert_int_eq(digest_check(&f, examples[0].realm, examples[0].uri,
-				 &claim), REASON_AUTH_OK);
+	ck_assert_int_eq(
+		digest_check(&f, examples[0].realm, examples[0].uri, &claim),
+		REASON_AUTH_OK);
 	ck_assert_int_eq(claim.algorithm, GH__ALGORITHM__ALGORITHM_MD5);
 }
 END_TEST
@@ -182,8 +191,9 @@ START_TEST(offers)
 	ck_assert_int_eq(o.n, 1);
 	ck_assert_int_eq(digest_check_offer(&md5, &o), REASON_AUTH_OK);
 	ck_assert_int_eq(digest_check_offer(&sha, &o), REASON_AUTH_ALGORITHM);
-	ck_assert_int_eq(digest_offers_parse(
-				 "SHA-512-256 SHA-256/auth-int SHA-256", &o), 0);
+	ck_assert_int_eq(
+		digest_offers_parse("SHA-512-256 SHA-256/auth-int SHA-256", &o),
+		0);
 	ck_assert_int_eq(o.n, 3);
 	ck_assert_int_eq(o.offer[1].qop, GH__QOP__QOP_AUTH_INT);
 	ck_assert_int_eq(digest_check_offer(&sha, &o), REASON_AUTH_OK);
@@ -194,8 +204,8 @@ START_TEST(offers)
 	ck_assert_int_eq(digest_offers_parse("", &o), ERR_INVALID);
 	ck_assert_int_eq(digest_offers_parse("MD5/auth", &o), ERR_INVALID);
 	ck_assert_int_eq(digest_offers_parse("SHA1", &o), ERR_INVALID);
-	ck_assert_int_eq(digest_offers_parse(
-				 "MD5 MD5 MD5 MD5 MD5 MD5 MD5", &o), ERR_INVALID);
+	ck_assert_int_eq(digest_offers_parse("MD5 MD5 MD5 MD5 MD5 MD5 MD5", &o),
+		ERR_INVALID);
 }
 END_TEST
 
@@ -205,11 +215,13 @@ START_TEST(auth_int_covers_the_body)
 	char one[DIGEST_HEX_SIZE], two[DIGEST_HEX_SIZE], none[DIGEST_HEX_SIZE];
 
 	ck_assert_int_eq(digest_make_ha1(digest, GH__ALGORITHM__ALGORITHM_MD5,
-				 "u", "r", "p", &ha1), 0);
+				 "u", "r", "p", &ha1),
+		0);
 #define RESPONSE(body, len, out)                                               \
 	ck_assert_int_eq(digest_response(digest, GH__ALGORITHM__ALGORITHM_MD5, \
 				 &ha1, "n", "00000001", "c", "auth-int",       \
-				 "INVITE", "sip:a", body, len, out), 0)
+				 "INVITE", "sip:a", body, len, out),           \
+		0)
 	RESPONSE("v=0", 3, one);
 	RESPONSE("v=1", 3, two);
 	RESPONSE(NULL, 0, none);

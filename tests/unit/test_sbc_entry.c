@@ -497,6 +497,29 @@ START_TEST(invite_of_a_trunk_is_a_call)
 }
 END_TEST
 
+START_TEST(merged_invite)
+{
+	struct request r = {.method = "INVITE",
+		.uri = "sip:100@example.com",
+		.extra = CONTACT,
+		.call_id = "merged"};
+
+	send_to(&trunk, &w->local, r);
+	expect(&trunk, "486");
+	send_to(&trunk, &w->local, r); /* another branch */
+	expect(&trunk, "482");
+	ck_assert_uint_eq(w->n_invites, 1);
+	ck_assert_uint_eq(reason_counted(REASON_ADMIT_MERGED), 1);
+	r.cseq = 2;
+	send_to(&trunk, &w->local, r);
+	expect(&trunk, "486");
+	/* A stranger who knows all of it hears nothing. */
+	r.cseq = 1;
+	send_to(&phone, &w->local, r);
+	peer_hears_nothing(w, &phone, &w->local);
+}
+END_TEST
+
 static void challenged_invite(struct request *r)
 {
 	r->method = "INVITE";
@@ -920,6 +943,7 @@ int main(void)
 	tcase_add_test(t, methods_of_known_sources);
 	tcase_add_test(t, required_extensions_and_forwards);
 	tcase_add_test(t, invite_of_a_trunk_is_a_call);
+	tcase_add_test(t, merged_invite);
 	tcase_add_test(t, invite_of_a_phone_waits_for_authd);
 	tcase_add_test(t, invite_sent_again_during_the_wait);
 	tcase_add_test(t, cancel_during_the_wait);

@@ -14,7 +14,8 @@ enum { MAX_QUERIES = 32, MAX_COLUMNS = 32 };
 
 static PGresult *results[MAX_QUERIES];
 
-/* One result from "name=value|name=value" rows; every row has the same names. */
+/* One result from "name=value|name=value" rows; every row has the same names.
+ */
 static PGresult *table(const char *const *rows, size_t n)
 {
 	PGresult *r = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
@@ -34,11 +35,12 @@ static PGresult *table(const char *const *rows, size_t n)
 		if (row == 0)
 			ck_assert_int_eq(PQsetResultAttrs(r, col, columns), 1);
 		for (int i = 0; i < col; i++) {
-			char *value = columns[i].name +
-				      strlen(columns[i].name) + 1;
+			char *value =
+				columns[i].name + strlen(columns[i].name) + 1;
 
 			ck_assert_int_eq(PQsetvalue(r, (int)row, i, value,
-						 (int)strlen(value)), 1);
+						 (int)strlen(value)),
+				1);
 		}
 	}
 	return r;
@@ -55,7 +57,8 @@ static PGresult *table(const char *const *rows, size_t n)
 	"realm=1|listen=%s|transport=udp|advertised_sip=|media=127.0.0.1|"     \
 	"advertised_media="
 #define TRUNK                                                                  \
-	"id=4|name=itsp|realm=1|enabled=t|codec_list=0|srtp=none|max_calls=%s|"\
+	"id=4|name=itsp|realm=1|enabled=t|codec_list=0|srtp=none|max_calls=%"  \
+	"s|"                                                                   \
 	"max_calls_per_s=0|host=|domain=|called_from=request_uri|"             \
 	"caller_from=from|caller_to=p_asserted_identity|registers=f|"          \
 	"register_user=|register_expires_s=600|options_interval_s=0|"          \
@@ -83,15 +86,17 @@ static void make(const struct variant *v)
 		"id=1|name=default|codec=PCMA|clock=8000|channels=1",
 		"id=1|name=default|codec=opus|clock=48000|channels=2",
 		"id=2|name=empty|codec=|clock=0|channels=0"};
-	const char *settings[] = {"name=ban_s|value=600",
-		"name=nonce_lifetime_s|value=300"};
+	const char *settings[] = {
+		"name=ban_s|value=600", "name=nonce_lifetime_s|value=300"};
 
 	snprintf(realm, sizeof(realm), REALM, v->digest, v->srtp, v->acl);
 	snprintf(address, sizeof(address), ADDRESS, v->listen);
 	snprintf(trunk, sizeof(trunk), TRUNK, v->max_calls);
 	snprintf(route, sizeof(route), ROUTE, v->causes);
-	snprintf(secret, sizeof(secret), "trunk=4|username=u|digest_realm=r|"
-		"sealed=|ha1_md5=%s|ha1_sha256=|ha1_sha512_256=", v->hash);
+	snprintf(secret, sizeof(secret),
+		"trunk=4|username=u|digest_realm=r|"
+		"sealed=|ha1_md5=%s|ha1_sha256=|ha1_sha512_256=",
+		v->hash);
 #define ONE(i, text) (one[0] = (text), results[i] = table(one, 1))
 	ONE(0, realm);
 	ONE(1, address);
@@ -99,7 +104,8 @@ static void make(const struct variant *v)
 	ONE(3, "trunk=4|network=192.0.2.0/24|listen=|transport=udp");
 	ONE(4, "trunk=4|host=192.0.2.1|port=5060|transport=udp|priority=1|"
 	       "weight=1");
-	ONE(5, "trunk=4|scope=in_called|regex=f|match=0|replace=+49|priority=1");
+	ONE(5, "trunk=4|scope=in_called|regex=f|match=0|replace=+49|priority="
+	       "1");
 	ONE(6, "trunk=4|direction=out|action=set|name=X-A|value=b");
 	ONE(7, route);
 	ONE(8, "route=9|trunk=4|priority=1|weight=1");
@@ -127,8 +133,8 @@ START_TEST(a_set)
 	const Gh__Trunk *t;
 
 	make(&good);
-	ck_assert_int_eq(snapshot_build(results, 77, &s, problem,
-				 sizeof(problem)), 0);
+	ck_assert_int_eq(
+		snapshot_build(results, 77, &s, problem, sizeof(problem)), 0);
 	ck_assert_uint_eq(s.saved->version, 77);
 	ck_assert_uint_eq(s.saved->n_pieces, 8);
 	r = s.saved->pieces[0]->realm;
@@ -155,8 +161,9 @@ START_TEST(a_set)
 	ck_assert_uint_eq(s.saved->n_trunk_secrets, 1);
 	ck_assert_uint_eq(s.saved->n_digest_shares, 1);
 	/* The same rows are the same set whatever its number. */
-	ck_assert_int_eq(snapshot_build(results, 78, &again, problem,
-				 sizeof(problem)), 0);
+	ck_assert_int_eq(
+		snapshot_build(results, 78, &again, problem, sizeof(problem)),
+		0);
 	ck_assert_mem_eq(s.hash, again.hash, sizeof(s.hash));
 	snapshot_done(&s);
 	snapshot_done(&again);
@@ -195,9 +202,11 @@ START_TEST(not_a_set)
 	*(const char **)(void *)((char *)&v + wrong[_i].field) =
 		wrong[_i].value;
 	make(&v);
-	ck_assert_int_eq(snapshot_build(results, 1, &s, problem,
-				 sizeof(problem)), ERR_INVALID);
-	ck_assert_msg(strstr(problem, wrong[_i].problem) != NULL, "%s", problem);
+	ck_assert_int_eq(
+		snapshot_build(results, 1, &s, problem, sizeof(problem)),
+		ERR_INVALID);
+	ck_assert_msg(
+		strstr(problem, wrong[_i].problem) != NULL, "%s", problem);
 	clear();
 }
 END_TEST
@@ -211,8 +220,9 @@ START_TEST(missing_column)
 	make(&good);
 	PQclear(results[0]);
 	results[0] = table(one, 1);
-	ck_assert_int_eq(snapshot_build(results, 1, &s, problem,
-				 sizeof(problem)), ERR_INVALID);
+	ck_assert_int_eq(
+		snapshot_build(results, 1, &s, problem, sizeof(problem)),
+		ERR_INVALID);
 	ck_assert_ptr_nonnull(strstr(problem, "no such column"));
 	clear();
 }
@@ -236,16 +246,18 @@ START_TEST(cdr_as_json)
 	len = gh__cdr__pack(&c, bytes);
 	ck_assert_int_eq(records_json(SPOOL_CDR, bytes, len, "k", &json), 0);
 	ck_assert_ptr_nonnull(strstr(json, "\"wall_start_us\":"
-		"18446744073709551615"));
+					   "18446744073709551615"));
 	ck_assert_ptr_nonnull(strstr(json, "\"caller\":\"a\\\"b\\\\c\\u0001"));
 	ck_assert_ptr_null(strchr(json, '\xff'));
 	ck_assert_ptr_nonnull(strstr(json, "\"caller_leg\":{"));
 	ck_assert_ptr_null(strstr(json, "called_leg"));
 	free(json);
 	ck_assert_int_eq(records_json(SPOOL_CDR, (const uint8_t *)"\xff\xff", 2,
-				 "k", &json), ERR_INVALID);
-	ck_assert_int_eq(records_json((enum spool_kind)99, bytes, len, "k",
-				 &json), ERR_INVALID);
+				 "k", &json),
+		ERR_INVALID);
+	ck_assert_int_eq(
+		records_json((enum spool_kind)99, bytes, len, "k", &json),
+		ERR_INVALID);
 }
 END_TEST
 

@@ -70,8 +70,8 @@ static void reopen(void)
 
 static void append(const char *text)
 {
-	ck_assert_int_eq(spool_append(spool, SPOOL_EVENT, text, strlen(text), 1),
-		0);
+	ck_assert_int_eq(
+		spool_append(spool, SPOOL_EVENT, text, strlen(text), 1), 0);
 }
 
 /* Reads all that is not done, joined by blanks. */
@@ -128,8 +128,9 @@ START_TEST(spool_order)
 	append("five");
 	ck_assert_str_eq(all(), "five ");
 	ck_assert_int_eq(spool_append(spool, SPOOL_CDR, "", 0, 0), 0);
-	ck_assert_int_eq(spool_append(spool, SPOOL_CDR, "", SPOOL_RECORD_MAX + 1,
-				 0), ERR_TOO_BIG);
+	ck_assert_int_eq(
+		spool_append(spool, SPOOL_CDR, "", SPOOL_RECORD_MAX + 1, 0),
+		ERR_TOO_BIG);
 }
 END_TEST
 
@@ -137,8 +138,8 @@ END_TEST
  * cut are all there, nothing else is, and the spool goes on. */
 START_TEST(spool_cut_anywhere)
 {
-	static const char *const expected[] = {"", "alpha ", "alpha beta ",
-		"alpha beta gamma "};
+	static const char *const expected[] = {
+		"", "alpha ", "alpha beta ", "alpha beta gamma "};
 	off_t ends[4];
 	char path[256], want[64];
 	struct stat st;
@@ -232,8 +233,8 @@ START_TEST(spool_segments)
 	memset(big, 'x', sizeof(big));
 	reopen();
 	for (int i = 0; i < 100; i++)
-		ck_assert_int_eq(spool_append(spool, SPOOL_CDR, big, sizeof(big),
-					 0), 0);
+		ck_assert_int_eq(
+			spool_append(spool, SPOOL_CDR, big, sizeof(big), 0), 0);
 	snprintf(pattern, sizeof(pattern), "%s/*.spool", spool_dir);
 	ck_assert_int_eq(glob(pattern, 0, NULL, &g), 0);
 	ck_assert_uint_ge(g.gl_pathc, 3);

@@ -28,7 +28,8 @@ static const struct {
 	{"digest  nonce=n ,realm = \"a \\\"b\\\\\", stale=TRUE", true,
 		"a \"b\\", "n", NULL},
 	{"Digest realm=\"r\",nonce=\"n\",qop=\"auth-int,auth\","
-	 "algorithm=SHA-256", true, "r", "n", "auth"},
+	 "algorithm=SHA-256",
+		true, "r", "n", "auth"},
 	{"Digest realm=\"r\",nonce=\"n\",qop=\"auth-int\"", true, "r", "n",
 		"auth-int"},
 	{"Digest realm=\"r\",nonce=\"n\",opaque=\"\",domain=\"sip:x\"", true,
@@ -72,8 +73,8 @@ START_TEST(parse_long)
 	struct challenge c;
 
 	for (size_t len = 100; len < 4900; len += 100) {
-		int n = snprintf(text, sizeof(text),
-			"Digest realm=\"r\", nonce=\"");
+		int n = snprintf(
+			text, sizeof(text), "Digest realm=\"r\", nonce=\"");
 
 		memset(text + n, 'x', len);
 		snprintf(text + (size_t)n + len, 2, "\"");
@@ -93,15 +94,16 @@ START_TEST(answer)
 	Gh__Trunk trunk = GH__TRUNK__INIT;
 	Gh__TrunkSecret secret = GH__TRUNK_SECRET__INIT;
 	Gh__TrunkAuthRequest r = GH__TRUNK_AUTH_REQUEST__INIT;
-#define ANSWER() trunkcred_answer(digest, &key, &trunk, &secret, &r,           \
-	"0a4f113b", header)
+#define ANSWER()                                                               \
+	trunkcred_answer(digest, &key, &trunk, &secret, &r, "0a4f113b", header)
 
 	log_set_sink(quiet, NULL);
 	ck_assert_int_eq(digest_new(&digest), 0);
 	/* The example of RFC 2617 section 3.5, which RFC 3261 builds on. */
-	ck_assert_int_eq(digest_make_ha1(digest, GH__ALGORITHM__ALGORITHM_MD5,
-				 "Mufasa", "testrealm@host.com",
-				 "Circle Of Life", &ha1), 0);
+	ck_assert_int_eq(
+		digest_make_ha1(digest, GH__ALGORITHM__ALGORITHM_MD5, "Mufasa",
+			"testrealm@host.com", "Circle Of Life", &ha1),
+		0);
 	source.network = T("192.0.2.0/24");
 	trunk.sources = sources;
 	trunk.n_sources = 1;
@@ -112,16 +114,16 @@ START_TEST(answer)
 	secret.ha1_md5.len = 16;
 	r.peer = T("192.0.2.1:5060");
 	r.challenge = T("Digest realm=\"testrealm@host.com\", "
-		"qop=\"auth,auth-int\", "
-		"nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
-		"opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"");
+			"qop=\"auth,auth-int\", "
+			"nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
+			"opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"");
 	r.method = T("GET");
 	r.uri = T("/dir/index.html");
 	ck_assert_int_eq(ANSWER(), REASON_NONE);
-	ck_assert_ptr_nonnull(strstr(header,
-		"response=\"6629fae49393a05397450978507c4ef1\""));
-	ck_assert_ptr_nonnull(strstr(header,
-		"opaque=\"5ccc069c403ebaf9f0171e9517f40e41\""));
+	ck_assert_ptr_nonnull(strstr(
+		header, "response=\"6629fae49393a05397450978507c4ef1\""));
+	ck_assert_ptr_nonnull(
+		strstr(header, "opaque=\"5ccc069c403ebaf9f0171e9517f40e41\""));
 	ck_assert_ptr_null(strstr(header, "algorithm"));
 	r.peer = T("198.51.100.1:5060");
 	ck_assert_int_eq(ANSWER(), REASON_AUTH_TRUNK_REALM);
@@ -137,7 +139,7 @@ START_TEST(answer)
 	ck_assert_int_eq(ANSWER(), REASON_AUTH_TRUNK_REALM);
 	secret.digest_realm = T("testrealm@host.com");
 	r.challenge = T("Digest realm=\"testrealm@host.com\", nonce=\"n\", "
-		"algorithm=SHA-256");
+			"algorithm=SHA-256");
 	ck_assert_int_eq(ANSWER(), REASON_AUTH_TRUNK_FAILED); /* no such HA1 */
 	r.challenge = T("Basic realm=\"testrealm@host.com\"");
 	ck_assert_int_eq(ANSWER(), REASON_AUTH_TRUNK_FAILED);
@@ -161,8 +163,8 @@ START_TEST(unseal_garbage)
 	len = unseal_public_key(key.rsa, packets);
 	ck_assert_int_gt(len, 700);
 	ck_assert_int_eq(packets[0], 0xc6);
-	ck_assert_int_lt(unseal_password(key.rsa, packets, (size_t)len,
-				 password), 0);
+	ck_assert_int_lt(
+		unseal_password(key.rsa, packets, (size_t)len, password), 0);
 	srand(1);
 	for (int i = 0; i < 20000; i++) {
 		size_t n = (size_t)rand() % sizeof(noise);
@@ -192,8 +194,8 @@ int main(void)
 	int failed;
 
 	tcase_set_timeout(t, 60);
-	tcase_add_loop_test(t, parse, 0,
-		sizeof(challenges) / sizeof(challenges[0]));
+	tcase_add_loop_test(
+		t, parse, 0, sizeof(challenges) / sizeof(challenges[0]));
 	tcase_add_test(t, parse_long);
 	tcase_add_test(t, answer);
 	tcase_add_test(t, unseal_garbage);
