@@ -146,7 +146,7 @@ struct call_record {
 	uint64_t answer_us, end_us; /* monotonic */
 	struct call_step *steps;
 	size_t n_steps;
-	uint32_t route;         /* that decided; 0 = none */
+	uint32_t route;      /* that decided; 0 = none */
 	enum reason why;     /* how it ended; NONE while it lives */
 	unsigned sip_status; /* final answer to the caller */
 	unsigned far_status;
@@ -177,6 +177,7 @@ struct call {
 	struct account_query *query;
 	bool query_by_number; /* the second question is being asked */
 	unsigned n_queries;
+	unsigned n_redirects;
 	struct account *called_account;
 	char called_number[ROUTE_NUMBER_SIZE];
 	char caller_number[ROUTE_NUMBER_SIZE];
@@ -200,7 +201,7 @@ struct call {
 	bool buried;             /* waits for the reaper */
 	char *pending_sdp;       /* to go to the caller once mediad is ready */
 	unsigned pending_status; /* with that: 180 to 200; 0 = nothing */
-	struct call_ports ports;        /* what mediad opened */
+	struct call_ports ports; /* what mediad opened */
 
 	struct call_change change;
 	struct call_record record;

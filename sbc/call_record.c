@@ -28,15 +28,6 @@ const char *call_side_name(enum call_side side)
 	return (unsigned)side < CALL_SIDE_COUNT ? names[side] : "?";
 }
 
-void call_record_begin(struct call *c, const struct inbound *in)
-{
-	struct call_record *r = &c->record;
-
-	(void)in;
-	r->wall_start_us = clock_wall_us();
-	r->hangup = CALL_SBC;
-}
-
 void call_note(struct call *c, enum reason why, const char *data)
 {
 	struct call_record *r = &c->record;
@@ -60,6 +51,19 @@ void call_note(struct call *c, enum reason why, const char *data)
 		.data = copy != NULL ? copy : "",
 		.why = why,
 	};
+}
+
+void call_record_begin(struct call *c, const struct inbound *in)
+{
+	struct call_record *r = &c->record;
+	char text[ADDR_TEXT_SIZE];
+
+	r->wall_start_us = clock_wall_us();
+	r->hangup = CALL_SBC;
+	/* Counted where they were decided, by admit and auth. */
+	call_note(c, REASON_ADMIT_OK, addr_format(&in->source, text));
+	if (c->caller.account != NULL)
+		call_note(c, REASON_AUTH_OK, c->caller.account->row->user);
 }
 
 void call_decide(struct call *c, enum reason why, const char *data)

@@ -351,6 +351,20 @@ void calls_drain(struct calls *calls, bool drain)
 	calls->draining = drain;
 }
 
+int calls_end_one(struct calls *calls, const char *id, enum reason why)
+{
+	struct call_input in = {.event = EV_END, .why = why};
+	struct call *c;
+
+	TAILQ_FOREACH (c, &calls->all, link) {
+		if (strcmp(c->id, id) != 0 || c->state == CALL_DONE)
+			continue;
+		call_event(c, &in);
+		return 0;
+	}
+	return ERR_NOT_FOUND;
+}
+
 void calls_end_all(struct calls *calls, enum reason why,
 	void (*on_empty)(void *ctx), void *ctx)
 {

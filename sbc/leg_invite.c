@@ -49,8 +49,7 @@ static int keep_names(struct leg *leg, const char *call_id, const char *local,
 	size_t len = 0;
 	int err;
 
-	err = stack_contact(
-		leg->c.peer.listener, leg->c.user, url, sizeof url);
+	err = stack_contact(leg->c.peer.listener, leg->c.user, url, sizeof url);
 	if (err != 0)
 		return err;
 	snprintf(contact, sizeof contact, "<%s>", url);

@@ -456,6 +456,7 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 		trunk.ring_timeout_s = config->itsp_ring_s;
 		trunk.options_interval_s = config->probe ? 1 : 0;
 		trunk.session_expires_s = config->session_expires_s;
+		trunk.follow_redirects = config->redirects;
 		trunk.registers = config->registers;
 		trunk.register_user = str(config->registers ? "reg7" : "");
 		trunk.register_expires_s = 60;
@@ -1118,6 +1119,7 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 	const char *extra, const char *sdp)
 {
 	static char text[CW_TEXT];
+	bool own = extra == NULL || strstr(extra, "Contact:") == NULL;
 
 	snprintf(text, sizeof text,
 		"SIP/2.0 %u Peer says so\r\n"
@@ -1126,7 +1128,7 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 		"To: %s\r\n"
 		"Call-ID: %s\r\n"
 		"CSeq: %s\r\n"
-		"Contact: <sip:me@%s>\r\n"
+		"%s%s%s"
 		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, "
 		"INFO\r\n"
 		"%s",
@@ -1134,8 +1136,9 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 		msg_header_value(request, "From", 0),
 		status == 100 ? msg_header_value(request, "To", 0) : d->local,
 		msg_header_value(request, "Call-ID", 0),
-		msg_header_value(request, "CSeq", 0), d->p->text,
-		extra != NULL ? extra : "");
+		msg_header_value(request, "CSeq", 0),
+		own ? "Contact: <sip:me@" : "", own ? d->p->text : "",
+		own ? ">\r\n" : "", extra != NULL ? extra : "");
 	add_body(text, sizeof text, "application/sdp", sdp);
 	sp_send(d->p, &d->to, text);
 }

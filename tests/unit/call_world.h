@@ -50,6 +50,7 @@ struct cw_config {
 	unsigned itsp_ring_s;
 	bool no_mediad;
 	bool probe;                 /* trunk 1 is probed with OPTIONS */
+	bool redirects;             /* trunk 1 may redirect */
 	bool registers;             /* we register at trunk 1 */
 	unsigned session_expires_s; /* of trunk 1 */
 };
@@ -94,7 +95,7 @@ struct sip_peer {
 	struct addr local;
 	char text[ADDR_TEXT_SIZE]; /* of local */
 	char rx[CW_TEXT];          /* the last message */
-	bool repeats; /* repeated messages count as new ones */
+	bool repeats;              /* repeated messages count as new ones */
 	uint64_t seen[CW_SEEN]; /* what came before, to pass over repetitions */
 	unsigned n_seen;
 };
