@@ -20,6 +20,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 #define CALL_ID_RANDOM 26 /* characters: 130 bits */
 
@@ -49,7 +50,11 @@ static int keep_names(struct leg *leg, const char *call_id, const char *local,
 	size_t len = 0;
 	int err;
 
-	err = stack_contact(leg->c.peer.listener, leg->c.user, url, sizeof url);
+	err = leg->c.trunk != NULL
+		      ? trunk_contact(leg->c.trunk, leg->c.peer.listener,
+				leg->c.user, url, sizeof url)
+		      : stack_contact(leg->c.peer.listener, leg->c.user, url,
+				sizeof url);
 	if (err != 0)
 		return err;
 	snprintf(contact, sizeof contact, "<%s>", url);

@@ -453,6 +453,8 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 	trunk.codec_list = 1;
 	if (id == 1) {
 		trunk.max_calls = config->itsp_max_calls;
+		if (config->itsp_host != NULL)
+			trunk.host = str(config->itsp_host);
 		trunk.ring_timeout_s = config->itsp_ring_s;
 		trunk.options_interval_s = config->probe ? 1 : 0;
 		trunk.session_expires_s = config->session_expires_s;

@@ -48,6 +48,7 @@ struct cw {
 struct cw_config {
 	unsigned itsp_max_calls;
 	unsigned itsp_ring_s;
+	const char *itsp_host; /* its name for us */
 	bool no_mediad;
 	bool probe;                 /* trunk 1 is probed with OPTIONS */
 	bool redirects;             /* trunk 1 may redirect */

@@ -100,6 +100,36 @@ START_TEST(phone_to_trunk)
 }
 END_TEST
 
+/* A trunk that knows us by a name of its own. */
+START_TEST(trunk_names_us)
+{
+	struct cw_config config = {.itsp_host = "sbc.itsp.example"};
+	struct cw *w = cw_new(&config);
+	struct sip_peer phone, itsp;
+	struct dialog caller, called;
+	char contact[64];
+
+	sp_open(w, &phone, 5);
+	sp_open(w, &itsp, 2);
+	snprintf(contact, sizeof contact, "<sip:sbc.itsp.example:%u>",
+		(unsigned)w->itsp.port);
+	phone_invites(w, &phone, &caller, "+49891234", NULL);
+	sp_expect(&itsp, "INVITE ");
+	ck_assert_str_eq(msg_header_value(itsp.rx, "Contact", 0), contact);
+	ck_assert(msg_has(
+		msg_header_value(itsp.rx, "From", 0), "@sbc.itsp.example"));
+	dl_from_invite(&called, &itsp, &w->itsp);
+	called.to = w->itsp;
+	pick_up(&caller, &called);
+	hang_up(w, &caller, &called);
+	sc_cdr(cw_cdr(w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	cw_wait_empty(w);
+	sp_close(&phone);
+	sp_close(&itsp);
+	cw_free(&w);
+}
+END_TEST
+
 START_TEST(phone_to_phone)
 {
 	struct cw_config config = {0};
@@ -747,6 +777,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("sbc_call_ways");
 
 	suite_add(s, "phone_to_trunk", phone_to_trunk);
+	suite_add(s, "trunk_names_us", trunk_names_us);
 	suite_add(s, "phone_to_phone", phone_to_phone);
 	suite_add(s, "pbx_ways", pbx_ways);
 	suite_add(s, "failover", failover);
