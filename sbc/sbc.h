@@ -11,6 +11,7 @@
 #include "sbc/binding.h"
 #include "sbc/call.h"
 #include "sbc/cdr.h"
+#include "sbc/flow.h"
 #include "sbc/media.h"
 #include "sbc/settings.h"
 #include "sbc/stack.h"
@@ -30,6 +31,7 @@ struct sbc {
 	struct cdrs *cdrs;
 	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
+	struct flows *flows;
 	struct waits *waits;
 	struct ctl *ctl;
 	struct loop_timer *ready_timer;

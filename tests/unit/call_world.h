@@ -25,6 +25,7 @@ struct cw {
 	struct sbc sbc;
 	char dir[64];
 	struct addr phones, itsp, pbx; /* where sbc listens */
+	struct addr bridge;            /* and waits for flowd */
 	uint64_t version;
 
 	struct ipc_server *authd;
