@@ -10,6 +10,7 @@
 #include "sbc/authd.h"
 #include "sbc/binding.h"
 #include "sbc/call.h"
+#include "sbc/call_report.h"
 #include "sbc/cdr.h"
 #include "sbc/media.h"
 #include "sbc/settings.h"
@@ -32,6 +33,7 @@ struct sbc {
 	struct stack *stack;
 	struct waits *waits;
 	struct ctl *ctl;
+	struct call_report *report;
 	struct loop_timer *ready_timer;
 	bool said_ready;
 };
