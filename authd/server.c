@@ -242,6 +242,24 @@ static void on_event(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	records_event(s->records, msg->event);
 }
 
+static void on_live_calls(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	struct server *s = ctx;
+
+	(void)link;
+	live_calls_take(s->live_calls, msg->active_calls);
+}
+
+static void ask_live_calls(void *ctx)
+{
+	Gh__ActiveCallsAsk ask = GH__ACTIVE_CALLS_ASK__INIT;
+	IPC_MSG(msg, ACTIVE_CALLS_ASK, active_calls_ask, &ask);
+	struct server *s = ctx;
+
+	if (s->ipc)
+		ipc_broadcast(s->ipc, PROCESS_BIT(PROCESS_SBC), &msg);
+}
+
 static void on_bindings(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct server *s = ctx;
@@ -271,6 +289,7 @@ static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_SETTINGS_RESULT, PROCESS_BIT(PROCESS_SBC),
 		on_settings_result},
 	{GH__MSG__BODY_BINDINGS_UPDATE, PROCESS_BIT(PROCESS_SBC), on_bindings},
+	{GH__MSG__BODY_ACTIVE_CALLS, PROCESS_BIT(PROCESS_SBC), on_live_calls},
 	{GH__MSG__BODY_CDR_WRITE, PROCESS_BIT(PROCESS_SBC), on_cdr},
 	{GH__MSG__BODY_EVENT,
 		PROCESS_BIT(PROCESS_SBC) | PROCESS_BIT(PROCESS_FLOWD),
@@ -391,6 +410,7 @@ void server_on_db_up(void *ctx)
 	ban_news_read(s);
 	records_pump(s->records);
 	bindings_on_db_up(s->bindings);
+	live_calls_on_db_up(s->live_calls);
 }
 
 void server_on_db_down(void *ctx)
@@ -472,6 +492,8 @@ static int make_parts(struct server *s, const struct server_config *config)
 	if (err == 0)
 		err = records_new(s->loop, s->sync, config->spool_dir,
 			on_cdr_safe, s, &s->records);
+	if (err == 0)
+		err = live_calls_new(ask_live_calls, s, &s->live_calls);
 	return err;
 }
 
@@ -534,6 +556,7 @@ void server_set_db(struct server *s, struct db *db)
 	snapshots_set_db(s->snapshots, db);
 	bindings_set_db(s->bindings, db);
 	records_set_db(s->records, db);
+	live_calls_set_db(s->live_calls, db);
 }
 
 int server_listen(struct server *s, const char *path)
@@ -567,6 +590,7 @@ void server_free(struct server **server)
 	ipc_server_free(&s->ipc);
 	if (s->records)
 		records_free(&s->records);
+	live_calls_free(&s->live_calls);
 	if (s->accounts)
 		ask_free(s);
 	while ((w = TAILQ_FIRST(&s->cdr_waits))) {

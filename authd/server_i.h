@@ -5,6 +5,7 @@
 
 #include <sys/queue.h>
 
+#include "authd/live_calls.h"
 #include "authd/restore.h"
 #include "authd/server.h"
 #include "authd/throttle.h"
@@ -47,6 +48,7 @@ struct server {
 	struct snapshots *snapshots;
 	struct bindings *bindings;
 	struct records *records;
+	struct live_calls *live_calls;
 	struct judge judge;
 	struct nonce_keys nonce_keys;
 	uint64_t nonce_from_us;

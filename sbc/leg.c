@@ -210,10 +210,7 @@ void leg_free(struct leg **legp)
 	account_unref(&leg->c.account);
 	su_free(leg->c.home, leg->user_agent);
 	su_free(leg->c.home, leg->end_lines);
-	su_free(leg->c.home, leg->contact);
-	su_free(leg->c.home, leg->call_id);
-	su_free(leg->c.home, leg->local);
-	su_free(leg->c.home, leg->remote);
+	su_free(leg->c.home, leg->names);
 	su_free(leg->c.home, leg);
 }
 

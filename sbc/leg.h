@@ -130,11 +130,12 @@ struct leg {
 	bool server;
 	enum leg_state state;
 	char local_tag[LEG_TAG_SIZE];
-	char *call_id;
-	char *contact;    /* our Contact value: "<sip:...>" */
-	char *local;      /* our address value in the dialog, without a tag */
-	char *remote;     /* the peer's */
-	char *user_agent; /* what the peer says it is; "" = nothing */
+	char *names; /* the four texts that follow, in one piece */
+	const char *call_id;
+	const char *contact; /* our Contact value: "<sip:...>" */
+	const char *local;  /* our address value in the dialog, without a tag */
+	const char *remote; /* the peer's */
+	char *user_agent;   /* what the peer says it is; "" = nothing */
 	nta_leg_t *dialog;
 	uint32_t invite_cseq;
 

@@ -128,11 +128,14 @@ static int make_parts(struct sbc *sbc)
 		err = accounts_new(sbc->authd, &sbc->accounts);
 	if (err == 0)
 		err = ctl_new(sbc, own_path, &sbc->ctl);
+	if (err == 0)
+		err = call_report_new(sbc, &sbc->report);
 	return err;
 }
 
 static void free_parts(struct sbc *sbc)
 {
+	call_report_free(&sbc->report);
 	ctl_free(&sbc->ctl);
 	waits_free(&sbc->waits);
 	calls_free(&sbc->calls);

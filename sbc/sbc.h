@@ -10,6 +10,7 @@
 #include "sbc/authd.h"
 #include "sbc/binding.h"
 #include "sbc/call.h"
+#include "sbc/call_report.h"
 #include "sbc/cdr.h"
 #include "sbc/flow.h"
 #include "sbc/media.h"
@@ -34,6 +35,7 @@ struct sbc {
 	struct flows *flows;
 	struct waits *waits;
 	struct ctl *ctl;
+	struct call_report *report;
 	struct loop_timer *ready_timer;
 	bool said_ready;
 };
