@@ -116,6 +116,7 @@ static void on_ban(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 
 	(void)link;
 	admit_on_ban(authd->sbc->admit, msg->ban);
+	flow_ban(authd->sbc->flows, msg->ban);
 }
 
 static void on_bindings_saved(

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 /*
  * THE state table of a call, and the driver that walks it.
  *
- *	  INVITE
- *	    |
- *	  FACTS --- who is called? (authd) ---------------------------+
- *	    |                                                         |
- *	  PORTS --- open media ports (mediad) <---- next target --+   |
- *	    |                                                     |   |
- *	  TRYING -- INVITEs are out ------------ all refused -----+   | refused,
- *	    |  \                                                  |   |
- *cancelled, |  RINGING -- 18x passed on -------- all refused -----+   | timed
- *out |  /                                                      | ANSWERING -
- *2xx came; mediad gets both sides ---------------+ | | CONFIRMING - our 200 is
- *out; ACK awaited -------------------+ | | UP <----> CHANGING (re-INVITE,
- *UPDATE) --- BYE, silence ---+
- *	                                                              |
- *	  ENDING -- legs end, media's last figures are awaited <------+
- *	    |
- *	  DONE --- the CDR is written; transactions run out --> freed
+ *  INVITE
+ *    |
+ *  FACTS ---- who is called? (authd) <---- redirected -----+
+ *    |                                                     |     refused,
+ *  PORTS ---- open media ports (mediad) <-- next target ---+     cancelled,
+ *    |                                                     |     timed out
+ *  TRYING --- INVITEs are out ------------ all refused ----+--------+
+ *    |  \                                                  |        |
+ *    |  RINGING --- 18x passed on -------- all refused ----+------->|
+ *    |  /                                                           |
+ *  ANSWERING -- 2xx came; mediad gets both sides ------------------>|
+ *    |                                                              |
+ *  CONFIRMING - our 200 is out; ACK awaited ----------------------->|
+ *    |                                                              |
+ *   UP <-----> CHANGING (re-INVITE, UPDATE) ------ BYE, silence --->|
+ *                                                                   |
+ *  ENDING --- legs end, media's last figures are awaited <----------+
+ *    |
+ *  DONE ----- the CDR is written; transactions run out --> freed
  *
  * Decides: which event may do what in which state; nothing else changes
  * c->state. ENDING can be reached from anywhere, and its entry (tear_down) is
@@ -30,6 +33,7 @@
  * Called by the stack with new INVITEs; by legs, mediad's client, authd's
  * account cache and timers with events, all from sbc's one loop.
  */
+/* clang-format on */
 #include "config.h"
 
 #include "sbc/call_inner.h"
@@ -133,6 +137,7 @@ static const struct call_row rows[] = {
 	{CALL_FACTS, EV_ACCOUNT,   call_setup_on_account, TO_FACTS | TO_PORTS | TO_ENDING},
 	{CALL_FACTS, EV_CANCEL,    on_cancel,             TO_ENDING},
 	{CALL_FACTS, EV_BYE,       on_bye,                TO_FACTS | TO_ENDING},
+	{CALL_FACTS, EV_LEG_ENDED, stay,                  TO_FACTS}, /* after a redirect */
 	{CALL_FACTS, EV_TIMER,     on_slow,               TO_ENDING},
 	{CALL_FACTS, EV_LIFE,      on_slow,               TO_ENDING},
 	{CALL_FACTS, EV_END,       on_end,                TO_ENDING},
@@ -150,7 +155,7 @@ static const struct call_row rows[] = {
 	/* INVITEs are out, nobody has rung */
 	{CALL_TRYING, EV_PROGRESS,     call_setup_on_progress, TO_TRYING | TO_RINGING | TO_ENDING},
 	{CALL_TRYING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_TRYING | TO_PORTS | TO_ENDING},
+	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_TRYING | TO_PORTS | TO_ENDING},
 	{CALL_TRYING, EV_MEDIA_OK,     stay,                   TO_TRYING},
 	{CALL_TRYING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
 	{CALL_TRYING, EV_CANCEL,       on_cancel,              TO_ENDING},
@@ -164,7 +169,7 @@ static const struct call_row rows[] = {
 	/* somebody rings */
 	{CALL_RINGING, EV_PROGRESS,     call_setup_on_progress, TO_RINGING | TO_ENDING},
 	{CALL_RINGING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_RINGING | TO_PORTS | TO_ENDING},
+	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_RINGING | TO_PORTS | TO_ENDING},
 	{CALL_RINGING, EV_MEDIA_OK,     on_early_media,         TO_RINGING},
 	{CALL_RINGING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
 	{CALL_RINGING, EV_CANCEL,       on_cancel,              TO_ENDING},
@@ -384,7 +389,8 @@ static void tear_down(struct call *c)
 	if (unanswered && r->answer_us == 0 && r->sip_status < 300)
 		r->sip_status = 500;
 	loop_timer_stop(c->sbc->daemon.loop, c->life);
-	loop_timer_stop(c->sbc->daemon.loop, c->retry);
+	if (c->retry != NULL)
+		loop_timer_stop(c->sbc->daemon.loop, c->retry);
 	call_setup_release(c);
 	call_change_drop(c);
 	if (c->caller.leg != NULL)
@@ -658,7 +664,7 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 			continue;
 		leg_free(&gone->leg);
 	}
-	call_setup_release(c);
+	call_setup_forget(c);
 	if (p->theirs != NULL)
 		return CALL_UP;
 	/* The INVITE had no offer: the ACK has the answer to ours. */
@@ -719,6 +725,7 @@ static enum call_state on_moved(struct call *c, const struct call_input *in)
 		return c->state;
 	p->peer = p->leg->c.peer.addr;
 	p->listener = p->leg->c.peer.listener;
+	p->flow = p->leg->c.peer.flow;
 	p->learn_generation++;
 	if (c->called != NULL && call_media_want(c) != 0)
 		log_warning("media_not_told", LOG_CALL(c->id));

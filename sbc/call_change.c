@@ -285,7 +285,7 @@ enum call_state call_change_on_offer(
 static void restore(struct call *c, struct party *p)
 {
 	c->change.again = p;
-	loop_timer_set(c->sbc->daemon.loop, c->retry, 0);
+	call_retry_in(c, 0);
 }
 
 static enum call_state fail(struct call *c, enum reason why, unsigned status)
@@ -395,8 +395,7 @@ enum call_state call_change_on_failed(
 		fail(c, REASON_CALL_GLARE, 491);
 		ch->again = asked;
 		ch->tries = tries;
-		loop_timer_set(c->sbc->daemon.loop, c->retry,
-			(base + random % span) * CLOCK_US_PER_MS);
+		call_retry_in(c, (base + random % span) * CLOCK_US_PER_MS);
 		return CALL_UP;
 	}
 	why = status == 491 ? REASON_CALL_GLARE

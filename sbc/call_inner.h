@@ -92,6 +92,7 @@ struct party {
 	struct account *account;     /* a reference */
 	struct listener *listener;
 	struct addr peer;  /* where signaling goes and comes from */
+	uint64_t flow;     /* 0 = datagrams */
 	char *request_uri; /* called: what the INVITE asks for */
 	const char *host;  /* called: its host in To */
 	struct leg *leg;
@@ -128,12 +129,25 @@ struct call_change {
 	unsigned tries;
 };
 
+/** Our ports on both sides, by enum call_side; unset before they are open. */
+struct call_ports {
+	struct addr rtp[2];
+	struct addr rtcp[2];
+};
+
+/** One step of the chain of decisions. */
+struct call_step {
+	uint64_t wall_us;
+	const char *data; /* "" = none */
+	enum reason why;
+};
+
 struct call_record {
 	uint64_t wall_start_us, wall_ring_us, wall_answer_us, wall_end_us;
 	uint64_t answer_us, end_us; /* monotonic */
-	char *caller, *called, *caller_name;
-	Gh__Decision *decisions[CALL_DECISIONS_MAX];
-	size_t n_decisions;
+	struct call_step *steps;
+	size_t n_steps;
+	uint32_t route;      /* that decided; 0 = none */
 	enum reason why;     /* how it ended; NONE while it lives */
 	unsigned sip_status; /* final answer to the caller */
 	unsigned far_status;
@@ -164,6 +178,7 @@ struct call {
 	struct account_query *query;
 	bool query_by_number; /* the second question is being asked */
 	unsigned n_queries;
+	unsigned n_redirects;
 	struct account *called_account;
 	char called_number[ROUTE_NUMBER_SIZE];
 	char caller_number[ROUTE_NUMBER_SIZE];
@@ -187,7 +202,7 @@ struct call {
 	bool buried;             /* waits for the reaper */
 	char *pending_sdp;       /* to go to the caller once mediad is ready */
 	unsigned pending_status; /* with that: 180 to 200; 0 = nothing */
-	Gh__SessionState *ports; /* what mediad opened */
+	struct call_ports ports; /* what mediad opened */
 
 	struct call_change change;
 	struct call_record record;
@@ -243,6 +258,8 @@ const char *call_side_name(enum call_side side);
 struct party *call_other(struct call *c, const struct party *p);
 
 /* calls.c */
+/** EV_RETRY comes after this time. */
+void call_retry_in(struct call *c, uint64_t delay_us);
 /** The session interval that we ask this party for; 0 = none. */
 uint32_t call_session_expires(const struct call *c, const struct party *p);
 
@@ -265,7 +282,10 @@ void call_setup_end_others(
 /** Header lines of a message of `from` that may cross to `to`; "" if none. */
 const char *call_setup_lines(const struct party *from, const struct party *to,
 	const sip_t *sip, su_home_t *home);
+/** Lets go of what authd was asked and of the INVITE. */
 void call_setup_release(struct call *c);
+/** The call is up: nothing of its set-up is needed any more. */
+void call_setup_forget(struct call *c);
 
 /* call_target.c */
 /** A party per registered phone. @return how many. */

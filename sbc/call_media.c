@@ -100,21 +100,12 @@ refuse:
 	return ERR_INVALID;
 }
 
-/* Our port for a side, as mediad opened it. */
-static const Gh__MediaSideState *port_state(
-	const struct call *c, const struct party *p)
-{
-	if (c->ports == NULL)
-		return NULL;
-	return p->side == CALL_CALLER ? c->ports->caller : c->ports->called;
-}
-
 int call_media_dress(struct call *c, struct party *p, struct sdp *sdp)
 {
-	const Gh__MediaSideState *state = port_state(c, p);
-	struct addr bound, rtcp;
+	const struct addr *rtp = &c->ports.rtp[p->side];
+	const struct addr *rtcp = &c->ports.rtcp[p->side];
 
-	if (state == NULL || addr_parse(state->rtp, &bound) != 0)
+	if (!addr_is_set(rtp))
 		return ERR_STATE;
 	if (p->sdp_id == 0) {
 		secret_random_bytes(&p->sdp_id, sizeof p->sdp_id);
@@ -126,12 +117,11 @@ int call_media_dress(struct call *c, struct party *p, struct sdp *sdp)
 	sdp->origin = p->address->advertised_media;
 	sdp->origin.port = 0;
 	sdp->rtp = p->address->advertised_media;
-	sdp->rtp.port = bound.port;
+	sdp->rtp.port = rtp->port;
 	memset(&sdp->rtcp, 0, sizeof sdp->rtcp);
-	if (!sdp->rtcp_mux && *state->rtcp != '\0' &&
-		addr_parse(state->rtcp, &rtcp) == 0) {
+	if (!sdp->rtcp_mux && addr_is_set(rtcp)) {
 		sdp->rtcp = sdp->rtp;
-		sdp->rtcp.port = rtcp.port;
+		sdp->rtcp.port = rtcp->port;
 	}
 	sdp->old_hold = false;
 	return 0;
@@ -448,49 +438,44 @@ void call_media_end(struct call *c)
 
 /* --- what mediad says --- */
 
-/* After a restart of mediad the ports must be the same, or what the peers were
- * told is wrong. */
-static bool ports_moved(const struct call *c, const Gh__SessionState *now)
+static void read_ports(const Gh__MediaSideState *side, struct call_ports *ports,
+	enum call_side at)
 {
-	const Gh__SessionState *old = c->ports;
-
-	if (old == NULL || c->state == CALL_PORTS)
-		return false;
-	if (old->caller != NULL && now->caller != NULL &&
-		strcmp(old->caller->rtp, now->caller->rtp) != 0)
-		return true;
-	return old->called != NULL && now->called != NULL &&
-	       strcmp(old->called->rtp, now->called->rtp) != 0;
+	/* A text that is no address leaves the port unset. */
+	if (side == NULL || addr_parse(side->rtp, &ports->rtp[at]) != 0)
+		return;
+	if (addr_parse(side->rtcp, &ports->rtcp[at]) != 0)
+		memset(&ports->rtcp[at], 0, sizeof ports->rtcp[at]);
 }
 
-/* A copy that outlives the message. */
-static Gh__SessionState *copy_state(const Gh__SessionState *state)
+/* After a restart of mediad the ports must be the same, or what the peers were
+ * told is wrong. */
+static bool ports_moved(const struct call *c, const struct call_ports *now)
 {
-	size_t len = gh__session_state__get_packed_size(state);
-	uint8_t bytes[1024];
-
-	if (len > sizeof bytes)
-		return NULL;
-	gh__session_state__pack(state, bytes);
-	return gh__session_state__unpack(NULL, len, bytes);
+	if (c->state == CALL_PORTS)
+		return false;
+	for (size_t i = 0; i < 2; i++) {
+		if (addr_is_set(&c->ports.rtp[i]) &&
+			addr_is_set(&now->rtp[i]) &&
+			!addr_equal(&c->ports.rtp[i], &now->rtp[i]))
+			return true;
+	}
+	return false;
 }
 
 static void on_state(void *ctx, enum reason why, const Gh__SessionState *state)
 {
 	struct call *c = ctx;
 	struct call_input in = {.event = EV_MEDIA_FAILED, .why = why};
-	Gh__SessionState *copy;
+	struct call_ports ports = {0};
 
 	if (why == REASON_SESSION_OPEN && state != NULL) {
-		if (ports_moved(c, state)) {
+		read_ports(state->caller, &ports, CALL_CALLER);
+		read_ports(state->called, &ports, CALL_CALLED);
+		if (ports_moved(c, &ports)) {
 			in.why = REASON_SESSION_LEASE;
-		} else if ((copy = copy_state(state)) == NULL) {
-			in.why = REASON_CALL_INTERNAL;
 		} else {
-			if (c->ports != NULL)
-				gh__session_state__free_unpacked(
-					c->ports, NULL);
-			c->ports = copy;
+			c->ports = ports;
 			in.event = EV_MEDIA_OK;
 		}
 	}

@@ -23,6 +23,8 @@
 #include "common/secret.h"
 #include "sbc/trunk.h"
 
+#define REDIRECTS_MAX 5u
+
 /* --- facts --- */
 
 static void on_account(void *ctx, struct account *account, enum reason why)
@@ -48,13 +50,14 @@ static int ask(struct call *c)
 		c, &c->query);
 }
 
-static enum reason find_called(struct call *c, const sip_t *sip)
+static enum reason find_called(
+	struct call *c, const sip_t *sip, su_home_t *home)
 {
 	const struct trunk *t = c->caller.trunk;
 	char clean[ROUTE_NUMBER_SIZE];
 	const char *user;
 
-	user = t != NULL ? hdr_called_of(sip, t, c->home)
+	user = t != NULL ? hdr_called_of(sip, t, home)
 			 : sip->sip_request->rq_url->url_user;
 	if (user == NULL || number_clean(user, clean) != 0)
 		return REASON_ROUTE_BAD_NUMBER;
@@ -87,7 +90,8 @@ static bool wants_privacy(const sip_t *sip)
 }
 
 /* A phone is who its account says; a trunk's callers are who the trunk says. */
-static enum reason find_caller(struct call *c, const sip_t *sip)
+static enum reason find_caller(
+	struct call *c, const sip_t *sip, su_home_t *home)
 {
 	const struct trunk *t = c->caller.trunk;
 	struct hdr_identity who = {0};
@@ -102,9 +106,10 @@ static enum reason find_caller(struct call *c, const sip_t *sip)
 		c->caller_hidden = wants_privacy(sip);
 		return REASON_ROUTE_OK;
 	}
-	if (hdr_caller_of(sip, t, c->home, &who) != 0)
+	if (hdr_caller_of(sip, t, home, &who) != 0)
 		return REASON_ADMIT_SYNTAX;
-	c->caller_display = who.display;
+	if (who.display != NULL && *who.display != '\0')
+		c->caller_display = su_strdup(c->home, who.display);
 	c->caller_hidden = who.hide;
 	if (who.number == NULL || *who.number == '\0')
 		return REASON_ROUTE_OK;
@@ -119,6 +124,7 @@ static enum reason find_caller(struct call *c, const sip_t *sip)
 enum call_state call_setup_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip)
 {
+	su_home_t home[1] = {SU_HOME_INIT(home)};
 	struct leg_msg offer = {.sip = sip};
 	enum reason why;
 
@@ -129,15 +135,13 @@ enum call_state call_setup_begin(
 		return call_end(c, REASON_ADMIT_MAX_FORWARDS, 0, CALL_SBC);
 	c->max_forwards--;
 	c->caller.behind_nat = stack_behind_nat(in);
-	why = find_called(c, sip);
+	su_home_init(home);
+	why = find_called(c, sip, home);
 	if (why == REASON_ROUTE_OK)
-		why = find_caller(c, sip);
+		why = find_caller(c, sip, home);
+	su_home_deinit(home);
 	if (why != REASON_ROUTE_OK)
 		return call_end(c, why, 0, CALL_SBC);
-	c->record.called = su_strdup(c->home, c->called_number);
-	c->record.caller = su_strdup(c->home, c->caller_number);
-	if (c->caller_display != NULL)
-		c->record.caller_name = su_strdup(c->home, c->caller_display);
 	log_info("call_begin", LOG_CALL(c->id),
 		LOG_STR("from", side_kind_name(c->caller.kind)),
 		LOG_STR("caller", c->caller_number),
@@ -253,6 +257,8 @@ static enum call_state route(struct call *c)
 	secret_random_bytes(&facts.random, sizeof facts.random);
 	route_decide(c->settings, &facts, d);
 	c->decision = d;
+	if (d->route != NULL)
+		c->record.route = d->route->row->id;
 	if (d->why != REASON_ROUTE_OK)
 		return call_end(c, d->why, d->sip, CALL_SBC);
 	call_note(c, REASON_ROUTE_OK,
@@ -333,7 +339,9 @@ static enum reason invite_party(struct call *c, struct party *p)
 		.trunk = p->trunk,
 		.account = p->account,
 		.trunks = c->calls->trunks,
-		.peer = {.addr = p->peer, .listener = p->listener},
+		.peer = {.addr = p->peer,
+			.listener = p->listener,
+			.flow = p->flow},
 		.min_se_s = 90,
 		.session_expires_s = call_session_expires(c, p),
 		.on_event = call_leg_event,
@@ -519,6 +527,51 @@ static enum call_state give_up_target(struct call *c, unsigned far_status)
 	return call_end(c, c->failed_why, c->failed_status, CALL_CALLED);
 }
 
+/* RFC 3261 8.1.3.4, where the trunk's policy has it: the number in the first
+ * Contact that is one is routed like a new call of the same caller. */
+static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
+{
+	const sip_contact_t *m = sip != NULL ? sip->sip_contact : NULL;
+	char clean[ROUTE_NUMBER_SIZE], number[ROUTE_NUMBER_SIZE];
+
+	if (p->trunk == NULL || !p->trunk->row->follow_redirects ||
+		c->n_redirects >= REDIRECTS_MAX)
+		return false;
+	for (; m != NULL; m = m->m_next) {
+		if (m->m_url->url_user == NULL ||
+			number_clean(m->m_url->url_user, clean) != 0 ||
+			number_apply(p->trunk,
+				GH__NUMBER_RULE_SCOPE__RULE_IN_CALLED, clean,
+				number) != 0)
+			continue;
+		c->n_redirects++;
+		call_decide(c, REASON_CALL_REDIRECT_FOLLOWED, number);
+		snprintf(c->called_number, sizeof c->called_number, "%s",
+			number);
+		return true;
+	}
+	return false;
+}
+
+/* Begins anew with another called number. */
+static enum call_state reroute(struct call *c)
+{
+	call_setup_end_others(c, NULL, NULL);
+	c->round++;
+	c->called = NULL;
+	c->pending_status = 0;
+	account_unref(&c->called_account);
+	su_free(c->home, c->decision);
+	c->decision = NULL;
+	c->target = c->target_row = 0;
+	c->failed_status = 0;
+	c->n_queries = 0;
+	c->query_by_number = c->called_number[0] == '+';
+	if (ask(c) != 0)
+		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
+	return CALL_FACTS;
+}
+
 enum call_state call_setup_on_failure(
 	struct call *c, const struct call_input *in)
 {
@@ -543,6 +596,8 @@ enum call_state call_setup_on_failure(
 			c->end_lines[CALL_CALLER] = call_setup_lines(
 				p, &c->caller, in->msg->sip, c->home);
 	}
+	if (status >= 300 && status < 400 && redirected(c, p, in->msg->sip))
+		return reroute(c);
 	if (status < 600 && parties_alive(c) != 0)
 		return c->state;
 	return give_up_target(c, p->silent ? 408 : status);
@@ -569,6 +624,19 @@ enum call_state call_setup_on_timer(struct call *c, const struct call_input *in)
 		return give_up_target(c, 408);
 	}
 	return call_end(c, REASON_CALL_NO_ANSWER, 0, CALL_SBC);
+}
+
+void call_setup_forget(struct call *c)
+{
+	struct party *p;
+
+	call_setup_release(c);
+	su_free(c->home, c->decision);
+	c->decision = NULL;
+	TAILQ_FOREACH (p, &c->parties, link) {
+		su_free(c->home, p->request_uri);
+		p->request_uri = NULL;
+	}
 }
 
 void call_setup_release(struct call *c)

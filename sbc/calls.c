@@ -74,8 +74,6 @@ static void call_free(struct call *c)
 	loop_timer_free(loop, &c->retry);
 	if (c->session != NULL)
 		media_session_drop(&c->session);
-	if (c->ports != NULL)
-		gh__session_state__free_unpacked(c->ports, NULL);
 	call_record_free(c);
 	settings_unref(&c->settings);
 	su_home_unref(c->home);
@@ -148,6 +146,19 @@ static void on_retry(void *arg)
 	fire(arg, EV_RETRY);
 }
 
+void call_retry_in(struct call *c, uint64_t delay_us)
+{
+	struct loop *loop = c->sbc->daemon.loop;
+
+	/* Few calls ever need it. */
+	if (c->retry == NULL &&
+		loop_timer_new(loop, on_retry, c, &c->retry) != 0) {
+		log_warning("retry_not_set", LOG_CALL(c->id));
+		return;
+	}
+	loop_timer_set(loop, c->retry, delay_us);
+}
+
 static struct call *call_new(
 	struct calls *calls, const struct inbound *in, struct account *account)
 {
@@ -161,8 +172,7 @@ static struct call *call_new(
 	TAILQ_INIT(&c->parties);
 	ident_make_call(c->id);
 	if (loop_timer_new(loop, on_timer, c, &c->timer) != 0 ||
-		loop_timer_new(loop, on_life, c, &c->life) != 0 ||
-		loop_timer_new(loop, on_retry, c, &c->retry) != 0) {
+		loop_timer_new(loop, on_life, c, &c->life) != 0) {
 		loop_timer_free(loop, &c->timer);
 		loop_timer_free(loop, &c->life);
 		su_home_unref(c->home);
@@ -339,6 +349,20 @@ size_t calls_count(const struct calls *calls)
 void calls_drain(struct calls *calls, bool drain)
 {
 	calls->draining = drain;
+}
+
+int calls_end_one(struct calls *calls, const char *id, enum reason why)
+{
+	struct call_input in = {.event = EV_END, .why = why};
+	struct call *c;
+
+	TAILQ_FOREACH (c, &calls->all, link) {
+		if (strcmp(c->id, id) != 0 || c->state == CALL_DONE)
+			continue;
+		call_event(c, &in);
+		return 0;
+	}
+	return ERR_NOT_FOUND;
 }
 
 void calls_end_all(struct calls *calls, enum reason why,

@@ -210,10 +210,7 @@ void leg_free(struct leg **legp)
 	account_unref(&leg->c.account);
 	su_free(leg->c.home, leg->user_agent);
 	su_free(leg->c.home, leg->end_lines);
-	su_free(leg->c.home, leg->contact);
-	su_free(leg->c.home, leg->call_id);
-	su_free(leg->c.home, leg->local);
-	su_free(leg->c.home, leg->remote);
+	su_free(leg->c.home, leg->names);
 	su_free(leg->c.home, leg);
 }
 
@@ -249,9 +246,11 @@ nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
 
 	if (leg->dialog == NULL)
 		return NULL;
+	leg_reach(leg);
 	ta_start(ta, tag, value);
 	orq = nta_outgoing_tcreate(leg->dialog, fn, (nta_outgoing_magic_t *)leg,
-		URL_STRING_MAKE(stack_next_hop(&leg->c.peer, hop, sizeof hop)),
+		URL_STRING_MAKE(stack_next_hop(
+			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
 		method, name,
 		request_uri != NULL ? URL_STRING_MAKE(request_uri) : NULL,
 		TPTAG_IDENT(leg->c.peer.listener->ident), ta_tags(ta));

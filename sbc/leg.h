@@ -130,11 +130,12 @@ struct leg {
 	bool server;
 	enum leg_state state;
 	char local_tag[LEG_TAG_SIZE];
-	char *call_id;
-	char *contact;    /* our Contact value: "<sip:...>" */
-	char *local;      /* our address value in the dialog, without a tag */
-	char *remote;     /* the peer's */
-	char *user_agent; /* what the peer says it is; "" = nothing */
+	char *names; /* the four texts that follow, in one piece */
+	const char *call_id;
+	const char *contact; /* our Contact value: "<sip:...>" */
+	const char *local;  /* our address value in the dialog, without a tag */
+	const char *remote; /* the peer's */
+	char *user_agent;   /* what the peer says it is; "" = nothing */
 	nta_leg_t *dialog;
 	uint32_t invite_cseq;
 
@@ -287,6 +288,9 @@ enum leg_verdict leg_check_source(
 bool leg_accepts_message(
 	struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 void leg_judge_drop(struct leg *leg);
+/** A phone's connection may have gone: its newest one that lives takes its
+ * place. */
+void leg_reach(struct leg *leg);
 /** Where requests go now that the route set or the target changed. */
 void leg_aim(struct leg *leg);
 /* leg.c: a request inside the dialog whose source is accepted. */

@@ -20,12 +20,12 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 #define CALL_ID_RANDOM 26 /* characters: 130 bits */
 
 static struct leg *leg_alloc(const struct leg_config *config, bool server)
 {
-	char url[STACK_URL_SIZE];
 	struct leg *leg = su_zalloc(config->home, sizeof *leg);
 
 	if (leg == NULL)
@@ -35,10 +35,45 @@ static struct leg *leg_alloc(const struct leg_config *config, bool server)
 		leg->c.account = account_ref(leg->c.account);
 	leg->server = server;
 	ident_make_random(leg->local_tag, LEG_TAG_SIZE - 1);
-	if (stack_contact(
-		    config->peer.listener, config->user, url, sizeof url) == 0)
-		leg->contact = su_sprintf(config->home, "<%s>", url);
 	return leg;
+}
+
+/* The texts of a leg in one piece: a held call has few blocks of memory.
+ * @return 0, ERR_NOMEM, or ERR_TOO_BIG for our own Contact. */
+static int keep_names(struct leg *leg, const char *call_id, const char *local,
+	const char *remote)
+{
+	char url[STACK_URL_SIZE], contact[STACK_URL_SIZE + 2];
+	const char *texts[] = {call_id, contact, local, remote};
+	const char **fields[] = {
+		&leg->call_id, &leg->contact, &leg->local, &leg->remote};
+	size_t len = 0;
+	int err;
+
+	err = leg->c.trunk != NULL
+		      ? trunk_contact(leg->c.trunk, leg->c.peer.listener,
+				leg->c.user, url, sizeof url)
+		      : stack_contact(leg->c.peer.listener, leg->c.user, url,
+				sizeof url);
+	if (err != 0)
+		return err;
+	snprintf(contact, sizeof contact, "<%s>", url);
+	for (size_t i = 0; i < 4; i++) {
+		if (texts[i] == NULL)
+			return ERR_NOMEM;
+		len += strlen(texts[i]) + 1;
+	}
+	leg->names = su_alloc(leg->c.home, (isize_t)len);
+	if (leg->names == NULL)
+		return ERR_NOMEM;
+	len = 0;
+	for (size_t i = 0; i < 4; i++) {
+		size_t n = strlen(texts[i]) + 1;
+
+		*fields[i] = memcpy(leg->names + len, texts[i], n);
+		len += n;
+	}
+	return 0;
 }
 
 static bool contact_is_usable(const sip_contact_t *m)
@@ -61,7 +96,9 @@ static char *bare_address(su_home_t *home, const url_t *url)
 int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 	const sip_t *sip, struct leg **leg_out)
 {
+	su_home_t home[1] = {SU_HOME_INIT(home)};
 	struct leg *leg;
+	int err;
 
 	if (!contact_is_usable(sip->sip_contact) ||
 		sip->sip_from->a_tag == NULL)
@@ -69,12 +106,13 @@ int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 	leg = leg_alloc(config, true);
 	if (leg == NULL)
 		return ERR_NOMEM;
-	leg->call_id = su_strdup(config->home, sip->sip_call_id->i_id);
-	leg->local = bare_address(config->home, sip->sip_to->a_url);
-	leg->remote = bare_address(config->home, sip->sip_from->a_url);
 	leg->invite_cseq = sip->sip_cseq->cs_seq;
-	if (leg->contact == NULL || leg->call_id == NULL ||
-		leg->local == NULL || leg->remote == NULL)
+	su_home_init(home);
+	err = keep_names(leg, sip->sip_call_id->i_id,
+		bare_address(home, sip->sip_to->a_url),
+		bare_address(home, sip->sip_from->a_url));
+	su_home_deinit(home);
+	if (err != 0)
 		goto nomem;
 	if (leg_make_dialog(
 		    leg, sip->sip_from->a_tag, 0, sip->sip_cseq->cs_seq) != 0)
@@ -101,18 +139,15 @@ nomem:
 int leg_new_client(const struct leg_config *config, const char *from,
 	const char *to, struct leg **leg_out)
 {
-	char random[CALL_ID_RANDOM + 1];
+	char random[CALL_ID_RANDOM + 1], call_id[CALL_ID_RANDOM + 4];
 	struct leg *leg = leg_alloc(config, false);
 
 	if (leg == NULL)
 		return ERR_NOMEM;
 	ident_make_random(random, CALL_ID_RANDOM);
 	/* The worker's number leads, for steering by Call-ID later on. */
-	leg->call_id = su_sprintf(config->home, "w0-%s", random);
-	leg->local = su_strdup(config->home, from);
-	leg->remote = su_strdup(config->home, to);
-	if (leg->contact == NULL || leg->call_id == NULL ||
-		leg->local == NULL || leg->remote == NULL ||
+	snprintf(call_id, sizeof call_id, "w0-%s", random);
+	if (keep_names(leg, call_id, from, to) != 0 ||
 		leg_make_dialog(leg, NULL, 0, 0) != 0) {
 		leg_free(&leg);
 		return ERR_NOMEM;

@@ -12,6 +12,7 @@
 #include "sbc/call.h"
 #include "sbc/call_report.h"
 #include "sbc/cdr.h"
+#include "sbc/flow.h"
 #include "sbc/media.h"
 #include "sbc/settings.h"
 #include "sbc/stack.h"
@@ -31,6 +32,7 @@ struct sbc {
 	struct cdrs *cdrs;
 	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
+	struct flows *flows;
 	struct waits *waits;
 	struct ctl *ctl;
 	struct call_report *report;

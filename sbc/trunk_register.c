@@ -194,7 +194,7 @@ static void send_register(
 	struct target target;
 
 	if (trunk_target_of(sbc, t, &target, url) != 0 ||
-		stack_contact(target.listener, t->row->register_user, ours,
+		trunk_contact(t, target.listener, t->row->register_user, ours,
 			sizeof ours) != 0) {
 		failed(s, REASON_TRUNK_REGISTER_FAILED, "no usable address");
 		return;
@@ -210,7 +210,8 @@ static void send_register(
 		s->reg.orq = nta_outgoing_tcreate(s->reg.leg,
 			on_register_answer, (nta_outgoing_magic_t *)s,
 			URL_STRING_MAKE(
-				stack_next_hop(&target, hop, sizeof hop)),
+				stack_next_hop(s->trunks->sbc->stack,
+					&target, hop, sizeof hop)),
 			SIP_METHOD_REGISTER, URL_STRING_MAKE(url),
 			TPTAG_IDENT(target.listener->ident),
 			SIPTAG_CONTACT_STR(contact),

@@ -453,9 +453,12 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 	trunk.codec_list = 1;
 	if (id == 1) {
 		trunk.max_calls = config->itsp_max_calls;
+		if (config->itsp_host != NULL)
+			trunk.host = str(config->itsp_host);
 		trunk.ring_timeout_s = config->itsp_ring_s;
 		trunk.options_interval_s = config->probe ? 1 : 0;
 		trunk.session_expires_s = config->session_expires_s;
+		trunk.follow_redirects = config->redirects;
 		trunk.registers = config->registers;
 		trunk.register_user = str(config->registers ? "reg7" : "");
 		trunk.register_expires_s = 60;
@@ -640,6 +643,9 @@ struct cw *cw_new(const struct cw_config *config)
 	w->authd = serve(w, PROCESS_AUTHD, authd_permits,
 		sizeof authd_permits / sizeof *authd_permits, authd_up,
 		authd_down, "authd");
+	pick(&w->bridge);
+	snprintf(path, sizeof path, "%s/flowd.sock", w->dir);
+	ck_assert_int_eq(flows_new(sbc, path, &w->bridge, &sbc->flows), 0);
 	ck_assert_int_eq(stack_new(sbc, &sbc->stack), 0);
 	ck_assert_int_eq(admit_new(sbc, &sbc->admit), 0);
 	ck_assert_int_eq(auth_new(sbc, &sbc->auth), 0);
@@ -675,6 +681,7 @@ void cw_free(struct cw **ref)
 	bindings_free(&sbc->bindings);
 	authd_free(&sbc->authd);
 	stack_free(&sbc->stack);
+	flows_free(&sbc->flows);
 	admit_free(&sbc->admit);
 	settings_unref(&sbc->settings);
 	ipc_server_free(&w->authd);
@@ -814,14 +821,31 @@ void sp_send(struct sip_peer *p, const struct addr *to, const char *text)
 		(ssize_t)strlen(text));
 }
 
+static bool seen_before(struct sip_peer *p, size_t len)
+{
+	static const uint8_t key[16];
+	uint64_t hash = table_siphash(key, p->rx, len);
+
+	for (unsigned i = 0; i < CW_SEEN; i++) {
+		if (p->seen[i] == hash)
+			return true;
+	}
+	p->seen[p->n_seen++ % CW_SEEN] = hash;
+	return false;
+}
+
+/* On a busy machine timers fire before the other end was given its turn. */
 static bool received(void *ctx)
 {
 	struct sip_peer *p = ctx;
-	ssize_t n = recv(p->fd, p->rx, sizeof p->rx - 1, 0);
+	ssize_t n;
 
-	if (n < 0)
-		return false;
-	p->rx[n] = '\0';
+	do {
+		n = recv(p->fd, p->rx, sizeof p->rx - 1, 0);
+		if (n < 0)
+			return false;
+		p->rx[n] = '\0';
+	} while (seen_before(p, (size_t)n) && !p->repeats);
 	return true;
 }
 
@@ -1101,6 +1125,7 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 	const char *extra, const char *sdp)
 {
 	static char text[CW_TEXT];
+	bool own = extra == NULL || strstr(extra, "Contact:") == NULL;
 
 	snprintf(text, sizeof text,
 		"SIP/2.0 %u Peer says so\r\n"
@@ -1109,7 +1134,7 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 		"To: %s\r\n"
 		"Call-ID: %s\r\n"
 		"CSeq: %s\r\n"
-		"Contact: <sip:me@%s>\r\n"
+		"%s%s%s"
 		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, "
 		"INFO\r\n"
 		"%s",
@@ -1117,8 +1142,9 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 		msg_header_value(request, "From", 0),
 		status == 100 ? msg_header_value(request, "To", 0) : d->local,
 		msg_header_value(request, "Call-ID", 0),
-		msg_header_value(request, "CSeq", 0), d->p->text,
-		extra != NULL ? extra : "");
+		msg_header_value(request, "CSeq", 0),
+		own ? "Contact: <sip:me@" : "", own ? d->p->text : "",
+		own ? ">\r\n" : "", extra != NULL ? extra : "");
 	add_body(text, sizeof text, "application/sdp", sdp);
 	sp_send(d->p, &d->to, text);
 }

@@ -18,12 +18,14 @@
 #define CW_TEXT        65536
 #define CW_TRUNK_PORT  30000
 #define CW_PORT        40004u /* of every caller; called + 2 */
+#define CW_SEEN        256
 #define CW_CDRS_MAX    512
 
 struct cw {
 	struct sbc sbc;
 	char dir[64];
 	struct addr phones, itsp, pbx; /* where sbc listens */
+	struct addr bridge;            /* and waits for flowd */
 	uint64_t version;
 
 	struct ipc_server *authd;
@@ -47,8 +49,10 @@ struct cw {
 struct cw_config {
 	unsigned itsp_max_calls;
 	unsigned itsp_ring_s;
+	const char *itsp_host; /* its name for us */
 	bool no_mediad;
 	bool probe;                 /* trunk 1 is probed with OPTIONS */
+	bool redirects;             /* trunk 1 may redirect */
 	bool registers;             /* we register at trunk 1 */
 	unsigned session_expires_s; /* of trunk 1 */
 };
@@ -93,13 +97,15 @@ struct sip_peer {
 	struct addr local;
 	char text[ADDR_TEXT_SIZE]; /* of local */
 	char rx[CW_TEXT];          /* the last message */
-	unsigned n_sent;
+	bool repeats;              /* repeated messages count as new ones */
+	uint64_t seen[CW_SEEN]; /* what came before, to pass over repetitions */
+	unsigned n_seen;
 };
 void sp_open(struct cw *w, struct sip_peer *p, unsigned host);
 void sp_close(struct sip_peer *p);
 void sp_send(struct sip_peer *p, const struct addr *to, const char *text);
-/** Waits for a message whose first line begins like this; anything but 100 in
- * between fails the test. @return p->rx. */
+/** Waits for a message whose first line begins like this; anything but 100 and
+ * repetitions in between fails the test. @return p->rx. */
 const char *sp_expect(struct sip_peer *p, const char *first);
 /** Passes over messages that begin with `but` too (retransmissions). */
 const char *sp_expect_but(

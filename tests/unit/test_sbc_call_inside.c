@@ -407,28 +407,31 @@ START_TEST(phone_moves)
 	sc_up(&s);
 	generation = s.w->want->called->learn_generation;
 	sp_open(s.w, &other, 7);
-	dl_request_from(&s.called, &other, "INVITE", NULL, "application/sdp",
+	s.called.p = &other;
+	dl_request(&s.called, "INVITE", NULL, "application/sdp",
 		sdp_text(&other, 7300, "8 101", NULL));
 	sp_expect(&other, "SIP/2.0 401");
+	dl_ack(&s.called, NULL);
 	authorize(other.rx, "u2", "good", s.called.target, line);
-	dl_request_from(&s.called, &other, "INVITE", line, "application/sdp",
+	dl_request(&s.called, "INVITE", line, "application/sdp",
 		sdp_text(&other, 7300, "8 101", NULL));
 	/* Right, but somebody else's. */
 	sp_expect(&other, "SIP/2.0 403");
-	dl_request_from(&s.called, &other, "OPTIONS", NULL, NULL, NULL);
+	dl_ack(&s.called, NULL);
+	dl_request(&s.called, "OPTIONS", NULL, NULL, NULL);
 	sp_expect(&other, "SIP/2.0 401");
 	authorize(other.rx, "u1", "wrong", s.called.target, line);
-	dl_request_from(&s.called, &other, "OPTIONS", line, NULL, NULL);
+	dl_request(&s.called, "OPTIONS", line, NULL, NULL);
 	sp_expect(&other, "SIP/2.0 4");
 	ck_assert_uint_eq(s.w->want->called->learn_generation, generation);
-	dl_request_from(&s.called, &other, "INVITE", NULL, "application/sdp",
+	dl_request(&s.called, "INVITE", NULL, "application/sdp",
 		sdp_text(&other, 7300, "8 101", NULL));
 	sp_expect(&other, "SIP/2.0 401");
+	dl_ack(&s.called, NULL);
 	authorize(other.rx, "u1", "good", s.called.target, line);
-	dl_request_from(&s.called, &other, "INVITE", line, "application/sdp",
+	dl_request(&s.called, "INVITE", line, "application/sdp",
 		sdp_text(&other, 7300, "8 101", NULL));
 	sp_expect(&other, "SIP/2.0 200");
-	s.called.p = &other;
 	dl_ack(&s.called, NULL);
 	cw_turn(s.w);
 	ck_assert_str_eq(s.w->want->called->remote_rtp, cw_at(7, 7300));
