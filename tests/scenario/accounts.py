@@ -120,6 +120,30 @@ def body_is_protected(w):
                f"'{account['username']}'")
 
 
+@case("R7 R52", seconds=6, gate="own")
+def nonces_outlive_authd(w):
+    """authd is killed: the nonce that a phone has still lets it in with the
+    next count, and a count that was used before does not."""
+    w.make_gate()
+    account = w.add_phone()
+    p = w.peer("phones")
+    challenge = _challenges(p, account["username"])[0]
+    assert _answer(p, account, challenge, nc=1).status == 200
+    w.faults_allowed = True
+    mark = w.gate.kill_daemon("authd")
+    w.gate.wait_event("daemon_ready", since=mark, process="keeper",
+                      daemon="authd", timeout=20)
+    w.gate.wait_event("nonces_resumed", since=mark, process="authd")
+    w.gate.wait_event("authd_up", since=mark, process="sbc")
+    w.wait(lambda: w.gate.find_event("nonce_keys", since=mark, process="sbc"),
+           "sbc to have the keys")
+    answer = _answer(p, account, challenge, nc=1)
+    assert answer.status == 401, answer.first
+    assert challenge_of(answer).get("stale", "").lower() == "true"
+    assert _answer(p, account, challenge, nc=2).status == 200
+    assert _answer(p, account, challenge, nc=2).status == 401
+
+
 # ------------------------------------------------------------------------ bans
 
 _STRICT = "update sbc.setting set value = '3' where name = 'ban_failures';"
