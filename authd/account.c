@@ -88,6 +88,7 @@ struct accounts {
 	struct loop_timer *sweep;
 	struct table index;
 	size_t max_cached, n_cached;
+	uint64_t ttl_us;
 	TAILQ_HEAD(, entry) entries;
 	struct table negatives;
 	TAILQ_HEAD(, negative) negative_order;
@@ -117,8 +118,8 @@ static const char *const ask_sql[] = {
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION] =
 		"SELECT * FROM sbc.authd_account WHERE extension = $1::text",
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER] =
-		"SELECT * FROM sbc.authd_account WHERE id = (SELECT account "
-		"FROM sbc.authd_number WHERE number = $1::text)",
+		("SELECT * FROM sbc.authd_account WHERE id = (SELECT account "
+		 "FROM sbc.authd_number WHERE number = $1::text)"),
 };
 
 /* Could the database know such a key at all? Nothing else is asked, so odd
@@ -146,7 +147,8 @@ static bool is_possible(Gh__AccountKey by, const char *key)
 	return len > 0 && len <= longest[by] && strspn(key, allowed[by]) == len;
 }
 
-static void make_key(Gh__AccountKey by, const char *key, char text[KEY_SIZE_MAX])
+static void make_key(
+	Gh__AccountKey by, const char *key, char text[KEY_SIZE_MAX])
 {
 	snprintf(text, KEY_SIZE_MAX, "%c:%s", prefixes[by], key);
 }
@@ -276,13 +278,13 @@ static void drop_rivals(struct accounts *a, const Gh__Account *account)
 static bool is_sound(const Gh__Account *a)
 {
 	if (!is_possible(GH__ACCOUNT_KEY__ACCOUNT_BY_USER, a->user) ||
-		!is_possible(GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION,
-			a->extension) ||
+		!is_possible(
+			GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, a->extension) ||
 		a->id == 0 || a->n_numbers > 1000)
 		return false;
 	for (size_t i = 0; i < a->n_numbers; i++) {
-		if (!is_possible(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER,
-			    a->numbers[i]))
+		if (!is_possible(
+			    GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, a->numbers[i]))
 			return false;
 	}
 	return true;
@@ -383,8 +385,9 @@ static struct alias *alias_of_user(struct accounts *a, const char *user)
 static void forget_kept(struct accounts *a, struct alias *al)
 {
 	if (vault_remove(a->vault, al->user) < 0)
-		log_err("account_disk", LOG_STR("problem",
-			"an account can not be removed from the disk"));
+		log_err("account_disk",
+			LOG_STR("problem",
+				"an account can not be removed from the disk"));
 	drop_alias(a, al);
 }
 
@@ -458,8 +461,9 @@ static void load_kept(void *ctx, const char *name)
 	if (!rec || strcmp(rec->account->user, name) != 0 ||
 		rec->wall_used_us + ACCOUNT_KEEP_US < now) {
 		if (vault_remove(a->vault, name) < 0)
-			log_err("account_disk", LOG_STR("problem",
-				"an old account can not be removed"));
+			log_err("account_disk",
+				LOG_STR("problem",
+					"an old account can not be removed"));
 	} else {
 		note_alias(a, rec);
 	}
@@ -658,8 +662,7 @@ static void on_sweep(void *arg)
 		TAILQ_REMOVE(&a->ask_order, ask, order);
 		answer_from_disk(ask);
 	}
-	while ((e = TAILQ_FIRST(&a->entries)) &&
-		now - e->loaded_us > ACCOUNT_TTL_US)
+	while ((e = TAILQ_FIRST(&a->entries)) && now - e->loaded_us > a->ttl_us)
 		drop_entry(a, e);
 	while ((n = TAILQ_FIRST(&a->negative_order)) && now > n->until_us)
 		drop_negative(a, n);
@@ -729,7 +732,7 @@ static void refresh_next(struct accounts *a)
 
 	if (a->refreshing || !a->db)
 		return;
-	TAILQ_FOREACH(al, &a->aliases, order) {
+	TAILQ_FOREACH (al, &a->aliases, order) {
 		if (al->round == a->round || n++ == REFRESH_BATCH)
 			break;
 		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
@@ -780,7 +783,7 @@ void accounts_changed(struct accounts *a, uint64_t id)
 /* ------------------------------------------------------------- life */
 
 int accounts_new(struct loop *loop, struct vault *vault, size_t max_cached,
-	struct accounts **accounts_out)
+	uint64_t ttl_us, struct accounts **accounts_out)
 {
 	struct accounts *a = calloc(1, sizeof(*a));
 	int err;
@@ -790,6 +793,7 @@ int accounts_new(struct loop *loop, struct vault *vault, size_t max_cached,
 	a->loop = loop;
 	a->vault = vault;
 	a->max_cached = max_cached;
+	a->ttl_us = ttl_us;
 	TAILQ_INIT(&a->entries);
 	TAILQ_INIT(&a->negative_order);
 	TAILQ_INIT(&a->ask_order);
@@ -840,7 +844,8 @@ void accounts_free(struct accounts **accounts)
 	if (!a)
 		return;
 	drop_all(a);
-	for (node = a->asks.buckets ? table_next(&a->asks, &bucket, NULL) : NULL;
+	for (node = a->asks.buckets ? table_next(&a->asks, &bucket, NULL)
+				    : NULL;
 		node; node = next) {
 		next = table_next(&a->asks, &bucket, node);
 		free_ask(a, TABLE_ENTRY(node, struct ask, node));

@@ -24,17 +24,17 @@
 struct accounts;
 struct account_wait;
 
-/** How long an entry is good without news of it; the database tells changes at
- * once, this only keeps secrets out of memory that nobody uses. */
-#define ACCOUNT_TTL_US (3600ull * 1000 * 1000)
 #define ACCOUNT_NEGATIVE_TTL_US (60ull * 1000 * 1000)
-#define ACCOUNT_WAITS_MAX 8192u
-#define ACCOUNT_KEEP_US (30ull * 24 * 3600 * 1000 * 1000)
+#define ACCOUNT_WAITS_MAX       8192u
+#define ACCOUNT_KEEP_US         (30ull * 24 * 3600 * 1000 * 1000)
 
 /** @param vault	kept accounts; borrowed. db is set later.
- * @param max_cached	cap on cache entries. */
+ * @param max_cached	cap on cache entries.
+ * @param ttl_us	how long an entry is good without news of it: the
+ *		database tells changes at once, this only keeps secrets out of
+ *		memory that nobody uses. */
 GH_MUST_CHECK int accounts_new(struct loop *loop, struct vault *vault,
-	size_t max_cached, struct accounts **accounts_out);
+	size_t max_cached, uint64_t ttl_us, struct accounts **accounts_out);
 void accounts_set_db(struct accounts *a, struct db *db);
 /** Waits never call back. Safe on NULL. */
 void accounts_free(struct accounts **accounts);
@@ -50,8 +50,7 @@ GH_MUST_CHECK int account_find(struct accounts *a, Gh__AccountKey by,
 
 /** @param record	NULL unless err is 0; borrowed until return.
  * err: 0, ERR_NOT_FOUND, or ERR_AWAY: nobody knows. */
-typedef void (*account_fn)(
-	void *ctx, int err, const Gh__AccountRecord *record);
+typedef void (*account_fn)(void *ctx, int err, const Gh__AccountRecord *record);
 
 /** Asks the database, or the disk if that is away. fn runs later, once.
  * @return 0, ERR_FULL, or ERR_NOMEM. */
@@ -64,7 +63,8 @@ void account_cancel(struct account_wait **wait);
 /** The account registered or called: it is kept on disk. */
 void account_used(struct accounts *a, const Gh__AccountRecord *record);
 
-/** SQL changed this account (0 = any): forget, and bring the disk up to date. */
+/** SQL changed this account (0 = any): forget, and bring the disk up to date.
+ */
 void accounts_changed(struct accounts *a, uint64_t id);
 
 size_t accounts_cached(const struct accounts *a);

@@ -64,9 +64,18 @@ void ask_on_held(void *ctx, void *item, bool give_up)
 
 	(void)ctx;
 	if (!give_up)
-		send_answer(h->link, h->id, h->verdict, h->why, &h->offers,
-			NULL);
+		send_answer(
+			h->link, h->id, h->verdict, h->why, &h->offers, NULL);
 	free(h);
+}
+
+static void refuse_auth(struct ipc_link *link, uint64_t id,
+	Gh__AuthVerdict verdict, enum reason why)
+{
+	const struct digest_offers none = {0};
+
+	reason_count(why);
+	send_answer(link, id, verdict, why, &none, NULL);
 }
 
 static void answer_auth(struct server *s, struct ipc_link *link,
@@ -75,6 +84,14 @@ static void answer_auth(struct server *s, struct ipc_link *link,
 {
 	struct held_answer *h;
 
+	/* Guessing has a limit for all together, whoever asks: even sbc itself
+	 * can not try passwords at will. */
+	if (j->failed && !token_take(&s->failure_budget, 1, arrived_us)) {
+		refuse_auth(link, request->id,
+			GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
+			REASON_AUTH_AWAY);
+		return;
+	}
 	reason_count(j->why);
 	if (j->why != REASON_AUTH_OK)
 		log_peer_info("auth", LOG_STR("reason", reason_text(j->why)),
@@ -97,20 +114,10 @@ static void answer_auth(struct server *s, struct ipc_link *link,
 		j->record ? j->record->account : NULL);
 }
 
-static void refuse_auth(
-	struct ipc_link *link, uint64_t id, Gh__AuthVerdict verdict,
-	enum reason why)
-{
-	const struct digest_offers none = {0};
-
-	reason_count(why);
-	send_answer(link, id, verdict, why, &none, NULL);
-}
-
 /* --------------------------------------------------------- accounts */
 
-static void answer_offers(struct ipc_link *link, uint64_t id,
-	const struct digest_offers *offers)
+static void answer_offers(
+	struct ipc_link *link, uint64_t id, const struct digest_offers *offers)
 {
 	Gh__OffersAnswer answer = GH__OFFERS_ANSWER__INIT;
 	Gh__DigestOffer rows[DIGEST_OFFERS_MAX], *list[DIGEST_OFFERS_MAX];
@@ -194,8 +201,8 @@ static void on_account(void *ctx, int err, const Gh__AccountRecord *record)
 		finish_offers(r);
 		break;
 	default:
-		answer_account(r->server, r->link,
-			r->msg->account_query->id, err, record);
+		answer_account(r->server, r->link, r->msg->account_query->id,
+			err, record);
 		break;
 	}
 	drop_request(r);
@@ -217,8 +224,8 @@ static Gh__Msg *copy_msg(const Gh__Msg *msg)
 
 /* Puts a question aside until its account is known.
  * @return 0, or why not. */
-static int wait_for(struct server *s, struct ipc_link *link,
-	const Gh__Msg *msg, Gh__AccountKey by, const char *key)
+static int wait_for(struct server *s, struct ipc_link *link, const Gh__Msg *msg,
+	Gh__AccountKey by, const char *key)
 {
 	struct ask_request *r;
 	int err;
@@ -231,7 +238,8 @@ static int wait_for(struct server *s, struct ipc_link *link,
 	r->server = s;
 	r->link = link;
 	r->msg = copy_msg(msg);
-	err = r->msg ? account_ask(s->accounts, by, key, on_account, r, &r->wait)
+	err = r->msg ? account_ask(
+			       s->accounts, by, key, on_account, r, &r->wait)
 		     : ERR_NOMEM;
 	if (err < 0) {
 		ipc_msg_free(r->msg);
@@ -278,14 +286,14 @@ void ask_on_offers(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	struct server *s = ctx;
 	int err;
 
-	err = judge_offers(&s->judge, request->realm, request->username, false,
-		&offers);
+	err = judge_offers(
+		&s->judge, request->realm, request->username, false, &offers);
 	if (err == ERR_AGAIN)
 		err = wait_for(s, link, msg, GH__ACCOUNT_KEY__ACCOUNT_BY_USER,
-			request->username) < 0
-			? judge_offers(&s->judge, request->realm,
-				  request->username, true, &offers)
-			: ERR_AGAIN;
+			      request->username) < 0
+			      ? judge_offers(&s->judge, request->realm,
+					request->username, true, &offers)
+			      : ERR_AGAIN;
 	if (err != ERR_AGAIN)
 		answer_offers(link, request->id, &offers);
 }

@@ -81,7 +81,7 @@ static void make_room(struct ban_table *t)
 {
 	struct ban_source *s;
 
-	TAILQ_FOREACH(s, &t->order, order)
+	TAILQ_FOREACH (s, &t->order, order)
 		if (s->until_us == 0)
 			break;
 	forget(t, s ? s : TAILQ_FIRST(&t->order));
@@ -311,13 +311,13 @@ void ban_each(const struct ban_table *t, uint64_t now_us,
 {
 	const struct ban_source *s;
 
-	TAILQ_FOREACH(s, &t->order, order)
+	TAILQ_FOREACH (s, &t->order, order)
 		if (s->until_us > now_us)
 			fn(ctx, &s->host, s->until_us);
 }
 
-static bool is_over(const struct ban_table *t, const struct ban_source *s,
-	uint64_t now_us)
+static bool is_over(
+	const struct ban_table *t, const struct ban_source *s, uint64_t now_us)
 {
 	if (s->until_us > now_us)
 		return false;

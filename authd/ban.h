@@ -43,10 +43,10 @@ GH_MUST_CHECK int ban_set_exempt(
 
 /** What a failure led to. */
 enum ban_step {
-	BAN_NOTHING, /* counted */
+	BAN_NOTHING,  /* counted */
 	BAN_REPEATED, /* the very same attempt again: not counted */
-	BAN_ACCOUNT, /* this user name is blocked from this source */
-	BAN_SOURCE,  /* the source is banned */
+	BAN_ACCOUNT,  /* this user name is blocked from this source */
+	BAN_SOURCE,   /* the source is banned */
 };
 
 /**

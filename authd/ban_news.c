@@ -23,7 +23,8 @@ static void host_text(const struct addr *host, char text[ADDR_TEXT_SIZE + 4])
 }
 
 static void tell(struct server *s, struct ipc_link *link,
-	const struct addr *host, uint64_t until_us, enum reason why, bool lifted)
+	const struct addr *host, uint64_t until_us, enum reason why,
+	bool lifted)
 {
 	char text[ADDR_TEXT_SIZE];
 	Gh__Ban ban = GH__BAN__INIT;
@@ -123,8 +124,8 @@ static void add_trunk(void *ctx, const Gh__Trunk *trunk)
 	struct addr target;
 
 	for (size_t i = 0; i < trunk->n_sources && e->n < EXEMPT_MAX; i++) {
-		if (addr_net_parse(trunk->sources[i]->network, &e->nets[e->n]) ==
-			0)
+		if (addr_net_parse(
+			    trunk->sources[i]->network, &e->nets[e->n]) == 0)
 			e->n++;
 	}
 	for (size_t i = 0; i < trunk->n_targets && e->n < EXEMPT_MAX; i++) {

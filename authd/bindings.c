@@ -32,8 +32,8 @@ struct registered {
 	TAILQ_ENTRY(registered) order; /* in dirty */
 	uint64_t account;
 	Gh__BindingsUpdate *update; /* without bindings: gone, to be written */
-	bool dirty;   /* the database does not know */
-	bool writing; /* in the batch under way */
+	bool dirty;                 /* the database does not know */
+	bool writing;               /* in the batch under way */
 };
 
 /* How many bindings come from one host. */
@@ -168,8 +168,8 @@ static Gh__BindingsUpdate *copy(
 }
 
 /* Puts an update in the account's place; update is taken. */
-static int put(struct bindings *b, Gh__BindingsUpdate *update,
-	struct registered **out)
+static int put(
+	struct bindings *b, Gh__BindingsUpdate *update, struct registered **out)
 {
 	struct registered *r = find(b, update->account);
 	int err;
@@ -293,7 +293,7 @@ static void on_flush(void *arg)
 		return;
 	json_begin(&j);
 	json_open_array(&j, "accounts");
-	TAILQ_FOREACH(r, &b->dirty, order) {
+	TAILQ_FOREACH (r, &b->dirty, order) {
 		if (n == BATCH_MAX || j.len > BATCH_BYTES)
 			break;
 		json_open_object(&j, NULL);
@@ -310,7 +310,8 @@ static void on_flush(void *arg)
 	if (json_end(&j, &text) < 0) {
 		/* One account with far too long texts: not for the database. */
 		r = TAILQ_FIRST(&b->dirty);
-		log_warning("bindings_too_big", LOG_UINT("account", r->account));
+		log_warning(
+			"bindings_too_big", LOG_UINT("account", r->account));
 		TAILQ_REMOVE(&b->dirty, r, order);
 		r->dirty = false;
 		loop_timer_set(b->loop, b->flush, FLUSH_US);
@@ -417,7 +418,8 @@ static void on_sweep(void *arg)
 	struct table_node *node, *next;
 	size_t bucket = 0;
 
-	for (node = table_next(&b->accounts, &bucket, NULL); node; node = next) {
+	for (node = table_next(&b->accounts, &bucket, NULL); node;
+		node = next) {
 		struct registered *r =
 			TABLE_ENTRY(node, struct registered, node);
 		bool alive = r->dirty;
@@ -425,7 +427,8 @@ static void on_sweep(void *arg)
 		next = table_next(&b->accounts, &bucket, node);
 		for (size_t i = 0; i < r->update->n_bindings; i++)
 			alive |= r->update->bindings[i]->wall_expires_us +
-					 SWEEP_US > now;
+					 SWEEP_US >
+				 now;
 		if (!alive)
 			bindings_forget(b, r->account);
 	}
@@ -475,7 +478,8 @@ void bindings_free(struct bindings **bindings)
 	if (!b)
 		return;
 	for (node = b->accounts.buckets
-			? table_next(&b->accounts, &bucket, NULL) : NULL;
+			    ? table_next(&b->accounts, &bucket, NULL)
+			    : NULL;
 		node; node = next) {
 		next = table_next(&b->accounts, &bucket, node);
 		drop(b, TABLE_ENTRY(node, struct registered, node));

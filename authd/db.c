@@ -19,6 +19,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/reason.h"
 #include "common/secret.h"
 #include "common/stat.h"
 
@@ -29,6 +30,7 @@ enum {
 	SWEEP_US = 100 * 1000,
 	PROBLEM_SIZE = 256,
 	RESULTS_MAX = DB_STEPS_MAX + 2, /* BEGIN and COMMIT */
+	CONN_OPTIONS_MAX = 64,
 };
 
 enum conn_state {
@@ -60,6 +62,7 @@ struct conn {
 	struct loop_fd *watch;
 	struct loop_timer *retry;
 	uint64_t backoff_us;
+	size_t host;          /* the next one to try */
 	uint64_t deadline_us; /* CONNECTING, SETUP */
 	struct job *job;
 	size_t step;
@@ -72,9 +75,17 @@ struct conn {
 	char logged[PROBLEM_SIZE]; /* the last problem that was told */
 };
 
+/* The connection string, taken apart. libpq tries the hosts of a list one
+ * after another, but leaves it to the caller to notice that one is silent; so
+ * each attempt names one host, and the next attempt the next one. */
+struct target {
+	PQconninfoOption *options; /* owned */
+	size_t n_hosts;            /* at least 1 */
+};
+
 struct db {
 	struct loop *loop;
-	char *conninfo;
+	struct target target;
 	struct db_events events;
 	void *ctx;
 	struct conn *conns;
@@ -109,8 +120,8 @@ static void note_problem(struct conn *c, const char *text)
 static int watch(struct conn *c, unsigned events)
 {
 	loop_fd_free(c->db->loop, &c->watch);
-	return loop_fd_add(c->db->loop, PQsocket(c->pg), events, on_socket, c,
-		&c->watch);
+	return loop_fd_add(
+		c->db->loop, PQsocket(c->pg), events, on_socket, c, &c->watch);
 }
 
 static void clear_results(struct conn *c)
@@ -118,8 +129,8 @@ static void clear_results(struct conn *c)
 	for (size_t i = 0; i < c->n_results; i++) {
 		PGresult *r = c->results[i];
 
-		for (int row = 0; c->job && c->job->secret && row < PQntuples(r);
-			row++) {
+		for (int row = 0;
+			c->job && c->job->secret && row < PQntuples(r); row++) {
 			for (int col = 0; col < PQnfields(r); col++)
 				secret_wipe(PQgetvalue(r, row, col),
 					(size_t)PQgetlength(r, row, col));
@@ -184,13 +195,18 @@ static void conn_drop(struct conn *c, int err)
 	c->pg = NULL;
 	c->state = CONN_AWAY;
 	c->overwriting = false;
-	c->backoff_us = c->backoff_us ? c->backoff_us * 2 : BACKOFF_MIN_US;
+	/* Slower only after all hosts were tried. */
+	c->host++;
+	if (c->backoff_us == 0)
+		c->backoff_us = BACKOFF_MIN_US;
+	else if (c->host % c->db->target.n_hosts == 0)
+		c->backoff_us *= 2;
 	if (c->backoff_us > BACKOFF_MAX_US)
 		c->backoff_us = BACKOFF_MAX_US;
 	loop_timer_set(c->db->loop, c->retry, c->backoff_us);
 	if (strcmp(c->problem, c->logged) != 0 && c->problem[0]) {
-		log_warning("database_connection",
-			LOG_STR("problem", c->problem));
+		log_warning(
+			"database_connection", LOG_STR("problem", c->problem));
 		snprintf(c->logged, sizeof(c->logged), "%s", c->problem);
 	}
 	if (c->job)
@@ -327,10 +343,12 @@ static void on_step_end(struct conn *c)
 
 static void on_setup_end(struct conn *c)
 {
-	unsigned long version = c->n_results > 0
-		? strtoul(PQgetvalue(c->results[c->n_results - 1], 0, 0), NULL,
-			  10)
-		: 0;
+	unsigned long version =
+		c->n_results > 0
+			? strtoul(PQgetvalue(
+					  c->results[c->n_results - 1], 0, 0),
+				  NULL, 10)
+			: 0;
 	bool listening = c->step > 0;
 
 	if (c->err != 0) {
@@ -341,7 +359,9 @@ static void on_setup_end(struct conn *c)
 	if (!listening && version < DB_SCHEMA_VERSION) {
 		snprintf(c->problem, sizeof(c->problem),
 			"the schema sbc is version %lu, this program needs %d: "
-			"run sql/migrate", version, DB_SCHEMA_VERSION);
+			"run sql/migrate",
+			version, DB_SCHEMA_VERSION);
+		reason_count(REASON_DB_SCHEMA_OLD);
 		clear_results(c);
 		conn_drop(c, ERR_AWAY);
 		return;
@@ -467,8 +487,8 @@ static void on_socket(void *arg, int fd, unsigned events)
 			drop_with_pq_problem(c);
 			return;
 		}
-		if (rest == 0 && loop_fd_set(c->db->loop, c->watch,
-					 LOOP_READ) < 0) {
+		if (rest == 0 &&
+			loop_fd_set(c->db->loop, c->watch, LOOP_READ) < 0) {
 			conn_drop(c, ERR_NOMEM);
 			return;
 		}
@@ -484,11 +504,73 @@ static void on_notice(void *arg, const PGresult *r)
 	log_debug("database_notice", LOG_STR("text", PQresultErrorMessage(r)));
 }
 
+/* The n-th part of a comma-separated list, or its only one, in a new string. */
+static char *pick(const char *list, size_t n)
+{
+	const char *at = list;
+
+	if (!strchr(list, ','))
+		return strdup(list);
+	while (n-- > 0 && *at) {
+		at += strcspn(at, ",");
+		at += *at == ',';
+	}
+	return strndup(at, strcspn(at, ","));
+}
+
+static size_t count_parts(const char *list)
+{
+	size_t n = 1;
+
+	if (!list || !*list)
+		return 0;
+	for (; *list; list++)
+		n += *list == ',';
+	return n;
+}
+
+static bool is_list(const char *keyword)
+{
+	return strcmp(keyword, "host") == 0 ||
+	       strcmp(keyword, "hostaddr") == 0 || strcmp(keyword, "port") == 0;
+}
+
+/* Begins to connect to the host whose turn it is. */
+static PGconn *connect_start(const struct target *t, size_t turn)
+{
+	const char *keywords[CONN_OPTIONS_MAX + 1],
+		*values[CONN_OPTIONS_MAX + 1];
+	char *picked[3] = {NULL};
+	size_t n = 0, n_picked = 0;
+	PGconn *pg = NULL;
+
+	for (const PQconninfoOption *o = t->options; o->keyword; o++) {
+		if (!o->val || n == CONN_OPTIONS_MAX)
+			continue;
+		keywords[n] = o->keyword;
+		values[n] = o->val;
+		if (is_list(o->keyword) && n_picked < 3) {
+			picked[n_picked] = pick(o->val, turn % t->n_hosts);
+			if (!picked[n_picked])
+				goto out;
+			values[n] = picked[n_picked++];
+		}
+		n++;
+	}
+	keywords[n] = NULL;
+	values[n] = NULL;
+	pg = PQconnectStartParams(keywords, values, 0);
+out:
+	for (size_t i = 0; i < n_picked; i++)
+		free(picked[i]);
+	return pg;
+}
+
 static void on_retry(void *arg)
 {
 	struct conn *c = arg;
 
-	c->pg = PQconnectStart(c->db->conninfo);
+	c->pg = connect_start(&c->db->target, c->host);
 	if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
 		if (c->pg)
 			note_problem(c, PQerrorMessage(c->pg));
@@ -511,9 +593,9 @@ static void on_sweep(void *arg)
 	for (size_t i = 0; i < db->n_conns; i++) {
 		struct conn *c = &db->conns[i];
 		bool late = c->job ? now > c->job->deadline_us
-			: (c->state == CONN_CONNECTING ||
-				  c->state == CONN_SETUP) &&
-				now > c->deadline_us;
+				   : (c->state == CONN_CONNECTING ||
+					     c->state == CONN_SETUP) &&
+					     now > c->deadline_us;
 
 		if (!late)
 			continue;
@@ -534,43 +616,54 @@ static void on_sweep(void *arg)
 	run_queue(db);
 }
 
-static int check_conninfo(const char *conninfo, char *problem, size_t size)
+static int read_conninfo(const char *conninfo, struct target *target_out,
+	char *problem, size_t size)
 {
 	char *message = NULL;
-	PQconninfoOption *options = PQconninfoParse(conninfo, &message);
+	struct target t = {.n_hosts = 1};
+	size_t n;
 
-	if (options) {
-		PQconninfoFree(options);
-		return 0;
+	t.options = PQconninfoParse(conninfo, &message);
+	if (!t.options) {
+		snprintf(problem, size, "database: %.*s",
+			message ? (int)strcspn(message, "\n") : 0,
+			message ? message : "");
+		PQfreemem(message);
+		return ERR_INVALID;
 	}
-	snprintf(problem, size, "database: %.*s",
-		message ? (int)strcspn(message, "\n") : 0,
-		message ? message : "");
-	PQfreemem(message);
-	return ERR_INVALID;
+	for (const PQconninfoOption *o = t.options; o->keyword; o++) {
+		n = is_list(o->keyword) ? count_parts(o->val) : 0;
+		if (n > t.n_hosts)
+			t.n_hosts = n;
+	}
+	*target_out = t;
+	return 0;
 }
 
 int db_new(struct loop *loop, const char *conninfo, size_t n,
 	const struct db_events *events, void *ctx, char *problem,
 	size_t problem_size, struct db **db_out)
 {
+	struct target target;
 	struct db *db;
 	int err;
 
-	err = check_conninfo(conninfo, problem, problem_size);
+	err = read_conninfo(conninfo, &target, problem, problem_size);
 	if (err < 0)
 		return err;
 	db = calloc(1, sizeof(*db));
-	if (!db)
+	if (!db) {
+		PQconninfoFree(target.options);
 		return ERR_NOMEM;
+	}
+	db->target = target;
 	db->loop = loop;
 	db->events = *events;
 	db->ctx = ctx;
 	STAILQ_INIT(&db->queue);
 	err = ERR_NOMEM;
-	db->conninfo = strdup(conninfo);
 	db->conns = calloc(n + 1, sizeof(*db->conns));
-	if (!db->conninfo || !db->conns)
+	if (!db->conns)
 		goto fail;
 	err = loop_timer_new(loop, on_sweep, db, &db->sweep);
 	if (err < 0)
@@ -619,7 +712,7 @@ void db_free(struct db **db_in)
 	}
 	loop_timer_free(db->loop, &db->sweep);
 	free(db->conns);
-	free(db->conninfo);
+	PQconninfoFree(db->target.options);
 	free(db);
 }
 

@@ -19,12 +19,12 @@
 #include "common/err.h"
 #include "common/loop.h"
 
-#define DB_PARAMS_MAX 8
-#define DB_STEPS_MAX  24
-#define DB_QUEUE_MAX  4096
+#define DB_PARAMS_MAX      8
+#define DB_STEPS_MAX       24
+#define DB_QUEUE_MAX       4096
 #define DB_CONNECTIONS_MAX 16
 /** Oldest schema that this program can work with. */
-#define DB_SCHEMA_VERSION 10
+#define DB_SCHEMA_VERSION  12
 
 struct db;
 
@@ -39,8 +39,8 @@ struct db_result {
 	int err; /* 0; ERR_AWAY: no answer or a fault of the server, try later;
 		    ERR_INVALID: the server refuses this data, do not try again;
 		    ERR_TIMEOUT */
-	const char *problem;       /* one line, "" if none */
-	PGresult *const *results;  /* n, one per step; borrowed until return */
+	const char *problem;      /* one line, "" if none */
+	PGresult *const *results; /* n, one per step; borrowed until return */
 	size_t n;
 };
 
@@ -63,7 +63,9 @@ struct db_events {
 };
 
 /**
- * Starts to connect.
+ * Starts to connect. Of a list of hosts each attempt tries one, the next
+ * attempt the next. A host given by name is resolved by libpq, which blocks:
+ * use addresses (hostaddr) where the resolver may be slow.
  * @param conninfo	copied. @param n connections besides the listener.
  * @return 0, ERR_NOMEM, or ERR_INVALID with problem (of problem_size bytes)
  *	for a connection string that libpq does not understand.

@@ -316,8 +316,7 @@ enum reason digest_verify(struct digest *d, const struct digest_claim *claim,
 	bool equal;
 
 	if (digest_response(d, claim->algorithm, ha1, f->nonce, f->nc,
-		    f->cnonce, f->qop, method, f->uri, body, body_len,
-		    hex) < 0)
+		    f->cnonce, f->qop, method, f->uri, body, body_len, hex) < 0)
 		return REASON_AUTH_WRONG;
 	equal = secret_equal(hex, f->response, len);
 	secret_wipe(hex, sizeof(hex)); /* it would log somebody in */

@@ -37,7 +37,8 @@ static void offers_for(struct judge *j, const Gh__Realm *realm,
 		own = record->digest;
 	else if (!record)
 		own = snapshots_pick_digest(j->snapshots, realm->id,
-			table_siphash(j->dummy_key, username, strlen(username)));
+			table_siphash(
+				j->dummy_key, username, strlen(username)));
 	if (own && digest_offers_parse(own, out) == 0)
 		return;
 	if (realm_offers(realm, out) < 0)
@@ -153,8 +154,8 @@ static void judge_rights(struct judge *j, const Gh__AuthRequest *request,
 	const Gh__DigestFields *f = request->digest;
 	enum reason why;
 
-	why = replay_take(j->replay, f->nonce, nonce_made_s(f->nonce),
-		claim->nc);
+	why = replay_take(
+		j->replay, f->nonce, nonce_made_s(f->nonce), claim->nc);
 	if (why != REASON_AUTH_OK) {
 		/* Somebody else's copy gains nothing by a new nonce; a phone
 		 * that counts wrongly gets in with it. */
@@ -241,7 +242,8 @@ int judge_request(struct judge *j, const Gh__AuthRequest *request, bool final,
 	why = nonce_check(j->nonce_keys, request->realm, &source,
 		clock_now_us(), f->nonce);
 	if (why != REASON_AUTH_OK) {
-		decide(out, why == REASON_AUTH_STALE
+		decide(out,
+			why == REASON_AUTH_STALE
 				? GH__AUTH_VERDICT__AUTH_VERDICT_STALE
 				: GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE,
 			why);
@@ -250,7 +252,8 @@ int judge_request(struct judge *j, const Gh__AuthRequest *request, bool final,
 	why = digest_check(
 		f, realm->digest_realm, request->request_uri, &claim);
 	if (why != REASON_AUTH_OK) {
-		decide(out, why == REASON_AUTH_SYNTAX
+		decide(out,
+			why == REASON_AUTH_SYNTAX
 				? GH__AUTH_VERDICT__AUTH_VERDICT_REFUSED
 				: GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE,
 			why);

@@ -53,8 +53,8 @@ struct judgement {
  *	(request->digest->username) and judge again; ERR_INVALID for a message
  *	that lacks fields.
  */
-GH_MUST_CHECK int judge_request(struct judge *j,
-	const Gh__AuthRequest *request, bool final, struct judgement *out);
+GH_MUST_CHECK int judge_request(struct judge *j, const Gh__AuthRequest *request,
+	bool final, struct judgement *out);
 
 /** The challenges that a user of this name gets.
  * @return 0, or ERR_AGAIN as above. */

@@ -28,7 +28,8 @@ struct key {
  * @return 0, ERR_SYSTEM, ERR_CORRUPT (not such a file), ERR_REFUSED (others
  *	may read it), or ERR_NOMEM.
  */
-GH_MUST_CHECK int key_load(const char *path, struct key *key_out, char *problem);
+GH_MUST_CHECK int key_load(
+	const char *path, struct key *key_out, char *problem);
 /** Wipes. Safe on a zeroed one. */
 void key_done(struct key *key);
 

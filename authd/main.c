@@ -13,6 +13,7 @@
 #include "authd/key.h"
 #include "authd/server.h"
 #include "authd/vault.h"
+#include "common/clock.h"
 #include "common/daemon.h"
 #include "common/log.h"
 
@@ -23,11 +24,14 @@ struct authd_settings {
 	char *key_file;
 	uint64_t db_connections;
 	uint64_t account_cache;
+	uint64_t account_ttl_s;
 };
 
 #define ROW(name, type, def, min, max, unit, text)                             \
-	{#name, type, offsetof(struct authd_settings, name), def, min, max,    \
-		unit, text}
+	{                                                                      \
+#name, type, offsetof(struct authd_settings, name), def, min,  \
+			max, unit, text                                        \
+	}
 
 static const struct conf_option options[] = {
 	DAEMON_OPTIONS(struct authd_settings),
@@ -43,6 +47,8 @@ static const struct conf_option options[] = {
 		"connections to the database besides the listening one"),
 	ROW(account_cache, CONF_UINT, "50000", 100, 1000000, "accounts",
 		"accounts that are held in memory"),
+	ROW(account_ttl_s, CONF_UINT, "3600", 1, 86400, "s",
+		"how long an account stays in memory that nobody changed"),
 };
 
 /* Everything that lives as long as the process. */
@@ -90,8 +96,7 @@ static int open_state(struct authd *a)
 		return ERR_SYSTEM;
 	}
 	if (a->settings.key_file != NULL)
-		snprintf(key_file, sizeof key_file, "%s",
-			a->settings.key_file);
+		snprintf(key_file, sizeof key_file, "%s", a->settings.key_file);
 	else
 		snprintf(key_file, sizeof key_file, "%s/key", dir);
 	err = key_load(key_file, &a->key, problem);
@@ -101,8 +106,8 @@ static int open_state(struct authd *a)
 	}
 	err = vault_open(&a->key, dir, "settings", 16, &a->settings_vault);
 	if (err == 0)
-		err = vault_open(&a->key, dir, "accounts", 1000000,
-			&a->accounts_vault);
+		err = vault_open(
+			&a->key, dir, "accounts", 1000000, &a->accounts_vault);
 	if (err == 0)
 		err = vault_open(&a->key, dir, "bindings",
 			BINDINGS_ACCOUNTS_MAX, &a->bindings_vault);
@@ -122,6 +127,7 @@ static int open_server(struct authd *a)
 		.bindings_vault = a->bindings_vault,
 		.spool_dir = a->spool_dir,
 		.account_cache = a->settings.account_cache,
+		.account_ttl_us = a->settings.account_ttl_s * CLOCK_US_PER_S,
 	};
 	char path[128];
 	int err;
@@ -219,14 +225,16 @@ static void close_all(struct authd *a)
 int main(int argc, char **argv)
 {
 	static struct authd a = {
-		.daemon = {
-			.self = PROCESS_AUTHD,
-			.summary = "accounts, secrets and data",
-			.options = options,
-			.n_options = sizeof(options) / sizeof(options[0]),
-			.check = check_settings,
-			.keeper_events = &keeper_events,
-		},
+		.daemon =
+			{
+				.self = PROCESS_AUTHD,
+				.summary = "accounts, secrets and data",
+				.options = options,
+				.n_options =
+					sizeof(options) / sizeof(options[0]),
+				.check = check_settings,
+				.keeper_events = &keeper_events,
+			},
 	};
 	int err;
 

@@ -56,7 +56,7 @@ struct records {
 	bool batch_is_held;  /* the batch under way is from memory */
 	uint64_t batch_last; /* number of its last record */
 	uint64_t n_batch;
-	bool disk_failed;    /* told once until it works again */
+	bool disk_failed; /* told once until it works again */
 };
 
 static const char store_sql[] =
@@ -285,11 +285,11 @@ static int fill_from_memory(struct records *r, struct batch *b, uint64_t max)
 	struct held *h;
 	int err = 0;
 
-	STAILQ_FOREACH(h, &r->held, order) {
+	STAILQ_FOREACH (h, &r->held, order) {
 		if (b->n == max || b->len > BATCH_BYTES)
 			break;
-		err = add_record(r, b, h->kind, h->bytes, h->len, 'm',
-			h->number);
+		err = add_record(
+			r, b, h->kind, h->bytes, h->len, 'm', h->number);
 		if (err < 0)
 			break;
 	}

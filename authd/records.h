@@ -30,8 +30,8 @@ void records_free(struct records **records);
 /** The database is up: go on. */
 void records_pump(struct records *r);
 
-/** @param token	handed to on_safe once the CDR is on disk or, where the disk
- *		is full, in the database.
+/** @param token	handed to on_safe once the CDR is on disk or, where the
+ *disk is full, in the database.
  * @return 0, ERR_INVALID for a CDR without a call ID, ERR_FULL, ERR_NOMEM. */
 GH_MUST_CHECK int records_cdr(
 	struct records *r, const Gh__Cdr *cdr, uint64_t token);

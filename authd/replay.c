@@ -98,7 +98,8 @@ static enum reason take_first(
 	}
 	n = calloc(1, sizeof(*n));
 	if (!n)
-		return REASON_AUTH_REPLAY; /* can not remember: can not accept */
+		return REASON_AUTH_REPLAY; /* can not remember: can not accept
+					    */
 	memcpy(n->text, nonce, NONCE_TEXT_LEN);
 	n->made_s = made_s;
 	n->highest = nc;
@@ -125,10 +126,11 @@ enum reason replay_take(
 	n = TABLE_ENTRY(node, struct used_nonce, node);
 	if (nc > n->highest) {
 		distance = nc - n->highest;
-		n->below = distance > REPLAY_WINDOW ? 0
-			 : distance == REPLAY_WINDOW
-				 ? 1ULL << (REPLAY_WINDOW - 1)
-				 : n->below << distance | 1ULL << (distance - 1);
+		n->below =
+			distance > REPLAY_WINDOW ? 0
+			: distance == REPLAY_WINDOW
+				? 1ULL << (REPLAY_WINDOW - 1)
+				: n->below << distance | 1ULL << (distance - 1);
 		n->highest = nc;
 	} else {
 		distance = n->highest - nc;

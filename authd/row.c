@@ -55,8 +55,8 @@ static const char *cell(struct row *r, const char *column)
 void row_begin(struct row *r, const PGresult *result, int number,
 	const char *what, const char *name_column)
 {
-	*r = (struct row){.result = result, .number = number, .what = what,
-		.name = ""};
+	*r = (struct row){
+		.result = result, .number = number, .what = what, .name = ""};
 	if (name_column)
 		r->name = cell(r, name_column);
 }
@@ -283,8 +283,8 @@ static Gh__Account *account_facts(struct row *r)
 	a->max_calls = row_u32(r, "max_calls");
 	a->max_calls_per_hour = row_u32(r, "max_calls_per_hour");
 	a->max_minutes_per_day = row_u32(r, "max_minutes_per_day");
-	a->destination_classes = row_words(
-		r, "destination_classes", &a->n_destination_classes);
+	a->destination_classes =
+		row_words(r, "destination_classes", &a->n_destination_classes);
 	a->max_duration_s = row_u32(r, "max_duration_s");
 	a->acl = row_words(r, "acl", &a->n_acl);
 	a->keepalive_s = row_u32(r, "keepalive_s");

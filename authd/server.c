@@ -9,6 +9,7 @@
  */
 #include "authd/server_i.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,10 @@ enum {
 	BAN_SOURCES_MAX = 100000,
 	CDR_WAITS_MAX = 20000,
 	NONCE_PERIOD_S = 3600,
-	TIDY_US = 5 * 1000 * 1000,
+	FAILURES_PER_S = 500,
+	FAILURES_BURST = 2000,
+	TIDY_US = 2 * 1000 * 1000,
+	PURGE_US = 600 * 1000 * 1000,
 	STORE_US = 8 * 1000 * 1000,
 };
 
@@ -80,16 +84,73 @@ static void on_nonce_timer(void *arg)
 		send_nonce_keys(s, NULL);
 }
 
+static void on_flushed(void *ctx, int err)
+{
+	struct server *s = ctx;
+
+	s->n_flushing--;
+	if (err < 0)
+		log_err("state_flush", LOG_ERRNO(errno));
+}
+
+/* What is kept sealed reaches the disk within seconds, not at once: after a
+ * power cut the newest registrations are missing, nothing is wrong. */
+static void flush_vaults(struct server *s)
+{
+	for (size_t i = 0; s->n_flushing == 0 && i < SERVER_VAULTS; i++) {
+		if (vault_is_dirty(s->vaults[i]) &&
+			sync_file(s->sync, vault_fd(s->vaults[i]), on_flushed,
+				s) == 0)
+			s->n_flushing++;
+	}
+}
+
+static void on_purged(void *ctx, const struct db_result *result)
+{
+	(void)ctx;
+	if (result->err != 0)
+		log_warning("records_not_purged",
+			LOG_STR("problem", result->problem));
+}
+
+/* Deletes records that are older than the administrator keeps them. */
+static void purge_records(struct server *s, uint64_t now)
+{
+	char days[12];
+	const struct db_step step = {
+		.sql = "SELECT sbc.records_purge($1::int)",
+		.n_params = 1,
+		.params = {days},
+	};
+	const struct db_job job = {
+		.steps = &step,
+		.n_steps = 1,
+		.timeout_us = STORE_US,
+		.fn = on_purged,
+		.ctx = s,
+	};
+
+	if (now - s->purged_us < PURGE_US && s->purged_us != 0)
+		return;
+	snprintf(days, sizeof(days), "%u",
+		(unsigned)snapshots_number(
+			s->snapshots, "record_keep_days", 0, 0, 36500));
+	if (s->db && db_submit(s->db, &job) == 0)
+		s->purged_us = now;
+}
+
 static void on_tidy(void *arg)
 {
 	struct server *s = arg;
 	uint64_t now = clock_now_us();
 	uint64_t age_s = s->nonce_keys.lifetime_s + 10;
 
+	flush_vaults(s);
+	purge_records(s, now);
 	ban_expire(s->bans, now);
 	if (now / CLOCK_US_PER_S > age_s)
-		replay_expire(s->replay,
-			(uint32_t)(now / CLOCK_US_PER_S - age_s));
+		replay_expire(
+			s->replay, (uint32_t)(now / CLOCK_US_PER_S - age_s));
 	loop_timer_set(s->loop, s->tidy_timer, TIDY_US);
 }
 
@@ -161,7 +222,7 @@ static void on_cdr_safe(void *ctx, uint64_t token)
 	struct server *s = ctx;
 	struct cdr_wait *w;
 
-	TAILQ_FOREACH(w, &s->cdr_waits, order)
+	TAILQ_FOREACH (w, &s->cdr_waits, order)
 		if (w->token == token)
 			break;
 	if (!w)
@@ -179,6 +240,24 @@ static void on_event(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 
 	(void)link;
 	records_event(s->records, msg->event);
+}
+
+static void on_live_calls(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	struct server *s = ctx;
+
+	(void)link;
+	live_calls_take(s->live_calls, msg->active_calls);
+}
+
+static void ask_live_calls(void *ctx)
+{
+	Gh__ActiveCallsAsk ask = GH__ACTIVE_CALLS_ASK__INIT;
+	IPC_MSG(msg, ACTIVE_CALLS_ASK, active_calls_ask, &ask);
+	struct server *s = ctx;
+
+	if (s->ipc)
+		ipc_broadcast(s->ipc, PROCESS_BIT(PROCESS_SBC), &msg);
 }
 
 static void on_bindings(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
@@ -210,9 +289,11 @@ static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_SETTINGS_RESULT, PROCESS_BIT(PROCESS_SBC),
 		on_settings_result},
 	{GH__MSG__BODY_BINDINGS_UPDATE, PROCESS_BIT(PROCESS_SBC), on_bindings},
+	{GH__MSG__BODY_ACTIVE_CALLS, PROCESS_BIT(PROCESS_SBC), on_live_calls},
 	{GH__MSG__BODY_CDR_WRITE, PROCESS_BIT(PROCESS_SBC), on_cdr},
 	{GH__MSG__BODY_EVENT,
-		PROCESS_BIT(PROCESS_SBC) | PROCESS_BIT(PROCESS_FLOWD), on_event},
+		PROCESS_BIT(PROCESS_SBC) | PROCESS_BIT(PROCESS_FLOWD),
+		on_event},
 	{GH__MSG__BODY_CTL_REQUEST, PROCESS_BIT(PROCESS_CTL), on_ctl},
 };
 
@@ -243,7 +324,7 @@ static void on_link_down(void *ctx, struct ipc_link *link, enum reason why)
 	struct cdr_wait *w;
 
 	ask_on_link_down(s, link);
-	TAILQ_FOREACH(w, &s->cdr_waits, order)
+	TAILQ_FOREACH (w, &s->cdr_waits, order)
 		if (w->link == link)
 			w->link = NULL;
 	for (size_t i = 0; i < s->n_sbc; i++) {
@@ -264,8 +345,8 @@ static void on_published(void *ctx, const struct db_result *result)
 {
 	(void)ctx;
 	if (result->err != 0)
-		log_warning("not_published",
-			LOG_STR("problem", result->problem));
+		log_warning(
+			"not_published", LOG_STR("problem", result->problem));
 }
 
 static int reasons_json(char **text_out)
@@ -329,6 +410,7 @@ void server_on_db_up(void *ctx)
 	ban_news_read(s);
 	records_pump(s->records);
 	bindings_on_db_up(s->bindings);
+	live_calls_on_db_up(s->live_calls);
 }
 
 void server_on_db_down(void *ctx)
@@ -361,9 +443,6 @@ void server_on_db_notify(void *ctx, const char *channel, const char *payload)
 		id = strtoull(payload, NULL, 10); /* "all" is 0 */
 		accounts_changed(s->accounts, id);
 		tell_accounts_changed(s, id);
-		/* Lists of challenges that accounts have of their own are part
-		 * of the settings. */
-		snapshots_read(s->snapshots);
 	} else if (strcmp(channel, "sbc_ban") == 0) {
 		ban_news_read(s);
 	}
@@ -405,13 +484,16 @@ static int make_parts(struct server *s, const struct server_config *config)
 			&s->snapshots);
 	if (err == 0)
 		err = accounts_new(s->loop, config->accounts_vault,
-			config->account_cache, &s->accounts);
+			config->account_cache, config->account_ttl_us,
+			&s->accounts);
 	if (err == 0)
 		err = bindings_new(
 			s->loop, config->bindings_vault, &s->bindings);
 	if (err == 0)
 		err = records_new(s->loop, s->sync, config->spool_dir,
 			on_cdr_safe, s, &s->records);
+	if (err == 0)
+		err = live_calls_new(ask_live_calls, s, &s->live_calls);
 	return err;
 }
 
@@ -426,6 +508,11 @@ int server_new(const struct server_config *config, struct server **server_out)
 	s->daemon = config->daemon;
 	s->loop = config->daemon->loop;
 	s->key = config->key;
+	s->vaults[0] = config->settings_vault;
+	s->vaults[1] = config->accounts_vault;
+	s->vaults[2] = config->bindings_vault;
+	token_init(&s->failure_budget, FAILURES_PER_S, FAILURES_BURST,
+		clock_now_us());
 	TAILQ_INIT(&s->asks);
 	TAILQ_INIT(&s->cdr_waits);
 	err = make_parts(s, config);
@@ -448,11 +535,15 @@ int server_new(const struct server_config *config, struct server **server_out)
 	};
 	memcpy(s->judge.dummy_key, dummy, sizeof(s->judge.dummy_key));
 	secret_wipe(dummy, sizeof(dummy));
-	control_init(&s->control, s->daemon, server_commands, server_n_commands,
-		s);
+	control_init(
+		&s->control, s->daemon, server_commands, server_n_commands, s);
 	s->nonce_keys.lifetime_s = 300;
 	on_settings_change(s);
+	/* Not always the same first id: a nonce of an earlier start must look
+	 * old, not forged. */
+	secret_random_bytes(&s->nonce_keys.current.id, 1);
 	rotate_nonce_key(s);
+	s->nonce_keys.previous.id = 0;
 	loop_timer_set(s->loop, s->tidy_timer, TIDY_US);
 	*server_out = s;
 	return 0;
@@ -465,6 +556,7 @@ void server_set_db(struct server *s, struct db *db)
 	snapshots_set_db(s->snapshots, db);
 	bindings_set_db(s->bindings, db);
 	records_set_db(s->records, db);
+	live_calls_set_db(s->live_calls, db);
 }
 
 int server_listen(struct server *s, const char *path)
@@ -498,6 +590,7 @@ void server_free(struct server **server)
 	ipc_server_free(&s->ipc);
 	if (s->records)
 		records_free(&s->records);
+	live_calls_free(&s->live_calls);
 	if (s->accounts)
 		ask_free(s);
 	while ((w = TAILQ_FIRST(&s->cdr_waits))) {

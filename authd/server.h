@@ -26,6 +26,7 @@ struct server_config {
 	struct vault *bindings_vault;
 	const char *spool_dir;
 	size_t account_cache;
+	uint64_t account_ttl_us;
 };
 
 /** Makes everything that needs no socket and no database. */

@@ -5,11 +5,13 @@
 
 #include <sys/queue.h>
 
+#include "authd/live_calls.h"
 #include "authd/restore.h"
 #include "authd/server.h"
 #include "authd/throttle.h"
+#include "common/token.h"
 
-enum { SERVER_SBC_MAX = 16 };
+enum { SERVER_SBC_MAX = 16, SERVER_VAULTS = 3 };
 
 /* One question of sbc that waits for an account. */
 struct ask_request {
@@ -46,12 +48,17 @@ struct server {
 	struct snapshots *snapshots;
 	struct bindings *bindings;
 	struct records *records;
+	struct live_calls *live_calls;
 	struct judge judge;
 	struct nonce_keys nonce_keys;
 	uint64_t nonce_from_us;
 	struct loop_timer *nonce_timer;
 	struct loop_timer *tidy_timer;
 	struct throttle *throttle;
+	struct token failure_budget;         /* wrong answers that are judged */
+	struct vault *vaults[SERVER_VAULTS]; /* borrowed */
+	unsigned n_flushing;
+	uint64_t purged_us;
 	TAILQ_HEAD(, ask_request) asks;
 	size_t n_asks;
 	TAILQ_HEAD(, cdr_wait) cdr_waits;

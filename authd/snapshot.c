@@ -86,7 +86,8 @@ static void store_status(struct snapshots *s, uint64_t version,
 			LOG_STR("problem", "the database is away"));
 }
 
-static void refuse_own(struct snapshots *s, uint64_t version, const char *problem)
+static void refuse_own(
+	struct snapshots *s, uint64_t version, const char *problem)
 {
 	log_err("settings_invalid", LOG_STR("problem", problem));
 	reason_count(REASON_SETTINGS_INVALID);
@@ -241,8 +242,8 @@ void snapshots_on_result(struct snapshots *s, const Gh__SettingsResult *result)
 		store_good(s);
 		log_notice("settings_in_force",
 			LOG_UINT("version", result->version));
-		store_status(s, result->version, "accepted", REASON_SETTINGS_OK,
-			"");
+		store_status(
+			s, result->version, "accepted", REASON_SETTINGS_OK, "");
 		s->events.on_change(s->ctx);
 		return;
 	}

@@ -58,7 +58,7 @@ static const char *const called_froms[] = {
 	"request_uri", "to", "p_called_party_id", "diversion"};
 static const char *const caller_froms[] = {
 	"from", "p_asserted_identity", "p_preferred_identity"};
-static const char *const header_actions[] = {"add", "set", "remove"};
+static const char *const header_actions[] = {"add", "set", "remove", "carry"};
 static const char *const route_sources[] = {"any", "phones", "trunk"};
 static const char *const route_actions[] = {"trunk", "extension", "reject"};
 
@@ -73,7 +73,8 @@ struct reader {
 /* Appends an allocated message to a repeated field. */
 static int append(struct row *r, void ***list, size_t *n, void *message)
 {
-	void **more = message ? realloc(*list, (*n + 1) * sizeof(**list)) : NULL;
+	void **more =
+		message ? realloc(*list, (*n + 1) * sizeof(**list)) : NULL;
 
 	if (!more) {
 		row_fail(r, "", "out of memory");
@@ -195,8 +196,7 @@ static void read_realm_addresses(struct reader *in, Gh__Realm *realm)
 
 static Gh__SettingsPiece *read_realm(struct reader *in, int i)
 {
-	Gh__SettingsPiece *p =
-		NEW(Gh__SettingsPiece, gh__settings_piece__init);
+	Gh__SettingsPiece *p = NEW(Gh__SettingsPiece, gh__settings_piece__init);
 	Gh__Realm *m = NEW(Gh__Realm, gh__realm__init);
 	struct row *r = &in->row;
 
@@ -221,7 +221,8 @@ static Gh__SettingsPiece *read_realm(struct reader *in, int i)
 	m->codec_list = row_u32(r, "codec_list");
 	m->media_port_min = row_u32(r, "media_port_min");
 	m->media_port_max = row_u32(r, "media_port_max");
-	m->event_packages = row_words(r, "event_packages", &m->n_event_packages);
+	m->event_packages =
+		row_words(r, "event_packages", &m->n_event_packages);
 	m->allow_message = row_bool(r, "allow_message");
 	m->expires_min_s = row_u32(r, "expires_min_s");
 	m->expires_max_s = row_u32(r, "expires_max_s");
@@ -238,9 +239,10 @@ static void read_trunk_sources(struct reader *in, Gh__Trunk *t)
 {
 	struct row *r = &in->row;
 
-	while (next_child(in, Q_TRUNK_SOURCE, "trunk", t->id,
-		"source of trunk", t->name)) {
-		Gh__TrunkSource *s = NEW(Gh__TrunkSource, gh__trunk_source__init);
+	while (next_child(in, Q_TRUNK_SOURCE, "trunk", t->id, "source of trunk",
+		t->name)) {
+		Gh__TrunkSource *s =
+			NEW(Gh__TrunkSource, gh__trunk_source__init);
 
 		if (append(r, (void ***)&t->sources, &t->n_sources, s) < 0) {
 			free(s);
@@ -258,9 +260,10 @@ static void read_trunk_targets(struct reader *in, Gh__Trunk *t)
 {
 	struct row *r = &in->row;
 
-	while (next_child(in, Q_TRUNK_TARGET, "trunk", t->id,
-		"target of trunk", t->name)) {
-		Gh__TrunkTarget *g = NEW(Gh__TrunkTarget, gh__trunk_target__init);
+	while (next_child(in, Q_TRUNK_TARGET, "trunk", t->id, "target of trunk",
+		t->name)) {
+		Gh__TrunkTarget *g =
+			NEW(Gh__TrunkTarget, gh__trunk_target__init);
 
 		if (append(r, (void ***)&t->targets, &t->n_targets, g) < 0) {
 			free(g);
@@ -315,8 +318,7 @@ static void read_rules(struct reader *in, Gh__Trunk *t)
 
 static Gh__SettingsPiece *read_trunk(struct reader *in, int i)
 {
-	Gh__SettingsPiece *p =
-		NEW(Gh__SettingsPiece, gh__settings_piece__init);
+	Gh__SettingsPiece *p = NEW(Gh__SettingsPiece, gh__settings_piece__init);
 	Gh__Trunk *m = NEW(Gh__Trunk, gh__trunk__init);
 	struct row *r = &in->row;
 
@@ -367,8 +369,7 @@ static Gh__SettingsPiece *read_trunk(struct reader *in, int i)
 
 static Gh__SettingsPiece *read_route(struct reader *in, int i)
 {
-	Gh__SettingsPiece *p =
-		NEW(Gh__SettingsPiece, gh__settings_piece__init);
+	Gh__SettingsPiece *p = NEW(Gh__SettingsPiece, gh__settings_piece__init);
 	Gh__Route *m = NEW(Gh__Route, gh__route__init);
 	struct row *r = &in->row;
 	const PGresult *targets = in->results[Q_ROUTE_TARGET];
@@ -418,8 +419,7 @@ static Gh__SettingsPiece *read_route(struct reader *in, int i)
 /* Reads one list: all rows from in->at[Q_CODEC] on with its id. */
 static Gh__SettingsPiece *read_codec_list(struct reader *in)
 {
-	Gh__SettingsPiece *p =
-		NEW(Gh__SettingsPiece, gh__settings_piece__init);
+	Gh__SettingsPiece *p = NEW(Gh__SettingsPiece, gh__settings_piece__init);
 	Gh__CodecList *m = NEW(Gh__CodecList, gh__codec_list__init);
 	const PGresult *result = in->results[Q_CODEC];
 	int *at = &in->at[Q_CODEC];
@@ -457,10 +457,8 @@ static Gh__SettingsPiece *read_codec_list(struct reader *in)
 
 static Gh__SettingsPiece *read_blocked(struct reader *in, int i)
 {
-	Gh__SettingsPiece *p =
-		NEW(Gh__SettingsPiece, gh__settings_piece__init);
-	Gh__BlockedCaller *m =
-		NEW(Gh__BlockedCaller, gh__blocked_caller__init);
+	Gh__SettingsPiece *p = NEW(Gh__SettingsPiece, gh__settings_piece__init);
+	Gh__BlockedCaller *m = NEW(Gh__BlockedCaller, gh__blocked_caller__init);
 	struct row *r = &in->row;
 
 	row_begin(r, in->results[Q_BLOCKED_CALLER], i, "blocked caller", NULL);
@@ -479,8 +477,7 @@ static Gh__SettingsPiece *read_blocked(struct reader *in, int i)
 
 static Gh__SettingsPiece *read_setting(struct reader *in, int i)
 {
-	Gh__SettingsPiece *p =
-		NEW(Gh__SettingsPiece, gh__settings_piece__init);
+	Gh__SettingsPiece *p = NEW(Gh__SettingsPiece, gh__settings_piece__init);
 	Gh__Setting *m = NEW(Gh__Setting, gh__setting__init);
 	struct row *r = &in->row;
 
@@ -528,7 +525,8 @@ static void read_shares(struct reader *in, Gh__SettingsSaved *saved)
 	struct row *r = &in->row;
 
 	for (int i = 0; !r->err && i < PQntuples(result); i++) {
-		Gh__DigestShare *s = NEW(Gh__DigestShare, gh__digest_share__init);
+		Gh__DigestShare *s =
+			NEW(Gh__DigestShare, gh__digest_share__init);
 		struct digest_offers offers;
 
 		row_begin(r, result, i, "digest list", "digest");
@@ -542,6 +540,20 @@ static void read_shares(struct reader *in, Gh__SettingsSaved *saved)
 		s->accounts = row_u64(r, "accounts");
 		if (!r->err && digest_offers_parse(s->digest, &offers) < 0)
 			row_fail(r, "digest", "not a list of challenges");
+	}
+}
+
+/* sbc asks for a user's challenges only in realms where they may differ. */
+static void mark_own_offers(Gh__SettingsSaved *saved)
+{
+	for (size_t i = 0; i < saved->n_pieces; i++) {
+		const Gh__SettingsPiece *p = saved->pieces[i];
+
+		if (p->piece_case != GH__SETTINGS_PIECE__PIECE_REALM)
+			continue;
+		for (size_t k = 0; k < saved->n_digest_shares; k++)
+			if (saved->digest_shares[k]->realm == p->realm->id)
+				p->realm->own_offers = true;
 	}
 }
 
@@ -579,13 +591,14 @@ int snapshot_build(PGresult *const *results, uint64_t version,
 		add_piece(&in, s.saved, read_trunk(&in, i));
 	for (int i = 0; !r->err && i < PQntuples(results[Q_ROUTE]); i++)
 		add_piece(&in, s.saved, read_route(&in, i));
-	for (int i = 0;
-		!r->err && i < PQntuples(results[Q_BLOCKED_CALLER]); i++)
+	for (int i = 0; !r->err && i < PQntuples(results[Q_BLOCKED_CALLER]);
+		i++)
 		add_piece(&in, s.saved, read_blocked(&in, i));
 	for (int i = 0; !r->err && i < PQntuples(results[Q_SETTING]); i++)
 		add_piece(&in, s.saved, read_setting(&in, i));
 	read_secrets(&in, s.saved);
 	read_shares(&in, s.saved);
+	mark_own_offers(s.saved);
 	err = row_end(r);
 	if (err == 0)
 		err = hash_saved(s.saved, s.hash);

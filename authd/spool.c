@@ -68,7 +68,7 @@ struct spool {
 	uint64_t done;
 	spool_fn on_safe;
 	void *ctx;
-	struct waiters waiting; /* written */
+	struct waiters waiting;  /* written */
 	struct waiters flushing; /* a flush that covers them is under way */
 	bool is_flushing;
 	/* Where the reader stands, so that it need not search. */
@@ -120,7 +120,8 @@ static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t len)
 	return ~crc;
 }
 
-static uint32_t record_crc(const uint8_t *head, const uint8_t *bytes, size_t len)
+static uint32_t record_crc(
+	const uint8_t *head, const uint8_t *bytes, size_t len)
 {
 	return crc32c(crc32c(0, head, HEAD_LEN - 4), bytes, len);
 }
@@ -128,9 +129,9 @@ static uint32_t record_crc(const uint8_t *head, const uint8_t *bytes, size_t len
 static int segment_path(
 	const struct spool *s, const struct segment *seg, char *path)
 {
-	int n = snprintf(path, PATH_SIZE, "%s/%016" PRIx64 "-%016" PRIx64
-					  ".spool",
-		s->dir, s->id, seg->first);
+	int n = snprintf(path, PATH_SIZE,
+		"%s/%016" PRIx64 "-%016" PRIx64 ".spool", s->dir, s->id,
+		seg->first);
 
 	return n >= PATH_SIZE ? ERR_TOO_BIG : 0;
 }
@@ -233,7 +234,8 @@ static int scan_segment(struct spool *s, struct segment *seg)
 		if (err < 0) {
 			uint64_t next = skip_damage(s, seg, offset);
 
-			log_err("spool_damaged", LOG_UINT("segment", seg->first),
+			log_err("spool_damaged",
+				LOG_UINT("segment", seg->first),
 				LOG_UINT("offset", offset),
 				LOG_UINT("bytes", next - offset), LOG_ERR(err));
 			offset = next;
@@ -283,7 +285,7 @@ static int add_segment(
 		goto fail;
 	}
 	seg->size = (uint64_t)st.st_size;
-	TAILQ_FOREACH(at, &s->segments, order)
+	TAILQ_FOREACH (at, &s->segments, order)
 		if (at->first > first)
 			break;
 	if (at)
@@ -437,7 +439,7 @@ int spool_open(struct loop *loop, struct sync *sync, const char *dir,
 	while (s->id == 0)
 		secret_random_bytes(&s->id, sizeof(s->id));
 	s->next = s->done + 1;
-	TAILQ_FOREACH(last, &s->segments, order)
+	TAILQ_FOREACH (last, &s->segments, order)
 		if (last->last >= s->next)
 			s->next = last->last + 1;
 	stat_set(STAT_CDR_SPOOLED, spool_waiting(s));
@@ -492,7 +494,7 @@ static struct segment *last_segment(const struct spool *s)
 {
 	struct segment *seg, *last = NULL;
 
-	TAILQ_FOREACH(seg, &s->segments, order)
+	TAILQ_FOREACH (seg, &s->segments, order)
 		last = seg;
 	return last;
 }
@@ -613,7 +615,7 @@ static void seek(struct spool *s, uint64_t after)
 {
 	struct segment *seg;
 
-	TAILQ_FOREACH(seg, &s->segments, order)
+	TAILQ_FOREACH (seg, &s->segments, order)
 		if (seg->last > after)
 			break;
 	s->read_segment = seg;
@@ -642,8 +644,8 @@ int spool_read(struct spool *s, uint64_t after, struct spool_record *record_out)
 		if (err == ERR_SYSTEM)
 			return err;
 		if (err < 0) {
-			s->read_offset = skip_damage(
-				s, s->read_segment, s->read_offset);
+			s->read_offset =
+				skip_damage(s, s->read_segment, s->read_offset);
 			continue;
 		}
 		s->read_offset += HEAD_LEN + record.len;

@@ -27,7 +27,7 @@ enum spool_kind {
 };
 
 /** Records are IPC messages and a little more. */
-#define SPOOL_RECORD_MAX (192u * 1024u)
+#define SPOOL_RECORD_MAX   (192u * 1024u)
 /** A segment is closed when it has grown to this. */
 #define SPOOL_SEGMENT_SIZE (4u * 1024u * 1024u)
 

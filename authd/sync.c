@@ -83,8 +83,7 @@ int sync_new(struct loop *loop, struct sync **sync_out)
 	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->event_fd < 0)
 		goto fail;
-	err = loop_fd_add(
-		loop, s->event_fd, LOOP_READ, on_event, s, &s->watch);
+	err = loop_fd_add(loop, s->event_fd, LOOP_READ, on_event, s, &s->watch);
 	if (err < 0)
 		goto fail;
 	if (syscall(SYS_io_setup, SYNC_MAX, &s->aio) < 0) {

@@ -96,15 +96,16 @@ int throttle_hold(struct throttle *t, void *item, uint64_t arrived_us)
 	h->item = item;
 	h->due_us = arrived_us + THROTTLE_DELAY_US;
 	TAILQ_FOREACH_REVERSE(at, &t->queue, held_back_list, order)
-		if (at->due_us <= h->due_us)
-			break;
+	if (at->due_us <= h->due_us)
+		break;
 	if (at)
 		TAILQ_INSERT_AFTER(&t->queue, at, h, order);
 	else
 		TAILQ_INSERT_HEAD(&t->queue, h, order);
 	t->n++;
 	h = TAILQ_FIRST(&t->queue);
-	loop_timer_set(t->loop, t->timer, h->due_us > now ? h->due_us - now : 0);
+	loop_timer_set(
+		t->loop, t->timer, h->due_us > now ? h->due_us - now : 0);
 	return 0;
 }
 

@@ -101,8 +101,9 @@ static int take_parameter(struct challenge *c, const char *name, size_t len,
 		c->has_algorithm = true;
 	} else if (len == 3 && strncasecmp(name, "qop", 3) == 0) {
 		*has_qop = true;
-		c->qop = has_word(value, "auth") ? "auth"
-			: has_word(value, "auth-int") ? "auth-int" : NULL;
+		c->qop = has_word(value, "auth")       ? "auth"
+			 : has_word(value, "auth-int") ? "auth-int"
+						       : NULL;
 	}
 	return 0;
 }
@@ -114,7 +115,8 @@ int trunkcred_parse(const char *text, struct challenge *out)
 	const char *at = skip_space(text);
 	char value[VALUE_SIZE];
 
-	if (strncasecmp(at, "Digest", 6) != 0 || (at[6] != ' ' && at[6] != '\t'))
+	if (strncasecmp(at, "Digest", 6) != 0 ||
+		(at[6] != ' ' && at[6] != '\t'))
 		return ERR_INVALID;
 	at = skip_space(at + 6);
 	while (*at) {
@@ -142,8 +144,8 @@ int trunkcred_parse(const char *text, struct challenge *out)
 /* Is the challenge from an address of the trunk? A target that is a name is
  * resolved by sbc, which sent its request there: such a trunk is trusted with
  * any address, but then its realm must be known. */
-static bool is_own_address(const Gh__Trunk *trunk, const struct addr *peer,
-	bool *by_name_out)
+static bool is_own_address(
+	const Gh__Trunk *trunk, const struct addr *peer, bool *by_name_out)
 {
 	struct addr_net net;
 	struct addr target;
@@ -224,8 +226,8 @@ static int write_header(const struct challenge *c, const char *username,
 		user, realm, nonce, q_uri, response);
 	if (len > 0 && len < TRUNKCRED_HEADER_SIZE && c->has_algorithm)
 		len += snprintf(header + len,
-			(size_t)(TRUNKCRED_HEADER_SIZE - len),
-			", algorithm=%s", digest_algorithm_name(c->algorithm));
+			(size_t)(TRUNKCRED_HEADER_SIZE - len), ", algorithm=%s",
+			digest_algorithm_name(c->algorithm));
 	if (len > 0 && len < TRUNKCRED_HEADER_SIZE && c->qop)
 		len += snprintf(header + len,
 			(size_t)(TRUNKCRED_HEADER_SIZE - len),

@@ -23,7 +23,8 @@ struct challenge {
 	Gh__Algorithm algorithm;
 	bool has_algorithm;
 	bool has_opaque;
-	const char *qop; /* "auth", "auth-int" or NULL: the best of those offered */
+	const char *
+		qop; /* "auth", "auth-int" or NULL: the best of those offered */
 };
 
 /** Reads 'Digest realm="...", nonce="..."'.

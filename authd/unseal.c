@@ -167,8 +167,8 @@ static int read_protected(const uint8_t key[KEY_LEN], struct span body,
 			NULL) != 1 ||
 		!secret_equal(sum, plain + body.len - SHA1_LEN, SHA1_LEN))
 		return ERR_CORRUPT;
-	*out = (struct span){plain + BLOCK + 2,
-		body.len - BLOCK - 2 - SHA1_LEN - 2};
+	*out = (struct span){
+		plain + BLOCK + 2, body.len - BLOCK - 2 - SHA1_LEN - 2};
 	return 0;
 }
 
@@ -232,13 +232,13 @@ static size_t put_number(uint8_t *out, const BIGNUM *n)
 	return 2 + (size_t)BN_bn2bin(n, out + 2);
 }
 
-static size_t put_key_packet(uint8_t *out, unsigned tag, const BIGNUM *n,
-	const BIGNUM *e)
+static size_t put_key_packet(
+	uint8_t *out, unsigned tag, const BIGNUM *n, const BIGNUM *e)
 {
 	uint8_t *at = out + 3;
 	size_t len;
 
-	*at++ = 4; /* version */
+	*at++ = 4;        /* version */
 	memset(at, 0, 4); /* made at: nobody asks */
 	at += 4;
 	*at++ = ALGORITHM_RSA;

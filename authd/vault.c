@@ -59,10 +59,11 @@ struct vault {
 	char path[PATH_SIZE];
 	char what[32]; /* for the log */
 	int fd;
-	uint64_t end;      /* bytes in the file */
-	uint64_t live;     /* of them, in records that still count */
-	uint64_t next;     /* frame number */
-	bool torn;         /* a write failed: a new file before the next one */
+	uint64_t end;  /* bytes in the file */
+	uint64_t live; /* of them, in records that still count */
+	uint64_t next; /* frame number */
+	bool dirty;    /* written since it was last flushed */
+	bool torn;     /* a write failed: a new file before the next one */
 	uint8_t file_key[KEY_SIZE];
 	EVP_CIPHER *cipher;
 	EVP_CIPHER_CTX *ctx;
@@ -239,6 +240,7 @@ static int append(struct vault *v, uint8_t op, const char *name,
 	*number_out = number;
 	*len_out = (uint32_t)sealed;
 	v->end += sealed + FRAME_EXTRA;
+	v->dirty = true;
 	return 0;
 }
 
@@ -304,14 +306,14 @@ static int begin_file(struct vault *v, const char *path)
 	uint8_t head[HEAD_LEN];
 	int fd, err;
 
-	fd = open(path,
-		O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		0600);
 	if (fd < 0)
 		return ERR_SYSTEM;
 	memcpy(head, magic, MAGIC_LEN);
 	secret_random_bytes(head + MAGIC_LEN, SALT_LEN);
-	err = key_derive(v->key, "vault", head + MAGIC_LEN, SALT_LEN,
-		v->file_key);
+	err = key_derive(
+		v->key, "vault", head + MAGIC_LEN, SALT_LEN, v->file_key);
 	if (err == 0)
 		err = write_all(fd, head, HEAD_LEN, 0);
 	if (err < 0) {
@@ -431,8 +433,8 @@ static int open_file(struct vault *v)
 		return err;
 	if (err < 0 || memcmp(head, magic, MAGIC_LEN) != 0)
 		return ERR_CORRUPT;
-	err = key_derive(v->key, "vault", head + MAGIC_LEN, SALT_LEN,
-		v->file_key);
+	err = key_derive(
+		v->key, "vault", head + MAGIC_LEN, SALT_LEN, v->file_key);
 	if (err < 0)
 		return err;
 	v->end = HEAD_LEN;
@@ -632,9 +634,12 @@ size_t vault_count(const struct vault *v)
 	return v->table.n_entries;
 }
 
-int vault_sync(struct vault *v)
+bool vault_is_dirty(struct vault *v)
 {
-	return fdatasync(v->fd) < 0 ? ERR_SYSTEM : 0;
+	bool dirty = v->dirty;
+
+	v->dirty = false;
+	return dirty;
 }
 
 int vault_fd(const struct vault *v)

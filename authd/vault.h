@@ -15,6 +15,7 @@
 #ifndef AUTHD_VAULT_H
 #define AUTHD_VAULT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,7 +39,7 @@ GH_MUST_CHECK int vault_open(const struct key *key, const char *dir,
 void vault_free(struct vault **vault);
 
 /** Writes a record, replacing the one of that name. On the disk's way only:
- * vault_sync() makes it durable.
+ * flushing vault_fd() makes it durable.
  * @return 0, ERR_FULL, ERR_TOO_BIG, ERR_NOMEM, or ERR_SYSTEM: the disk. */
 GH_MUST_CHECK int vault_put(
 	struct vault *v, const char *name, const void *bytes, size_t len);
@@ -46,19 +47,20 @@ GH_MUST_CHECK int vault_put(
 GH_MUST_CHECK int vault_remove(struct vault *v, const char *name);
 /** @param bytes_out	wiped and freed by vault_bytes_free().
  * @return 0, ERR_NOT_FOUND, ERR_CORRUPT, ERR_NOMEM or ERR_SYSTEM. */
-GH_MUST_CHECK int vault_get(
-	struct vault *v, const char *name, uint8_t **bytes_out, size_t *len_out);
+GH_MUST_CHECK int vault_get(struct vault *v, const char *name,
+	uint8_t **bytes_out, size_t *len_out);
 void vault_bytes_free(uint8_t **bytes, size_t len);
 
 /** Calls fn for every name; fn may get, put and remove that one. */
-void vault_each(struct vault *v, void (*fn)(void *ctx, const char *name),
-	void *ctx);
+void vault_each(
+	struct vault *v, void (*fn)(void *ctx, const char *name), void *ctx);
 size_t vault_count(const struct vault *v);
 
-/** Flushes to the disk; blocks. @return 0, or ERR_SYSTEM. */
-GH_MUST_CHECK int vault_sync(struct vault *v);
-
-/** The descriptor, for flushing it without blocking. */
+/** Was anything written since the last call? Whoever asks flushes vault_fd().
+ */
+bool vault_is_dirty(struct vault *v);
+/** The descriptor, for flushing it without blocking. A flush under way holds
+ * the file even if the store is rewritten meanwhile. */
 int vault_fd(const struct vault *v);
 
 #endif

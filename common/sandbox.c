@@ -49,6 +49,7 @@
 #define LL_FS_MAKE_SOCK           (1ULL << 9)
 #define LL_FS_REFER               (1ULL << 13) /* ABI 2 */
 #define LL_FS_TRUNCATE            (1ULL << 14) /* ABI 3 */
+#define LL_RULE_NET_PORT          2
 #define LL_NET_BIND_TCP           1ULL         /* ABI 4 */
 #define LL_NET_CONNECT_TCP        2ULL
 #define LL_SCOPE_ALL              3ULL /* ABI 6: abstract sockets, signals */
@@ -63,6 +64,11 @@ struct ll_path_beneath {
 	uint64_t allowed;
 	int32_t parent_fd;
 } __attribute__((packed));
+
+struct ll_net_port {
+	uint64_t allowed;
+	uint64_t port;
+};
 
 static int ll_abi(void)
 {
@@ -128,6 +134,17 @@ static int ll_allow_all(
 	return 0;
 }
 
+/* Port 0 is "any free one": the kernel knows it as a rule of its own. */
+static int ll_allow_any_port(int ruleset)
+{
+	struct ll_net_port rule = {.allowed = LL_NET_BIND_TCP, .port = 0};
+
+	return syscall(SYS_landlock_add_rule, ruleset, LL_RULE_NET_PORT, &rule,
+		       0u)
+		       ? ERR_SYSTEM
+		       : 0;
+}
+
 static int enter_landlock(const struct sandbox_profile *profile, int abi)
 {
 	struct ll_ruleset attr = {.handled_fs = ll_fs_all(abi)};
@@ -154,6 +171,9 @@ static int enter_landlock(const struct sandbox_profile *profile, int abi)
 	if (!rc)
 		rc = ll_allow_all(ruleset, abi, sandbox_extra_paths,
 			sandbox_n_extra_paths);
+	if (!rc && (attr.handled_net & LL_NET_BIND_TCP) &&
+		profile->may_tcp_bind_any)
+		rc = ll_allow_any_port(ruleset);
 	if (!rc && syscall(SYS_landlock_restrict_self, ruleset, 0u))
 		rc = ERR_SYSTEM;
 	(void)close(ruleset);
@@ -244,7 +264,8 @@ static const scmp_datum_t socket_type_mask =
 
 static bool may_tcp(const struct sandbox_profile *profile)
 {
-	return profile->may_tcp_bind || profile->may_tcp_connect;
+	return profile->may_tcp_bind || profile->may_tcp_bind_any ||
+	       profile->may_tcp_connect;
 }
 
 static int allow_sockets(

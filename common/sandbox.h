@@ -45,6 +45,7 @@ struct sandbox_profile {
 	size_t n_syscalls;
 	bool may_tcp_connect; /* authd: a database on another host */
 	bool may_tcp_bind;
+	bool may_tcp_bind_any; /* to port 0 only: a source address, no service */
 	bool no_ip; /* no IP socket of any kind can be made */
 };
 

@@ -20,6 +20,7 @@
 
 #include "common/control.h"
 #include "ctl/ask.h"
+#include "ctl/cert.h"
 #include "ctl/show.h"
 
 struct command {
@@ -52,6 +53,15 @@ static const struct command commands[] = {
 	{"ban-lift", PROCESS_BIT(PROCESS_AUTHD), 1, 1, "ADDRESS", "lift a ban"},
 	{"data", PROCESS_BIT(PROCESS_AUTHD), 0, 0, "",
 		"database, settings and what waits on disk"},
+	{"flows", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "", "connections"},
+	{"flow-close", PROCESS_BIT(PROCESS_FLOWD), 1, 1, "FLOW",
+		"end one connection"},
+	{"listeners", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"where connections are taken"},
+	{"certificates", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"certificates in use, and when they end"},
+	{"reload", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"read certificates anew"},
 	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 2, "FROM TO",
 		"where a call would go, without calling"},
 	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[off]",
@@ -70,6 +80,8 @@ static void usage(FILE *out)
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-14s %-10s %s\n", commands[i].name,
 			commands[i].args, commands[i].help);
+	fprintf(out, "  %-14s %-10s %s\n", "cert", "WHAT ...",
+		"make certificates: sbcctl cert --help");
 }
 
 /* What one run needs beyond its command. */
@@ -139,6 +151,9 @@ static int find_and_run(struct run *run, int argc, char **argv)
 	size_t n_args = (size_t)argc - 1;
 	const char *missing = NULL;
 
+	/* The one that asks no daemon. */
+	if (strcmp(argv[0], "cert") == 0)
+		return cert_command(argc, argv);
 	for (size_t i = 0; i < N_COMMANDS; i++) {
 		if (strcmp(argv[0], commands[i].name) != 0)
 			continue;

@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 /*
  * THE state table of a call, and the driver that walks it.
  *
- *	  INVITE
- *	    |
- *	  FACTS --- who is called? (authd) ---------------------------+
- *	    |                                                         |
- *	  PORTS --- open media ports (mediad) <---- next target --+   |
- *	    |                                                     |   |
- *	  TRYING -- INVITEs are out ------------ all refused -----+   | refused,
- *	    |  \                                                  |   | cancelled,
- *	    |  RINGING -- 18x passed on -------- all refused -----+   | timed out
- *	    |  /                                                      |
- *	  ANSWERING - 2xx came; mediad gets both sides ---------------+
- *	    |                                                         |
- *	  CONFIRMING - our 200 is out; ACK awaited -------------------+
- *	    |                                                         |
- *	   UP <----> CHANGING (re-INVITE, UPDATE) --- BYE, silence ---+
- *	                                                              |
- *	  ENDING -- legs end, media's last figures are awaited <------+
- *	    |
- *	  DONE --- the CDR is written; transactions run out --> freed
+ *  INVITE
+ *    |
+ *  FACTS ---- who is called? (authd) <---- redirected -----+
+ *    |                                                     |     refused,
+ *  PORTS ---- open media ports (mediad) <-- next target ---+     cancelled,
+ *    |                                                     |     timed out
+ *  TRYING --- INVITEs are out ------------ all refused ----+--------+
+ *    |  \                                                  |        |
+ *    |  RINGING --- 18x passed on -------- all refused ----+------->|
+ *    |  /                                                           |
+ *  ANSWERING -- 2xx came; mediad gets both sides ------------------>|
+ *    |                                                              |
+ *  CONFIRMING - our 200 is out; ACK awaited ----------------------->|
+ *    |                                                              |
+ *   UP <-----> CHANGING (re-INVITE, UPDATE) ------ BYE, silence --->|
+ *                                                                   |
+ *  ENDING --- legs end, media's last figures are awaited <----------+
+ *    |
+ *  DONE ----- the CDR is written; transactions run out --> freed
  *
  * Decides: which event may do what in which state; nothing else changes
  * c->state. ENDING can be reached from anywhere, and its entry (tear_down) is
@@ -32,6 +33,7 @@
  * Called by the stack with new INVITEs; by legs, mediad's client, authd's
  * account cache and timers with events, all from sbc's one loop.
  */
+/* clang-format on */
 #include "config.h"
 
 #include "sbc/call_inner.h"
@@ -135,6 +137,7 @@ static const struct call_row rows[] = {
 	{CALL_FACTS, EV_ACCOUNT,   call_setup_on_account, TO_FACTS | TO_PORTS | TO_ENDING},
 	{CALL_FACTS, EV_CANCEL,    on_cancel,             TO_ENDING},
 	{CALL_FACTS, EV_BYE,       on_bye,                TO_FACTS | TO_ENDING},
+	{CALL_FACTS, EV_LEG_ENDED, stay,                  TO_FACTS}, /* after a redirect */
 	{CALL_FACTS, EV_TIMER,     on_slow,               TO_ENDING},
 	{CALL_FACTS, EV_LIFE,      on_slow,               TO_ENDING},
 	{CALL_FACTS, EV_END,       on_end,                TO_ENDING},
@@ -152,7 +155,7 @@ static const struct call_row rows[] = {
 	/* INVITEs are out, nobody has rung */
 	{CALL_TRYING, EV_PROGRESS,     call_setup_on_progress, TO_TRYING | TO_RINGING | TO_ENDING},
 	{CALL_TRYING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_TRYING | TO_PORTS | TO_ENDING},
+	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_TRYING | TO_PORTS | TO_ENDING},
 	{CALL_TRYING, EV_MEDIA_OK,     stay,                   TO_TRYING},
 	{CALL_TRYING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
 	{CALL_TRYING, EV_CANCEL,       on_cancel,              TO_ENDING},
@@ -166,7 +169,7 @@ static const struct call_row rows[] = {
 	/* somebody rings */
 	{CALL_RINGING, EV_PROGRESS,     call_setup_on_progress, TO_RINGING | TO_ENDING},
 	{CALL_RINGING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_RINGING | TO_PORTS | TO_ENDING},
+	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_RINGING | TO_PORTS | TO_ENDING},
 	{CALL_RINGING, EV_MEDIA_OK,     on_early_media,         TO_RINGING},
 	{CALL_RINGING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
 	{CALL_RINGING, EV_CANCEL,       on_cancel,              TO_ENDING},
@@ -287,8 +290,8 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e)
 			place[rows[i].state][rows[i].event] = (uint8_t)(i + 1);
 		filled = true;
 	}
-	if ((unsigned)s >= CALL_STATE_COUNT || (unsigned)e >= CALL_EVENT_COUNT ||
-		place[s][e] == 0)
+	if ((unsigned)s >= CALL_STATE_COUNT ||
+		(unsigned)e >= CALL_EVENT_COUNT || place[s][e] == 0)
 		return NULL;
 	return &rows[place[s][e] - 1];
 }
@@ -297,7 +300,7 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e)
 
 #define FACTS_US      (6 * CLOCK_US_PER_S) /* two questions of 2 s each */
 #define PORTS_US      (3 * CLOCK_US_PER_S) /* mediad has 2 s */
-#define TRYING_S      8u  /* a target that says nothing at all */
+#define TRYING_S      8u /* a target that says nothing at all */
 #define CONFIRMING_US (40 * CLOCK_US_PER_S) /* the stack gives up at 32 s */
 #define CHANGING_US   (40 * CLOCK_US_PER_S)
 #define ENDING_US     (3 * CLOCK_US_PER_S)
@@ -318,8 +321,8 @@ static uint64_t state_wait_us(const struct call *c, enum call_state s)
 		seconds = c->decision != NULL ? c->decision->timeout_s : 0;
 		return (seconds != 0 ? seconds : TRYING_S) * CLOCK_US_PER_S;
 	case CALL_RINGING:
-		seconds = settings_number(c->settings, "ring_timeout_s", 120, 5,
-			3600);
+		seconds = settings_number(
+			c->settings, "ring_timeout_s", 120, 5, 3600);
 		if (!TAILQ_EMPTY(&c->parties)) {
 			const struct trunk *t =
 				TAILQ_LAST(&c->parties, party_head)->trunk;
@@ -349,8 +352,7 @@ static bool legs_are_gone(const struct call *c)
 
 	if (!leg_is_gone(c->caller.leg))
 		return false;
-	TAILQ_FOREACH(p, &c->parties, link)
-	{
+	TAILQ_FOREACH (p, &c->parties, link) {
 		if (!leg_is_gone(p->leg))
 			return false;
 	}
@@ -387,15 +389,15 @@ static void tear_down(struct call *c)
 	if (unanswered && r->answer_us == 0 && r->sip_status < 300)
 		r->sip_status = 500;
 	loop_timer_stop(c->sbc->daemon.loop, c->life);
-	loop_timer_stop(c->sbc->daemon.loop, c->retry);
+	if (c->retry != NULL)
+		loop_timer_stop(c->sbc->daemon.loop, c->retry);
 	call_setup_release(c);
 	call_change_drop(c);
 	if (c->caller.leg != NULL)
 		leg_end(c->caller.leg, r->sip_status,
 			c->end_lines[CALL_CALLER]);
 	call_limit_release(c, &c->caller);
-	TAILQ_FOREACH(p, &c->parties, link)
-	{
+	TAILQ_FOREACH (p, &c->parties, link) {
 		if (p->leg != NULL)
 			leg_end(p->leg, 500, c->end_lines[CALL_CALLED]);
 		call_limit_release(c, p);
@@ -413,8 +415,8 @@ static void wait_in(struct call *c, enum call_state s)
 		loop_timer_stop(c->sbc->daemon.loop, c->timer);
 }
 
-static void set_state(struct call *c, enum call_event event,
-	enum call_state next)
+static void set_state(
+	struct call *c, enum call_event event, enum call_state next)
 {
 	enum call_state old = c->state;
 
@@ -474,8 +476,8 @@ void call_event(struct call *c, struct call_input *in)
 	set_state(c, in->event, next);
 }
 
-enum call_state call_end(struct call *c, enum reason why, unsigned status,
-	enum call_side side)
+enum call_state call_end(
+	struct call *c, enum reason why, unsigned status, enum call_side side)
 {
 	struct call_record *r = &c->record;
 
@@ -488,7 +490,8 @@ enum call_state call_end(struct call *c, enum reason why, unsigned status,
 	if (r->answer_us == 0)
 		r->sip_status = status != 0 ? status : 500;
 	call_decide(c, why, NULL);
-	log_info("call_end", LOG_CALL(c->id), LOG_STR("reason", reason_text(why)),
+	log_info("call_end", LOG_CALL(c->id),
+		LOG_STR("reason", reason_text(why)),
 		LOG_UINT("status", r->sip_status),
 		LOG_STR("side", call_side_name(side)));
 	return CALL_ENDING;
@@ -565,8 +568,8 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 static void set_life(struct call *c)
 {
 	const struct party *sides[2] = {&c->caller, c->called};
-	uint64_t limit = settings_number(c->settings, "max_duration_s", 0, 0,
-		604800);
+	uint64_t limit =
+		settings_number(c->settings, "max_duration_s", 0, 0, 604800);
 
 	for (size_t i = 0; i < 2; i++) {
 		const struct party *p = sides[i];
@@ -579,8 +582,8 @@ static void set_life(struct call *c)
 			limit = own;
 	}
 	if (limit != 0)
-		loop_timer_set(c->sbc->daemon.loop, c->life,
-			limit * CLOCK_US_PER_S);
+		loop_timer_set(
+			c->sbc->daemon.loop, c->life, limit * CLOCK_US_PER_S);
 	else
 		loop_timer_stop(c->sbc->daemon.loop, c->life);
 }
@@ -599,14 +602,14 @@ static enum call_state on_connect(struct call *c, const struct call_input *in)
 	return CALL_CONFIRMING;
 }
 
-static enum call_state on_early_media(struct call *c,
-	const struct call_input *in)
+static enum call_state on_early_media(
+	struct call *c, const struct call_input *in)
 {
 	(void)in;
 	if (c->pending_status >= 180 && c->pending_status < 200) {
 		c->progress = c->pending_status;
-		leg_progress(c->caller.leg, c->pending_status, c->pending_sdp,
-			NULL);
+		leg_progress(
+			c->caller.leg, c->pending_status, c->pending_sdp, NULL);
 		c->pending_status = 0;
 	}
 	return c->state;
@@ -618,8 +621,8 @@ static enum call_state on_no_media(struct call *c, const struct call_input *in)
 }
 
 /* Talk goes on without mediad's answer: it comes back and is told again. */
-static enum call_state on_media_gone(struct call *c,
-	const struct call_input *in)
+static enum call_state on_media_gone(
+	struct call *c, const struct call_input *in)
 {
 	if (in->why == REASON_SESSION_AWAY) {
 		log_warning("media_away", LOG_CALL(c->id));
@@ -637,8 +640,8 @@ static void pass_reason(struct call *c, const struct call_input *in)
 				   : &c->caller;
 
 	if (in->msg != NULL && in->msg->sip != NULL && to != NULL)
-		c->end_lines[to->side] = call_setup_lines(in->party, to,
-			in->msg->sip, c->home);
+		c->end_lines[to->side] =
+			call_setup_lines(in->party, to, in->msg->sip, c->home);
 }
 
 static enum call_state on_cancel(struct call *c, const struct call_input *in)
@@ -661,7 +664,7 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 			continue;
 		leg_free(&gone->leg);
 	}
-	call_setup_release(c);
+	call_setup_forget(c);
 	if (p->theirs != NULL)
 		return CALL_UP;
 	/* The INVITE had no offer: the ACK has the answer to ours. */
@@ -722,6 +725,7 @@ static enum call_state on_moved(struct call *c, const struct call_input *in)
 		return c->state;
 	p->peer = p->leg->c.peer.addr;
 	p->listener = p->leg->c.peer.listener;
+	p->flow = p->leg->c.peer.flow;
 	p->learn_generation++;
 	if (c->called != NULL && call_media_want(c) != 0)
 		log_warning("media_not_told", LOG_CALL(c->id));

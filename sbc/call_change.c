@@ -83,8 +83,8 @@ static int apply(struct call *c)
 	if (c->change.asker != NULL && c->change.asker_theirs != NULL)
 		c->change.asker->learn_generation++;
 	if (c->change.asked != NULL && c->change.asked_theirs != NULL &&
-		address_differs(c->change.asked->theirs,
-			c->change.asked_theirs))
+		address_differs(
+			c->change.asked->theirs, c->change.asked_theirs))
 		c->change.asked->learn_generation++;
 	err = call_media_want(c);
 	if (err != 0) {
@@ -94,8 +94,8 @@ static int apply(struct call *c)
 	return err;
 }
 
-static enum call_state refuse(struct call *c, struct party *p, enum reason why,
-	unsigned status)
+static enum call_state refuse(
+	struct call *c, struct party *p, enum reason why, unsigned status)
 {
 	if (status == 0)
 		status = reason_sip(why) != 0 ? reason_sip(why) : 488;
@@ -165,8 +165,8 @@ static bool matters_to(const struct sdp *offer, const struct sdp *told,
 	       !keeps_codecs(agreed, offer);
 }
 
-static int write_ours(struct call *c, struct party *p, struct sdp *sdp,
-	char **text)
+static int write_ours(
+	struct call *c, struct party *p, struct sdp *sdp, char **text)
 {
 	int err;
 
@@ -197,8 +197,8 @@ static enum call_state answer_alone(struct call *c, struct party *p,
 		call_change_drop(c);
 		return refuse(c, p, REASON_SDP_NO_CODEC, 488);
 	}
-	answer.direction = sdp_direction_and(answer.direction,
-		sdp_reverse(direction_of(offer)));
+	answer.direction = sdp_direction_and(
+		answer.direction, sdp_reverse(direction_of(offer)));
 	if (write_ours(c, p, &answer, &c->change.asker_ours) != 0 ||
 		apply(c) != 0) {
 		call_change_drop(c);
@@ -208,8 +208,8 @@ static enum call_state answer_alone(struct call *c, struct party *p,
 }
 
 /* A re-INVITE without an offer: ours is what the other side says of itself. */
-static enum call_state offer_in_answer(struct call *c, struct party *p,
-	const struct sdp *far)
+static enum call_state offer_in_answer(
+	struct call *c, struct party *p, const struct sdp *far)
 {
 	struct sdp ours;
 	enum reason why;
@@ -226,8 +226,8 @@ static enum call_state offer_in_answer(struct call *c, struct party *p,
 	return CALL_UP;
 }
 
-enum call_state call_change_on_offer(struct call *c,
-	const struct call_input *in)
+enum call_state call_change_on_offer(
+	struct call *c, const struct call_input *in)
 {
 	struct party *p = in->party, *other;
 	struct sdp offer, far, told, next;
@@ -246,8 +246,8 @@ enum call_state call_change_on_offer(struct call *c,
 		return refuse(c, p, why, 500);
 	if (in->msg->sdp == NULL)
 		return offer_in_answer(c, p, &far);
-	if (call_media_read(c, p, in->msg->sdp, in->msg->sdp_len, &offer,
-		    &why) != 0) {
+	if (call_media_read(
+		    c, p, in->msg->sdp, in->msg->sdp_len, &offer, &why) != 0) {
 		if (why == REASON_SDP_NO_AUDIO && is_t38_only(&offer))
 			why = REASON_SDP_T38;
 		return refuse(c, p, why, 0);
@@ -261,8 +261,8 @@ enum call_state call_change_on_offer(struct call *c,
 
 	c->change.active = true;
 	c->change.asker = p;
-	c->change.asker_theirs = su_strndup(c->home, in->msg->sdp,
-		(isize_t)in->msg->sdp_len);
+	c->change.asker_theirs =
+		su_strndup(c->home, in->msg->sdp, (isize_t)in->msg->sdp_len);
 	if (c->change.asker_theirs == NULL) {
 		call_change_drop(c);
 		return refuse(c, p, REASON_CALL_INTERNAL, 500);
@@ -285,7 +285,7 @@ enum call_state call_change_on_offer(struct call *c,
 static void restore(struct call *c, struct party *p)
 {
 	c->change.again = p;
-	loop_timer_set(c->sbc->daemon.loop, c->retry, 0);
+	call_retry_in(c, 0);
 }
 
 static enum call_state fail(struct call *c, enum reason why, unsigned status)
@@ -325,8 +325,8 @@ enum call_state call_change_on_done(struct call *c, const struct call_input *in)
 		restore(c, asked);
 		return s;
 	}
-	ch->asked_theirs = su_strndup(c->home, in->msg->sdp,
-		(isize_t)in->msg->sdp_len);
+	ch->asked_theirs =
+		su_strndup(c->home, in->msg->sdp, (isize_t)in->msg->sdp_len);
 	if (ch->asked_theirs == NULL)
 		return fail(c, REASON_CALL_INTERNAL, 500);
 	if (asker != NULL) {
@@ -339,12 +339,12 @@ enum call_state call_change_on_done(struct call *c, const struct call_input *in)
 			restore(c, asked);
 			return s;
 		}
-		if (call_media_read(c, asker, text, strlen(text), &offer,
-			    &why) != 0 ||
+		if (call_media_read(
+			    c, asker, text, strlen(text), &offer, &why) != 0 ||
 			sdp_make_answer(&offer, &far, &answer) != 0)
 			return fail(c, REASON_SDP_NO_CODEC, 488);
-		answer.direction = sdp_direction_and(answer.direction,
-			sdp_reverse(direction_of(&offer)));
+		answer.direction = sdp_direction_and(
+			answer.direction, sdp_reverse(direction_of(&offer)));
 		if (write_ours(c, asker, &answer, &ch->asker_ours) != 0)
 			return fail(c, REASON_CALL_INTERNAL, 500);
 	}
@@ -353,8 +353,8 @@ enum call_state call_change_on_done(struct call *c, const struct call_input *in)
 	return CALL_CHANGING;
 }
 
-enum call_state call_change_on_media(struct call *c,
-	const struct call_input *in)
+enum call_state call_change_on_media(
+	struct call *c, const struct call_input *in)
 {
 	struct call_change *ch = &c->change;
 
@@ -369,8 +369,8 @@ enum call_state call_change_on_media(struct call *c,
 	return CALL_UP;
 }
 
-enum call_state call_change_on_failed(struct call *c,
-	const struct call_input *in)
+enum call_state call_change_on_failed(
+	struct call *c, const struct call_input *in)
 {
 	struct call_change *ch = &c->change;
 	unsigned status = in->msg != NULL ? in->msg->status : 0;
@@ -395,8 +395,7 @@ enum call_state call_change_on_failed(struct call *c,
 		fail(c, REASON_CALL_GLARE, 491);
 		ch->again = asked;
 		ch->tries = tries;
-		loop_timer_set(c->sbc->daemon.loop, c->retry,
-			(base + random % span) * CLOCK_US_PER_MS);
+		call_retry_in(c, (base + random % span) * CLOCK_US_PER_MS);
 		return CALL_UP;
 	}
 	why = status == 491 ? REASON_CALL_GLARE
@@ -421,16 +420,16 @@ enum call_state call_change_on_ack(struct call *c, const struct call_input *in)
 	if (in->msg->sdp == NULL ||
 		call_media_read(c, p, in->msg->sdp, in->msg->sdp_len, &theirs,
 			&why) != 0 ||
-		sdp_parse(ch->asker_ours, strlen(ch->asker_ours), &ours, &why) !=
-			0 ||
+		sdp_parse(ch->asker_ours, strlen(ch->asker_ours), &ours,
+			&why) != 0 ||
 		sdp_check_answer(&ours, &theirs, &why) != 0) {
 		/* The offer was ours and is not answered: as before. */
 		call_decide(c, why, "change");
 		call_change_drop(c);
 		return CALL_UP;
 	}
-	ch->asker_theirs = su_strndup(c->home, in->msg->sdp,
-		(isize_t)in->msg->sdp_len);
+	ch->asker_theirs =
+		su_strndup(c->home, in->msg->sdp, (isize_t)in->msg->sdp_len);
 	if (ch->asker_theirs == NULL) {
 		call_change_drop(c);
 		return CALL_UP;
@@ -480,8 +479,8 @@ static enum call_state ask_again(struct call *c, struct party *p)
 	return c->state;
 }
 
-enum call_state call_change_on_refresh(struct call *c,
-	const struct call_input *in)
+enum call_state call_change_on_refresh(
+	struct call *c, const struct call_input *in)
 {
 	struct party *p = in->party;
 
@@ -495,8 +494,8 @@ enum call_state call_change_on_refresh(struct call *c,
 	return CALL_CHANGING;
 }
 
-enum call_state call_change_on_retry(struct call *c,
-	const struct call_input *in)
+enum call_state call_change_on_retry(
+	struct call *c, const struct call_input *in)
 {
 	struct party *p = c->change.again;
 
@@ -509,8 +508,8 @@ enum call_state call_change_on_retry(struct call *c,
 
 /* "Signal=5" and "Duration=160" of application/dtmf-relay, or a lone digit of
  * application/dtmf. @return the digit, or 0. */
-static char read_digit(const char *type, const char *body, size_t len,
-	unsigned *duration_ms)
+static char read_digit(
+	const char *type, const char *body, size_t len, unsigned *duration_ms)
 {
 	static const char digits[] = "0123456789*#ABCDabcd";
 	char text[128], *at;

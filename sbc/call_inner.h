@@ -86,18 +86,19 @@ struct party {
 	struct call *call;
 	enum call_side side;
 	enum side_kind kind;
-	const struct trunk *trunk;      /* of the call's snapshot */
+	const struct trunk *trunk; /* of the call's snapshot */
 	const struct realm_address *address;
-	const Gh__CodecList *codecs;    /* NULL = all that we know */
-	struct account *account;        /* a reference */
+	const Gh__CodecList *codecs; /* NULL = all that we know */
+	struct account *account;     /* a reference */
 	struct listener *listener;
-	struct addr peer;               /* where signaling goes and comes from */
-	char *request_uri;              /* called: what the INVITE asks for */
-	const char *host;               /* called: its host in To */
+	struct addr peer;  /* where signaling goes and comes from */
+	uint64_t flow;     /* 0 = datagrams */
+	char *request_uri; /* called: what the INVITE asks for */
+	const char *host;  /* called: its host in To */
 	struct leg *leg;
-	unsigned round;                 /* called: which target it belongs to */
-	unsigned status;                /* called: its final answer; 0 = none yet */
-	bool silent;                    /* nobody answered: a time-out of ours */
+	unsigned round;  /* called: which target it belongs to */
+	unsigned status; /* called: its final answer; 0 = none yet */
+	bool silent;     /* nobody answered: a time-out of ours */
 	bool behind_nat;
 	/* The descriptions in force, as texts: theirs is the peer's own, ours
 	 * was written here. NULL before there is one. */
@@ -106,8 +107,8 @@ struct party {
 	uint64_t sdp_id;
 	uint32_t sdp_version;
 	uint32_t learn_generation;
-	bool counted;                   /* has a place at its trunk or account */
-	bool shares;                    /* the place of another of its phones */
+	bool counted; /* has a place at its trunk or account */
+	bool shares;  /* the place of another of its phones */
 };
 TAILQ_HEAD(party_head, party);
 
@@ -118,24 +119,37 @@ TAILQ_HEAD(party_head, party);
  */
 struct call_change {
 	bool active;
-	bool applied;         /* mediad was asked; its answer ends the change */
-	bool awaits_ack;      /* our offer in a 2xx waits for the answer in ACK */
-	struct party *asker;  /* who waits for our answer; NULL = nobody */
-	struct party *asked;  /* whom we sent a re-INVITE; NULL = nobody */
+	bool applied;    /* mediad was asked; its answer ends the change */
+	bool awaits_ack; /* our offer in a 2xx waits for the answer in ACK */
+	struct party *asker; /* who waits for our answer; NULL = nobody */
+	struct party *asked; /* whom we sent a re-INVITE; NULL = nobody */
 	char *asker_theirs, *asker_ours;
 	char *asked_theirs, *asked_ours;
-	struct party *again;  /* to be asked again after glare */
+	struct party *again; /* to be asked again after glare */
 	unsigned tries;
+};
+
+/** Our ports on both sides, by enum call_side; unset before they are open. */
+struct call_ports {
+	struct addr rtp[2];
+	struct addr rtcp[2];
+};
+
+/** One step of the chain of decisions. */
+struct call_step {
+	uint64_t wall_us;
+	const char *data; /* "" = none */
+	enum reason why;
 };
 
 struct call_record {
 	uint64_t wall_start_us, wall_ring_us, wall_answer_us, wall_end_us;
 	uint64_t answer_us, end_us; /* monotonic */
-	char *caller, *called, *caller_name;
-	Gh__Decision *decisions[CALL_DECISIONS_MAX];
-	size_t n_decisions;
-	enum reason why;        /* how it ended; NONE while it lives */
-	unsigned sip_status;    /* final answer to the caller */
+	struct call_step *steps;
+	size_t n_steps;
+	uint32_t route;      /* that decided; 0 = none */
+	enum reason why;     /* how it ended; NONE while it lives */
+	unsigned sip_status; /* final answer to the caller */
 	unsigned far_status;
 	enum call_side hangup;
 	unsigned attempts;
@@ -151,43 +165,44 @@ struct call {
 	struct settings *settings; /* the snapshot that it began with */
 	char id[IDENT_CALL_SIZE];
 	enum call_state state;
-	struct loop_timer *timer;      /* of the state */
+	struct loop_timer *timer; /* of the state */
 	struct loop_timer *life;
 	struct loop_timer *retry;
 
 	struct party caller;
-	struct party_head parties;     /* all called ones, in order of trial */
-	struct party *called;          /* who answered; NULL before */
+	struct party_head parties; /* all called ones, in order of trial */
+	struct party *called;      /* who answered; NULL before */
 
 	/* set-up: call_setup.c */
-	msg_t *invite;                 /* the caller's; let go once it is up */
+	msg_t *invite; /* the caller's; let go once it is up */
 	struct account_query *query;
-	bool query_by_number;          /* the second question is being asked */
+	bool query_by_number; /* the second question is being asked */
 	unsigned n_queries;
+	unsigned n_redirects;
 	struct account *called_account;
 	char called_number[ROUTE_NUMBER_SIZE];
 	char caller_number[ROUTE_NUMBER_SIZE];
 	const char *caller_display;
 	bool caller_hidden;
 	struct route_decision *decision;
-	size_t target;                 /* index of the one being tried */
-	size_t target_row;             /* within a trunk: next of its targets */
+	size_t target;     /* index of the one being tried */
+	size_t target_row; /* within a trunk: next of its targets */
 	unsigned round;
 	unsigned n_invites;
-	const char *end_lines[2];      /* what goes with the end of each side */
-	unsigned failed_status;        /* best failure of the targets so far */
+	const char *end_lines[2]; /* what goes with the end of each side */
+	unsigned failed_status;   /* best failure of the targets so far */
 	enum reason failed_why;
 	unsigned max_forwards;
-	unsigned progress;             /* last provisional that the caller got */
+	unsigned progress; /* last provisional that the caller got */
 	unsigned n_progress;
 
 	/* media: call_media.c */
 	struct media_session *session;
-	bool figures_done;             /* none are coming any more */
-	bool buried;                   /* waits for the reaper */
-	char *pending_sdp;             /* to go to the caller once mediad is ready */
-	unsigned pending_status;       /* with that: 180 to 200; 0 = nothing */
-	Gh__SessionState *ports;       /* what mediad opened */
+	bool figures_done;       /* none are coming any more */
+	bool buried;             /* waits for the reaper */
+	char *pending_sdp;       /* to go to the caller once mediad is ready */
+	unsigned pending_status; /* with that: 180 to 200; 0 = nothing */
+	struct call_ports ports; /* what mediad opened */
 
 	struct call_change change;
 	struct call_record record;
@@ -196,29 +211,29 @@ struct call {
 /** What the driver hands to a handler; borrowed. */
 struct call_input {
 	enum call_event event;
-	struct party *party;           /* whose leg it was; NULL if none */
+	struct party *party; /* whose leg it was; NULL if none */
 	const struct leg_msg *msg;
 	enum reason why;
-	struct account *account;       /* EV_ACCOUNT: taken by the handler */
+	struct account *account; /* EV_ACCOUNT: taken by the handler */
 	const Gh__SessionEnded *ended;
 };
 
 struct calls {
 	struct sbc *sbc;
 	TAILQ_HEAD(, call) all;
-	TAILQ_HEAD(, call) dead;       /* freed at the next turn of the loop */
+	TAILQ_HEAD(, call) dead; /* freed at the next turn of the loop */
 	size_t n_all;
-	size_t n_active;               /* whose CDR is not written yet */
+	size_t n_active; /* whose CDR is not written yet */
 	bool draining;
 	struct loop_timer *reaper;
 	struct trunks *trunks;
-	struct table accounts;         /* calls in progress per account */
+	struct table accounts; /* calls in progress per account */
 	void (*on_empty)(void *ctx);
 	void *on_empty_ctx;
 };
 
-typedef enum call_state (*call_handler_fn)(struct call *c,
-	const struct call_input *in);
+typedef enum call_state (*call_handler_fn)(
+	struct call *c, const struct call_input *in);
 
 /** One row of the state table. */
 struct call_row {
@@ -237,37 +252,56 @@ void call_enter(struct call *c, enum call_state first);
 void call_leg_event(void *ctx, struct leg *leg, const struct leg_msg *msg);
 /** Notes how the call ends (the first note counts); for `return call_end()`.
  * status is the caller's if it has no final answer yet; 0 = the reason's. */
-enum call_state call_end(struct call *c, enum reason why, unsigned status,
-	enum call_side side);
+enum call_state call_end(
+	struct call *c, enum reason why, unsigned status, enum call_side side);
 const char *call_side_name(enum call_side side);
 struct party *call_other(struct call *c, const struct party *p);
 
 /* calls.c */
+/** EV_RETRY comes after this time. */
+void call_retry_in(struct call *c, uint64_t delay_us);
 /** The session interval that we ask this party for; 0 = none. */
 uint32_t call_session_expires(const struct call *c, const struct party *p);
 
 /* call_setup.c */
-enum call_state call_setup_begin(struct call *c, const struct inbound *in,
-	const sip_t *sip);
-enum call_state call_setup_on_account(struct call *c, const struct call_input *in);
-enum call_state call_setup_on_ports(struct call *c, const struct call_input *in);
-enum call_state call_setup_on_progress(struct call *c, const struct call_input *in);
-enum call_state call_setup_on_failure(struct call *c, const struct call_input *in);
-enum call_state call_setup_on_timer(struct call *c, const struct call_input *in);
+enum call_state call_setup_begin(
+	struct call *c, const struct inbound *in, const sip_t *sip);
+enum call_state call_setup_on_account(
+	struct call *c, const struct call_input *in);
+enum call_state call_setup_on_ports(
+	struct call *c, const struct call_input *in);
+enum call_state call_setup_on_progress(
+	struct call *c, const struct call_input *in);
+enum call_state call_setup_on_failure(
+	struct call *c, const struct call_input *in);
+enum call_state call_setup_on_timer(
+	struct call *c, const struct call_input *in);
 /** Ends every called party but `winner` (which may be NULL). */
-void call_setup_end_others(struct call *c, const struct party *winner,
-	const char *lines);
+void call_setup_end_others(
+	struct call *c, const struct party *winner, const char *lines);
 /** Header lines of a message of `from` that may cross to `to`; "" if none. */
 const char *call_setup_lines(const struct party *from, const struct party *to,
 	const sip_t *sip, su_home_t *home);
+/** Lets go of what authd was asked and of the INVITE. */
 void call_setup_release(struct call *c);
+/** The call is up: nothing of its set-up is needed any more. */
+void call_setup_forget(struct call *c);
+
+/* call_target.c */
+/** A party per registered phone. @return how many. */
+size_t call_target_phones(struct call *c, struct account *account);
+/** The nth of a trunk's addresses by priority, or NULL. */
+const Gh__TrunkTarget *call_target_row(const struct trunk *t, size_t nth);
+/** A party for one of them. @return ROUTE_OK, or why it can not be used. */
+enum reason call_target_trunk(
+	struct call *c, const struct trunk *t, const Gh__TrunkTarget *row);
 
 /* call_media.c */
 enum call_state call_media_offer(struct call *c, const struct leg_msg *offer);
 GH_MUST_CHECK int call_media_open(struct call *c, const struct party *called);
 /** Our offer to a party of the present round. @return a text in c's home. */
-const char *call_media_make_offer(struct call *c, struct party *p,
-	enum reason *why_out);
+const char *call_media_make_offer(
+	struct call *c, struct party *p, enum reason *why_out);
 /** Takes a called party's answer and prepares ours to the caller.
  * @return 0, or ERR_INVALID with the reason. */
 GH_MUST_CHECK int call_media_answer(struct call *c, struct party *p,
@@ -276,26 +310,34 @@ GH_MUST_CHECK int call_media_answer(struct call *c, struct party *p,
 GH_MUST_CHECK int call_media_want(struct call *c);
 void call_media_end(struct call *c);
 /** Fills in what is ours alone: addresses, origin, version. */
-GH_MUST_CHECK int call_media_dress(struct call *c, struct party *p,
-	struct sdp *sdp);
+GH_MUST_CHECK int call_media_dress(
+	struct call *c, struct party *p, struct sdp *sdp);
 /** Parses with our policy applied (profile, addresses, codec list). */
 GH_MUST_CHECK int call_media_read(struct call *c, const struct party *p,
-	const char *text, size_t len, struct sdp *sdp_out, enum reason *why_out);
+	const char *text, size_t len, struct sdp *sdp_out,
+	enum reason *why_out);
 /** Writes a description into the call's home, in place of an older one. */
-GH_MUST_CHECK int call_media_keep(struct call *c, const struct sdp *sdp,
-	char **text);
+GH_MUST_CHECK int call_media_keep(
+	struct call *c, const struct sdp *sdp, char **text);
 void call_media_drop_text(struct call *c, char **text);
 extern const struct media_events call_media_events;
 
 /* call_change.c */
-enum call_state call_change_on_offer(struct call *c, const struct call_input *in);
-enum call_state call_change_on_done(struct call *c, const struct call_input *in);
-enum call_state call_change_on_failed(struct call *c, const struct call_input *in);
-enum call_state call_change_on_media(struct call *c, const struct call_input *in);
+enum call_state call_change_on_offer(
+	struct call *c, const struct call_input *in);
+enum call_state call_change_on_done(
+	struct call *c, const struct call_input *in);
+enum call_state call_change_on_failed(
+	struct call *c, const struct call_input *in);
+enum call_state call_change_on_media(
+	struct call *c, const struct call_input *in);
 enum call_state call_change_on_ack(struct call *c, const struct call_input *in);
-enum call_state call_change_on_refresh(struct call *c, const struct call_input *in);
-enum call_state call_change_on_retry(struct call *c, const struct call_input *in);
-enum call_state call_change_on_info(struct call *c, const struct call_input *in);
+enum call_state call_change_on_refresh(
+	struct call *c, const struct call_input *in);
+enum call_state call_change_on_retry(
+	struct call *c, const struct call_input *in);
+enum call_state call_change_on_info(
+	struct call *c, const struct call_input *in);
 void call_change_drop(struct call *c);
 
 /* call_record.c */

@@ -91,8 +91,7 @@ static bool is_counted_already(const struct call *c, const struct party *p)
 
 	if (p->side == CALL_CALLER || p->account == NULL)
 		return false;
-	TAILQ_FOREACH(q, &c->parties, link)
-	{
+	TAILQ_FOREACH (q, &c->parties, link) {
 		if (q != p && q->counted && q->account != NULL &&
 			q->account->row->id == p->account->row->id)
 			return true;
@@ -138,8 +137,7 @@ void call_limit_release(struct call *c, struct party *p)
 		return;
 	}
 	/* The place goes to another phone of the account that still rings. */
-	TAILQ_FOREACH(q, &c->parties, link)
-	{
+	TAILQ_FOREACH (q, &c->parties, link) {
 		if (p->side != CALL_CALLER && q->shares && q->counted &&
 			q->account->row->id == p->account->row->id) {
 			q->shares = false;

@@ -24,8 +24,8 @@ void calls_walk(const struct calls *calls,
 		struct call_list_entry entry = {
 			.id = c->id,
 			.state = call_state_name(c->state),
-			.caller_number = c->record.caller,
-			.called_number = c->record.called,
+			.caller_number = c->caller_number,
+			.called_number = c->called_number,
 			.wall_start_us = c->record.wall_start_us,
 			.wall_answer_us = c->record.wall_answer_us,
 		};

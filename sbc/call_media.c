@@ -100,21 +100,12 @@ refuse:
 	return ERR_INVALID;
 }
 
-/* Our port for a side, as mediad opened it. */
-static const Gh__MediaSideState *port_state(const struct call *c,
-	const struct party *p)
-{
-	if (c->ports == NULL)
-		return NULL;
-	return p->side == CALL_CALLER ? c->ports->caller : c->ports->called;
-}
-
 int call_media_dress(struct call *c, struct party *p, struct sdp *sdp)
 {
-	const Gh__MediaSideState *state = port_state(c, p);
-	struct addr bound, rtcp;
+	const struct addr *rtp = &c->ports.rtp[p->side];
+	const struct addr *rtcp = &c->ports.rtcp[p->side];
 
-	if (state == NULL || addr_parse(state->rtp, &bound) != 0)
+	if (!addr_is_set(rtp))
 		return ERR_STATE;
 	if (p->sdp_id == 0) {
 		secret_random_bytes(&p->sdp_id, sizeof p->sdp_id);
@@ -126,12 +117,11 @@ int call_media_dress(struct call *c, struct party *p, struct sdp *sdp)
 	sdp->origin = p->address->advertised_media;
 	sdp->origin.port = 0;
 	sdp->rtp = p->address->advertised_media;
-	sdp->rtp.port = bound.port;
+	sdp->rtp.port = rtp->port;
 	memset(&sdp->rtcp, 0, sizeof sdp->rtcp);
-	if (!sdp->rtcp_mux && *state->rtcp != '\0' &&
-		addr_parse(state->rtcp, &rtcp) == 0) {
+	if (!sdp->rtcp_mux && addr_is_set(rtcp)) {
 		sdp->rtcp = sdp->rtp;
-		sdp->rtcp.port = rtcp.port;
+		sdp->rtcp.port = rtcp->port;
 	}
 	sdp->old_hold = false;
 	return 0;
@@ -160,8 +150,8 @@ enum call_state call_media_offer(struct call *c, const struct leg_msg *offer)
 	return CALL_FACTS;
 }
 
-const char *call_media_make_offer(struct call *c, struct party *p,
-	enum reason *why)
+const char *call_media_make_offer(
+	struct call *c, struct party *p, enum reason *why)
 {
 	struct sdp sdp = {0};
 
@@ -186,15 +176,16 @@ const char *call_media_make_offer(struct call *c, struct party *p,
 			return NULL;
 		sdp.direction = GH__DIRECTION__DIRECTION_SENDRECV;
 	}
-	/* One audio line of ours; what else the caller offers does not cross. */
+	/* One audio line of ours; what else the caller offers does not cross.
+	 */
 	sdp.n_lines = 0;
 	sdp.audio_line = 0;
 	sdp.has_audio = true;
 	sdp.profile = SDP_AVP;
 	sdp.rtcp_mux = false;
 	if (sdp.old_hold)
-		sdp.direction = sdp_direction_and(sdp.direction,
-			GH__DIRECTION__DIRECTION_SENDONLY);
+		sdp.direction = sdp_direction_and(
+			sdp.direction, GH__DIRECTION__DIRECTION_SENDONLY);
 	*why = REASON_CALL_INTERNAL;
 	if (call_media_dress(c, p, &sdp) != 0 ||
 		call_media_keep(c, &sdp, &p->ours) != 0)
@@ -235,7 +226,8 @@ int call_media_answer(struct call *c, struct party *p,
 		p->theirs = copy;
 	}
 	if (c->caller.theirs == NULL) {
-		/* Our offer to a caller that made none: what the far side took. */
+		/* Our offer to a caller that made none: what the far side took.
+		 */
 		answer = far;
 		answer.n_lines = 0;
 		answer.audio_line = 0;
@@ -288,19 +280,18 @@ static bool has_codec(const struct sdp *sdp, const Gh__Payload *row)
 	for (size_t i = 0; i < sdp->n_payloads; i++) {
 		const struct sdp_payload *p = &sdp->payloads[i];
 
-		if (su_casematch(p->name, row->codec) &&
-			p->clock == row->clock)
+		if (su_casematch(p->name, row->codec) && p->clock == row->clock)
 			return true;
 	}
 	return false;
 }
 
-static void fill_realm(const struct party *p, Gh__MediaSide *side,
-	struct side_memory *m)
+static void fill_realm(
+	const struct party *p, Gh__MediaSide *side, struct side_memory *m)
 {
 	side->realm = p->address->realm->row->id;
-	side->media = (char *)(uintptr_t)addr_format_ip(&p->address->media,
-		m->media);
+	side->media =
+		(char *)(uintptr_t)addr_format_ip(&p->address->media, m->media);
 	side->signaling_source =
 		(char *)(uintptr_t)addr_format_ip(&p->peer, m->source);
 	side->learn_generation = p->learn_generation;
@@ -339,8 +330,7 @@ static void fill_address(const struct party *p, const struct sdp *theirs,
 		side->behind_nat = true;
 	if (!usable || hidden)
 		return;
-	side->remote_rtp =
-		(char *)(uintptr_t)addr_format(&theirs->rtp, m->rtp);
+	side->remote_rtp = (char *)(uintptr_t)addr_format(&theirs->rtp, m->rtp);
 	if (addr_is_set(&theirs->rtcp) && !addr_is_any(&theirs->rtcp))
 		side->remote_rtcp =
 			(char *)(uintptr_t)addr_format(&theirs->rtcp, m->rtcp);
@@ -380,17 +370,17 @@ static void fill_media(struct call *c, const struct party *p,
 	}
 	side->payloads = m->pointers;
 	side->n_payloads = kept;
-	side->may_send = sends(mine->theirs.direction) &&
-			 receives(mine->ours.direction);
+	side->may_send =
+		sends(mine->theirs.direction) && receives(mine->ours.direction);
 	side->may_receive = receives(mine->theirs.direction) &&
 			    sends(mine->ours.direction) &&
 			    !mine->theirs.old_hold;
 	side->must_send = answered && side->may_send;
 	side->rtcp_mux = mine->ours.rtcp_mux && mine->theirs.rtcp_mux;
 	side->tx_ptime_us = mine->theirs.ptime_us;
-	side->timeout_ms = (uint32_t)(1000 * settings_number(c->settings,
-						     "media_timeout_s", 30, 2,
-						     3600));
+	side->timeout_ms =
+		(uint32_t)(1000 * settings_number(c->settings,
+					  "media_timeout_s", 30, 2, 3600));
 }
 
 static int want(struct call *c, const struct party *called)
@@ -411,8 +401,8 @@ static int want(struct call *c, const struct party *called)
 		if (read_agreed(c, &c->caller, &agreed[0])) {
 			fill_media(c, &c->caller, &agreed[0], &agreed[1],
 				&sides[0], &memory[0]);
-			fill_media(c, called, &agreed[1], &agreed[0],
-				&sides[1], &memory[1]);
+			fill_media(c, called, &agreed[1], &agreed[0], &sides[1],
+				&memory[1]);
 		}
 	}
 	return media_want(c->session, &w);
@@ -448,48 +438,44 @@ void call_media_end(struct call *c)
 
 /* --- what mediad says --- */
 
-/* After a restart of mediad the ports must be the same, or what the peers were
- * told is wrong. */
-static bool ports_moved(const struct call *c, const Gh__SessionState *now)
+static void read_ports(const Gh__MediaSideState *side, struct call_ports *ports,
+	enum call_side at)
 {
-	const Gh__SessionState *old = c->ports;
-
-	if (old == NULL || c->state == CALL_PORTS)
-		return false;
-	if (old->caller != NULL && now->caller != NULL &&
-		strcmp(old->caller->rtp, now->caller->rtp) != 0)
-		return true;
-	return old->called != NULL && now->called != NULL &&
-	       strcmp(old->called->rtp, now->called->rtp) != 0;
+	/* A text that is no address leaves the port unset. */
+	if (side == NULL || addr_parse(side->rtp, &ports->rtp[at]) != 0)
+		return;
+	if (addr_parse(side->rtcp, &ports->rtcp[at]) != 0)
+		memset(&ports->rtcp[at], 0, sizeof ports->rtcp[at]);
 }
 
-/* A copy that outlives the message. */
-static Gh__SessionState *copy_state(const Gh__SessionState *state)
+/* After a restart of mediad the ports must be the same, or what the peers were
+ * told is wrong. */
+static bool ports_moved(const struct call *c, const struct call_ports *now)
 {
-	size_t len = gh__session_state__get_packed_size(state);
-	uint8_t bytes[1024];
-
-	if (len > sizeof bytes)
-		return NULL;
-	gh__session_state__pack(state, bytes);
-	return gh__session_state__unpack(NULL, len, bytes);
+	if (c->state == CALL_PORTS)
+		return false;
+	for (size_t i = 0; i < 2; i++) {
+		if (addr_is_set(&c->ports.rtp[i]) &&
+			addr_is_set(&now->rtp[i]) &&
+			!addr_equal(&c->ports.rtp[i], &now->rtp[i]))
+			return true;
+	}
+	return false;
 }
 
 static void on_state(void *ctx, enum reason why, const Gh__SessionState *state)
 {
 	struct call *c = ctx;
 	struct call_input in = {.event = EV_MEDIA_FAILED, .why = why};
-	Gh__SessionState *copy;
+	struct call_ports ports = {0};
 
 	if (why == REASON_SESSION_OPEN && state != NULL) {
-		if (ports_moved(c, state)) {
+		read_ports(state->caller, &ports, CALL_CALLER);
+		read_ports(state->called, &ports, CALL_CALLED);
+		if (ports_moved(c, &ports)) {
 			in.why = REASON_SESSION_LEASE;
-		} else if ((copy = copy_state(state)) == NULL) {
-			in.why = REASON_CALL_INTERNAL;
 		} else {
-			if (c->ports != NULL)
-				gh__session_state__free_unpacked(c->ports, NULL);
-			c->ports = copy;
+			c->ports = ports;
 			in.event = EV_MEDIA_OK;
 		}
 	}

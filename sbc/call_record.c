@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STEPS_GROW 8
+
 const char *call_side_name(enum call_side side)
 {
 	static const char *const names[] = {
@@ -26,38 +28,42 @@ const char *call_side_name(enum call_side side)
 	return (unsigned)side < CALL_SIDE_COUNT ? names[side] : "?";
 }
 
-void call_record_begin(struct call *c, const struct inbound *in)
-{
-	struct call_record *r = &c->record;
-
-	(void)in;
-	r->wall_start_us = clock_wall_us();
-	r->hangup = CALL_SBC;
-}
-
 void call_note(struct call *c, enum reason why, const char *data)
 {
 	struct call_record *r = &c->record;
-	Gh__Decision *d;
+	struct call_step *steps = r->steps;
+	char *copy = NULL;
 
 	/* The last place is kept for how the call ended. */
-	if (r->n_decisions >= CALL_DECISIONS_MAX - 1 &&
-		(r->why == REASON_NONE || r->n_decisions == CALL_DECISIONS_MAX))
+	if (r->n_steps >= CALL_DECISIONS_MAX - 1 &&
+		(r->why == REASON_NONE || r->n_steps == CALL_DECISIONS_MAX))
 		return;
-	d = su_alloc(c->home, sizeof *d);
-	if (d == NULL)
+	if (r->n_steps % STEPS_GROW == 0)
+		steps = su_realloc(c->home, r->steps,
+			(isize_t)((r->n_steps + STEPS_GROW) * sizeof *steps));
+	if (steps == NULL)
 		return;
-	gh__decision__init(d);
-	d->wall_us = clock_wall_us();
-	d->reason = reason_number(why);
-	if (data != NULL) {
-		char *copy = su_strndup(c->home, data,
-			(isize_t)strnlen(data, 100));
+	r->steps = steps;
+	if (data != NULL)
+		copy = su_strndup(c->home, data, (isize_t)strnlen(data, 100));
+	steps[r->n_steps++] = (struct call_step){
+		.wall_us = clock_wall_us(),
+		.data = copy != NULL ? copy : "",
+		.why = why,
+	};
+}
 
-		if (copy != NULL)
-			d->data = copy;
-	}
-	r->decisions[r->n_decisions++] = d;
+void call_record_begin(struct call *c, const struct inbound *in)
+{
+	struct call_record *r = &c->record;
+	char text[ADDR_TEXT_SIZE];
+
+	r->wall_start_us = clock_wall_us();
+	r->hangup = CALL_SBC;
+	/* Counted where they were decided, by admit and auth. */
+	call_note(c, REASON_ADMIT_OK, addr_format(&in->source, text));
+	if (c->caller.account != NULL)
+		call_note(c, REASON_AUTH_OK, c->caller.account->row->user);
 }
 
 void call_decide(struct call *c, enum reason why, const char *data)
@@ -129,6 +135,8 @@ void call_record_write(struct call *c)
 	struct call_record *r = &c->record;
 	Gh__Cdr cdr = GH__CDR__INIT;
 	Gh__CdrLeg caller = GH__CDR_LEG__INIT, called = GH__CDR_LEG__INIT;
+	Gh__Decision decisions[CALL_DECISIONS_MAX];
+	Gh__Decision *rows[CALL_DECISIONS_MAX];
 	char peer[2][ADDR_TEXT_SIZE], local[2][ADDR_TEXT_SIZE];
 	const struct party *p = called_party(c);
 
@@ -142,9 +150,9 @@ void call_record_write(struct call *c)
 	cdr.wall_ring_us = r->wall_ring_us;
 	cdr.wall_answer_us = r->wall_answer_us;
 	cdr.wall_end_us = r->wall_end_us;
-	cdr.caller = text(r->caller);
-	cdr.called = text(r->called);
-	cdr.caller_name = text(r->caller_name);
+	cdr.caller = text(c->caller_number);
+	cdr.called = text(c->called_number);
+	cdr.caller_name = text(c->caller_display);
 	fill_leg(c, &c->caller, &caller, peer[0], local[0]);
 	cdr.caller_leg = &caller;
 	if (p != NULL) {
@@ -154,10 +162,16 @@ void call_record_write(struct call *c)
 	cdr.sip_status = r->sip_status;
 	cdr.reason = reason_number(r->why);
 	cdr.hangup_side = text(call_side_name(r->hangup));
-	if (c->decision != NULL && c->decision->route != NULL)
-		cdr.route = c->decision->route->row->id;
-	cdr.decisions = r->decisions;
-	cdr.n_decisions = r->n_decisions;
+	cdr.route = r->route;
+	for (size_t i = 0; i < r->n_steps; i++) {
+		gh__decision__init(&decisions[i]);
+		decisions[i].wall_us = r->steps[i].wall_us;
+		decisions[i].reason = reason_number(r->steps[i].why);
+		decisions[i].data = text(r->steps[i].data);
+		rows[i] = &decisions[i];
+	}
+	cdr.decisions = rows;
+	cdr.n_decisions = r->n_steps;
 	cdr.attempts = r->attempts;
 	cdr.far_status = r->far_status;
 	if (r->answer_us != 0 && r->end_us > r->answer_us)

@@ -23,6 +23,8 @@
 #include "common/secret.h"
 #include "sbc/trunk.h"
 
+#define REDIRECTS_MAX 5u
+
 /* --- facts --- */
 
 static void on_account(void *ctx, struct account *account, enum reason why)
@@ -48,19 +50,20 @@ static int ask(struct call *c)
 		c, &c->query);
 }
 
-static enum reason find_called(struct call *c, const sip_t *sip)
+static enum reason find_called(
+	struct call *c, const sip_t *sip, su_home_t *home)
 {
 	const struct trunk *t = c->caller.trunk;
 	char clean[ROUTE_NUMBER_SIZE];
 	const char *user;
 
-	user = t != NULL ? hdr_called_of(sip, t, c->home)
+	user = t != NULL ? hdr_called_of(sip, t, home)
 			 : sip->sip_request->rq_url->url_user;
 	if (user == NULL || number_clean(user, clean) != 0)
 		return REASON_ROUTE_BAD_NUMBER;
 	if (t == NULL) {
-		snprintf(c->called_number, sizeof c->called_number, "%s",
-			clean);
+		snprintf(
+			c->called_number, sizeof c->called_number, "%s", clean);
 		return REASON_ROUTE_OK;
 	}
 	if (number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_IN_CALLED, clean,
@@ -87,7 +90,8 @@ static bool wants_privacy(const sip_t *sip)
 }
 
 /* A phone is who its account says; a trunk's callers are who the trunk says. */
-static enum reason find_caller(struct call *c, const sip_t *sip)
+static enum reason find_caller(
+	struct call *c, const sip_t *sip, su_home_t *home)
 {
 	const struct trunk *t = c->caller.trunk;
 	struct hdr_identity who = {0};
@@ -102,9 +106,10 @@ static enum reason find_caller(struct call *c, const sip_t *sip)
 		c->caller_hidden = wants_privacy(sip);
 		return REASON_ROUTE_OK;
 	}
-	if (hdr_caller_of(sip, t, c->home, &who) != 0)
+	if (hdr_caller_of(sip, t, home, &who) != 0)
 		return REASON_ADMIT_SYNTAX;
-	c->caller_display = who.display;
+	if (who.display != NULL && *who.display != '\0')
+		c->caller_display = su_strdup(c->home, who.display);
 	c->caller_hidden = who.hide;
 	if (who.number == NULL || *who.number == '\0')
 		return REASON_ROUTE_OK;
@@ -116,9 +121,10 @@ static enum reason find_caller(struct call *c, const sip_t *sip)
 	return REASON_ROUTE_OK;
 }
 
-enum call_state call_setup_begin(struct call *c, const struct inbound *in,
-	const sip_t *sip)
+enum call_state call_setup_begin(
+	struct call *c, const struct inbound *in, const sip_t *sip)
 {
+	su_home_t home[1] = {SU_HOME_INIT(home)};
 	struct leg_msg offer = {.sip = sip};
 	enum reason why;
 
@@ -129,15 +135,13 @@ enum call_state call_setup_begin(struct call *c, const struct inbound *in,
 		return call_end(c, REASON_ADMIT_MAX_FORWARDS, 0, CALL_SBC);
 	c->max_forwards--;
 	c->caller.behind_nat = stack_behind_nat(in);
-	why = find_called(c, sip);
+	su_home_init(home);
+	why = find_called(c, sip, home);
 	if (why == REASON_ROUTE_OK)
-		why = find_caller(c, sip);
+		why = find_caller(c, sip, home);
+	su_home_deinit(home);
 	if (why != REASON_ROUTE_OK)
 		return call_end(c, why, 0, CALL_SBC);
-	c->record.called = su_strdup(c->home, c->called_number);
-	c->record.caller = su_strdup(c->home, c->caller_number);
-	if (c->caller_display != NULL)
-		c->record.caller_name = su_strdup(c->home, c->caller_display);
 	log_info("call_begin", LOG_CALL(c->id),
 		LOG_STR("from", side_kind_name(c->caller.kind)),
 		LOG_STR("caller", c->caller_number),
@@ -160,169 +164,6 @@ enum call_state call_setup_begin(struct call *c, const struct inbound *in,
 
 /* --- targets --- */
 
-static struct party *add_party(struct call *c)
-{
-	struct party *p = su_zalloc(c->home, sizeof *p);
-
-	if (p == NULL)
-		return NULL;
-	p->call = c;
-	p->side = CALL_CALLED;
-	p->round = c->round;
-	p->learn_generation = 1;
-	TAILQ_INSERT_TAIL(&c->parties, p, link);
-	return p;
-}
-
-static const Gh__CodecList *codecs_of(const struct call *c,
-	const struct party *p)
-{
-	uint32_t id = 0;
-
-	if (p->trunk != NULL)
-		id = p->trunk->row->codec_list;
-	else if (p->account != NULL)
-		id = p->account->row->codec_list;
-	if (id == 0 && p->address != NULL)
-		id = p->address->realm->row->codec_list;
-	return id != 0 ? settings_codec_list(c->settings, id) : NULL;
-}
-
-/* The phones of an account: every live contact that can be reached. */
-static size_t add_phones(struct call *c, struct account *account)
-{
-	const struct binding *b =
-		bindings_of(c->sbc->bindings, account->row->id);
-	size_t n = 0;
-
-	for (; b != NULL && n < CALL_FORKS_MAX; b = b->next) {
-		const struct realm_address *ra = settings_listener(c->settings,
-			&b->local, (Gh__Transport)b->row->transport);
-		struct listener *l =
-			ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
-		struct party *p;
-
-		if (l == NULL || b->row->flow != 0)
-			continue;
-		p = add_party(c);
-		if (p == NULL)
-			break;
-		p->kind = SIDE_PHONE;
-		p->account = account_ref(account);
-		p->address = ra;
-		p->listener = l;
-		p->peer = b->source;
-		p->behind_nat = b->row->behind_nat;
-		p->request_uri = su_strdup(c->home, b->row->contact);
-		p->host = ra->realm->row->n_domains != 0
-				  ? ra->realm->row->domains[0]
-				  : l->advertised_host;
-		p->codecs = codecs_of(c, p);
-		n++;
-	}
-	return n;
-}
-
-/* The trunk's addresses by priority; row is the next one to try. */
-static const Gh__TrunkTarget *trunk_row(const struct trunk *t, size_t nth)
-{
-	const Gh__TrunkTarget *best = NULL;
-	uint64_t floor = 0, key;
-
-	/* A few rows: the nth smallest by (priority, place). */
-	for (size_t round = 0; round <= nth; round++) {
-		uint64_t least = UINT64_MAX;
-
-		best = NULL;
-		for (size_t i = 0; i < t->row->n_targets; i++) {
-			key = ((uint64_t)t->row->targets[i]->priority << 16) +
-			      i + 1;
-			if (key > floor && key < least) {
-				least = key;
-				best = t->row->targets[i];
-			}
-		}
-		if (best == NULL)
-			return NULL;
-		floor = least;
-	}
-	return best;
-}
-
-/* What the far side is called in our Request-URI and To. */
-static const char *trunk_host(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, const struct addr *addr)
-{
-	char text[ADDR_TEXT_SIZE];
-
-	if (*t->row->domain != '\0')
-		return t->row->domain;
-	if (row->port == 0 && addr->family == AF_INET)
-		return su_strdup(c->home, row->host);
-	return su_strdup(c->home, addr_format(addr, text));
-}
-
-/* number_clean() has let only harmless characters pass; what a user part must
- * not hold as it is (RFC 3261 25.1) is escaped. */
-static char *trunk_uri(struct call *c, const char *number, const char *host)
-{
-	char user[3 * ROUTE_NUMBER_SIZE + 1];
-	size_t n = 0;
-
-	if (host == NULL)
-		return NULL;
-	for (; *number != '\0' && n + 4 < sizeof user; number++) {
-		bool plain = (*number >= '0' && *number <= '9') ||
-			     (*number >= 'A' && *number <= 'Z') ||
-			     (*number >= 'a' && *number <= 'z') ||
-			     strchr("+*-_.!~'()", *number) != NULL;
-
-		if (plain)
-			user[n++] = *number;
-		else
-			n += (size_t)snprintf(user + n, 4, "%%%02X",
-				(unsigned)(unsigned char)*number);
-	}
-	user[n] = '\0';
-	return su_sprintf(c->home, "sip:%s@%s", user, host);
-}
-
-/* One address of a trunk. @return ROUTE_OK, or why it can not be used. */
-static enum reason add_trunk(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row)
-{
-	char number[ROUTE_NUMBER_SIZE];
-	const struct realm_address *ra;
-	struct listener *l;
-	struct addr addr;
-	struct party *p;
-
-	if (addr_parse(row->host, &addr) != 0)
-		return REASON_ROUTE_DNS;
-	addr.port = row->port != 0 ? (uint16_t)row->port : 5060;
-	ra = realm_address_for(t->realm, addr.family,
-		(Gh__Transport)row->transport);
-	l = ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
-	if (l == NULL)
-		return REASON_ROUTE_TRUNK_DOWN;
-	if (number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED,
-		    c->called_number, number) != 0)
-		return REASON_ROUTE_BAD_NUMBER;
-	p = add_party(c);
-	if (p == NULL)
-		return REASON_CALL_INTERNAL;
-	p->kind = t->realm->row->zone == GH__ZONE__ZONE_INSIDE ? SIDE_PBX
-							       : SIDE_TRUNK;
-	p->trunk = t;
-	p->address = ra;
-	p->listener = l;
-	p->peer = addr;
-	p->host = trunk_host(c, t, row, &addr);
-	p->request_uri = trunk_uri(c, number, p->host);
-	p->codecs = codecs_of(c, p);
-	return REASON_ROUTE_OK;
-}
-
 /* @return whether this is what the caller will hear, as far as is known. */
 static bool note_failure(struct call *c, enum reason why, unsigned status)
 {
@@ -330,8 +171,8 @@ static bool note_failure(struct call *c, enum reason why, unsigned status)
 	 * and a real answer says more than our own trouble. */
 	if (c->failed_status >= 600)
 		return false;
-	if (c->failed_status != 0 && status < 600 &&
-		(c->failed_status < 500) && status >= 500)
+	if (c->failed_status != 0 && status < 600 && (c->failed_status < 500) &&
+		status >= 500)
 		return false;
 	c->failed_status = status;
 	c->failed_why = why;
@@ -354,20 +195,20 @@ static enum call_state next_target(struct call *c)
 			c->target++;
 			if (c->called_account == NULL)
 				continue;
-			if (add_phones(c, c->called_account) == 0) {
+			if (call_target_phones(c, c->called_account) == 0) {
 				call_note(c, REASON_ROUTE_NOT_REGISTERED, NULL);
-				note_failure(c, REASON_ROUTE_NOT_REGISTERED,
-					480);
+				note_failure(
+					c, REASON_ROUTE_NOT_REGISTERED, 480);
 				continue;
 			}
 		} else {
-			row = trunk_row(target->trunk, c->target_row++);
+			row = call_target_row(target->trunk, c->target_row++);
 			if (row == NULL) {
 				c->target_row = 0;
 				c->target++;
 				continue;
 			}
-			why = add_trunk(c, target->trunk, row);
+			why = call_target_trunk(c, target->trunk, row);
 			if (why != REASON_ROUTE_OK) {
 				call_decide(c, why, row->host);
 				note_failure(c, why, reason_sip(why));
@@ -416,6 +257,8 @@ static enum call_state route(struct call *c)
 	secret_random_bytes(&facts.random, sizeof facts.random);
 	route_decide(c->settings, &facts, d);
 	c->decision = d;
+	if (d->route != NULL)
+		c->record.route = d->route->row->id;
 	if (d->why != REASON_ROUTE_OK)
 		return call_end(c, d->why, d->sip, CALL_SBC);
 	call_note(c, REASON_ROUTE_OK,
@@ -423,8 +266,8 @@ static enum call_state route(struct call *c)
 	return next_target(c);
 }
 
-enum call_state call_setup_on_account(struct call *c,
-	const struct call_input *in)
+enum call_state call_setup_on_account(
+	struct call *c, const struct call_input *in)
 {
 	if (in->account != NULL) {
 		c->called_account = in->account;
@@ -463,7 +306,8 @@ static enum reason identity_for(const struct call *c, const struct party *p,
 {
 	const char *from = c->caller_number;
 
-	/* To the world a phone has its account's number, inside its extension. */
+	/* To the world a phone has its account's number, inside its extension.
+	 */
 	if (c->caller.kind == SIDE_PHONE && p->kind == SIDE_TRUNK)
 		from = c->caller.account->row->caller_number;
 	number[0] = '\0';
@@ -495,7 +339,9 @@ static enum reason invite_party(struct call *c, struct party *p)
 		.trunk = p->trunk,
 		.account = p->account,
 		.trunks = c->calls->trunks,
-		.peer = {.addr = p->peer, .listener = p->listener},
+		.peer = {.addr = p->peer,
+			.listener = p->listener,
+			.flow = p->flow},
 		.min_se_s = 90,
 		.session_expires_s = call_session_expires(c, p),
 		.on_event = call_leg_event,
@@ -518,7 +364,8 @@ static enum reason invite_party(struct call *c, struct party *p)
 	if (leg_new_client(&config, hdr_from(&to, &who, home),
 		    hdr_to(&to, called, p->host, home), &p->leg) == 0 &&
 		leg_invite(p->leg, p->request_uri, sdp,
-			hdr_lines(sip_object(c->invite), &from, &to, &who, home),
+			hdr_lines(
+				sip_object(c->invite), &from, &to, &who, home),
 			c->max_forwards) == 0)
 		why = REASON_ROUTE_OK;
 	su_home_deinit(home);
@@ -533,8 +380,7 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 	enum reason why;
 
 	(void)in;
-	TAILQ_FOREACH(p, &c->parties, link)
-	{
+	TAILQ_FOREACH (p, &c->parties, link) {
 		char text[ADDR_TEXT_SIZE];
 
 		if (p->round != c->round || c->n_invites >= CALL_HOPS_MAX)
@@ -564,16 +410,15 @@ static size_t parties_alive(const struct call *c)
 	const struct party *p;
 	size_t n = 0;
 
-	TAILQ_FOREACH(p, &c->parties, link)
-	{
+	TAILQ_FOREACH (p, &c->parties, link) {
 		if (p->round == c->round && p->leg != NULL && p->status == 0)
 			n++;
 	}
 	return n;
 }
 
-enum call_state call_setup_on_progress(struct call *c,
-	const struct call_input *in)
+enum call_state call_setup_on_progress(
+	struct call *c, const struct call_input *in)
 {
 	unsigned status = in->msg->status;
 	enum reason why = REASON_SDP_OK;
@@ -598,8 +443,8 @@ enum call_state call_setup_on_progress(struct call *c,
 			c->pending_status = status;
 			c->pending_sdp = c->caller.ours;
 			if (call_media_want(c) != 0)
-				return call_end(c, REASON_SESSION_AWAY, 0,
-					CALL_SBC);
+				return call_end(
+					c, REASON_SESSION_AWAY, 0, CALL_SBC);
 			return CALL_RINGING;
 		}
 	}
@@ -654,13 +499,12 @@ const char *call_setup_lines(const struct party *from, const struct party *to,
 	return sip != NULL ? hdr_answer_lines(sip, &f, &t, home) : "";
 }
 
-void call_setup_end_others(struct call *c, const struct party *winner,
-	const char *lines)
+void call_setup_end_others(
+	struct call *c, const struct party *winner, const char *lines)
 {
 	struct party *p;
 
-	TAILQ_FOREACH(p, &c->parties, link)
-	{
+	TAILQ_FOREACH (p, &c->parties, link) {
 		if (p == winner)
 			continue;
 		if (p->leg != NULL)
@@ -683,8 +527,53 @@ static enum call_state give_up_target(struct call *c, unsigned far_status)
 	return call_end(c, c->failed_why, c->failed_status, CALL_CALLED);
 }
 
-enum call_state call_setup_on_failure(struct call *c,
-	const struct call_input *in)
+/* RFC 3261 8.1.3.4, where the trunk's policy has it: the number in the first
+ * Contact that is one is routed like a new call of the same caller. */
+static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
+{
+	const sip_contact_t *m = sip != NULL ? sip->sip_contact : NULL;
+	char clean[ROUTE_NUMBER_SIZE], number[ROUTE_NUMBER_SIZE];
+
+	if (p->trunk == NULL || !p->trunk->row->follow_redirects ||
+		c->n_redirects >= REDIRECTS_MAX)
+		return false;
+	for (; m != NULL; m = m->m_next) {
+		if (m->m_url->url_user == NULL ||
+			number_clean(m->m_url->url_user, clean) != 0 ||
+			number_apply(p->trunk,
+				GH__NUMBER_RULE_SCOPE__RULE_IN_CALLED, clean,
+				number) != 0)
+			continue;
+		c->n_redirects++;
+		call_decide(c, REASON_CALL_REDIRECT_FOLLOWED, number);
+		snprintf(c->called_number, sizeof c->called_number, "%s",
+			number);
+		return true;
+	}
+	return false;
+}
+
+/* Begins anew with another called number. */
+static enum call_state reroute(struct call *c)
+{
+	call_setup_end_others(c, NULL, NULL);
+	c->round++;
+	c->called = NULL;
+	c->pending_status = 0;
+	account_unref(&c->called_account);
+	su_free(c->home, c->decision);
+	c->decision = NULL;
+	c->target = c->target_row = 0;
+	c->failed_status = 0;
+	c->n_queries = 0;
+	c->query_by_number = c->called_number[0] == '+';
+	if (ask(c) != 0)
+		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
+	return CALL_FACTS;
+}
+
+enum call_state call_setup_on_failure(
+	struct call *c, const struct call_input *in)
 {
 	unsigned status = in->msg->status;
 	struct party *p = in->party;
@@ -704,9 +593,11 @@ enum call_state call_setup_on_failure(struct call *c,
 		c->record.far_status = status;
 		call_note(c, cause_of(status), text);
 		if (note_failure(c, cause_of(status), hdr_map_status(status)))
-			c->end_lines[CALL_CALLER] = call_setup_lines(p,
-				&c->caller, in->msg->sip, c->home);
+			c->end_lines[CALL_CALLER] = call_setup_lines(
+				p, &c->caller, in->msg->sip, c->home);
 	}
+	if (status >= 300 && status < 400 && redirected(c, p, in->msg->sip))
+		return reroute(c);
 	if (status < 600 && parties_alive(c) != 0)
 		return c->state;
 	return give_up_target(c, p->silent ? 408 : status);
@@ -719,22 +610,33 @@ enum call_state call_setup_on_timer(struct call *c, const struct call_input *in)
 	(void)in;
 	if (c->state == CALL_TRYING) {
 		/* 100 is a sign of life too: somebody works on it. */
-		TAILQ_FOREACH(p, &c->parties, link)
-		{
+		TAILQ_FOREACH (p, &c->parties, link) {
 			if (p->round == c->round && p->leg != NULL &&
 				p->leg->provisional && p->status == 0)
 				return CALL_RINGING;
 		}
 		call_note(c, REASON_CALL_FAR_SILENT, NULL);
 		note_failure(c, REASON_CALL_FAR_SILENT, 480);
-		TAILQ_FOREACH(p, &c->parties, link)
-		{
+		TAILQ_FOREACH (p, &c->parties, link) {
 			if (p->round == c->round)
 				trunk_note_silence(c->calls->trunks, p->trunk);
 		}
 		return give_up_target(c, 408);
 	}
 	return call_end(c, REASON_CALL_NO_ANSWER, 0, CALL_SBC);
+}
+
+void call_setup_forget(struct call *c)
+{
+	struct party *p;
+
+	call_setup_release(c);
+	su_free(c->home, c->decision);
+	c->decision = NULL;
+	TAILQ_FOREACH (p, &c->parties, link) {
+		su_free(c->home, p->request_uri);
+		p->request_uri = NULL;
+	}
 }
 
 void call_setup_release(struct call *c)

@@ -64,8 +64,7 @@ static void call_free(struct call *c)
 	call_setup_release(c);
 	leg_free(&c->caller.leg);
 	account_unref(&c->caller.account);
-	TAILQ_FOREACH(p, &c->parties, link)
-	{
+	TAILQ_FOREACH (p, &c->parties, link) {
 		leg_free(&p->leg);
 		account_unref(&p->account);
 	}
@@ -75,8 +74,6 @@ static void call_free(struct call *c)
 	loop_timer_free(loop, &c->retry);
 	if (c->session != NULL)
 		media_session_drop(&c->session);
-	if (c->ports != NULL)
-		gh__session_state__free_unpacked(c->ports, NULL);
 	call_record_free(c);
 	settings_unref(&c->settings);
 	su_home_unref(c->home);
@@ -149,8 +146,21 @@ static void on_retry(void *arg)
 	fire(arg, EV_RETRY);
 }
 
-static struct call *call_new(struct calls *calls, const struct inbound *in,
-	struct account *account)
+void call_retry_in(struct call *c, uint64_t delay_us)
+{
+	struct loop *loop = c->sbc->daemon.loop;
+
+	/* Few calls ever need it. */
+	if (c->retry == NULL &&
+		loop_timer_new(loop, on_retry, c, &c->retry) != 0) {
+		log_warning("retry_not_set", LOG_CALL(c->id));
+		return;
+	}
+	loop_timer_set(loop, c->retry, delay_us);
+}
+
+static struct call *call_new(
+	struct calls *calls, const struct inbound *in, struct account *account)
 {
 	struct loop *loop = calls->sbc->daemon.loop;
 	struct call *c = su_home_new(sizeof *c);
@@ -162,8 +172,7 @@ static struct call *call_new(struct calls *calls, const struct inbound *in,
 	TAILQ_INIT(&c->parties);
 	ident_make_call(c->id);
 	if (loop_timer_new(loop, on_timer, c, &c->timer) != 0 ||
-		loop_timer_new(loop, on_life, c, &c->life) != 0 ||
-		loop_timer_new(loop, on_retry, c, &c->retry) != 0) {
+		loop_timer_new(loop, on_life, c, &c->life) != 0) {
 		loop_timer_free(loop, &c->timer);
 		loop_timer_free(loop, &c->life);
 		su_home_unref(c->home);
@@ -193,8 +202,8 @@ static struct call *call_new(struct calls *calls, const struct inbound *in,
 
 static enum reason may_begin(const struct calls *calls)
 {
-	uint64_t limit = settings_number(calls->sbc->settings, "max_calls", 0, 0,
-		1000000);
+	uint64_t limit = settings_number(
+		calls->sbc->settings, "max_calls", 0, 0, 1000000);
 
 	if (calls->draining)
 		return REASON_ADMIT_DRAINING;
@@ -205,14 +214,14 @@ static enum reason may_begin(const struct calls *calls)
 	return REASON_ROUTE_OK;
 }
 
-static void refuse_stateless(struct call *c, struct inbound *in,
-	enum reason why)
+static void refuse_stateless(
+	struct call *c, struct inbound *in, enum reason why)
 {
 	char seconds[12];
 
 	snprintf(seconds, sizeof seconds, "%u",
-		(unsigned)settings_number(c->settings, "retry_after_s", 5, 1,
-			600));
+		(unsigned)settings_number(
+			c->settings, "retry_after_s", 5, 1, 600));
 	call_end(c, why, 0, CALL_SBC);
 	stack_reply(c->sbc->stack, in, REASON_NONE, c->record.sip_status,
 		SIPTAG_RETRY_AFTER_STR(seconds), TAG_END());
@@ -259,13 +268,13 @@ uint32_t call_session_expires(const struct call *c, const struct party *p)
 {
 	if (p->trunk != NULL)
 		return p->trunk->row->session_expires_s;
-	return (uint32_t)settings_number(c->settings, "session_expires_s", 1800,
-		0, 86400);
+	return (uint32_t)settings_number(
+		c->settings, "session_expires_s", 1800, 0, 86400);
 }
 
 /* Refuses a call that has a transaction and no leg. */
-static void refuse_early(struct call *c, nta_incoming_t *irq, enum reason why,
-	unsigned status)
+static void refuse_early(
+	struct call *c, nta_incoming_t *irq, enum reason why, unsigned status)
 {
 	call_end(c, why, status, CALL_SBC);
 	status = c->record.sip_status;
@@ -275,8 +284,8 @@ static void refuse_early(struct call *c, nta_incoming_t *irq, enum reason why,
 	call_enter(c, CALL_ENDING);
 }
 
-void call_on_invite(struct calls *calls, struct inbound *in,
-	struct account *account)
+void call_on_invite(
+	struct calls *calls, struct inbound *in, struct account *account)
 {
 	struct stack *stack = calls->sbc->stack;
 	struct inbound arrived = *in;
@@ -319,7 +328,7 @@ void call_on_invite(struct calls *calls, struct inbound *in,
 	if (leg_interval_too_small(c->caller.leg, sip)) {
 		c->end_lines[CALL_CALLER] = "Min-SE: 90";
 		call_enter(c, call_end(c, REASON_CALL_INTERVAL_TOO_SMALL, 0,
-					  CALL_SBC));
+				      CALL_SBC));
 		goto out;
 	}
 	if (nta_incoming_status(irq) < 100)
@@ -340,6 +349,20 @@ size_t calls_count(const struct calls *calls)
 void calls_drain(struct calls *calls, bool drain)
 {
 	calls->draining = drain;
+}
+
+int calls_end_one(struct calls *calls, const char *id, enum reason why)
+{
+	struct call_input in = {.event = EV_END, .why = why};
+	struct call *c;
+
+	TAILQ_FOREACH (c, &calls->all, link) {
+		if (strcmp(c->id, id) != 0 || c->state == CALL_DONE)
+			continue;
+		call_event(c, &in);
+		return 0;
+	}
+	return ERR_NOT_FOUND;
 }
 
 void calls_end_all(struct calls *calls, enum reason why,

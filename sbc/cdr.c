@@ -90,8 +90,8 @@ void cdrs_free(struct cdrs **cdrsp)
 		return;
 	*cdrsp = NULL;
 	if (cdrs->n_cdrs != 0)
-		log_warning("cdrs_not_acknowledged",
-			LOG_UINT("n", cdrs->n_cdrs));
+		log_warning(
+			"cdrs_not_acknowledged", LOG_UINT("n", cdrs->n_cdrs));
 	loop_timer_free(cdrs->sbc->daemon.loop, &cdrs->retry);
 	free_all(&cdrs->cdrs);
 	free_all(&cdrs->events);
@@ -209,8 +209,7 @@ void cdrs_on_ack(struct cdrs *cdrs, const Gh__CdrAck *ack)
 	struct waiting *w;
 
 	/* Only what was sent can be acknowledged: at most CDR_WINDOW steps. */
-	TAILQ_FOREACH(w, &cdrs->cdrs, link)
-	{
+	TAILQ_FOREACH (w, &cdrs->cdrs, link) {
 		if (!w->sent)
 			return;
 		if (w->id != ack->id)
@@ -228,8 +227,8 @@ void cdrs_on_authd_up(struct cdrs *cdrs)
 {
 	struct waiting *w;
 
-	TAILQ_FOREACH(w, &cdrs->cdrs, link)
-	w->sent = false;
+	TAILQ_FOREACH (w, &cdrs->cdrs, link)
+		w->sent = false;
 	cdrs->n_sent = 0;
 	cdrs->next = TAILQ_FIRST(&cdrs->cdrs);
 	pump(cdrs);

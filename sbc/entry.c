@@ -13,20 +13,32 @@
 #include <sofia-sip/sip_header.h>
 
 #include "common/log.h"
+#include "sbc/merge.h"
 #include "sbc/register.h"
 #include "sbc/sbc.h"
 #include "sbc/wait.h"
 
+static void begin_call(
+	struct sbc *sbc, struct inbound *in, struct account *account)
+{
+	if (merge_is_second(stack_merges(sbc->stack), in->sip)) {
+		account_unref(&account);
+		stack_refuse(sbc->stack, in, REASON_ADMIT_MERGED);
+		return;
+	}
+	call_on_invite(sbc->calls, in, account);
+}
+
 static void on_caller_known(
 	struct sbc *sbc, struct inbound *in, struct account *account)
 {
-	call_on_invite(sbc->calls, in, account);
+	begin_call(sbc, in, account);
 }
 
 static void on_invite(struct sbc *sbc, struct inbound *in)
 {
 	if (in->trunk)
-		call_on_invite(sbc->calls, in, NULL);
+		begin_call(sbc, in, NULL);
 	else
 		wait_for_judge(
 			sbc, in, GH__AUTH_PURPOSE__AUTH_CALL, on_caller_known);

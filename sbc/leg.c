@@ -104,8 +104,8 @@ const char *leg_retry_after(const struct leg *leg, char *text, size_t size)
 	const struct settings *s = leg->c.sbc->settings;
 
 	snprintf(text, size, "%u",
-		s != NULL ? (unsigned)settings_number(s, "retry_after_s", 5, 1,
-				    600)
+		s != NULL ? (unsigned)settings_number(
+				    s, "retry_after_s", 5, 1, 600)
 			  : 5u);
 	return text;
 }
@@ -210,10 +210,7 @@ void leg_free(struct leg **legp)
 	account_unref(&leg->c.account);
 	su_free(leg->c.home, leg->user_agent);
 	su_free(leg->c.home, leg->end_lines);
-	su_free(leg->c.home, leg->contact);
-	su_free(leg->c.home, leg->call_id);
-	su_free(leg->c.home, leg->local);
-	su_free(leg->c.home, leg->remote);
+	su_free(leg->c.home, leg->names);
 	su_free(leg->c.home, leg);
 }
 
@@ -221,8 +218,8 @@ void leg_free(struct leg **legp)
 void leg_learn_peer(struct leg *leg, const sip_t *sip)
 {
 	if (sip->sip_allow != NULL)
-		leg->update_allowed = sip_is_allowed(sip->sip_allow,
-			SIP_METHOD_UPDATE);
+		leg->update_allowed =
+			sip_is_allowed(sip->sip_allow, SIP_METHOD_UPDATE);
 	if (sip->sip_supported != NULL)
 		leg->rel_supported =
 			sip_has_feature(sip->sip_supported, "100rel");
@@ -234,8 +231,8 @@ void leg_learn_peer(struct leg *leg, const sip_t *sip)
 		else if (sip->sip_server != NULL)
 			text = sip->sip_server->g_string;
 		if (text != NULL)
-			leg->user_agent = su_strndup(leg->c.home, text,
-				strnlen(text, 100));
+			leg->user_agent = su_strndup(
+				leg->c.home, text, strnlen(text, 100));
 	}
 }
 
@@ -249,10 +246,11 @@ nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
 
 	if (leg->dialog == NULL)
 		return NULL;
+	leg_reach(leg);
 	ta_start(ta, tag, value);
-	orq = nta_outgoing_tcreate(leg->dialog, fn,
-		(nta_outgoing_magic_t *)leg,
-		URL_STRING_MAKE(stack_next_hop(&leg->c.peer, hop, sizeof hop)),
+	orq = nta_outgoing_tcreate(leg->dialog, fn, (nta_outgoing_magic_t *)leg,
+		URL_STRING_MAKE(stack_next_hop(
+			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
 		method, name,
 		request_uri != NULL ? URL_STRING_MAKE(request_uri) : NULL,
 		TPTAG_IDENT(leg->c.peer.listener->ident), ta_tags(ta));
@@ -286,8 +284,8 @@ void leg_send_ack(struct leg *leg, nta_outgoing_t *invite, uint32_t cseq)
 	nta_outgoing_destroy(ack);
 }
 
-static int on_bye_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_bye_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
 	struct leg_msg msg = {.event = LEG_ENDED, .sip = sip};
@@ -470,12 +468,12 @@ int leg_dispatch(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	}
 }
 
-static int on_minor_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_minor_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
-	unsigned status = sip != NULL ? (unsigned)sip->sip_status->st_status
-				      : 408;
+	unsigned status =
+		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	struct leg_msg msg = {.event = LEG_LOST, .sip = sip, .status = status};
 
 	if (status < 200)
@@ -498,9 +496,8 @@ void leg_info(struct leg *leg, const char *content_type, const char *body)
 	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
 		if (leg->minors[i] != NULL)
 			continue;
-		leg->minors[i] = leg_send(leg, on_minor_answer,
-			SIP_METHOD_INFO, NULL,
-			SIPTAG_CONTENT_TYPE_STR(content_type),
+		leg->minors[i] = leg_send(leg, on_minor_answer, SIP_METHOD_INFO,
+			NULL, SIPTAG_CONTENT_TYPE_STR(content_type),
 			SIPTAG_PAYLOAD_STR(body), TAG_END());
 		return;
 	}
@@ -543,8 +540,8 @@ int nta_msg_ackbye(nta_agent_t *agent, msg_t *msg)
 	cs->cs_method_name = sip_method_name_ack;
 	ack = nta_outgoing_tcreate(fork, NULL, NULL, URL_STRING_MAKE(hop),
 		SIP_METHOD_ACK, NULL, SIPTAG_CSEQ(cs),
-		NTATAG_ACK_BRANCH(sip->sip_via->v_branch),
-		NTATAG_TPORT(tport), TAG_END());
+		NTATAG_ACK_BRANCH(sip->sip_via->v_branch), NTATAG_TPORT(tport),
+		TAG_END());
 	bye = nta_outgoing_tcreate(fork, NULL, NULL, URL_STRING_MAKE(hop),
 		SIP_METHOD_BYE, NULL, NTATAG_TPORT(tport), TAG_END());
 	if (ack != NULL)

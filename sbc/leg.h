@@ -60,24 +60,24 @@ enum leg_state {
 const char *leg_state_name(enum leg_state s);
 
 enum leg_event {
-	LEG_PROGRESS,     /* client: 101 to 199 */
-	LEG_ANSWER,       /* client: 2xx; it has been acknowledged */
-	LEG_FAILURE,      /* client: 300 to 699, or nobody answered; GONE */
-	LEG_CANCEL,       /* server: the caller gave up; answer with leg_refuse() */
-	LEG_ACK,          /* server: our 2xx was acknowledged */
-	LEG_NO_ACK,       /* server: it never was; BYE has been sent */
-	LEG_PRACK,        /* server: a reliable provisional was acknowledged */
-	LEG_CHANGE,       /* re-INVITE, or UPDATE with SDP: leg_change_accept() */
-	LEG_CHANGE_ACK,   /* the ACK of our 2xx to a re-INVITE */
-	LEG_CHANGE_DONE,  /* 2xx to our re-INVITE or UPDATE */
-	LEG_CHANGE_FAILED,/* another final answer, or none */
-	LEG_INFO,         /* an INFO that we have answered */
-	LEG_BYE,          /* the peer ended the dialog; answered; GONE */
-	LEG_LOST,         /* the peer no longer knows the dialog */
-	LEG_REFRESH,      /* a re-INVITE is due to keep the session alive */
-	LEG_EXPIRED,      /* the session timer ran out (RFC 4028 10) */
-	LEG_MOVED,        /* a digest proved the peer's new source */
-	LEG_ENDED,        /* our BYE or CANCEL is done; GONE */
+	LEG_PROGRESS, /* client: 101 to 199 */
+	LEG_ANSWER,   /* client: 2xx; it has been acknowledged */
+	LEG_FAILURE,  /* client: 300 to 699, or nobody answered; GONE */
+	LEG_CANCEL,   /* server: the caller gave up; answer with leg_refuse() */
+	LEG_ACK,      /* server: our 2xx was acknowledged */
+	LEG_NO_ACK,   /* server: it never was; BYE has been sent */
+	LEG_PRACK,    /* server: a reliable provisional was acknowledged */
+	LEG_CHANGE,   /* re-INVITE, or UPDATE with SDP: leg_change_accept() */
+	LEG_CHANGE_ACK,    /* the ACK of our 2xx to a re-INVITE */
+	LEG_CHANGE_DONE,   /* 2xx to our re-INVITE or UPDATE */
+	LEG_CHANGE_FAILED, /* another final answer, or none */
+	LEG_INFO,          /* an INFO that we have answered */
+	LEG_BYE,           /* the peer ended the dialog; answered; GONE */
+	LEG_LOST,          /* the peer no longer knows the dialog */
+	LEG_REFRESH,       /* a re-INVITE is due to keep the session alive */
+	LEG_EXPIRED,       /* the session timer ran out (RFC 4028 10) */
+	LEG_MOVED,         /* a digest proved the peer's new source */
+	LEG_ENDED,         /* our BYE or CANCEL is done; GONE */
 	LEG_EVENT_COUNT,
 };
 const char *leg_event_name(enum leg_event e);
@@ -85,31 +85,32 @@ const char *leg_event_name(enum leg_event e);
 /** What an event carries; borrowed until on_event returns. */
 struct leg_msg {
 	enum leg_event event;
-	const sip_t *sip;  /* the request or answer; NULL if no peer said it */
-	unsigned status;   /* of an answer; 408 or 503 where none came */
-	bool internal;     /* no peer said it: time-out or no way to send */
-	const char *sdp;   /* NULL = none */
+	const sip_t *sip; /* the request or answer; NULL if no peer said it */
+	unsigned status;  /* of an answer; 408 or 503 where none came */
+	bool internal;    /* no peer said it: time-out or no way to send */
+	const char *sdp;  /* NULL = none */
 	size_t sdp_len;
-	enum reason why;   /* LEG_CHANGE etc.: ADMIT_CONTENT_TYPE for a foreign body */
+	enum reason why; /* LEG_CHANGE etc.: ADMIT_CONTENT_TYPE for a foreign
+			    body */
 };
 
-typedef void (*leg_event_fn)(void *ctx, struct leg *leg,
-	const struct leg_msg *msg);
+typedef void (*leg_event_fn)(
+	void *ctx, struct leg *leg, const struct leg_msg *msg);
 
 /** Who stands at the other end, and who hears of it. All borrowed for the
  * leg's life, except that the leg takes its own reference to the account. */
 struct leg_config {
 	struct sbc *sbc;
-	su_home_t *home;           /* the owner's: all of the leg lives in it */
-	const char *call;          /* our call ID, for the log */
+	su_home_t *home;  /* the owner's: all of the leg lives in it */
+	const char *call; /* our call ID, for the log */
 	enum side_kind kind;
 	const struct trunk *trunk; /* SIDE_TRUNK, SIDE_PBX */
 	struct account *account;   /* SIDE_PHONE */
-	struct trunks *trunks;     /* answers a trunk's challenges; NULL = none */
-	struct target peer;        /* where its requests came from, or go to */
-	const char *user;          /* user part of our Contact; NULL = none */
-	uint32_t min_se_s;         /* session timers: RFC 4028 */
-	uint32_t session_expires_s;/* what we ask for; 0 = we do not ask */
+	struct trunks *trunks; /* answers a trunk's challenges; NULL = none */
+	struct target peer;    /* where its requests came from, or go to */
+	const char *user;      /* user part of our Contact; NULL = none */
+	uint32_t min_se_s;     /* session timers: RFC 4028 */
+	uint32_t session_expires_s; /* what we ask for; 0 = we do not ask */
 	leg_event_fn on_event;
 	void *ctx;
 };
@@ -129,11 +130,12 @@ struct leg {
 	bool server;
 	enum leg_state state;
 	char local_tag[LEG_TAG_SIZE];
-	char *call_id;
-	char *contact;          /* our Contact value: "<sip:...>" */
-	char *local;            /* our address value in the dialog, without a tag */
-	char *remote;           /* the peer's */
-	char *user_agent;       /* what the peer says it is; "" = nothing */
+	char *names; /* the four texts that follow, in one piece */
+	const char *call_id;
+	const char *contact; /* our Contact value: "<sip:...>" */
+	const char *local;  /* our address value in the dialog, without a tag */
+	const char *remote; /* the peer's */
+	char *user_agent;   /* what the peer says it is; "" = nothing */
 	nta_leg_t *dialog;
 	uint32_t invite_cseq;
 
@@ -144,14 +146,14 @@ struct leg {
 	char *end_lines;            /* for CANCEL or BYE; NULL = none */
 
 	/* RFC 3262 */
-	bool rel_supported;     /* the peer can do PRACK */
-	bool rel_required;      /* server: provisionals have to be reliable */
-	uint32_t rel_rseq;      /* client: last RSeq that we acknowledged */
-	bool update_allowed;    /* the peer's Allow has UPDATE */
+	bool rel_supported;  /* the peer can do PRACK */
+	bool rel_required;   /* server: provisionals have to be reliable */
+	uint32_t rel_rseq;   /* client: last RSeq that we acknowledged */
+	bool update_allowed; /* the peer's Allow has UPDATE */
 
 	/* a change of the running session: theirs or ours, one at a time */
 	nta_incoming_t *change_irq;
-	bool change_answered;   /* our 2xx to their re-INVITE waits for its ACK */
+	bool change_answered; /* our 2xx to their re-INVITE waits for its ACK */
 	struct leg_request change;
 
 	/* small requests of ours whose failure tells that the dialog is gone */
@@ -165,15 +167,16 @@ struct leg {
 	struct listener *judged_listener;
 	uint64_t judged_flow;
 
-	/* a trunk's challenge to a request of ours, while authd makes the answer */
+	/* a trunk's challenge to a request of ours, while authd makes the
+	 * answer */
 	struct {
 		struct trunk_auth_query *query;
-		nta_outgoing_t *orq;  /* that was challenged; ended */
-		nta_response_f *fn;   /* hears the next answer */
-		bool proxy;           /* 407 */
-		bool tried;           /* the request under way carries an answer */
+		nta_outgoing_t *orq; /* that was challenged; ended */
+		nta_response_f *fn;  /* hears the next answer */
+		bool proxy;          /* 407 */
+		bool tried; /* the request under way carries an answer */
 	} auth;
-	bool se_raised;         /* the INVITE under way asks for the 422's Min-SE */
+	bool se_raised; /* the INVITE under way asks for the 422's Min-SE */
 
 	/* RFC 4028 */
 	uint32_t se_interval_s; /* 0 = no session timer in force */
@@ -205,11 +208,11 @@ GH_MUST_CHECK int leg_invite(struct leg *leg, const char *request_uri,
 
 /** Server: 101 to 199, reliably where the caller requires it. sdp may be NULL.
  * Does nothing once a final answer is out. */
-void leg_progress(struct leg *leg, unsigned status, const char *sdp,
-	const char *lines);
+void leg_progress(
+	struct leg *leg, unsigned status, const char *sdp, const char *lines);
 /** Server: 200. @return 0, or ERR_STATE if it is too late. */
-GH_MUST_CHECK int leg_accept(struct leg *leg, const char *sdp,
-	const char *lines);
+GH_MUST_CHECK int leg_accept(
+	struct leg *leg, const char *sdp, const char *lines);
 /** Server: a final failure; the leg is GONE afterwards. */
 void leg_refuse(struct leg *leg, unsigned status, const char *lines);
 
@@ -271,20 +274,23 @@ enum reason leg_body(const sip_t *sip, struct leg_msg *msg);
 void leg_learn_peer(struct leg *leg, const sip_t *sip);
 
 /* leg_invite.c */
-int leg_on_ack_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq,
-	const sip_t *sip);
+int leg_on_ack_cancel(
+	nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip);
 /* leg_change.c */
-int leg_on_invite_inside(struct leg *leg, nta_incoming_t *irq,
-	const sip_t *sip);
+int leg_on_invite_inside(
+	struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 int leg_on_update(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 void leg_change_drop(struct leg *leg);
 /* leg_source.c */
-enum leg_verdict leg_check_source(struct leg *leg, nta_incoming_t *irq,
-	const sip_t *sip);
+enum leg_verdict leg_check_source(
+	struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 /** An ACK or CANCEL of a transaction: from an accepted source? */
-bool leg_accepts_message(struct leg *leg, nta_incoming_t *irq,
-	const sip_t *sip);
+bool leg_accepts_message(
+	struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 void leg_judge_drop(struct leg *leg);
+/** A phone's connection may have gone: its newest one that lives takes its
+ * place. */
+void leg_reach(struct leg *leg);
 /** Where requests go now that the route set or the target changed. */
 void leg_aim(struct leg *leg);
 /* leg.c: a request inside the dialog whose source is accepted. */
@@ -315,7 +321,7 @@ void leg_timer_run(struct leg *leg);
 const char *leg_timer_answer(const struct leg *leg, char *text, size_t size);
 /** The same for a request of ours. */
 const char *leg_timer_request(const struct leg *leg, char *text, size_t size);
-#define LEG_TIMER_TEXT 48
+#define LEG_TIMER_TEXT     48
 #define LEG_INTERVAL_MAX_S 86400
 /** A request of the peer asks for less than we allow (RFC 4028 8.2). */
 bool leg_interval_too_small(const struct leg *leg, const sip_t *sip);

@@ -68,14 +68,14 @@ static nta_outgoing_t *send_again(struct leg *leg, nta_outgoing_t *old,
 	ta_start(ta, tag, value);
 	err = sip_add_tl(msg, sip, ta_tags(ta));
 	ta_end(ta);
-	if (err < 0 ||
-		nta_msg_request_complete(msg, leg->dialog,
-			sip->sip_request->rq_method,
-			sip->sip_request->rq_method_name, NULL) < 0)
+	if (err < 0 || nta_msg_request_complete(msg, leg->dialog,
+			       sip->sip_request->rq_method,
+			       sip->sip_request->rq_method_name, NULL) < 0)
 		goto out;
 	orq = nta_outgoing_mcreate(stack_agent(leg->c.sbc->stack), fn,
 		(nta_outgoing_magic_t *)leg,
-		URL_STRING_MAKE(stack_next_hop(&leg->c.peer, hop, sizeof hop)),
+		URL_STRING_MAKE(stack_next_hop(
+			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
 		msg, TPTAG_IDENT(leg->c.peer.listener->ident),
 		NTATAG_PASS_100(1), TAG_END());
 out:
@@ -84,8 +84,7 @@ out:
 	return orq;
 }
 
-static void replace(struct leg *leg, nta_outgoing_t **slot,
-	nta_outgoing_t *orq)
+static void replace(struct leg *leg, nta_outgoing_t **slot, nta_outgoing_t *orq)
 {
 	nta_outgoing_t *old = *slot;
 
@@ -108,13 +107,12 @@ static void on_answer_made(void *ctx, const char *header, enum reason why)
 	leg->auth.orq = NULL;
 	if (slot == NULL)
 		return;
-	if (header != NULL &&
-		snprintf(line, sizeof line, "%s: %s",
-			leg->auth.proxy ? "Proxy-Authorization"
-					: "Authorization",
-			header) < (int)sizeof line)
-		orq = send_again(leg, old, fn, SIPTAG_HEADER_STR(line),
-			TAG_END());
+	if (header != NULL && snprintf(line, sizeof line, "%s: %s",
+				      leg->auth.proxy ? "Proxy-Authorization"
+						      : "Authorization",
+				      header) < (int)sizeof line)
+		orq = send_again(
+			leg, old, fn, SIPTAG_HEADER_STR(line), TAG_END());
 	if (orq != NULL) {
 		replace(leg, slot, orq);
 		return;
@@ -137,8 +135,8 @@ bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	msg_t *msg;
 	int err;
 
-	if (leg->c.trunks == NULL || leg->c.trunk == NULL ||
-		leg->auth.tried || sip == NULL ||
+	if (leg->c.trunks == NULL || leg->c.trunk == NULL || leg->auth.tried ||
+		sip == NULL ||
 		(sip->sip_status->st_status != 401 &&
 			sip->sip_status->st_status != 407))
 		return false;

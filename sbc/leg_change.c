@@ -44,20 +44,21 @@ void leg_change_drop(struct leg *leg)
 	nta_incoming_bind(irq, NULL, NULL);
 	/* RFC 3261 15.1.2: what is still open in the dialog gets 487. */
 	if (nta_incoming_status(irq) < 200)
-		(void)nta_incoming_treply(irq, SIP_487_REQUEST_CANCELLED,
-			TAG_END());
+		(void)nta_incoming_treply(
+			irq, SIP_487_REQUEST_CANCELLED, TAG_END());
 	nta_incoming_destroy(irq);
 }
 
-static int refuse(struct leg *leg, nta_incoming_t *irq, enum reason why,
-	unsigned status)
+static int refuse(
+	struct leg *leg, nta_incoming_t *irq, enum reason why, unsigned status)
 {
 	char seconds[4], floor[12];
 	bool later = status == 500;
 
 	reason_count(why);
 	log_peer_info("change_refused", LOG_CALL(leg->c.call),
-		LOG_STR("reason", reason_text(why)), LOG_UINT("status", status));
+		LOG_STR("reason", reason_text(why)),
+		LOG_UINT("status", status));
 	/* RFC 3261 14.2: a random time up to ten seconds. */
 	snprintf(seconds, sizeof seconds, "%d", su_randint(0, 10));
 	snprintf(floor, sizeof floor, "%u", (unsigned)leg->c.min_se_s);
@@ -147,8 +148,8 @@ void leg_change_accept(struct leg *leg, const char *sdp)
 		return;
 	expires = leg_timer_answer(leg, timer, sizeof timer);
 	(void)nta_incoming_treply(irq, SIP_200_OK,
-		SIPTAG_CONTACT_STR(leg->contact),
-		SIPTAG_ALLOW_STR(STACK_ALLOW), SIPTAG_SUPPORTED_STR("timer"),
+		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
+		SIPTAG_SUPPORTED_STR("timer"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
 		TAG_IF(leg_timer_is_uac(leg), SIPTAG_REQUIRE_STR("timer")),
 		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
@@ -178,8 +179,8 @@ void leg_change_refuse(struct leg *leg, unsigned status)
 	nta_incoming_destroy(irq);
 }
 
-static int on_change_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_change_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
 	struct leg_msg msg = {.sip = sip};

@@ -20,12 +20,12 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 #define CALL_ID_RANDOM 26 /* characters: 130 bits */
 
 static struct leg *leg_alloc(const struct leg_config *config, bool server)
 {
-	char url[STACK_URL_SIZE];
 	struct leg *leg = su_zalloc(config->home, sizeof *leg);
 
 	if (leg == NULL)
@@ -35,10 +35,45 @@ static struct leg *leg_alloc(const struct leg_config *config, bool server)
 		leg->c.account = account_ref(leg->c.account);
 	leg->server = server;
 	ident_make_random(leg->local_tag, LEG_TAG_SIZE - 1);
-	if (stack_contact(config->peer.listener, config->user, url,
-		    sizeof url) == 0)
-		leg->contact = su_sprintf(config->home, "<%s>", url);
 	return leg;
+}
+
+/* The texts of a leg in one piece: a held call has few blocks of memory.
+ * @return 0, ERR_NOMEM, or ERR_TOO_BIG for our own Contact. */
+static int keep_names(struct leg *leg, const char *call_id, const char *local,
+	const char *remote)
+{
+	char url[STACK_URL_SIZE], contact[STACK_URL_SIZE + 2];
+	const char *texts[] = {call_id, contact, local, remote};
+	const char **fields[] = {
+		&leg->call_id, &leg->contact, &leg->local, &leg->remote};
+	size_t len = 0;
+	int err;
+
+	err = leg->c.trunk != NULL
+		      ? trunk_contact(leg->c.trunk, leg->c.peer.listener,
+				leg->c.user, url, sizeof url)
+		      : stack_contact(leg->c.peer.listener, leg->c.user, url,
+				sizeof url);
+	if (err != 0)
+		return err;
+	snprintf(contact, sizeof contact, "<%s>", url);
+	for (size_t i = 0; i < 4; i++) {
+		if (texts[i] == NULL)
+			return ERR_NOMEM;
+		len += strlen(texts[i]) + 1;
+	}
+	leg->names = su_alloc(leg->c.home, (isize_t)len);
+	if (leg->names == NULL)
+		return ERR_NOMEM;
+	len = 0;
+	for (size_t i = 0; i < 4; i++) {
+		size_t n = strlen(texts[i]) + 1;
+
+		*fields[i] = memcpy(leg->names + len, texts[i], n);
+		len += n;
+	}
+	return 0;
 }
 
 static bool contact_is_usable(const sip_contact_t *m)
@@ -61,7 +96,9 @@ static char *bare_address(su_home_t *home, const url_t *url)
 int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 	const sip_t *sip, struct leg **leg_out)
 {
+	su_home_t home[1] = {SU_HOME_INIT(home)};
 	struct leg *leg;
+	int err;
 
 	if (!contact_is_usable(sip->sip_contact) ||
 		sip->sip_from->a_tag == NULL)
@@ -69,23 +106,24 @@ int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 	leg = leg_alloc(config, true);
 	if (leg == NULL)
 		return ERR_NOMEM;
-	leg->call_id = su_strdup(config->home, sip->sip_call_id->i_id);
-	leg->local = bare_address(config->home, sip->sip_to->a_url);
-	leg->remote = bare_address(config->home, sip->sip_from->a_url);
 	leg->invite_cseq = sip->sip_cseq->cs_seq;
-	if (leg->contact == NULL || leg->call_id == NULL ||
-		leg->local == NULL || leg->remote == NULL)
+	su_home_init(home);
+	err = keep_names(leg, sip->sip_call_id->i_id,
+		bare_address(home, sip->sip_to->a_url),
+		bare_address(home, sip->sip_from->a_url));
+	su_home_deinit(home);
+	if (err != 0)
 		goto nomem;
-	if (leg_make_dialog(leg, sip->sip_from->a_tag, 0,
-		    sip->sip_cseq->cs_seq) != 0)
+	if (leg_make_dialog(
+		    leg, sip->sip_from->a_tag, 0, sip->sip_cseq->cs_seq) != 0)
 		goto nomem;
 	if (nta_incoming_tag(irq, leg->local_tag) == NULL)
 		goto nomem;
-	nta_leg_server_route(leg->dialog, sip->sip_record_route,
-		sip->sip_contact);
+	nta_leg_server_route(
+		leg->dialog, sip->sip_record_route, sip->sip_contact);
 	leg_learn_peer(leg, sip);
 	leg->rel_required = sip->sip_require != NULL &&
-		sip_has_feature(sip->sip_require, "100rel");
+			    sip_has_feature(sip->sip_require, "100rel");
 	leg_aim(leg);
 	leg_timer_from_request(leg, sip);
 	leg->invite_irq = irq;
@@ -101,18 +139,15 @@ nomem:
 int leg_new_client(const struct leg_config *config, const char *from,
 	const char *to, struct leg **leg_out)
 {
-	char random[CALL_ID_RANDOM + 1];
+	char random[CALL_ID_RANDOM + 1], call_id[CALL_ID_RANDOM + 4];
 	struct leg *leg = leg_alloc(config, false);
 
 	if (leg == NULL)
 		return ERR_NOMEM;
 	ident_make_random(random, CALL_ID_RANDOM);
 	/* The worker's number leads, for steering by Call-ID later on. */
-	leg->call_id = su_sprintf(config->home, "w0-%s", random);
-	leg->local = su_strdup(config->home, from);
-	leg->remote = su_strdup(config->home, to);
-	if (leg->contact == NULL || leg->call_id == NULL ||
-		leg->local == NULL || leg->remote == NULL ||
+	snprintf(call_id, sizeof call_id, "w0-%s", random);
+	if (keep_names(leg, call_id, from, to) != 0 ||
 		leg_make_dialog(leg, NULL, 0, 0) != 0) {
 		leg_free(&leg);
 		return ERR_NOMEM;
@@ -137,16 +172,16 @@ static int on_prack(nta_reliable_magic_t *magic, nta_reliable_t *rel,
 	(void)leg_body(sip, &msg);
 	if (msg.sdp != NULL) {
 		reason_count(REASON_CALL_PENDING);
-		(void)nta_incoming_treply(prack, SIP_488_NOT_ACCEPTABLE,
-			TAG_END());
+		(void)nta_incoming_treply(
+			prack, SIP_488_NOT_ACCEPTABLE, TAG_END());
 		nta_incoming_destroy(prack);
 	}
 	leg_emit(leg, &msg);
 	return 200;
 }
 
-void leg_progress(struct leg *leg, unsigned status, const char *sdp,
-	const char *lines)
+void leg_progress(
+	struct leg *leg, unsigned status, const char *sdp, const char *lines)
 {
 	bool body = sdp != NULL;
 
@@ -160,7 +195,8 @@ void leg_progress(struct leg *leg, unsigned status, const char *sdp,
 			reason_sip_phrase(status),
 			SIPTAG_CONTACT_STR(leg->contact),
 			SIPTAG_ALLOW_STR(STACK_ALLOW),
-			TAG_IF(body, SIPTAG_CONTENT_TYPE_STR("application/sdp")),
+			TAG_IF(body,
+				SIPTAG_CONTENT_TYPE_STR("application/sdp")),
 			TAG_IF(body, SIPTAG_PAYLOAD_STR(sdp)),
 			TAG_IF(lines != NULL && *lines != '\0',
 				SIPTAG_HEADER_STR(lines)),
@@ -188,8 +224,8 @@ int leg_accept(struct leg *leg, const char *sdp, const char *lines)
 	expires = leg_timer_answer(leg, timer, sizeof timer);
 	leg_set_state(leg, LEG_ANSWERED);
 	(void)nta_incoming_treply(leg->invite_irq, SIP_200_OK,
-		SIPTAG_CONTACT_STR(leg->contact),
-		SIPTAG_ALLOW_STR(STACK_ALLOW), SIPTAG_SUPPORTED_STR("timer"),
+		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
+		SIPTAG_SUPPORTED_STR("timer"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
 		TAG_IF(leg_timer_is_uac(leg), SIPTAG_REQUIRE_STR("timer")),
 		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
@@ -205,7 +241,8 @@ void leg_refuse(struct leg *leg, unsigned status, const char *lines)
 	nta_incoming_t *irq = leg->invite_irq;
 	char seconds[12];
 
-	if (irq == NULL || (leg->state != LEG_CALLING && leg->state != LEG_EARLY))
+	if (irq == NULL ||
+		(leg->state != LEG_CALLING && leg->state != LEG_EARLY))
 		return;
 	leg_retry_after(leg, seconds, sizeof seconds);
 	leg->invite_irq = NULL;
@@ -222,8 +259,8 @@ void leg_refuse(struct leg *leg, unsigned status, const char *lines)
 	leg_close(leg);
 }
 
-static void server_acked(struct leg *leg, nta_incoming_t *irq,
-	struct leg_msg *msg)
+static void server_acked(
+	struct leg *leg, nta_incoming_t *irq, struct leg_msg *msg)
 {
 	if (irq == leg->change_irq) {
 		leg->change_irq = NULL;
@@ -265,7 +302,8 @@ static void server_timed_out(struct leg *leg, nta_incoming_t *irq)
 	}
 	if (irq != leg->invite_irq)
 		return;
-	if (!answered && (leg->state == LEG_CALLING || leg->state == LEG_EARLY)) {
+	if (!answered &&
+		(leg->state == LEG_CALLING || leg->state == LEG_EARLY)) {
 		leg_refuse(leg, 500, NULL);
 		msg.event = LEG_CANCEL;
 		leg_emit(leg, &msg);
@@ -286,8 +324,8 @@ static void server_timed_out(struct leg *leg, nta_incoming_t *irq)
 	leg_emit(leg, &msg);
 }
 
-int leg_on_ack_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq,
-	const sip_t *sip)
+int leg_on_ack_cancel(
+	nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
 	struct leg_msg msg = {.sip = sip};
@@ -327,8 +365,8 @@ int leg_on_ack_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq,
 /* --- client --- */
 
 /* Acknowledges a reliable provisional. @return whether it is a new one. */
-static bool take_reliable(struct leg *leg, nta_outgoing_t *orq,
-	const sip_t *sip)
+static bool take_reliable(
+	struct leg *leg, nta_outgoing_t *orq, const sip_t *sip)
 {
 	const char *tag = sip->sip_to->a_tag;
 	const char *known = nta_leg_get_rtag(leg->dialog);
@@ -341,8 +379,8 @@ static bool take_reliable(struct leg *leg, nta_outgoing_t *orq,
 		/* A new early dialog, perhaps of another fork. */
 		if (leg_make_dialog(leg, tag, leg->invite_cseq, 0) != 0)
 			return false;
-		nta_leg_client_route(leg->dialog, sip->sip_record_route,
-			sip->sip_contact);
+		nta_leg_client_route(
+			leg->dialog, sip->sip_record_route, sip->sip_contact);
 		leg->rel_rseq = 0;
 	}
 	if (leg->rel_rseq != 0 &&
@@ -376,7 +414,8 @@ static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 		if (nta_leg_rtag(leg->dialog, tag) == NULL)
 			err = ERR_NOMEM;
 	} else if (known != NULL && strcmp(known, tag) != 0) {
-		err = leg_make_dialog(leg, tag, nta_leg_get_seq(leg->dialog), 0);
+		err = leg_make_dialog(
+			leg, tag, nta_leg_get_seq(leg->dialog), 0);
 	}
 	if (err == 0)
 		nta_leg_client_reroute(leg->dialog, sip->sip_record_route,
@@ -402,8 +441,8 @@ static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 	leg_emit(leg, msg);
 }
 
-static int on_invite_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_invite_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
 	struct leg_msg msg = {.sip = sip};
@@ -456,8 +495,7 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 	snprintf(forwards, sizeof forwards, "%u", max_forwards);
 	leg->invite_orq = leg_send(leg, on_invite_answer, SIP_METHOD_INVITE,
 		request_uri, SIPTAG_MAX_FORWARDS_STR(forwards),
-		SIPTAG_CONTACT_STR(leg->contact),
-		SIPTAG_ALLOW_STR(STACK_ALLOW),
+		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
 		SIPTAG_SUPPORTED_STR("timer, 100rel"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
 		SIPTAG_CONTENT_TYPE_STR("application/sdp"),

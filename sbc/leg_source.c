@@ -29,13 +29,13 @@
 #include "sbc/sbc.h"
 
 static bool phone_is_bound(const struct leg *leg, const struct addr *source,
-	const struct listener *listener)
+	const struct listener *listener, uint64_t flow)
 {
 	const struct binding *b;
 
 	for (b = bindings_of(leg->c.sbc->bindings, leg->c.account->row->id);
 		b != NULL; b = b->next) {
-		if (addr_equal(&b->source, source) &&
+		if (b->row->flow == flow && addr_equal(&b->source, source) &&
 			addr_equal(&b->local, &listener->local))
 			return true;
 	}
@@ -52,7 +52,8 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 		return true;
 	if (leg->c.kind == SIDE_PHONE)
 		return leg->c.account != NULL &&
-		       phone_is_bound(leg, &in->source, in->listener);
+		       phone_is_bound(
+			       leg, &in->source, in->listener, in->flow);
 	if (in->listener != leg->c.peer.listener || in->address == NULL ||
 		leg->c.sbc->settings == NULL)
 		return false;
@@ -62,8 +63,7 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 	return now != NULL && trunk_accepts(now, &in->source, in->address);
 }
 
-bool leg_accepts_message(struct leg *leg, nta_incoming_t *irq,
-	const sip_t *sip)
+bool leg_accepts_message(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 {
 	struct inbound in;
 
@@ -82,8 +82,8 @@ void leg_judge_drop(struct leg *leg)
 	if (irq == NULL)
 		return;
 	if (nta_incoming_status(irq) < 200)
-		(void)nta_incoming_treply(irq, SIP_481_NO_TRANSACTION,
-			TAG_END());
+		(void)nta_incoming_treply(
+			irq, SIP_481_NO_TRANSACTION, TAG_END());
 	nta_incoming_destroy(irq);
 }
 
@@ -96,7 +96,8 @@ static void turn_away(struct leg *leg, nta_incoming_t *irq, enum reason why,
 	reason_count(why);
 	log_peer_info("dialog_request_refused", LOG_CALL(leg->c.call),
 		LOG_STR("method", nta_incoming_method_name(irq)),
-		LOG_STR("reason", reason_text(why)), LOG_ADDR("source", source));
+		LOG_STR("reason", reason_text(why)),
+		LOG_ADDR("source", source));
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
 		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),
 		TAG_END());
@@ -133,8 +134,8 @@ static void on_judged(void *ctx, Gh__AuthVerdict verdict, enum reason why,
 				&leg->judged_source);
 	} else if ((verdict == GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE ||
 			   verdict == GH__AUTH_VERDICT__AUTH_VERDICT_STALE) &&
-		   stack_inbound(leg->c.sbc->stack, irq, sip_object(msg),
-			   &in) == 0) {
+		   stack_inbound(
+			   leg->c.sbc->stack, irq, sip_object(msg), &in) == 0) {
 		auth_send_challenge(leg->c.sbc->auth, &in, irq, why);
 		nta_incoming_destroy(irq);
 	} else if (verdict == GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE) {
@@ -183,8 +184,8 @@ static enum leg_verdict challenge(struct leg *leg, nta_incoming_t *irq,
 	return LEG_SOURCE_WAIT;
 }
 
-enum leg_verdict leg_check_source(struct leg *leg, nta_incoming_t *irq,
-	const sip_t *sip)
+enum leg_verdict leg_check_source(
+	struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 {
 	struct inbound in;
 
@@ -207,6 +208,38 @@ enum leg_verdict leg_check_source(struct leg *leg, nta_incoming_t *irq,
 		return challenge(leg, irq, sip, &in);
 	turn_away(leg, irq, REASON_ADMIT_DIALOG_SOURCE, 481, &in.source);
 	return LEG_SOURCE_REFUSED;
+}
+
+void leg_reach(struct leg *leg)
+{
+	struct target *peer = &leg->c.peer;
+	struct sbc *sbc = leg->c.sbc;
+	const struct binding *b;
+
+	if (leg->c.kind != SIDE_PHONE || leg->c.account == NULL ||
+		!transport_is_stream(peer->listener->transport) ||
+		flow_find(sbc->flows, peer->flow) != NULL ||
+		sbc->settings == NULL)
+		return;
+	/* Newest first. */
+	for (b = bindings_of(sbc->bindings, leg->c.account->row->id); b != NULL;
+		b = b->next) {
+		const struct realm_address *ra = settings_listener(
+			sbc->settings, &b->local, b->row->transport);
+		struct listener *l =
+			ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
+
+		if (l == NULL || !transport_is_stream(l->transport) ||
+			flow_find(sbc->flows, b->row->flow) == NULL)
+			continue;
+		peer->addr = b->source;
+		peer->listener = l;
+		peer->flow = b->row->flow;
+		log_info("dialog_flow", LOG_CALL(leg->c.call),
+			LOG_UINT("flow", peer->flow),
+			LOG_ADDR("source", &peer->addr));
+		return;
+	}
 }
 
 /* The address in a SIP URI; unset for a name. */

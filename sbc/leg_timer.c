@@ -22,7 +22,7 @@
 #include "common/log.h"
 #include "sbc/sbc.h"
 
-#define SE_FLOOR_S 90 /* RFC 4028 4: the smallest interval there is */
+#define SE_FLOOR_S   90 /* RFC 4028 4: the smallest interval there is */
 #define SE_CEILING_S LEG_INTERVAL_MAX_S
 
 void leg_timer_stop(struct leg *leg)
@@ -31,12 +31,12 @@ void leg_timer_stop(struct leg *leg)
 		loop_timer_stop(leg->c.sbc->daemon.loop, leg->se_timer);
 }
 
-static int on_refresh_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_refresh_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
-	unsigned status = sip != NULL ? (unsigned)sip->sip_status->st_status
-				      : 408;
+	unsigned status =
+		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	struct leg_msg msg = {.event = LEG_LOST, .sip = sip, .status = status};
 
 	if (status < 200)
@@ -141,9 +141,9 @@ void leg_timer_from_request(struct leg *leg, const sip_t *sip)
 	if (leg->se_interval_s != 0 && leg->se_interval_s < floor)
 		leg->se_interval_s = floor;
 	/* The peer refreshes if it can, unless it asked us to. */
-	leg->se_refresher = !peer_can ||
-			    (se != NULL && se->x_refresher != NULL &&
-				    su_casematch(se->x_refresher, "uas"));
+	leg->se_refresher =
+		!peer_can || (se != NULL && se->x_refresher != NULL &&
+				     su_casematch(se->x_refresher, "uas"));
 	leg->se_server = true;
 	leg->se_peer_can = peer_can;
 	if (leg->state == LEG_UP)

@@ -29,13 +29,13 @@
 #include "common/table.h"
 #include "sbc/sbc.h"
 
-#define SESSIONS_MAX   100000u
-#define DEADLINE_US    (2 * CLOCK_US_PER_S)
+#define SESSIONS_MAX  100000u
+#define DEADLINE_US   (2 * CLOCK_US_PER_S)
 /* For what sbc.setting does not say. */
-#define LEASE_MS       10000u
-#define QUARANTINE_MS  5000u
-#define COALESCE_US    500u
-#define RTCP_MS        5000u
+#define LEASE_MS      10000u
+#define QUARANTINE_MS 5000u
+#define COALESCE_US   500u
+#define RTCP_MS       5000u
 
 enum session_phase { SESSION_IDLE, SESSION_WAITING, SESSION_ENDING };
 
@@ -49,8 +49,8 @@ struct media_session {
 	enum session_phase phase;
 	uint64_t deadline_us;
 	uint32_t version;
-	uint64_t request;  /* of the last want or end that was sent */
-	uint8_t *want;     /* packed SessionWant: has keys, wiped when freed */
+	uint64_t request; /* of the last want or end that was sent */
+	uint8_t *want;    /* packed SessionWant: has keys, wiped when freed */
 	size_t want_len;
 };
 TAILQ_HEAD(due_head, media_session);
@@ -111,8 +111,8 @@ static void arm(struct media *media)
 			s->deadline_us > now ? s->deadline_us - now : 0);
 }
 
-static void set_phase(struct media_session *s, enum session_phase phase,
-	uint64_t wait_us)
+static void set_phase(
+	struct media_session *s, enum session_phase phase, uint64_t wait_us)
 {
 	struct media *media = s->media;
 
@@ -224,8 +224,8 @@ int media_new(struct sbc *sbc, const char *path, struct media **media_out)
 		goto fail_table;
 	if (loop_timer_new(sbc->daemon.loop, on_deadline, media,
 		    &media->deadline) != 0 ||
-		loop_timer_new(sbc->daemon.loop, on_claim, media,
-			&media->claim) != 0)
+		loop_timer_new(
+			sbc->daemon.loop, on_claim, media, &media->claim) != 0)
 		goto fail;
 	err = ipc_connect(&config, path, PROCESS_MEDIAD, &media->link);
 	if (err != 0)
@@ -311,14 +311,14 @@ void media_apply(struct media *media, const struct settings *settings)
 	if (config == NULL)
 		goto nomem;
 	gh__media_config__init(config);
-	config->lease_ms = (uint32_t)settings_number(settings,
-		"media_lease_ms", LEASE_MS, 1000, 600000);
-	config->coalesce_us = (uint32_t)settings_number(settings,
-		"media_coalesce_us", COALESCE_US, 0, 1000);
-	config->quarantine_ms = (uint32_t)settings_number(settings,
-		"media_quarantine_ms", QUARANTINE_MS, 0, 600000);
-	config->rtcp_interval_ms = (uint32_t)settings_number(settings,
-		"rtcp_interval_ms", RTCP_MS, 500, 60000);
+	config->lease_ms = (uint32_t)settings_number(
+		settings, "media_lease_ms", LEASE_MS, 1000, 600000);
+	config->coalesce_us = (uint32_t)settings_number(
+		settings, "media_coalesce_us", COALESCE_US, 0, 1000);
+	config->quarantine_ms = (uint32_t)settings_number(
+		settings, "media_quarantine_ms", QUARANTINE_MS, 0, 600000);
+	config->rtcp_interval_ms = (uint32_t)settings_number(
+		settings, "rtcp_interval_ms", RTCP_MS, 500, 60000);
 	config->realms = calloc(settings->n_realms + 1, sizeof *config->realms);
 	if (config->realms == NULL)
 		goto nomem;
@@ -428,7 +428,8 @@ static void on_up(void *ctx, struct ipc_link *link)
 	size_t bucket = 0;
 
 	(void)link;
-	log_notice("mediad_up", LOG_UINT("sessions", media->sessions.n_entries));
+	log_notice(
+		"mediad_up", LOG_UINT("sessions", media->sessions.n_entries));
 	media->up = true;
 	if (media->config != NULL)
 		send_config(media);

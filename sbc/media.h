@@ -22,15 +22,17 @@ struct media_events {
 	/* The wanted state is in force (why SESSION_OPEN), or why not. state is
 	 * borrowed until return. Runs once per media_want() unless a newer
 	 * want overtook it. */
-	void (*on_state)(void *ctx, enum reason why, const Gh__SessionState *state);
+	void (*on_state)(
+		void *ctx, enum reason why, const Gh__SessionState *state);
 	/* Final figures after media_end(); NULL stats if mediad was away. Last
 	 * call for this session, which is freed after it. */
-	void (*on_ended)(void *ctx, enum reason why, const Gh__SessionEnded *ended);
+	void (*on_ended)(
+		void *ctx, enum reason why, const Gh__SessionEnded *ended);
 	void (*on_event)(void *ctx, const Gh__MediaEvent *event);
 };
 
-GH_MUST_CHECK int media_new(struct sbc *sbc, const char *path,
-	struct media **media_out);
+GH_MUST_CHECK int media_new(
+	struct sbc *sbc, const char *path, struct media **media_out);
 void media_free(struct media **media);
 bool media_is_up(const struct media *media);
 
@@ -47,8 +49,8 @@ GH_MUST_CHECK int media_session_new(struct media *media,
 /** Wants this state of both sides (request, call and version are filled in
  * here; the message is copied and the copy wiped at the end). on_state follows
  * within 2 s. @return 0, ERR_AWAY or ERR_NOMEM. */
-GH_MUST_CHECK int media_want(struct media_session *session,
-	const Gh__SessionWant *want);
+GH_MUST_CHECK int media_want(
+	struct media_session *session, const Gh__SessionWant *want);
 /** Ends it; on_ended follows within 2 s. Safe in any state. */
 void media_end(struct media_session *session);
 /** Ends it without a callback: for an owner that goes away at once. */

@@ -175,10 +175,11 @@ static enum reason take_via_param(struct scan *s)
 	skip_space(s);
 	if (s->p < s->end && *s->p == '"')
 		return take_quoted(s) ? REASON_ADMIT_OK : REASON_ADMIT_SYNTAX;
+	name = s->p;
 	while (s->p < s->end &&
-		(is_token(*s->p) || (*s->p && strchr("[]:/@=&$?", *s->p))))
+		(is_token(*s->p) || (*s->p && strchr("[]:", *s->p))))
 		s->p++;
-	return REASON_ADMIT_OK;
+	return s->p > name ? REASON_ADMIT_OK : REASON_ADMIT_SYNTAX;
 }
 
 /* One via-parm. first: it is the topmost, to which answers go. */

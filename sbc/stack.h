@@ -42,6 +42,7 @@ struct inbound {
 	const sip_t *sip;
 	struct addr source; /* who really sent it */
 	struct listener *listener;
+	tport_t *tport; /* that it came by; the message's */
 	const struct realm_address *address; /* of the present snapshot */
 	const struct realm *realm;
 	const struct trunk
@@ -103,6 +104,13 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
  * (Allow, Accept, Unsupported, Retry-After), or is silent where it is 0. Takes
  * the message. Counts the reason. */
 void stack_refuse(struct stack *stack, struct inbound *in, enum reason why);
+/** INVITEs that became calls lately; for entry.c. */
+struct merges;
+struct merges *stack_merges(struct stack *stack);
+
+/** Seconds that our 503 answers name in Retry-After. */
+unsigned stack_retry_after_s(const struct stack *stack);
+
 /** Drops it without an answer. Takes the message. Counts the reason. A
  * transaction that was made for it is answered 500: NTA cannot be silent. */
 void stack_drop(struct stack *stack, struct inbound *in, enum reason why);
@@ -112,8 +120,11 @@ void stack_drop(struct stack *stack, struct inbound *in, enum reason why);
  * @return 0, or ERR_TOO_BIG. */
 GH_MUST_CHECK int stack_contact(
 	const struct listener *l, const char *user, char *text, size_t size);
-/** Writes "sip:ip:port;transport=udp" as the next hop for NTA. */
-const char *stack_next_hop(const struct target *t, char *text, size_t size);
+/** Writes "sip:ip:port;transport=udp" as the next hop for NTA. A flow's is our
+ * end of its bridge; that of a flow that has gone can not be reached, so that
+ * the request fails at once. */
+const char *stack_next_hop(const struct stack *stack, const struct target *t,
+	char *text, size_t size);
 #define STACK_URL_SIZE 384
 
 /** Keeps a NAT's mapping open: an empty line from the listener that a phone is

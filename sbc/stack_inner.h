@@ -3,6 +3,7 @@
 #ifndef SBC_STACK_INNER_H
 #define SBC_STACK_INNER_H
 
+#include "sbc/merge.h"
 #include "sbc/sbc.h"
 #include "sbc/stack.h"
 
@@ -13,6 +14,7 @@ struct node {
 	struct listener pub;
 	enum node_state state;
 	bool wanted;    /* the snapshot in force names it */
+	bool told;      /* that it could not be opened */
 	char host[256]; /* of pub.advertised_host, as the Via shows them */
 	char port[8];
 	struct node *next;
@@ -26,9 +28,16 @@ struct stack {
 	struct loop_timer *retry_timer;
 	uint8_t tag_key[16];
 	unsigned retry_after_s;
+	struct merges *merges;
+	/* Where flowd connects to: one tport for all listeners for
+	 * connections. */
+	struct node *bridge;
 };
 
-/** The listener of a tport, or NULL. */
+/** The open listener at an address, or NULL. */
+struct node *stack_node_at(struct stack *stack, const struct addr *local,
+	Gh__Transport transport);
+/** The listener of a tport for datagrams, or NULL. */
 struct node *stack_node_of(struct stack *stack, const tport_t *tport);
 /** Asks keeper again for what could not be opened. */
 void stack_on_retry(void *arg);

@@ -111,14 +111,24 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	}
 	if (best == NULL || addr_parse(best->host, &addr) != 0)
 		return ERR_NOT_FOUND;
-	addr.port = best->port != 0 ? (uint16_t)best->port : 5060;
-	ra = realm_address_for(t->realm, addr.family,
-		(Gh__Transport)best->transport);
+	ra = realm_address_for(
+		t->realm, addr.family, (Gh__Transport)best->transport);
+	addr.port = best->port != 0 ? (uint16_t)best->port
+		    : transport_is_secured(best->transport) ? 5061
+							    : 5060;
 	target->addr = addr;
 	target->flow = 0;
 	target->listener = ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
 	if (target->listener == NULL)
 		return ERR_NOT_FOUND;
+	/* Without its connection the request fails at once. */
+	if (transport_is_stream(target->listener->transport)) {
+		const struct flow *f = flow_to(sbc->flows,
+			&target->listener->local, target->listener->transport,
+			&addr);
+
+		target->flow = f != NULL ? f->id : 0;
+	}
 	if (*t->row->domain != '\0')
 		snprintf(url, STACK_URL_SIZE, "sip:%s", t->row->domain);
 	else
@@ -127,14 +137,36 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	return 0;
 }
 
+int trunk_contact(const struct trunk *t, const struct listener *l,
+	const char *user, char *text, size_t size)
+{
+	struct listener own = *l;
+	const char *host = t->row->host;
+	const char *bracket = strrchr(host, ']');
+	bool has_port = strchr(bracket != NULL ? bracket : host, ':') != NULL;
+	char port[8] = "";
+	int n;
+
+	if (*host == '\0')
+		return stack_contact(l, user, text, size);
+	/* A name without a port still stands for the port that we listen at. */
+	if (!has_port && l->local.port != 5060)
+		snprintf(port, sizeof port, ":%u", (unsigned)l->local.port);
+	n = snprintf(own.advertised_host, sizeof own.advertised_host, "%s%s",
+		host, port);
+	if (n < 0 || (size_t)n >= sizeof own.advertised_host)
+		return ERR_TOO_BIG;
+	return stack_contact(&own, user, text, size);
+}
+
 /* --- OPTIONS --- */
 
-static int on_probe_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
-	const sip_t *sip)
+static int on_probe_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct trunk_state *s = (struct trunk_state *)magic;
-	unsigned status = sip != NULL ? (unsigned)sip->sip_status->st_status
-				      : 408;
+	unsigned status =
+		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	bool internal = sip == NULL || nta_sip_is_internal(sip);
 	char text[16];
 
@@ -162,8 +194,8 @@ static int on_probe_answer(nta_outgoing_magic_t *magic, nta_outgoing_t *orq,
 	return 0;
 }
 
-nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
-	const char *to)
+nta_leg_t *trunk_make_leg(
+	struct trunk_state *s, const char *from, const char *to)
 {
 	char call_id[CALL_ID_SIZE], random[27], tagged[STACK_URL_SIZE + 40];
 	char tag[21];
@@ -184,11 +216,11 @@ static void probe(struct trunk_state *s, const struct trunk *t)
 	char contact[STACK_URL_SIZE + 2], to[STACK_URL_SIZE + 2];
 	struct target target;
 
-	s->next_probe_us = clock_now_us() +
-			   t->row->options_interval_s * CLOCK_US_PER_S;
+	s->next_probe_us =
+		clock_now_us() + t->row->options_interval_s * CLOCK_US_PER_S;
 	if (s->probe.orq != NULL ||
 		trunk_target_of(sbc, t, &target, url) != 0 ||
-		stack_contact(target.listener, NULL, ours, sizeof ours) != 0)
+		trunk_contact(t, target.listener, NULL, ours, sizeof ours) != 0)
 		return;
 	snprintf(contact, sizeof contact, "<%s>", ours);
 	snprintf(to, sizeof to, "<%s>", url);
@@ -197,7 +229,7 @@ static void probe(struct trunk_state *s, const struct trunk *t)
 		return;
 	s->probe.orq = nta_outgoing_tcreate(s->probe.leg, on_probe_answer,
 		(nta_outgoing_magic_t *)s,
-		URL_STRING_MAKE(stack_next_hop(&target, hop, sizeof hop)),
+		URL_STRING_MAKE(stack_next_hop(sbc->stack, &target, hop, sizeof hop)),
 		SIP_METHOD_OPTIONS, URL_STRING_MAKE(url),
 		TPTAG_IDENT(target.listener->ident),
 		SIPTAG_CONTACT_STR(contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
@@ -320,8 +352,8 @@ uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
 	return s != NULL ? s->n_calls : 0;
 }
 
-enum reason trunk_take(struct trunks *trunks, const struct trunk *t,
-	bool emergency)
+enum reason trunk_take(
+	struct trunks *trunks, const struct trunk *t, bool emergency)
 {
 	struct trunk_state *s = state_make(trunks, t->row->id);
 	uint32_t rate = t->row->max_calls_per_s;

@@ -8,6 +8,7 @@
 #define SBC_TRUNK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -28,10 +29,16 @@ bool trunk_in_service(struct trunks *trunks, uint32_t id);
 /** Takes a place for a call and a token of its rate. An emergency call is
  * never refused, but counted.
  * @return ROUTE_OK, LIMIT_TRUNK_CALLS, LIMIT_TRUNK_RATE or CALL_INTERNAL. */
-enum reason trunk_take(struct trunks *trunks, const struct trunk *t,
-	bool emergency);
+enum reason trunk_take(
+	struct trunks *trunks, const struct trunk *t, bool emergency);
 void trunk_release(struct trunks *trunks, const struct trunk *t);
 uint32_t trunk_calls(struct trunks *trunks, uint32_t id);
+
+/** Our Contact URI towards a trunk: stack_contact(), with the trunk's own name
+ * for us where it has one. @return 0, or ERR_TOO_BIG. */
+struct listener;
+GH_MUST_CHECK int trunk_contact(const struct trunk *t, const struct listener *l,
+	const char *user, char *text, size_t size);
 
 /** An INVITE was not answered at all: it is probed at once. NULL is safe. */
 void trunk_note_silence(struct trunks *trunks, const struct trunk *t);
@@ -40,14 +47,14 @@ void trunk_note_silence(struct trunks *trunks, const struct trunk *t);
  * the finished header value, or NULL and why. */
 typedef void (*trunk_auth_fn)(void *ctx, const char *header, enum reason why);
 struct trunk_auth_query;
-GH_MUST_CHECK int trunk_auth_ask(struct trunks *trunks,
-	const struct trunk *t, const struct addr *peer, const char *challenge,
-	const char *method, const char *uri, trunk_auth_fn fn, void *ctx,
+GH_MUST_CHECK int trunk_auth_ask(struct trunks *trunks, const struct trunk *t,
+	const struct addr *peer, const char *challenge, const char *method,
+	const char *uri, trunk_auth_fn fn, void *ctx,
 	struct trunk_auth_query **query_out);
 /** fn will not run. */
 void trunk_auth_cancel(struct trunk_auth_query **query);
 /** From authd's link. */
-void trunks_on_auth_answer(struct trunks *trunks,
-	const Gh__TrunkAuthAnswer *answer);
+void trunks_on_auth_answer(
+	struct trunks *trunks, const Gh__TrunkAuthAnswer *answer);
 
 #endif

@@ -106,14 +106,13 @@ void trunk_auth_drop_all(struct trunks *trunks)
 		query_free(q);
 }
 
-void trunks_on_auth_answer(struct trunks *trunks,
-	const Gh__TrunkAuthAnswer *answer)
+void trunks_on_auth_answer(
+	struct trunks *trunks, const Gh__TrunkAuthAnswer *answer)
 {
 	struct trunk_auth_query *q;
 	enum reason why;
 
-	TAILQ_FOREACH(q, &trunks->queries, link)
-	{
+	TAILQ_FOREACH (q, &trunks->queries, link) {
 		trunk_auth_fn fn = q->fn;
 		void *ctx = q->ctx;
 

@@ -17,10 +17,10 @@ struct trunk_request {
 };
 
 enum registration {
-	REGISTRATION_NONE,    /* not wanted */
+	REGISTRATION_NONE, /* not wanted */
 	REGISTRATION_TRYING,
 	REGISTRATION_UP,
-	REGISTRATION_FAILED,  /* waits for the next try */
+	REGISTRATION_FAILED, /* waits for the next try */
 	REGISTRATION_COUNT,
 };
 
@@ -40,11 +40,11 @@ struct trunk_state {
 	enum registration registration;
 	struct trunk_request reg;
 	struct trunk_auth_query *reg_query;
-	bool reg_proxy;               /* ... with 407 */
-	bool reg_challenged;          /* the present try answered a challenge */
-	uint32_t reg_expires_s;       /* asked for; the registrar may raise it */
+	bool reg_proxy;         /* ... with 407 */
+	bool reg_challenged;    /* the present try answered a challenge */
+	uint32_t reg_expires_s; /* asked for; the registrar may raise it */
 	uint64_t next_register_us;
-	unsigned reg_failures;        /* in a row */
+	unsigned reg_failures; /* in a row */
 };
 
 struct trunk_auth_query {
@@ -70,19 +70,19 @@ struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id);
 /** The trunk's first address and the URI of its domain. */
 GH_MUST_CHECK int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	struct target *target, char url[STACK_URL_SIZE]);
-nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
-	const char *to);
+nta_leg_t *trunk_make_leg(
+	struct trunk_state *s, const char *from, const char *to);
 void trunk_request_drop(struct trunk_request *r);
 
 /* trunk_register.c */
-void trunk_register_tick(struct trunk_state *s, const struct trunk *t,
-	uint64_t now);
+void trunk_register_tick(
+	struct trunk_state *s, const struct trunk *t, uint64_t now);
 void trunk_register_drop(struct trunk_state *s);
 /* trunk_auth.c */
 void trunk_auth_on_deadline(void *arg);
 void trunk_auth_drop_all(struct trunks *trunks);
 /** A challenge as the text that authd reads. @return 0, or ERR_TOO_BIG. */
-GH_MUST_CHECK int trunk_challenge_text(const msg_auth_t *au, char *text,
-	size_t size);
+GH_MUST_CHECK int trunk_challenge_text(
+	const msg_auth_t *au, char *text, size_t size);
 
 #endif

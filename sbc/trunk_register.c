@@ -30,8 +30,8 @@
 #define RETRY_S       5u
 #define RETRY_MAX_S   600u
 
-static void send_register(struct trunk_state *s, const struct trunk *t,
-	const char *auth_line);
+static void send_register(
+	struct trunk_state *s, const struct trunk *t, const char *auth_line);
 
 void trunk_register_drop(struct trunk_state *s)
 {
@@ -42,8 +42,7 @@ void trunk_register_drop(struct trunk_state *s)
 
 static const char *trunk_name(const struct trunk_state *s)
 {
-	const struct trunk *t =
-		settings_trunk(s->trunks->sbc->settings, s->id);
+	const struct trunk *t = settings_trunk(s->trunks->sbc->settings, s->id);
 
 	return t != NULL ? t->row->name : "?";
 }
@@ -117,8 +116,7 @@ static void registered(struct trunk_state *s, const sip_t *sip)
 static void on_answer_made(void *ctx, const char *header, enum reason why)
 {
 	struct trunk_state *s = ctx;
-	const struct trunk *t =
-		settings_trunk(s->trunks->sbc->settings, s->id);
+	const struct trunk *t = settings_trunk(s->trunks->sbc->settings, s->id);
 	char line[1024];
 
 	s->reg_query = NULL;
@@ -137,8 +135,7 @@ static void on_answer_made(void *ctx, const char *header, enum reason why)
 
 static void challenged(struct trunk_state *s, const sip_t *sip)
 {
-	const struct trunk *t =
-		settings_trunk(s->trunks->sbc->settings, s->id);
+	const struct trunk *t = settings_trunk(s->trunks->sbc->settings, s->id);
 	const msg_auth_t *au = sip->sip_www_authenticate;
 	char text[1024], url[STACK_URL_SIZE];
 	struct target target;
@@ -158,12 +155,12 @@ static void challenged(struct trunk_state *s, const sip_t *sip)
 		failed(s, REASON_AUTH_AWAY, "authd is away");
 }
 
-static int on_register_answer(nta_outgoing_magic_t *magic,
-	nta_outgoing_t *orq, const sip_t *sip)
+static int on_register_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct trunk_state *s = (struct trunk_state *)magic;
-	unsigned status = sip != NULL ? (unsigned)sip->sip_status->st_status
-				      : 408;
+	unsigned status =
+		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	char text[16];
 
 	if (status < 200)
@@ -187,8 +184,8 @@ static int on_register_answer(nta_outgoing_magic_t *magic,
 	return 0;
 }
 
-static void send_register(struct trunk_state *s, const struct trunk *t,
-	const char *auth_line)
+static void send_register(
+	struct trunk_state *s, const struct trunk *t, const char *auth_line)
 {
 	struct sbc *sbc = s->trunks->sbc;
 	char url[STACK_URL_SIZE], hop[STACK_URL_SIZE], ours[STACK_URL_SIZE];
@@ -197,7 +194,7 @@ static void send_register(struct trunk_state *s, const struct trunk *t,
 	struct target target;
 
 	if (trunk_target_of(sbc, t, &target, url) != 0 ||
-		stack_contact(target.listener, t->row->register_user, ours,
+		trunk_contact(t, target.listener, t->row->register_user, ours,
 			sizeof ours) != 0) {
 		failed(s, REASON_TRUNK_REGISTER_FAILED, "no usable address");
 		return;
@@ -213,7 +210,8 @@ static void send_register(struct trunk_state *s, const struct trunk *t,
 		s->reg.orq = nta_outgoing_tcreate(s->reg.leg,
 			on_register_answer, (nta_outgoing_magic_t *)s,
 			URL_STRING_MAKE(
-				stack_next_hop(&target, hop, sizeof hop)),
+				stack_next_hop(s->trunks->sbc->stack,
+					&target, hop, sizeof hop)),
 			SIP_METHOD_REGISTER, URL_STRING_MAKE(url),
 			TPTAG_IDENT(target.listener->ident),
 			SIPTAG_CONTACT_STR(contact),
@@ -229,8 +227,8 @@ static void send_register(struct trunk_state *s, const struct trunk *t,
 		s->registration = REGISTRATION_TRYING;
 }
 
-void trunk_register_tick(struct trunk_state *s, const struct trunk *t,
-	uint64_t now)
+void trunk_register_tick(
+	struct trunk_state *s, const struct trunk *t, uint64_t now)
 {
 	if (!t->row->enabled || !t->row->registers ||
 		*t->row->register_user == '\0') {

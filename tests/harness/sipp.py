@@ -41,8 +41,33 @@ class Sipp:
                 "-trace_msg", "-message_file", f"{work_dir}/messages.log"]
         if target:
             argv += ["-r", str(rate), "-l", str(at_once or calls), target]
+        self.port = port
         self.proc = proc.Proc(argv, f"{work_dir}/sipp.log", ns=ns,
                               cwd=work_dir)
+        if not target:
+            proc.wait_for(self._listens, f"sipp to listen ({work_dir})")
+
+    def _listens(self):
+        """Its namespace's table of UDP sockets has its port."""
+        if not self.proc.alive():
+            raise proc.Problem(f"sipp ended; {self.errors()}")
+        try:
+            # Until then it is `ip netns exec`, still in the runner's own
+            # namespace, where anybody may have the port.
+            with open(f"/proc/{self.proc.pid}/comm", encoding="ascii") as f:
+                if f.read().strip() != "sipp":
+                    return False
+        except OSError:
+            return False
+        for table in ("udp", "udp6"):
+            try:
+                with open(f"/proc/{self.proc.pid}/net/{table}",
+                          encoding="ascii") as f:
+                    if f":{self.port:04X} " in f.read():
+                        return True
+            except OSError:
+                pass
+        return False
 
     def _fill(self, scenario, words):
         with open(f"{FOLDER}/{scenario}.xml", encoding="utf-8") as f:

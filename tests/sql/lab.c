@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,8 +21,10 @@
 #include "authd/digest.h"
 #include "common/clock.h"
 
-unsigned lab_passed, lab_failed;
+unsigned lab_passed, lab_failed, lab_skipped;
 struct lab_sbc lab_sbc;
+unsigned lab_account_ttl_s = 3600;
+long lab_file_limit = -1;
 
 static char work_dir[64];   /* data, scratch */
 static char socket_dir[64]; /* short: Unix socket paths are */
@@ -89,6 +92,14 @@ static pid_t start(const char *const argv[], bool as_owner, const char *log)
 	if (pid != 0)
 		return pid;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!as_owner && lab_file_limit >= 0) {
+		/* Writing past the limit fails, as on a full disk. */
+		struct rlimit limit = {
+			(rlim_t)lab_file_limit, (rlim_t)lab_file_limit};
+
+		(void)signal(SIGXFSZ, SIG_IGN);
+		(void)setrlimit(RLIMIT_FSIZE, &limit);
+	}
 	if (log) {
 		int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 
@@ -157,8 +168,8 @@ static void server_start(void)
 void lab_cluster_start(void)
 {
 	char program[256], data[128], log[128], text[256];
-	const char *argv[] = {program, "-D", data, "-A", "trust", "-U", "postgres",
-		"-E", "UTF8", "--no-locale", "-N", NULL};
+	const char *argv[] = {program, "-D", data, "-A", "trust", "-U",
+		"postgres", "-E", "UTF8", "--no-locale", "-N", NULL};
 
 	if (getuid() == 0) {
 		owner = getpwnam("postgres");
@@ -183,8 +194,8 @@ void lab_cluster_start(void)
 	if (wait_end(start(argv, true, log)) != 0)
 		die("initdb failed; see %s", log);
 	server_start();
-	snprintf(text, sizeof(text),
-		"host=%s user=postgres dbname=postgres", socket_dir);
+	snprintf(text, sizeof(text), "host=%s user=postgres dbname=postgres",
+		socket_dir);
 	conn = PQconnectdb(text);
 	PQclear(PQexec(conn, "CREATE DATABASE gatehouse"));
 	lab_sql_close();
@@ -334,8 +345,11 @@ static void write_config(const char *path)
 	fprintf(f,
 		"runtime_dir = \"%s\"\nstate_dir = \"%s/state\"\n"
 		"key_file = \"%s/state/key\"\nlog_level = \"debug\"\n"
-		"database = \"host=%s user=sbc_authd dbname=gatehouse\"\n",
-		work_dir, work_dir, work_dir, socket_dir);
+		"account_ttl_s = %u\n"
+		"database = \"host=%s/nobody,%s user=sbc_authd "
+		"dbname=gatehouse\"\n",
+		work_dir, work_dir, work_dir, lab_account_ttl_s, work_dir,
+		socket_dir);
 	fclose(f);
 }
 
@@ -343,8 +357,8 @@ void lab_authd_start(void)
 {
 	const char *program = getenv("GH_AUTHD");
 	char config[128], log[128], state[128];
-	const char *argv[] = {program ? program : "authd/authd",
-		"-f", "-c", config, NULL};
+	const char *argv[] = {
+		program ? program : "authd/authd", "-f", "-c", config, NULL};
 
 	path_of(config, sizeof(config), "authd.conf");
 	path_of(log, sizeof(log), "authd.log");
@@ -361,11 +375,92 @@ bool lab_authd_alive(void)
 
 void lab_authd_stop(int signal)
 {
+	int status;
+
 	if (authd_pid <= 0)
 		return;
 	kill(authd_pid, signal);
-	wait_end(authd_pid);
+	status = wait_end(authd_pid);
 	authd_pid = -1;
+	if (signal == SIGTERM)
+		lab_check(status == 0, "authd ends in order (%d)", status);
+}
+
+pid_t lab_authd_pid(void)
+{
+	return authd_pid;
+}
+
+bool lab_authd_has_sanitizer(void)
+{
+	char path[64], line[512];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", authd_pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		found |= strstr(line, "libasan") != NULL;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Counts a needle in one mapping, in portions that overlap. */
+static unsigned count_in(
+	int mem, uint64_t from, uint64_t to, const void *needle, size_t len)
+{
+	static uint8_t block[1 << 20];
+	unsigned n = 0;
+
+	while (from < to) {
+		size_t want =
+			to - from < sizeof(block) ? to - from : sizeof(block);
+		ssize_t got = pread(mem, block, want, (off_t)from);
+		uint8_t *at = block, *hit;
+
+		if (got < (ssize_t)len)
+			break;
+		while ((hit = memmem(
+				at, (size_t)(block + got - at), needle, len))) {
+			n++;
+			at = hit + 1;
+		}
+		if ((size_t)got < sizeof(block))
+			break;
+		from += (uint64_t)got - len + 1;
+	}
+	return n;
+}
+
+int lab_authd_count(const void *needle, size_t len)
+{
+	char path[64], line[512], rights[8];
+	uint64_t from, to;
+	unsigned n = 0;
+	int mem;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", authd_pid);
+	mem = open(path, O_RDONLY);
+	snprintf(path, sizeof(path), "/proc/%d/maps", authd_pid);
+	f = fopen(path, "r");
+	if (mem < 0 || !f) {
+		if (mem >= 0)
+			close(mem);
+		if (f)
+			fclose(f);
+		return -1;
+	}
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &from, &to,
+			    rights) == 3 &&
+			rights[1] == 'w')
+			n += count_in(mem, from, to, needle, len);
+	}
+	fclose(f);
+	close(mem);
+	return (int)n;
 }
 
 void lab_authd_forget(void)
@@ -443,10 +538,10 @@ static void on_done(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	result.version = msg->settings_done->version;
 	result.accepted = lab_sbc.accept_settings &&
 			  lab_sbc.n_pieces == msg->settings_done->n_pieces;
-	result.reason = reason_number(result.accepted
-			? REASON_SETTINGS_OK : REASON_SETTINGS_INVALID);
-	result.problem = LAB_TEXT(
-		result.accepted ? "" : "trunk 1: does not suit");
+	result.reason = reason_number(
+		result.accepted ? REASON_SETTINGS_OK : REASON_SETTINGS_INVALID);
+	result.problem =
+		LAB_TEXT(result.accepted ? "" : "trunk 1: does not suit");
 	lab_sbc.n_sets++;
 	if (ipc_send(link, &out) < 0)
 		die("the result could not be sent");
@@ -571,13 +666,20 @@ static void on_offers(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 		lab_sbc.offers_first = msg->offers_answer->offers[0]->algorithm;
 }
 
+static void on_calls_ask(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	(void)ctx;
+	(void)link;
+	(void)msg;
+	lab_sbc.n_calls_asks++;
+}
+
 static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_NONCE_KEYS, PROCESS_BIT(PROCESS_AUTHD), on_nonce_keys},
 	{GH__MSG__BODY_SETTINGS_PIECE, PROCESS_BIT(PROCESS_AUTHD), on_piece},
 	{GH__MSG__BODY_SETTINGS_DONE, PROCESS_BIT(PROCESS_AUTHD), on_done},
 	{GH__MSG__BODY_BINDINGS_SAVED, PROCESS_BIT(PROCESS_AUTHD), on_saved},
-	{GH__MSG__BODY_AUTH_ANSWER, PROCESS_BIT(PROCESS_AUTHD),
-		on_auth_answer},
+	{GH__MSG__BODY_AUTH_ANSWER, PROCESS_BIT(PROCESS_AUTHD), on_auth_answer},
 	{GH__MSG__BODY_ACCOUNT_ANSWER, PROCESS_BIT(PROCESS_AUTHD),
 		on_account_answer},
 	{GH__MSG__BODY_CDR_ACK, PROCESS_BIT(PROCESS_AUTHD), on_ack},
@@ -587,6 +689,8 @@ static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_TRUNK_AUTH_ANSWER, PROCESS_BIT(PROCESS_AUTHD),
 		on_trunk_answer},
 	{GH__MSG__BODY_OFFERS_ANSWER, PROCESS_BIT(PROCESS_AUTHD), on_offers},
+	{GH__MSG__BODY_ACTIVE_CALLS_ASK, PROCESS_BIT(PROCESS_AUTHD),
+		on_calls_ask},
 };
 
 static void on_up(void *ctx, struct ipc_link *link)
@@ -654,8 +758,8 @@ bool lab_send(const Gh__Msg *msg)
 	return ipc_send(lab_sbc.link, msg) == 0;
 }
 
-void lab_digest_init(struct lab_digest *d, const char *username,
-	const char *password)
+void lab_digest_init(
+	struct lab_digest *d, const char *username, const char *password)
 {
 	static unsigned counter;
 	struct addr source;

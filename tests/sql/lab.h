@@ -17,14 +17,14 @@
 #include "common/loop.h"
 #include "common/nonce.h"
 
-#define LAB_WAIT_S 20
+#define LAB_WAIT_S  20
 
 /** A literal for a field of a message, which nobody writes to. */
 #define LAB_TEXT(x) ((char *)(uintptr_t)(x))
 
 /* ------------------------------------------------------------- outcomes */
 
-extern unsigned lab_passed, lab_failed;
+extern unsigned lab_passed, lab_failed, lab_skipped;
 
 /** Notes one checked fact; the text names it. @return ok. */
 bool lab_check(bool ok, const char *format, ...) GH_PRINTF(2, 3);
@@ -66,6 +66,15 @@ void lab_sql_close(void);
 void lab_authd_start(void);
 void lab_authd_stop(int signal);
 bool lab_authd_alive(void);
+pid_t lab_authd_pid(void);
+bool lab_authd_has_sanitizer(void);
+/** How often these bytes stand in authd's writable memory; -1 if nobody may
+ * look (root may). */
+int lab_authd_count(const void *needle, size_t len);
+/** For the next start: account_ttl_s, and the largest file it may write (-1 =
+ * any). */
+extern unsigned lab_account_ttl_s;
+extern long lab_file_limit;
 /** Removes what authd keeps. */
 void lab_authd_forget(void);
 
@@ -109,6 +118,7 @@ struct lab_sbc {
 	unsigned n_bans, n_lifts;
 	char ban_host[80];
 	unsigned n_changed; /* AccountsChanged */
+	unsigned n_calls_asks; /* ActiveCallsAsk */
 	unsigned n_trunk_answers;
 	bool trunk_ok;
 	uint32_t trunk_reason;
@@ -158,8 +168,8 @@ struct lab_digest {
 };
 
 /** Fills in what a phone would send for a fresh nonce. */
-void lab_digest_init(struct lab_digest *d, const char *username,
-	const char *password);
+void lab_digest_init(
+	struct lab_digest *d, const char *username, const char *password);
 /** Sends it. @return its slot. */
 struct lab_auth *lab_auth_send(const struct lab_digest *d);
 /** Sends it and waits for the answer. */

@@ -17,7 +17,7 @@ void case_migrations(const char *sql_dir)
 	lab_check(lab_migrate(sql_dir, text, sizeof(text)) == 0,
 		"an empty database takes all files: %s", text);
 	lab_check(lab_migrate(sql_dir, text, sizeof(text)) == 0 &&
-			strstr(text, "up to date"),
+			  strstr(text, "up to date"),
 		"the second time changes nothing: %s", text);
 	snprintf(copy, sizeof(copy), "%s/sql", lab_dir());
 	snprintf(command, sizeof(command),
@@ -26,7 +26,7 @@ void case_migrations(const char *sql_dir)
 		sql_dir, copy, copy, copy);
 	lab_check(system(command) == 0, "a copy of the files");
 	lab_check(lab_migrate(copy, text, sizeof(text)) == 1 &&
-			strstr(text, "002_settings.sql was changed"),
+			  strstr(text, "002_settings.sql was changed"),
 		"a changed file is refused: %s", text);
 	snprintf(command, sizeof(command),
 		"cp '%s/002_settings.sql' '%s/' && "
@@ -34,36 +34,42 @@ void case_migrations(const char *sql_dir)
 		"> '%s/999_bad.sql'",
 		sql_dir, copy, copy);
 	lab_check(system(command) == 0 &&
-			lab_migrate(copy, text, sizeof(text)) == 1 &&
-			strstr(text, "missing"),
+			  lab_migrate(copy, text, sizeof(text)) == 1 &&
+			  strstr(text, "missing"),
 		"a gap in the numbers is refused: %s", text);
 	snprintf(command, sizeof(command),
 		"n=$(ls '%s' | grep -c '^[0-9].*sql$'); "
 		"mv '%s/999_bad.sql' '%s/'$(printf %%03d $n)_bad.sql",
 		copy, copy, copy);
 	lab_check(system(command) == 0 &&
-			lab_migrate(copy, text, sizeof(text)) == 1 &&
-			strstr(text, "division by zero"),
+			  lab_migrate(copy, text, sizeof(text)) == 1 &&
+			  strstr(text, "division by zero"),
 		"a bad file leaves nothing behind: %s", text);
 	lab_check(strcmp(lab_sql_one("SELECT to_regclass('sbc.t') IS NULL"),
 			  "t") == 0,
 		"not even the table that it made");
-	lab_check(strcmp(lab_sql_one("SELECT count(*) FROM pg_class c "
-			"WHERE c.relnamespace = 'sbc'::regnamespace "
-			"AND c.relkind IN ('r','v') "
-			"AND obj_description(c.oid) IS NULL"), "0") == 0,
+	lab_check(
+		strcmp(lab_sql_one("SELECT count(*) FROM pg_class c "
+				   "WHERE c.relnamespace = 'sbc'::regnamespace "
+				   "AND c.relkind IN ('r','v') "
+				   "AND obj_description(c.oid) IS NULL"),
+			"0") == 0,
 		"every table and view has a comment");
-	lab_check(strcmp(lab_sql_one("SELECT count(*) FROM pg_attribute a "
-			"JOIN pg_class c ON c.oid = a.attrelid "
-			"WHERE c.relnamespace = 'sbc'::regnamespace "
-			"AND c.relkind = 'r' AND a.attnum > 0 "
-			"AND NOT a.attisdropped "
-			"AND col_description(c.oid, a.attnum) IS NULL"), "0") ==
-			0,
+	lab_check(
+		strcmp(lab_sql_one(
+			       "SELECT count(*) FROM pg_attribute a "
+			       "JOIN pg_class c ON c.oid = a.attrelid "
+			       "WHERE c.relnamespace = 'sbc'::regnamespace "
+			       "AND c.relkind = 'r' AND a.attnum > 0 "
+			       "AND NOT a.attisdropped "
+			       "AND col_description(c.oid, a.attnum) IS NULL"),
+			"0") == 0,
 		"every column has a comment");
-	lab_check(strcmp(lab_sql_one("SELECT count(*) FROM pg_proc p "
-			"WHERE p.pronamespace = 'sbc'::regnamespace "
-			"AND obj_description(p.oid) IS NULL"), "0") == 0,
+	lab_check(
+		strcmp(lab_sql_one("SELECT count(*) FROM pg_proc p "
+				   "WHERE p.pronamespace = 'sbc'::regnamespace "
+				   "AND obj_description(p.oid) IS NULL"),
+			"0") == 0,
 		"every function has a comment");
 }
 
@@ -76,74 +82,104 @@ void case_functions(void)
 {
 	lab_case("functions");
 	lab_check(lab_sql("SELECT sbc.add_realm('outside', 'outside', "
-			"'127.0.0.1', domains => '{127.0.0.1,sip.example.net}', "
-			"digest_realm => 'gatehouse')"), "add_realm");
-	lab_check(lab_sql("SELECT sbc.add_realm_address('outside', '127.0.0.1', "
-			"5062)"), "add_realm_address");
+			  "'127.0.0.1', domains => "
+			  "'{127.0.0.1,sip.example.net}', "
+			  "digest_realm => 'gatehouse')"),
+		"add_realm");
+	lab_check(
+		lab_sql("SELECT sbc.add_realm_address('outside', '127.0.0.1', "
+			"5062)"),
+		"add_realm_address");
 	lab_check(lab_sql("SELECT sbc.add_realm('inside', 'inside', "
-			"'127.0.0.3', media_port_min => 40000, "
-			"media_port_max => 41000)"), "add_realm, inside");
+			  "'127.0.0.3', media_port_min => 40000, "
+			  "media_port_max => 41000)"),
+		"add_realm, inside");
 	lab_check(lab_sql("SELECT sbc.add_trunk('itsp', '127.0.0.2', "
-			"media_networks => '{127.0.0.0/8}')"), "add_trunk");
+			  "media_networks => '{127.0.0.0/8}')"),
+		"add_trunk");
 	lab_check(lab_sql("SELECT sbc.add_trunk('pbx', '127.0.0.4', 'inside')"),
 		"add_trunk, inside");
-	lab_check(lab_sql("SELECT sbc.add_number_rule('itsp', 'in_called', '0', "
-			"'+49')"), "add_number_rule");
-	lab_check(lab_sql("SELECT sbc.add_route('out', '+', '{itsp}', 'phones', "
-			"50)"), "add_route to a trunk");
+	lab_check(
+		lab_sql("SELECT sbc.add_number_rule('itsp', 'in_called', '0', "
+			"'+49')"),
+		"add_number_rule");
+	lab_check(
+		lab_sql("SELECT sbc.add_route('out', '+', '{itsp}', 'phones', "
+			"50)"),
+		"add_route to a trunk");
 	lab_check(lab_sql("SELECT sbc.add_route('to-phones', '+4930')"),
 		"add_route to extensions");
 	lab_check(lab_sql("SELECT sbc.add_emergency('112', 'itsp')"),
 		"add_emergency");
 	lab_check(lab_sql("SELECT sbc.block_caller('+4999'), "
-			"sbc.block_caller('anonymous', 'itsp')"),
+			  "sbc.block_caller('anonymous', 'itsp')"),
 		"block_caller");
 	lab_check(strstr(lab_sql_one("SELECT sbc.set_codec_list('narrow', "
-			"'pcma', 'telephone-event')"), "PCMA/8000") != NULL,
+				     "'pcma', 'telephone-event')"),
+			  "PCMA/8000") != NULL,
 		"set_codec_list");
 	lab_check(is_one(lab_sql_one("SELECT sbc.add_acl('inside', "
-			"'127.0.0.0/8')")), "add_acl");
+				     "'127.0.0.0/8')")),
+		"add_acl");
 	lab_check(is_one(lab_sql_one("SELECT sbc.remove_acl('inside', "
-			"'127.0.0.0/8')")), "remove_acl");
-	lab_check(is_one(lab_sql_one("SELECT count(*) FROM sbc.add_phone('101', "
-			"'Anna', '{+49301234567}') p WHERE p.username !~ '[0-9]' "
-			"AND length(p.password) >= 20 AND p.digest_realm = "
-			"'gatehouse' AND p.domain = '127.0.0.1'")),
+				     "'127.0.0.0/8')")),
+		"remove_acl");
+	lab_check(is_one(lab_sql_one(
+			  "SELECT count(*) FROM sbc.add_phone('101', "
+			  "'Anna', '{+49301234567}') p WHERE p.username !~ "
+			  "'[0-9]' "
+			  "AND length(p.password) >= 20 AND p.digest_realm = "
+			  "'gatehouse' AND p.domain = '127.0.0.1'")),
 		"add_phone gives a login");
-	lab_check(strcmp(lab_sql_one("SELECT count(*) FROM sbc.account_secret s "
-			"JOIN sbc.account a ON a.id = s.account "
-			"WHERE a.extension = '101'"), "3") == 0,
+	lab_check(
+		strcmp(lab_sql_one("SELECT count(*) FROM sbc.account_secret s "
+				   "JOIN sbc.account a ON a.id = s.account "
+				   "WHERE a.extension = '101'"),
+			"3") == 0,
 		"three HA1 are stored");
-	lab_check(is_one(lab_sql_one("WITH p AS (SELECT * FROM "
-			"sbc.new_password('101')) SELECT count(*) FROM p "
-			"WHERE length(password) >= 20")), "new_password");
+	lab_check(is_one(lab_sql_one(
+			  "WITH p AS (SELECT * FROM "
+			  "sbc.new_password('101')) SELECT count(*) FROM p "
+			  "WHERE length(password) >= 20")),
+		"new_password");
 	lab_check(lab_sql("SELECT sbc.disable_phone('101')") &&
-			is_one(lab_sql_one("SELECT count(*) FROM "
-				"sbc.list_phones() WHERE NOT enabled")),
+			  is_one(lab_sql_one(
+				  "SELECT count(*) FROM "
+				  "sbc.list_phones() WHERE NOT enabled")),
 		"disable_phone, list_phones");
 	lab_check(lab_sql("SELECT sbc.enable_phone('101')"), "enable_phone");
 	lab_check(lab_sql("SELECT sbc.move_extension('101', '102'), "
-			"sbc.move_extension('102', '101')"), "move_extension");
+			  "sbc.move_extension('102', '101')"),
+		"move_extension");
 	lab_check(lab_sql("SELECT sbc.add_number('101', '+49301234568'), "
-			"sbc.remove_number('+49301234568')"),
+			  "sbc.remove_number('+49301234568')"),
 		"add_number, remove_number");
 	lab_check(lab_sql("SELECT sbc.add_phone('199')") &&
-			lab_sql("SELECT sbc.delete_phone('199')"),
+			  lab_sql("SELECT sbc.delete_phone('199')"),
 		"delete_phone");
 	lab_check(lab_sql("SELECT sbc.add_trunk('gone', '127.0.0.9'), "
-			"sbc.delete_trunk('gone')"), "delete_trunk");
+			  "sbc.delete_trunk('gone')"),
+		"delete_trunk");
 	lab_check(lab_sql("SELECT sbc.add_route('gone'), "
-			"sbc.delete_route('gone')"), "delete_route");
+			  "sbc.delete_route('gone')"),
+		"delete_route");
 	lab_check(strcmp(lab_sql_one("SELECT coalesce(string_agg(what || ': ' "
-			"|| problem, '; '), '') FROM sbc.check_config()"), "")
-			== 0, "check_config finds nothing");
+				     "|| problem, '; '), '') FROM "
+				     "sbc.check_config()"),
+			  "") == 0,
+		"check_config finds nothing");
 	lab_check(strstr(lab_sql_one("SELECT string_agg(what, ',') FROM "
-			"sbc.history h, LATERAL (SELECT h.who || h.table_name "
-			"|| h.action AS what) x WHERE table_name = 'account'"),
-			"postgresaccountinsert") != NULL, "history says who");
+				     "sbc.history h, LATERAL (SELECT h.who || "
+				     "h.table_name "
+				     "|| h.action AS what) x WHERE table_name "
+				     "= 'account'"),
+			  "postgresaccountinsert") != NULL,
+		"history says who");
 	lab_check(strcmp(lab_sql_one("SELECT count(*) FROM sbc.history WHERE "
-			"old::text || new::text LIKE '%%ha1%%' OR new::text "
-			"LIKE '%%ha1%%'"), "0") == 0,
+				     "old::text || new::text LIKE '%%ha1%%' OR "
+				     "new::text "
+				     "LIKE '%%ha1%%'"),
+			  "0") == 0,
 		"history has no secret");
 }
 
@@ -152,8 +188,8 @@ void case_constraints(void)
 	static const struct {
 		const char *sql, *message, *hint;
 	} wrong[] = {
-		{"SELECT sbc.add_phone('101')", "the extension is already in use",
-			NULL},
+		{"SELECT sbc.add_phone('101')",
+			"the extension is already in use", NULL},
 		{"SELECT sbc.add_phone('1x')", "an extension is 1 to 15", NULL},
 		{"SELECT sbc.add_phone('103', numbers => '{+49301234567}')",
 			"account_number_pkey", NULL},
@@ -164,7 +200,8 @@ void case_constraints(void)
 		{"SELECT sbc.add_phone('103', nat => 'maybe')",
 			"nat is auto, always or never", NULL},
 		{"SELECT sbc.add_phone('103', realm => 'nowhere')",
-			"there is no realm \"nowhere\"", "The realms are: inside"},
+			"there is no realm \"nowhere\"",
+			"The realms are: inside"},
 		{"SELECT sbc.add_phone('103', realm => 'inside')",
 			"realm inside takes no phones", "phones = true"},
 		{"SELECT sbc.add_phone('103', codec_list => 'x')",
@@ -173,7 +210,8 @@ void case_constraints(void)
 		 "('anna101xyz', '105', 1)",
 			"contains a digit", "must not contain an extension"},
 		{"INSERT INTO sbc.account (username, extension, realm) VALUES "
-		 "('Anna', '105', 1)", "a user name contains no digit", NULL},
+		 "('Anna', '105', 1)",
+			"a user name contains no digit", NULL},
 		{"UPDATE sbc.account SET username = 'somebodyelse'",
 			"part of its password", "add it again"},
 		{"UPDATE sbc.realm SET digest_realm = 'other' WHERE id = 1",
@@ -200,7 +238,8 @@ void case_constraints(void)
 		{"SELECT sbc.add_realm('r', 'outside', domains => '{A.b}')",
 			"served domains are lower-case", NULL},
 		{"SELECT sbc.add_realm('r', 'outside', media_port_min => 5, "
-		 "media_port_max => 100)", "the media port range", NULL},
+		 "media_port_max => 100)",
+			"the media port range", NULL},
 		{"UPDATE sbc.realm SET digest = '{MD5,SHA-1}'",
 			"digest: MD5, SHA-256", NULL},
 		{"UPDATE sbc.realm SET expires_min_s = 9999",
@@ -217,10 +256,12 @@ void case_constraints(void)
 		{"SELECT sbc.add_trunk('t', '192.0.2.1', transport => 'sctp')",
 			"a transport is udp", NULL},
 		{"SELECT sbc.add_trunk('t', '192.0.2.1', sources => "
-		 "'{0.0.0.0/0}')", "a source is at least /8", NULL},
+		 "'{0.0.0.0/0}')",
+			"a source is at least /8", NULL},
 		{"SELECT sbc.add_trunk('itsp', '192.0.2.1')", "trunk_name_key",
 			NULL},
-		{"SELECT sbc.add_trunk_registration('t', '192.0.2.1', 'u', 'p')",
+		{"SELECT sbc.add_trunk_registration('t', '192.0.2.1', 'u', "
+		 "'p')",
 			"can not be sealed yet", "Start authd once"},
 		{"SELECT sbc.add_trunk_registration('t', '192.0.2.1', 'u', '')",
 			"1 to 128 characters", NULL},
@@ -230,7 +271,8 @@ void case_constraints(void)
 			"needs a register_user", NULL},
 		{"SELECT sbc.add_number_rule('itsp', 'in', '0', '')",
 			"scope: in_called", NULL},
-		{"SELECT sbc.add_number_rule('itsp', 'in_called', '(', '', true)",
+		{"SELECT sbc.add_number_rule('itsp', 'in_called', '(', '', "
+		 "true)",
 			"match is a prefix", NULL},
 		{"SELECT sbc.add_number_rule('itsp', 'in_called', '0', 'x')",
 			"replace has", NULL},
@@ -243,7 +285,8 @@ void case_constraints(void)
 		{"SELECT sbc.add_route('r', '', '{nobody}')",
 			"there is no trunk \"nobody\"", "itsp"},
 		{"SELECT sbc.add_route('r', 'abc')", "called_match is", NULL},
-		{"SELECT sbc.add_route('r', '', '{reject}', reject_code => 200)",
+		{"SELECT sbc.add_route('r', '', '{reject}', reject_code => "
+		 "200)",
 			"a reject code is", NULL},
 		{"SELECT sbc.add_route('out')", "route_name_key", NULL},
 		{"SELECT sbc.delete_trunk('itsp')", "is a target of route(s)",
@@ -263,9 +306,10 @@ void case_constraints(void)
 		{"DELETE FROM sbc.setting", "names are fixed", NULL},
 		{"SELECT sbc.ban_lift('192.0.2.9')", "is not banned",
 			"ban_list"},
-		{"INSERT INTO sbc.phone_import VALUES ('700', 'x', NULL, 'no'); "
-		 "SELECT * FROM sbc.import_phones()", "no realm no",
-			"Nothing was imported"},
+		{"INSERT INTO sbc.phone_import VALUES ('700', 'x', NULL, "
+		 "'no'); "
+		 "SELECT * FROM sbc.import_phones()",
+			"no realm no", "Nothing was imported"},
 	};
 
 	lab_case("constraints");
@@ -279,7 +323,8 @@ void case_roles(void)
 	lab_sql_fails("SET ROLE sbc_admin; SELECT ha1 FROM sbc.account_secret",
 		"permission denied", NULL);
 	lab_sql_fails("SET ROLE sbc_admin; SELECT sealed FROM "
-		      "sbc.trunk_credential", "permission denied", NULL);
+		      "sbc.trunk_credential",
+		"permission denied", NULL);
 	lab_sql_fails("SET ROLE sbc_admin; SELECT * FROM sbc.authd_account",
 		"permission denied", NULL);
 	lab_sql_fails("SET ROLE sbc_admin; SELECT sbc.store_password(1, 'x')",
@@ -287,7 +332,8 @@ void case_roles(void)
 	lab_sql_fails("SET ROLE sbc_viewer; SELECT sbc.delete_phone('101')",
 		"permission denied", NULL);
 	lab_sql_fails("SET ROLE sbc_viewer; UPDATE sbc.trunk SET enabled = "
-		      "false", "permission denied", NULL);
+		      "false",
+		"permission denied", NULL);
 	lab_sql_fails("SET ROLE sbc_authd; SELECT * FROM sbc.account",
 		"permission denied", NULL);
 	lab_sql_fails("SET ROLE sbc_authd; DELETE FROM sbc.cdr",
@@ -316,11 +362,13 @@ void case_bulk(void)
 			  "FROM generate_series(1, 10000) g"),
 		"ten thousand phones are put in the waiting room");
 	lab_check(strcmp(lab_sql_one("SELECT count(DISTINCT password) FROM "
-			"sbc.import_phones()"), "10000") == 0,
+				     "sbc.import_phones()"),
+			  "10000") == 0,
 		"they are phones now, each with its own password");
 	lab_check(clock_now_us() - begin < 20 * CLOCK_US_PER_S,
 		"within seconds (%u ms)",
 		(unsigned)((clock_now_us() - begin) / 1000));
 	lab_check(lab_sql("DELETE FROM sbc.account WHERE extension LIKE "
-			  "'5_____'"), "and gone again");
+			  "'5_____'"),
+		"and gone again");
 }

@@ -17,8 +17,8 @@
 #include "sbc/sofia_cures.h"
 #include "sbc/trunk.h"
 
-#define STEP_US  10000
-#define TURNS    12
+#define STEP_US 10000
+#define TURNS   12
 
 /* protobuf-c takes char *. */
 static char *str(const char *s)
@@ -85,7 +85,8 @@ static void on_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	answer.id = r->id;
 	answer.verdict = good ? GH__AUTH_VERDICT__AUTH_VERDICT_OK
 			      : GH__AUTH_VERDICT__AUTH_VERDICT_REFUSED;
-	answer.reason = reason_number(good ? REASON_AUTH_OK : REASON_AUTH_WRONG);
+	answer.reason =
+		reason_number(good ? REASON_AUTH_OK : REASON_AUTH_WRONG);
 	if (good) {
 		fill_account(w, &account,
 			strcmp(r->digest->username, "u1") == 0 ? 1 : 2);
@@ -115,8 +116,8 @@ static void on_cdr(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 static void on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct cw *w = ctx;
-	size_t len =
-		gh__trunk_auth_request__get_packed_size(msg->trunk_auth_request);
+	size_t len = gh__trunk_auth_request__get_packed_size(
+		msg->trunk_auth_request);
 	uint8_t *bytes = malloc(len);
 
 	(void)link;
@@ -151,7 +152,8 @@ static void ignore(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 static void authd_up(void *ctx, struct ipc_link *link)
 {
 	struct cw *w = ctx;
-	static uint8_t bytes[48] = "a key that proves freshness and nothing else";
+	static uint8_t bytes[48] =
+		"a key that proves freshness and nothing else";
 	Gh__NonceKey key = GH__NONCE_KEY__INIT;
 	Gh__NonceKeys keys = GH__NONCE_KEYS__INIT;
 
@@ -363,8 +365,8 @@ static void collect(struct settings_collector *c, Gh__SettingsPiece *piece,
 	(*n)++;
 }
 
-static void add_codecs(struct settings_collector *c, uint64_t version,
-	uint32_t *n)
+static void add_codecs(
+	struct settings_collector *c, uint64_t version, uint32_t *n)
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__CodecList list = GH__CODEC_LIST__INIT;
@@ -393,7 +395,8 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Realm realm = GH__REALM__INIT;
-	Gh__RealmAddress address = GH__REALM_ADDRESS__INIT, *addresses = &address;
+	Gh__RealmAddress address = GH__REALM_ADDRESS__INIT,
+			 *addresses = &address;
 	Gh__DigestOffer offer = GH__DIGEST_OFFER__INIT, *offers = &offer;
 	char listen[ADDR_TEXT_SIZE];
 	char *domain = str("example.com");
@@ -450,9 +453,12 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 	trunk.codec_list = 1;
 	if (id == 1) {
 		trunk.max_calls = config->itsp_max_calls;
+		if (config->itsp_host != NULL)
+			trunk.host = str(config->itsp_host);
 		trunk.ring_timeout_s = config->itsp_ring_s;
 		trunk.options_interval_s = config->probe ? 1 : 0;
 		trunk.session_expires_s = config->session_expires_s;
+		trunk.follow_redirects = config->redirects;
 		trunk.registers = config->registers;
 		trunk.register_user = str(config->registers ? "reg7" : "");
 		trunk.register_expires_s = 60;
@@ -464,8 +470,8 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 
 /* +49... from phones and the PBX goes to the world, by trunk 1, then 2; a call
  * for 1xx from the PBX or the world rings the extension. */
-static void add_routes(struct settings_collector *c, uint64_t version,
-	uint32_t *n)
+static void add_routes(
+	struct settings_collector *c, uint64_t version, uint32_t *n)
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Route route = GH__ROUTE__INIT;
@@ -542,8 +548,8 @@ static void apply_settings(struct cw *w, const struct cw_config *config)
 
 /* ------------------------------------------------------------------ world */
 
-void cw_until(struct cw *w, bool (*done)(void *ctx), void *ctx,
-	const char *what)
+void cw_until(
+	struct cw *w, bool (*done)(void *ctx), void *ctx, const char *what)
 {
 	uint64_t end = clock_now_us() + CW_PATIENCE_US;
 
@@ -632,10 +638,14 @@ struct cw *cw_new(const struct cw_config *config)
 	ck_assert_int_eq(loop_sofia_new(&sbc->daemon.loop), 0);
 	process_users_all(&sbc->daemon.users, getuid());
 	ck_assert_int_eq(notify_new(sbc->daemon.loop, NULL, PROCESS_SBC,
-				 &no_events, w, &sbc->daemon.keeper), 0);
+				 &no_events, w, &sbc->daemon.keeper),
+		0);
 	w->authd = serve(w, PROCESS_AUTHD, authd_permits,
 		sizeof authd_permits / sizeof *authd_permits, authd_up,
 		authd_down, "authd");
+	pick(&w->bridge);
+	snprintf(path, sizeof path, "%s/flowd.sock", w->dir);
+	ck_assert_int_eq(flows_new(sbc, path, &w->bridge, &sbc->flows), 0);
 	ck_assert_int_eq(stack_new(sbc, &sbc->stack), 0);
 	ck_assert_int_eq(admit_new(sbc, &sbc->admit), 0);
 	ck_assert_int_eq(auth_new(sbc, &sbc->auth), 0);
@@ -671,6 +681,7 @@ void cw_free(struct cw **ref)
 	bindings_free(&sbc->bindings);
 	authd_free(&sbc->authd);
 	stack_free(&sbc->stack);
+	flows_free(&sbc->flows);
 	admit_free(&sbc->admit);
 	settings_unref(&sbc->settings);
 	ipc_server_free(&w->authd);
@@ -810,19 +821,36 @@ void sp_send(struct sip_peer *p, const struct addr *to, const char *text)
 		(ssize_t)strlen(text));
 }
 
+static bool seen_before(struct sip_peer *p, size_t len)
+{
+	static const uint8_t key[16];
+	uint64_t hash = table_siphash(key, p->rx, len);
+
+	for (unsigned i = 0; i < CW_SEEN; i++) {
+		if (p->seen[i] == hash)
+			return true;
+	}
+	p->seen[p->n_seen++ % CW_SEEN] = hash;
+	return false;
+}
+
+/* On a busy machine timers fire before the other end was given its turn. */
 static bool received(void *ctx)
 {
 	struct sip_peer *p = ctx;
-	ssize_t n = recv(p->fd, p->rx, sizeof p->rx - 1, 0);
+	ssize_t n;
 
-	if (n < 0)
-		return false;
-	p->rx[n] = '\0';
+	do {
+		n = recv(p->fd, p->rx, sizeof p->rx - 1, 0);
+		if (n < 0)
+			return false;
+		p->rx[n] = '\0';
+	} while (seen_before(p, (size_t)n) && !p->repeats);
 	return true;
 }
 
-const char *sp_expect_but(struct sip_peer *p, const char *first,
-	const char *but)
+const char *sp_expect_but(
+	struct sip_peer *p, const char *first, const char *but)
 {
 	for (;;) {
 		cw_until(p->w, received, p, first);
@@ -832,8 +860,8 @@ const char *sp_expect_but(struct sip_peer *p, const char *first,
 			continue;
 		if (but != NULL && strncmp(p->rx, but, strlen(but)) == 0)
 			continue;
-		ck_abort_msg("at %s: wanted %s, got:\n%s", p->text, first,
-			p->rx);
+		ck_abort_msg(
+			"at %s: wanted %s, got:\n%s", p->text, first, p->rx);
 	}
 }
 
@@ -851,7 +879,8 @@ void sp_silent(struct sip_peer *p)
 	}
 }
 
-const char *msg_header_value(const char *message, const char *name, unsigned nth)
+const char *msg_header_value(
+	const char *message, const char *name, unsigned nth)
 {
 	static char values[8][1024];
 	static unsigned turn;
@@ -921,8 +950,8 @@ static void new_branch(char branch[64])
 	snprintf(branch, 64, "z9hG4bKcw%d-%u", (int)getpid(), ++n);
 }
 
-static void add_body(char *text, size_t size, const char *type,
-	const char *body)
+static void add_body(
+	char *text, size_t size, const char *type, const char *body)
 {
 	size_t n = strlen(text);
 
@@ -946,7 +975,8 @@ void dl_invite(struct dialog *d, struct sip_peer *p, const struct addr *to,
 	d->to = *to;
 	d->cseq = d->invite_cseq = 101;
 	addr_format(to, sbc);
-	snprintf(d->call_id, sizeof d->call_id, "call-%d-%u", (int)getpid(), ++n);
+	snprintf(d->call_id, sizeof d->call_id, "call-%d-%u", (int)getpid(),
+		++n);
 	snprintf(d->local, sizeof d->local, "<sip:%s@%s>;tag=c%u", from_user,
 		p->text, n);
 	snprintf(d->remote, sizeof d->remote, "<sip:%s@%s>", to_user, sbc);
@@ -961,7 +991,8 @@ void dl_invite(struct dialog *d, struct sip_peer *p, const struct addr *to,
 		"Call-ID: %s\r\n"
 		"CSeq: %u INVITE\r\n"
 		"Contact: <sip:me@%s>\r\n"
-		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
+		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, "
+		"INFO\r\n"
 		"User-Agent: peer/1\r\n"
 		"%s",
 		d->target, p->text, d->branch, d->local, d->remote, d->call_id,
@@ -1046,6 +1077,11 @@ void dl_ack(struct dialog *d, const char *sdp)
 /* The INVITE's own branch and To. */
 void dl_cancel(struct dialog *d)
 {
+	dl_cancel_with(d, "");
+}
+
+void dl_cancel_with(struct dialog *d, const char *extra)
+{
 	static char text[CW_TEXT];
 
 	snprintf(text, sizeof text,
@@ -1056,17 +1092,17 @@ void dl_cancel(struct dialog *d)
 		"To: %s\r\n"
 		"Call-ID: %s\r\n"
 		"CSeq: %u CANCEL\r\n"
-		"Content-Length: 0\r\n\r\n",
+		"%sContent-Length: 0\r\n\r\n",
 		(int)strcspn(d->invite + 7, "\r"), d->invite + 7,
 		msg_header_value(d->invite, "Via", 0),
 		msg_header_value(d->invite, "From", 0),
 		msg_header_value(d->invite, "To", 0), d->call_id,
-		d->invite_cseq);
+		d->invite_cseq, extra);
 	sp_send(d->p, &d->to, text);
 }
 
-void dl_from_invite(struct dialog *d, struct sip_peer *p,
-	const struct addr *from)
+void dl_from_invite(
+	struct dialog *d, struct sip_peer *p, const struct addr *from)
 {
 	static unsigned n;
 
@@ -1089,6 +1125,7 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 	const char *extra, const char *sdp)
 {
 	static char text[CW_TEXT];
+	bool own = extra == NULL || strstr(extra, "Contact:") == NULL;
 
 	snprintf(text, sizeof text,
 		"SIP/2.0 %u Peer says so\r\n"
@@ -1097,15 +1134,17 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 		"To: %s\r\n"
 		"Call-ID: %s\r\n"
 		"CSeq: %s\r\n"
-		"Contact: <sip:me@%s>\r\n"
-		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
+		"%s%s%s"
+		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, "
+		"INFO\r\n"
 		"%s",
 		status, msg_header_value(request, "Via", 0),
 		msg_header_value(request, "From", 0),
 		status == 100 ? msg_header_value(request, "To", 0) : d->local,
 		msg_header_value(request, "Call-ID", 0),
-		msg_header_value(request, "CSeq", 0), d->p->text,
-		extra != NULL ? extra : "");
+		msg_header_value(request, "CSeq", 0),
+		own ? "Contact: <sip:me@" : "", own ? d->p->text : "",
+		own ? ">\r\n" : "", extra != NULL ? extra : "");
 	add_body(text, sizeof text, "application/sdp", sdp);
 	sp_send(d->p, &d->to, text);
 }
@@ -1203,8 +1242,8 @@ void sc_bye_from_caller(struct scene *s)
 	dl_answer(&s->called, s->phone.rx, 200, NULL, NULL);
 }
 
-void sc_cdr(const Gh__Cdr *cdr, enum reason why, unsigned status,
-	const char *side)
+void sc_cdr(
+	const Gh__Cdr *cdr, enum reason why, unsigned status, const char *side)
 {
 	enum reason got = REASON_NONE;
 

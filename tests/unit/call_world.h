@@ -18,28 +18,30 @@
 #define CW_TEXT        65536
 #define CW_TRUNK_PORT  30000
 #define CW_PORT        40004u /* of every caller; called + 2 */
+#define CW_SEEN        256
 #define CW_CDRS_MAX    512
 
 struct cw {
 	struct sbc sbc;
 	char dir[64];
 	struct addr phones, itsp, pbx; /* where sbc listens */
+	struct addr bridge;            /* and waits for flowd */
 	uint64_t version;
 
 	struct ipc_server *authd;
 	struct ipc_link *authd_link;
 	bool accounts_silent;
-	uint32_t max_calls;           /* of every account */
+	uint32_t max_calls; /* of every account */
 	Gh__Cdr *cdrs[CW_CDRS_MAX];
 	size_t n_cdrs, n_taken;
 	Gh__TrunkAuthRequest *trunk_auth; /* the last question */
 
 	struct ipc_server *mediad;
 	struct ipc_link *mediad_link;
-	bool media_silent;            /* wants are not answered */
-	enum reason media_refuses;    /* SESSION_OPEN = it does not */
+	bool media_silent;         /* wants are not answered */
+	enum reason media_refuses; /* SESSION_OPEN = it does not */
 	bool refuses_once;
-	Gh__SessionWant *want;        /* the last one */
+	Gh__SessionWant *want; /* the last one */
 	unsigned n_wants, n_opened, n_ended;
 	char last_call[IDENT_CALL_SIZE];
 };
@@ -47,18 +49,20 @@ struct cw {
 struct cw_config {
 	unsigned itsp_max_calls;
 	unsigned itsp_ring_s;
+	const char *itsp_host; /* its name for us */
 	bool no_mediad;
-	bool probe;                   /* trunk 1 is probed with OPTIONS */
-	bool registers;               /* we register at trunk 1 */
-	unsigned session_expires_s;   /* of trunk 1 */
+	bool probe;                 /* trunk 1 is probed with OPTIONS */
+	bool redirects;             /* trunk 1 may redirect */
+	bool registers;             /* we register at trunk 1 */
+	unsigned session_expires_s; /* of trunk 1 */
 };
 
 /** "ip:port" of a host of this test; port 0 = "ip". */
 const char *cw_at(unsigned host, unsigned port);
 struct cw *cw_new(const struct cw_config *config);
 void cw_free(struct cw **w);
-void cw_until(struct cw *w, bool (*done)(void *ctx), void *ctx,
-	const char *what);
+void cw_until(
+	struct cw *w, bool (*done)(void *ctx), void *ctx, const char *what);
 /** One turn. */
 void cw_step(struct cw *w);
 /** A few turns of the loop in which nothing is waited for. */
@@ -93,22 +97,25 @@ struct sip_peer {
 	struct addr local;
 	char text[ADDR_TEXT_SIZE]; /* of local */
 	char rx[CW_TEXT];          /* the last message */
-	unsigned n_sent;
+	bool repeats;              /* repeated messages count as new ones */
+	uint64_t seen[CW_SEEN]; /* what came before, to pass over repetitions */
+	unsigned n_seen;
 };
 void sp_open(struct cw *w, struct sip_peer *p, unsigned host);
 void sp_close(struct sip_peer *p);
 void sp_send(struct sip_peer *p, const struct addr *to, const char *text);
-/** Waits for a message whose first line begins like this; anything but 100 in
- * between fails the test. @return p->rx. */
+/** Waits for a message whose first line begins like this; anything but 100 and
+ * repetitions in between fails the test. @return p->rx. */
 const char *sp_expect(struct sip_peer *p, const char *first);
 /** Passes over messages that begin with `but` too (retransmissions). */
-const char *sp_expect_but(struct sip_peer *p, const char *first,
-	const char *but);
+const char *sp_expect_but(
+	struct sip_peer *p, const char *first, const char *but);
 /** Nothing has come, and nothing comes in a few turns. */
 void sp_silent(struct sip_peer *p);
 
 /** Value of a header, "" if absent; n-th occurrence from 0. */
-const char *msg_header_value(const char *message, const char *name, unsigned nth);
+const char *msg_header_value(
+	const char *message, const char *name, unsigned nth);
 /** The body. */
 const char *msg_body(const char *message);
 /** The tag of From or To, "" if none. */
@@ -119,16 +126,16 @@ bool msg_has(const char *message, const char *text);
 /** One end of a dialog at a peer. */
 struct dialog {
 	struct sip_peer *p;
-	struct addr to;        /* sbc */
+	struct addr to; /* sbc */
 	char call_id[128];
-	char local[256];       /* our From or To, with tag */
+	char local[256]; /* our From or To, with tag */
 	char remote[256];
-	char target[256];      /* the far Contact's URI */
-	char branch[64];       /* of the last request */
-	unsigned cseq;         /* of the last request of ours */
+	char target[256]; /* the far Contact's URI */
+	char branch[64];  /* of the last request */
+	unsigned cseq;    /* of the last request of ours */
 	unsigned invite_cseq;
-	char invite[CW_TEXT];  /* the last INVITE, as sent or received */
-	char first[CW_TEXT];   /* the one that made it, if received */
+	char invite[CW_TEXT]; /* the last INVITE, as sent or received */
+	char first[CW_TEXT];  /* the one that made it, if received */
 };
 
 /** Sends an INVITE. extra: whole lines, or NULL. sdp NULL = no offer. */
@@ -145,14 +152,16 @@ void dl_request_from(struct dialog *d, struct sip_peer *p, const char *method,
 void dl_answered(struct dialog *d);
 void dl_ack(struct dialog *d, const char *sdp);
 void dl_cancel(struct dialog *d);
+void dl_cancel_with(struct dialog *d, const char *extra);
 /** Takes the dialog out of an INVITE in p->rx. */
-void dl_from_invite(struct dialog *d, struct sip_peer *p,
-	const struct addr *from);
+void dl_from_invite(
+	struct dialog *d, struct sip_peer *p, const struct addr *from);
 /** Answers a request text; sdp may be NULL. extra: whole lines, or NULL. */
 void dl_answer(struct dialog *d, const char *request, unsigned status,
 	const char *extra, const char *sdp);
 
-/** An audio description: codecs as m= formats ("8 0 101"), direction or NULL. */
+/** An audio description: codecs as m= formats ("8 0 101"), direction or NULL.
+ */
 const char *sdp_text(const struct sip_peer *p, unsigned port,
 	const char *formats, const char *direction);
 /** The port of the audio line. */
@@ -176,7 +185,7 @@ void sc_answer(struct scene *s);
 void sc_up(struct scene *s);
 void sc_bye_from_caller(struct scene *s);
 /** Checks what every CDR has. */
-void sc_cdr(const Gh__Cdr *cdr, enum reason why, unsigned status,
-	const char *side);
+void sc_cdr(
+	const Gh__Cdr *cdr, enum reason why, unsigned status, const char *side);
 
 #endif

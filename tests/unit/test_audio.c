@@ -105,7 +105,7 @@ END_TEST
 START_TEST(test_delayed_passes)
 {
 	/* From the edge of the window to the other; odd on purpose. */
-	static const long delay[] = {-15999, -8001, -333, 1, 159, 7777, 15999};
+	static const long delay[] = {-15999, -333, 1, 15999};
 	long lag = delay[_i];
 	struct sound s = sound_new((size_t)((long)far_speech.n + lag));
 
@@ -448,7 +448,7 @@ int main(void)
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, test_true_speech_passes);
-	tcase_add_loop_test(c, test_delayed_passes, 0, 7);
+	tcase_add_loop_test(c, test_delayed_passes, 0, 4);
 	tcase_add_test(c, test_delay_beyond_window_fails);
 	tcase_add_test(c, test_six_db_quieter_passes);
 	tcase_add_test(c, test_g711_round_trip_passes);

@@ -11,8 +11,8 @@
 #include "tests/unit/call_world.h"
 #include "tests/unit/suite.h"
 
-static const char *offer_of(struct scene *s, const char *formats,
-	const char *direction)
+static const char *offer_of(
+	struct scene *s, const char *formats, const char *direction)
 {
 	return sdp_text(&s->itsp, 6000, formats, direction);
 }
@@ -37,8 +37,8 @@ START_TEST(hold_and_resume)
 		offer_of(&s, "8", "sendonly"));
 	sp_expect(&s.phone, "INVITE ");
 	ck_assert(msg_has(msg_body(s.phone.rx), "a=sendonly"));
-	ck_assert_str_eq(msg_tag(s.phone.rx, "To"),
-		strstr(s.called.local, ";tag=") + 5);
+	ck_assert_str_eq(
+		msg_tag(s.phone.rx, "To"), strstr(s.called.local, ";tag=") + 5);
 	dl_answer(&s.called, s.phone.rx, 200, NULL,
 		sdp_text(&s.phone, 7000, "8", "recvonly"));
 	sp_expect(&s.phone, "ACK ");
@@ -77,7 +77,8 @@ START_TEST(hold_from_called)
 		sdp_text(&s.phone, 7000, "8", "inactive"));
 	sp_expect(&s.itsp, "INVITE ");
 	ck_assert(msg_has(msg_body(s.itsp.rx), "a=inactive"));
-	dl_answer(&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "inactive"));
+	dl_answer(
+		&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "inactive"));
 	sp_expect(&s.itsp, "ACK ");
 	sp_expect(&s.phone, "SIP/2.0 200");
 	ck_assert(msg_has(msg_body(s.phone.rx), "a=inactive"));
@@ -91,7 +92,8 @@ START_TEST(hold_from_called)
 	sp_expect(&s.itsp, "INVITE ");
 	ck_assert(msg_has(msg_body(s.itsp.rx), "a=sendonly"));
 	ck_assert(!msg_has(msg_body(s.itsp.rx), "0.0.0.0"));
-	dl_answer(&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "recvonly"));
+	dl_answer(
+		&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "recvonly"));
 	sp_expect(&s.itsp, "ACK ");
 	sp_expect(&s.phone, "SIP/2.0 200");
 	dl_ack(&s.called, NULL);
@@ -189,7 +191,8 @@ START_TEST(glare)
 	dl_request(&s.called, "INVITE", NULL, "application/sdp",
 		sdp_text(&s.phone, 7000, "8", "sendonly"));
 	sp_expect(&s.itsp, "INVITE ");
-	dl_answer(&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "recvonly"));
+	dl_answer(
+		&s.caller, s.itsp.rx, 200, NULL, offer_of(&s, "8", "recvonly"));
 	sp_expect(&s.itsp, "ACK ");
 	sp_expect(&s.phone, "SIP/2.0 200");
 	dl_ack(&s.called, NULL);
@@ -293,8 +296,8 @@ START_TEST(other_methods)
 	dl_request(&s.caller, "INVITE", "Require: frobnicate\r\n",
 		"application/sdp", offer_of(&s, "8", "sendonly"));
 	sp_expect(&s.itsp, "SIP/2.0 420");
-	ck_assert_str_eq(msg_header_value(s.itsp.rx, "Unsupported", 0),
-		"frobnicate");
+	ck_assert_str_eq(
+		msg_header_value(s.itsp.rx, "Unsupported", 0), "frobnicate");
 	dl_ack(&s.caller, NULL);
 	sp_silent(&s.phone);
 	dl_request(&s.caller, "INFO", NULL, "application/dtmf-relay",
@@ -404,28 +407,31 @@ START_TEST(phone_moves)
 	sc_up(&s);
 	generation = s.w->want->called->learn_generation;
 	sp_open(s.w, &other, 7);
-	dl_request_from(&s.called, &other, "INVITE", NULL, "application/sdp",
+	s.called.p = &other;
+	dl_request(&s.called, "INVITE", NULL, "application/sdp",
 		sdp_text(&other, 7300, "8 101", NULL));
 	sp_expect(&other, "SIP/2.0 401");
+	dl_ack(&s.called, NULL);
 	authorize(other.rx, "u2", "good", s.called.target, line);
-	dl_request_from(&s.called, &other, "INVITE", line, "application/sdp",
+	dl_request(&s.called, "INVITE", line, "application/sdp",
 		sdp_text(&other, 7300, "8 101", NULL));
 	/* Right, but somebody else's. */
 	sp_expect(&other, "SIP/2.0 403");
-	dl_request_from(&s.called, &other, "OPTIONS", NULL, NULL, NULL);
+	dl_ack(&s.called, NULL);
+	dl_request(&s.called, "OPTIONS", NULL, NULL, NULL);
 	sp_expect(&other, "SIP/2.0 401");
 	authorize(other.rx, "u1", "wrong", s.called.target, line);
-	dl_request_from(&s.called, &other, "OPTIONS", line, NULL, NULL);
+	dl_request(&s.called, "OPTIONS", line, NULL, NULL);
 	sp_expect(&other, "SIP/2.0 4");
 	ck_assert_uint_eq(s.w->want->called->learn_generation, generation);
-	dl_request_from(&s.called, &other, "INVITE", NULL, "application/sdp",
+	dl_request(&s.called, "INVITE", NULL, "application/sdp",
 		sdp_text(&other, 7300, "8 101", NULL));
 	sp_expect(&other, "SIP/2.0 401");
+	dl_ack(&s.called, NULL);
 	authorize(other.rx, "u1", "good", s.called.target, line);
-	dl_request_from(&s.called, &other, "INVITE", line, "application/sdp",
+	dl_request(&s.called, "INVITE", line, "application/sdp",
 		sdp_text(&other, 7300, "8 101", NULL));
 	sp_expect(&other, "SIP/2.0 200");
-	s.called.p = &other;
 	dl_ack(&s.called, NULL);
 	cw_turn(s.w);
 	ck_assert_str_eq(s.w->want->called->remote_rtp, cw_at(7, 7300));

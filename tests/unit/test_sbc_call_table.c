@@ -32,12 +32,14 @@ START_TEST(rows)
 			leads |= row->next;
 			/* Tear-down leads nowhere but to its end. */
 			if (s == CALL_ENDING)
-				ck_assert_uint_eq(row->next &
-					~(CALL_BIT(CALL_ENDING) |
-						CALL_BIT(CALL_DONE)), 0);
+				ck_assert_uint_eq(
+					row->next &
+						~(CALL_BIT(CALL_ENDING) |
+							CALL_BIT(CALL_DONE)),
+					0);
 			if (s == CALL_DONE)
-				ck_assert_uint_eq(row->next,
-					CALL_BIT(CALL_DONE));
+				ck_assert_uint_eq(
+					row->next, CALL_BIT(CALL_DONE));
 		}
 		ck_assert_uint_gt(n, 0);
 		/* An administrator ends a call in any state. */
@@ -84,16 +86,14 @@ START_TEST(absent_rows)
 	for (enum call_state st = 0; st < CALL_STATE_COUNT; st++) {
 		for (enum call_event e = 0; e < CALL_EVENT_COUNT; e++) {
 			struct call_input in = {.event = e};
-			uint64_t before =
-				stat_get(STAT_CALL_EVENTS_UNEXPECTED);
+			uint64_t before = stat_get(STAT_CALL_EVENTS_UNEXPECTED);
 
 			if (call_table_row(st, e) != NULL)
 				continue;
 			c->state = st;
 			call_event(c, &in);
 			ck_assert_int_eq(c->state, st);
-			ck_assert_uint_eq(
-				stat_get(STAT_CALL_EVENTS_UNEXPECTED),
+			ck_assert_uint_eq(stat_get(STAT_CALL_EVENTS_UNEXPECTED),
 				before + 1);
 		}
 	}
@@ -109,14 +109,18 @@ END_TEST
 START_TEST(tear_down_once)
 {
 	struct scene s;
-	struct call_input end = {
-		.event = EV_END, .why = REASON_CALL_ADMIN_HUNG_UP};
+	struct call_input end = {.event = EV_END};
 	struct call *c;
 
 	sc_begin(&s, NULL);
 	sc_up(&s);
 	c = cw_call(s.w);
-	call_event(c, &end);
+	ck_assert_int_eq(calls_end_one(s.w->sbc.calls, "0000000000000000",
+				 REASON_CALL_ADMIN_HUNG_UP),
+		ERR_NOT_FOUND);
+	ck_assert_int_eq(
+		calls_end_one(s.w->sbc.calls, c->id, REASON_CALL_ADMIN_HUNG_UP),
+		0);
 	ck_assert_int_eq(c->state, CALL_ENDING);
 	end.why = REASON_CALL_SHUTDOWN;
 	call_event(c, &end);
@@ -204,8 +208,8 @@ struct storm {
 	unsigned n_callers, n_calleds;
 };
 
-static struct dialog *by_call_id(struct dialog *d, unsigned n,
-	const char *message)
+static struct dialog *by_call_id(
+	struct dialog *d, unsigned n, const char *message)
 {
 	const char *id = msg_header_value(message, "Call-ID", 0);
 
@@ -242,12 +246,12 @@ static void act(struct dialog *d)
 		break;
 	case 1:
 	case 2:
-		dl_request(d, "INVITE", NULL, "application/sdp",
-			some_sdp(d->p));
+		dl_request(
+			d, "INVITE", NULL, "application/sdp", some_sdp(d->p));
 		break;
 	case 3:
-		dl_request(d, "UPDATE", NULL, "application/sdp",
-			some_sdp(d->p));
+		dl_request(
+			d, "UPDATE", NULL, "application/sdp", some_sdp(d->p));
 		break;
 	case 4:
 		dl_request(d, "INFO", NULL, "application/dtmf", "5");
@@ -267,12 +271,12 @@ static void act(struct dialog *d)
 
 static void react_to_request(struct storm *st, struct sip_peer *p)
 {
-	static const unsigned answers[] = {
-		100, 180, 183, 183, 200, 200, 200, 486, 603, 503, 302, 491, 481};
+	static const unsigned answers[] = {100, 180, 183, 183, 200, 200, 200,
+		486, 603, 503, 302, 491, 481};
 	bool at_phone = p == &st->phone;
-	struct dialog *d = at_phone
-				   ? by_call_id(st->calleds, st->n_calleds, p->rx)
-				   : by_call_id(st->callers, st->n_callers, p->rx);
+	struct dialog *d =
+		at_phone ? by_call_id(st->calleds, st->n_calleds, p->rx)
+			 : by_call_id(st->callers, st->n_callers, p->rx);
 	static char request[CW_TEXT];
 	unsigned status;
 
@@ -304,12 +308,12 @@ static void react_to_request(struct storm *st, struct sip_peer *p)
 
 static void react_to_answer(struct storm *st, struct sip_peer *p)
 {
-	struct dialog *d = p == &st->itsp
-				   ? by_call_id(st->callers, st->n_callers, p->rx)
-				   : by_call_id(st->calleds, st->n_calleds, p->rx);
+	struct dialog *d =
+		p == &st->itsp ? by_call_id(st->callers, st->n_callers, p->rx)
+			       : by_call_id(st->calleds, st->n_calleds, p->rx);
 
-	if (d == NULL || strstr(msg_header_value(p->rx, "CSeq", 0), "INVITE") ==
-				 NULL)
+	if (d == NULL ||
+		strstr(msg_header_value(p->rx, "CSeq", 0), "INVITE") == NULL)
 		return;
 	if (p->rx[8] == '2') {
 		dl_answered(d);
@@ -338,8 +342,8 @@ static void storm_step(struct storm *st)
 	struct cw *w = st->w;
 
 	w->media_silent = pick(20) == 0;
-	w->media_refuses = pick(20) == 0 ? REASON_SESSION_NO_PORT
-					 : REASON_SESSION_OPEN;
+	w->media_refuses =
+		pick(20) == 0 ? REASON_SESSION_NO_PORT : REASON_SESSION_OPEN;
 	switch (pick(6)) {
 	case 0:
 		if (st->n_callers < STORM_CALLS)
@@ -363,8 +367,7 @@ static void storm_step(struct storm *st)
 	case 4:
 		if (w->mediad_link != NULL && *w->last_call != '\0' &&
 			pick(6) == 0)
-			cw_media_event(w,
-				GH__MEDIA_EVENT_KIND__MEDIA_TIMED_OUT,
+			cw_media_event(w, GH__MEDIA_EVENT_KIND__MEDIA_TIMED_OUT,
 				pick(2) == 0);
 		break;
 	default:

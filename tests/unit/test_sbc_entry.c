@@ -155,6 +155,33 @@ START_TEST(broken_requests_of_strangers_are_not_answered)
 }
 END_TEST
 
+/* Headers that may stand only once, twice: the library keeps the second in its
+ * list of errors under its own class. */
+START_TEST(headers_twice)
+{
+	static const char *const lines[] = {"CSeq: 7 REGISTER\r\n",
+		"Call-ID: other\r\n", "From: <sip:b@example.com>;tag=2\r\n",
+		"To: <sip:b@example.com>\r\n", "Max-Forwards: 70\r\n",
+		"Content-Length: 0\r\n", "Expires: 1\r\nExpires: 2\r\n",
+		"User-Agent: a\r\nUser-Agent: b\r\n", "Date: x\r\nDate: y\r\n",
+		("Date: Sat, 13 Nov 2010 23:29:00 GMT\r\n"
+		 "Date: Sat, 13 Nov 2010 23:29:00 GMT\r\n"),
+		"Timestamp: 1\r\nTimestamp: 2\r\n",
+		"Min-Expires: 1\r\nMin-Expires: 2\r\n",
+		"Content-Type: a/b\r\nContent-Type: c/d\r\n"};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		send_to(&phone, &w->local, (struct request){.extra = lines[i]});
+		send_to(&trunk, &w->local,
+			(struct request){
+				.method = "OPTIONS", .extra = lines[i]});
+		peer_recv(w, &trunk, text);
+		ck_assert_msg(strncmp(text, "SIP/2.0 ", 8) == 0, "%s: %s",
+			lines[i], text);
+	}
+}
+END_TEST
+
 START_TEST(acl_is_silent)
 {
 	static const char *const acl[] = {"127.0.0.2/32"};
@@ -470,6 +497,29 @@ START_TEST(invite_of_a_trunk_is_a_call)
 }
 END_TEST
 
+START_TEST(merged_invite)
+{
+	struct request r = {.method = "INVITE",
+		.uri = "sip:100@example.com",
+		.extra = CONTACT,
+		.call_id = "merged"};
+
+	send_to(&trunk, &w->local, r);
+	expect(&trunk, "486");
+	send_to(&trunk, &w->local, r); /* another branch */
+	expect(&trunk, "482");
+	ck_assert_uint_eq(w->n_invites, 1);
+	ck_assert_uint_eq(reason_counted(REASON_ADMIT_MERGED), 1);
+	r.cseq = 2;
+	send_to(&trunk, &w->local, r);
+	expect(&trunk, "486");
+	/* A stranger who knows all of it hears nothing. */
+	r.cseq = 1;
+	send_to(&phone, &w->local, r);
+	peer_hears_nothing(w, &phone, &w->local);
+}
+END_TEST
+
 static void challenged_invite(struct request *r)
 {
 	r->method = "INVITE";
@@ -633,7 +683,8 @@ static const char *via_of_ours(void)
 
 	ck_assert_ptr_nonnull(to.listener);
 	orq = nta_outgoing_mcreate(stack_agent(w->sbc.stack), on_response, NULL,
-		URL_STRING_MAKE(stack_next_hop(&to, hop, sizeof(hop))),
+		URL_STRING_MAKE(
+			stack_next_hop(w->sbc.stack, &to, hop, sizeof(hop))),
 		nta_msg_create(stack_agent(w->sbc.stack), 0),
 		NTATAG_TPORT(to.listener->tport),
 		SIPTAG_REQUEST_STR("OPTIONS sip:x@example.com SIP/2.0"),
@@ -880,6 +931,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, strangers_hear_nothing);
 	tcase_add_test(t, broken_requests_of_strangers_are_not_answered);
+	tcase_add_test(t, headers_twice);
 	tcase_add_test(t, acl_is_silent);
 	tcase_add_test(t, wrong_realm_is_told_from_unknown);
 	tcase_add_test(t, hostile_datagrams);
@@ -892,6 +944,7 @@ int main(void)
 	tcase_add_test(t, methods_of_known_sources);
 	tcase_add_test(t, required_extensions_and_forwards);
 	tcase_add_test(t, invite_of_a_trunk_is_a_call);
+	tcase_add_test(t, merged_invite);
 	tcase_add_test(t, invite_of_a_phone_waits_for_authd);
 	tcase_add_test(t, invite_sent_again_during_the_wait);
 	tcase_add_test(t, cancel_during_the_wait);

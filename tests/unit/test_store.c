@@ -643,7 +643,7 @@ START_TEST(test_kill_attach)
 	long n, m;
 
 	for (i = 0; i < 2; i++) {
-		for (n = 2; n < 40; n += 9) {
+		for (n = 2; n < 40; n += 18) {
 			for (m = 0;; m++) {
 				struct store *s = make_before();
 				int fd = dup(store_fd(s));

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A target of a route becomes parties to be called: every phone of an account
+ * that is registered, or one address of a trunk.
+ *
+ * Decides: where the INVITE goes on the wire (a phone's binding source, not the
+ * private address in its Contact), from which of our addresses, and what its
+ * Request-URI says. Does not decide which target comes next (call_setup.c).
+ */
+#include "config.h"
+
+#include "sbc/call_inner.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct party *add_party(struct call *c)
+{
+	struct party *p = su_zalloc(c->home, sizeof *p);
+
+	if (p == NULL)
+		return NULL;
+	p->call = c;
+	p->side = CALL_CALLED;
+	p->round = c->round;
+	p->learn_generation = 1;
+	TAILQ_INSERT_TAIL(&c->parties, p, link);
+	return p;
+}
+
+static const Gh__CodecList *codecs_of(
+	const struct call *c, const struct party *p)
+{
+	uint32_t id = 0;
+
+	if (p->trunk != NULL)
+		id = p->trunk->row->codec_list;
+	else if (p->account != NULL)
+		id = p->account->row->codec_list;
+	if (id == 0 && p->address != NULL)
+		id = p->address->realm->row->codec_list;
+	return id != 0 ? settings_codec_list(c->settings, id) : NULL;
+}
+
+/* The phones of an account: every live contact that can be reached. */
+size_t call_target_phones(struct call *c, struct account *account)
+{
+	const struct binding *b =
+		bindings_of(c->sbc->bindings, account->row->id);
+	size_t n = 0;
+
+	for (; b != NULL && n < CALL_FORKS_MAX; b = b->next) {
+		const struct realm_address *ra = settings_listener(c->settings,
+			&b->local, (Gh__Transport)b->row->transport);
+		struct listener *l =
+			ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
+		struct party *p;
+
+		/* Only its own connection reaches it, and only while that
+		 * lives. */
+		if (l == NULL ||
+			(transport_is_stream(l->transport) &&
+				flow_find(c->sbc->flows, b->row->flow) == NULL))
+			continue;
+		p = add_party(c);
+		if (p == NULL)
+			break;
+		p->kind = SIDE_PHONE;
+		p->account = account_ref(account);
+		p->address = ra;
+		p->listener = l;
+		p->peer = b->source;
+		p->flow = b->row->flow;
+		p->behind_nat = b->row->behind_nat;
+		p->request_uri = su_strdup(c->home, b->row->contact);
+		p->host = ra->realm->row->n_domains != 0
+				  ? ra->realm->row->domains[0]
+				  : l->advertised_host;
+		p->codecs = codecs_of(c, p);
+		n++;
+	}
+	return n;
+}
+
+/* The trunk's addresses by priority; row is the next one to try. */
+const Gh__TrunkTarget *call_target_row(const struct trunk *t, size_t nth)
+{
+	const Gh__TrunkTarget *best = NULL;
+	uint64_t floor = 0, key;
+
+	/* A few rows: the nth smallest by (priority, place). */
+	for (size_t round = 0; round <= nth; round++) {
+		uint64_t least = UINT64_MAX;
+
+		best = NULL;
+		for (size_t i = 0; i < t->row->n_targets; i++) {
+			key = ((uint64_t)t->row->targets[i]->priority << 16) +
+			      i + 1;
+			if (key > floor && key < least) {
+				least = key;
+				best = t->row->targets[i];
+			}
+		}
+		if (best == NULL)
+			return NULL;
+		floor = least;
+	}
+	return best;
+}
+
+/* What the far side is called in our Request-URI and To. */
+static const char *trunk_host(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget *row, const struct addr *addr)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	if (*t->row->domain != '\0')
+		return t->row->domain;
+	if (row->port == 0 && addr->family == AF_INET)
+		return su_strdup(c->home, row->host);
+	return su_strdup(c->home, addr_format(addr, text));
+}
+
+/* number_clean() has let only harmless characters pass; what a user part must
+ * not hold as it is (RFC 3261 25.1) is escaped. */
+static char *trunk_uri(struct call *c, const char *number, const char *host)
+{
+	char user[3 * ROUTE_NUMBER_SIZE + 1];
+	size_t n = 0;
+
+	if (host == NULL)
+		return NULL;
+	for (; *number != '\0' && n + 4 < sizeof user; number++) {
+		bool plain = (*number >= '0' && *number <= '9') ||
+			     (*number >= 'A' && *number <= 'Z') ||
+			     (*number >= 'a' && *number <= 'z') ||
+			     strchr("+*-_.!~'()", *number) != NULL;
+
+		if (plain)
+			user[n++] = *number;
+		else
+			n += (size_t)snprintf(user + n, 4, "%%%02X",
+				(unsigned)(unsigned char)*number);
+	}
+	user[n] = '\0';
+	return su_sprintf(c->home, "sip:%s@%s", user, host);
+}
+
+/* One address of a trunk. @return ROUTE_OK, or why it can not be used. */
+enum reason call_target_trunk(
+	struct call *c, const struct trunk *t, const Gh__TrunkTarget *row)
+{
+	char number[ROUTE_NUMBER_SIZE];
+	const struct realm_address *ra;
+	const struct flow *flow = NULL;
+	struct listener *l;
+	struct addr addr;
+	struct party *p;
+
+	if (addr_parse(row->host, &addr) != 0)
+		return REASON_ROUTE_DNS;
+	addr.port = row->port != 0 ? (uint16_t)row->port
+		    : transport_is_secured((Gh__Transport)row->transport) ? 5061
+									  : 5060;
+	ra = realm_address_for(
+		t->realm, addr.family, (Gh__Transport)row->transport);
+	l = ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
+	if (l == NULL)
+		return REASON_ROUTE_TRUNK_DOWN;
+	if (transport_is_stream(l->transport)) {
+		flow = flow_to(c->sbc->flows, &l->local, l->transport, &addr);
+		if (flow == NULL)
+			return REASON_ROUTE_TRUNK_DOWN;
+	}
+	if (number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED,
+		    c->called_number, number) != 0)
+		return REASON_ROUTE_BAD_NUMBER;
+	p = add_party(c);
+	if (p == NULL)
+		return REASON_CALL_INTERNAL;
+	p->kind = t->realm->row->zone == GH__ZONE__ZONE_INSIDE ? SIDE_PBX
+							       : SIDE_TRUNK;
+	p->trunk = t;
+	p->address = ra;
+	p->listener = l;
+	p->peer = addr;
+	p->flow = flow != NULL ? flow->id : 0;
+	p->host = trunk_host(c, t, row, &addr);
+	p->request_uri = trunk_uri(c, number, p->host);
+	p->codecs = codecs_of(c, p);
+	return REASON_ROUTE_OK;
+}

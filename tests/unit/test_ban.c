@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nonce counts that were used, and who is banned. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "authd/ban.h"
+#include "authd/replay.h"
+#include "common/clock.h"
+#include "common/nonce.h"
+
+#define S CLOCK_US_PER_S
+
+static struct addr address(const char *text)
+{
+	struct addr a;
+
+	ck_assert_int_eq(addr_parse(text, &a), 0);
+	return a;
+}
+
+/* ---------------------------------------------------------------- replay */
+
+static void make_text(unsigned n, char text[NONCE_TEXT_SIZE])
+{
+	snprintf(text, NONCE_TEXT_SIZE, "%048u", n);
+}
+
+START_TEST(replay_counts)
+{
+	struct replay *r;
+	char text[NONCE_TEXT_SIZE];
+
+	ck_assert_int_eq(replay_new(10, &r), 0);
+	make_text(1, text);
+#define TAKE(nc) replay_take(r, text, 100, nc)
+	ck_assert_int_eq(TAKE(1), REASON_AUTH_OK);
+	ck_assert_int_eq(TAKE(1), REASON_AUTH_REPLAY);
+	ck_assert_int_eq(TAKE(3), REASON_AUTH_OK);
+	ck_assert_int_eq(TAKE(2), REASON_AUTH_OK); /* came late */
+	ck_assert_int_eq(TAKE(2), REASON_AUTH_REPLAY);
+	ck_assert_int_eq(TAKE(3), REASON_AUTH_REPLAY);
+	ck_assert_int_eq(TAKE(67), REASON_AUTH_OK);
+	ck_assert_int_eq(TAKE(3), REASON_AUTH_REPLAY); /* 64 behind, used */
+	ck_assert_int_eq(TAKE(2), REASON_AUTH_REPLAY); /* out of the window */
+	ck_assert_int_eq(TAKE(4), REASON_AUTH_OK);
+	ck_assert_int_eq(TAKE(4), REASON_AUTH_REPLAY);
+	ck_assert_int_eq(TAKE(4000000000u), REASON_AUTH_OK);
+	ck_assert_int_eq(TAKE(67), REASON_AUTH_REPLAY);
+	ck_assert_int_eq(TAKE(0xffffffffu), REASON_AUTH_OK);
+	ck_assert_int_eq(TAKE(0xffffffffu), REASON_AUTH_REPLAY);
+	ck_assert_int_eq(replay_take(r, "short", 100, 1), REASON_AUTH_REPLAY);
+	replay_free(&r);
+}
+END_TEST
+
+/* Against a plain list of all counts that were taken. */
+START_TEST(replay_model)
+{
+	static bool used[2000];
+	struct replay *r;
+	char text[NONCE_TEXT_SIZE];
+	uint32_t highest = 0, nc;
+
+	memset(used, 0, sizeof(used));
+	ck_assert_int_eq(replay_new(10, &r), 0);
+	make_text(1, text);
+	srand(_i + 1);
+	for (int i = 0; i < 5000; i++) {
+		bool fresh;
+
+		nc = 1 + (uint32_t)rand() %
+				 (highest + 70 < 1999 ? highest + 70 : 1999);
+		if (rand() % 2 && highest > 70)
+			nc = highest - (uint32_t)rand() % 70;
+		fresh = !used[nc] && (nc > highest || highest - nc <= 64);
+		ck_assert_int_eq(replay_take(r, text, 5, nc),
+			fresh ? REASON_AUTH_OK : REASON_AUTH_REPLAY);
+		used[nc] |= fresh;
+		if (fresh && nc > highest)
+			highest = nc;
+	}
+	replay_free(&r);
+}
+END_TEST
+
+START_TEST(replay_is_bounded)
+{
+	struct replay *r;
+	char text[NONCE_TEXT_SIZE];
+
+	ck_assert_int_eq(replay_new(100, &r), 0);
+	for (unsigned n = 0; n < 150; n++) {
+		make_text(n, text);
+		ck_assert_int_eq(
+			replay_take(r, text, 1000 + n, 1), REASON_AUTH_OK);
+		ck_assert_uint_le(replay_count(r), 100);
+	}
+	/* Forgotten, but still not good for a second time. */
+	make_text(10, text);
+	ck_assert_int_eq(replay_take(r, text, 1010, 1), REASON_AUTH_REPLAY);
+	make_text(149, text);
+	ck_assert_int_eq(replay_take(r, text, 1149, 1), REASON_AUTH_REPLAY);
+	replay_expire(r, 1140);
+	ck_assert_uint_eq(replay_count(r), 10);
+	replay_free(&r);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ bans */
+
+static struct ban_table *bans;
+static uint64_t attempt;
+
+static enum ban_step fail_from(
+	const char *source, const char *user, bool shared, uint64_t now)
+{
+	struct addr a = address(source);
+
+	return ban_failure(bans, &a, user, ++attempt, shared, now, NULL);
+}
+
+static uint64_t until(const char *source, uint64_t now)
+{
+	struct addr a = address(source);
+
+	return ban_until(bans, &a, now);
+}
+
+static void ban_setup(void)
+{
+	ck_assert_int_eq(ban_new(10, &bans), 0);
+	attempt = 0;
+}
+
+static void ban_teardown(void)
+{
+	ban_free(&bans);
+}
+
+START_TEST(ban_after_three)
+{
+	uint64_t now = 50 * S;
+
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "a", false, now), BAN_NOTHING);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:2", "b", false, now), BAN_NOTHING);
+	ck_assert_uint_eq(until("192.0.2.1:1", now), 0);
+	ck_assert_int_eq(fail_from("192.0.2.1:3", "c", false, now), BAN_SOURCE);
+	ck_assert_uint_eq(until("192.0.2.1:77", now), now + 600 * S);
+	ck_assert_uint_eq(until("192.0.2.2:1", now), 0);
+	ck_assert_uint_eq(until("192.0.2.1:1", now + 600 * S), 0);
+}
+END_TEST
+
+START_TEST(ban_window)
+{
+	struct addr a = address("192.0.2.1:1");
+
+	fail_from("192.0.2.1:1", "a", false, 10 * S);
+	fail_from("192.0.2.1:1", "a", false, 20 * S);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "a", false, 700 * S), BAN_NOTHING);
+	/* The very same header again is no second attempt. */
+	ck_assert_int_eq(
+		ban_failure(bans, &a, "a", attempt, false, 701 * S, NULL),
+		BAN_REPEATED);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "a", false, 702 * S), BAN_NOTHING);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "a", false, 703 * S), BAN_SOURCE);
+}
+END_TEST
+
+START_TEST(ban_success_washes_its_own_only)
+{
+	struct addr a = address("192.0.2.1:1");
+
+	fail_from("192.0.2.1:1", "mine", false, S);
+	fail_from("192.0.2.1:1", "victim", false, S);
+	ban_success(bans, &a, "mine");
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "victim", false, S), BAN_NOTHING);
+	ban_success(bans, &a, "mine");
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "victim", false, S), BAN_SOURCE);
+}
+END_TEST
+
+START_TEST(ban_shared_source)
+{
+	struct addr a = address("192.0.2.1:1");
+	char user[16];
+	unsigned n;
+
+	for (n = 0; n < 2; n++)
+		ck_assert_int_eq(
+			fail_from("192.0.2.1:1", "x", true, S), BAN_NOTHING);
+	ck_assert_int_eq(fail_from("192.0.2.1:1", "x", true, S), BAN_ACCOUNT);
+	ck_assert(!ban_user_allowed(bans, &a, "x", 2 * S));
+	ck_assert(ban_user_allowed(bans, &a, "y", 2 * S));
+	ck_assert(ban_user_allowed(bans, &a, "x", 602 * S));
+	ck_assert_uint_eq(until("192.0.2.1:1", S), 0);
+	for (n = 3; n < 3 * BAN_SHARED_FACTOR - 1; n++) {
+		snprintf(user, sizeof(user), "u%u", n);
+		ck_assert_int_eq(
+			fail_from("192.0.2.1:1", user, true, S), BAN_NOTHING);
+	}
+	ck_assert_int_eq(fail_from("192.0.2.1:1", "last", true, S), BAN_SOURCE);
+}
+END_TEST
+
+START_TEST(ban_exempt_and_lifted)
+{
+	struct addr_net net;
+	struct addr a = address("192.0.2.1:1");
+
+	ck_assert_int_eq(addr_net_parse("198.51.100.0/24", &net), 0);
+	ck_assert_int_eq(ban_set_exempt(bans, &net, 1), 0);
+	for (int i = 0; i < 9; i++)
+		ck_assert_int_eq(fail_from("198.51.100.9:1", "a", false, S),
+			BAN_NOTHING);
+	for (int i = 0; i < 3; i++)
+		fail_from("192.0.2.1:1", "a", false, S);
+	ck_assert(ban_lift(bans, &a, S));
+	ck_assert(!ban_lift(bans, &a, S));
+	ck_assert_uint_eq(until("192.0.2.1:1", S), 0);
+}
+END_TEST
+
+START_TEST(ban_is_bounded)
+{
+	char source[32];
+
+	for (int i = 0; i < 3; i++)
+		fail_from("192.0.2.1:1", "a", false, S);
+	for (int i = 0; i < 100; i++) {
+		snprintf(source, sizeof(source), "198.51.100.%d:1", i);
+		fail_from(source, "a", false, 2 * S);
+	}
+	/* The banned one is the last that is forgotten. */
+	ck_assert_uint_ne(until("192.0.2.1:1", 3 * S), 0);
+	ban_expire(bans, 5000 * S);
+	ck_assert_uint_eq(until("192.0.2.1:1", 5000 * S), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("ban");
+	TCase *p = tcase_create("replay");
+	TCase *b = tcase_create("ban");
+	SRunner *r;
+	int failed;
+
+	tcase_add_test(p, replay_counts);
+	tcase_add_loop_test(p, replay_model, 0, 4);
+	tcase_add_test(p, replay_is_bounded);
+	suite_add_tcase(s, p);
+	tcase_add_checked_fixture(b, ban_setup, ban_teardown);
+	tcase_add_test(b, ban_after_three);
+	tcase_add_test(b, ban_window);
+	tcase_add_test(b, ban_success_washes_its_own_only);
+	tcase_add_test(b, ban_shared_source);
+	tcase_add_test(b, ban_exempt_and_lifted);
+	tcase_add_test(b, ban_is_bounded);
+	suite_add_tcase(s, b);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
