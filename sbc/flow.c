@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 
 #include "common/clock.h"
@@ -27,6 +28,7 @@
 #define RETRY_MIN_US  (500 * CLOCK_US_PER_MS)
 #define RETRY_MAX_US  (30 * CLOCK_US_PER_S)
 #define LISTENERS_MAX 256u
+#define PINS_MAX      16u
 
 /* A connection that we want. */
 struct line {
@@ -39,6 +41,7 @@ struct line {
 	Gh__Transport transport;
 	struct addr remote;
 	char name[256];   /* that its certificate must have */
+	char ca[65], pin[65], certificate[65];
 	uint64_t request; /* under way; 0 = none */
 	struct flow *flow;
 	uint64_t pause_us;
@@ -386,6 +389,9 @@ static void line_ask(struct line *line)
 	addr_format(&line->remote, remote);
 	m.remote = remote;
 	m.tls_name = line->name;
+	m.ca = line->ca;
+	m.pin = line->pin;
+	m.certificate = line->certificate;
 	IPC_MSG(msg, FLOW_CONNECT, flow_connect, &m);
 	send_msg(flows, &msg);
 }
@@ -443,11 +449,46 @@ const struct flow *flow_to(const struct flows *flows, const struct addr *listen,
 	return NULL;
 }
 
+/* The name that a trunk's certificate must have. */
+static const char *name_of(const struct trunk *t, const char *host)
+{
+	if (t->row->tls_name[0])
+		return t->row->tls_name;
+	return t->row->domain[0] ? t->row->domain : host;
+}
+
+bool flow_proves(
+	const struct flows *flows, uint64_t flow, const struct trunk *t)
+{
+	const struct flow *f;
+
+	if (!t->row->tls_verify)
+		return true;
+	f = flow ? by_id(flows, flow) : NULL;
+	if (!f)
+		return false;
+	if (t->row->tls_pin[0])
+		return strcasecmp(f->key, t->row->tls_pin) == 0;
+	for (size_t i = 0; i < f->n_names; i++) {
+		const char *has = f->names[i];
+
+		if (strncasecmp(has, "sip:", 4) == 0)
+			has += 4;
+		if (strcasecmp(has, name_of(t, "")) == 0)
+			return true;
+		for (size_t k = 0; k < t->row->n_targets; k++)
+			if (strcasecmp(has,
+				    name_of(t, t->row->targets[k]->host)) == 0)
+				return true;
+	}
+	return false;
+}
+
 static void want_line(
 	struct flows *flows, const struct trunk *t, const Gh__TrunkTarget *row)
 {
 	const struct realm_address *ra;
-	const char *name = t->row->domain[0] ? t->row->domain : row->host;
+	const char *name = name_of(t, row->host);
 	struct addr remote;
 	struct line *line;
 
@@ -476,6 +517,10 @@ static void want_line(
 		LIST_INSERT_HEAD(&flows->lines, line, next);
 	}
 	line->wanted = true;
+	snprintf(line->ca, sizeof(line->ca), "%s", t->row->tls_ca);
+	snprintf(line->pin, sizeof(line->pin), "%s", t->row->tls_pin);
+	snprintf(line->certificate, sizeof(line->certificate), "%s",
+		t->row->tls_certificate);
 	line->trunk = t->row->id;
 	line->realm = t->realm->row->id;
 	snprintf(line->name, sizeof(line->name), "%s", name);
@@ -510,6 +555,7 @@ struct config_text {
 	Gh__FlowListener *list[LISTENERS_MAX];
 	char *certificates[LISTENERS_MAX][1];
 	char **trunk_networks[LISTENERS_MAX];
+	char *pins[LISTENERS_MAX][PINS_MAX];
 	size_t n;
 };
 
@@ -547,6 +593,20 @@ static size_t count_rows(
 	return n;
 }
 
+/* Keys that trunks of the realm are known by. */
+static void list_pins(const struct settings *s, const struct realm_address *a,
+	Gh__FlowListener *row)
+{
+	for (size_t i = 0; i < s->n_trunks; i++) {
+		const struct trunk *t = &s->trunks[i];
+
+		if (t->realm == a->realm && t->row->enabled &&
+			t->row->tls_pin[0] && row->n_client_pins < PINS_MAX)
+			row->client_pins[row->n_client_pins++] =
+				t->row->tls_pin;
+	}
+}
+
 static int add_listener(struct config_text *c, const struct settings *s,
 	const struct realm_address *a)
 {
@@ -567,10 +627,16 @@ static int add_listener(struct config_text *c, const struct settings *s,
 	row->trunk_networks = c->trunk_networks[c->n];
 	list_sources(s, a, row);
 	if (transport_is_secured(row->transport)) {
-		/* The certificate bears the realm's name. */
+		/* Without a list the certificate bears the realm's name. */
 		c->certificates[c->n][0] = a->realm->row->name;
-		row->certificates = c->certificates[c->n];
-		row->n_certificates = 1;
+		row->certificates = a->row->n_certificates
+					    ? a->row->certificates
+					    : c->certificates[c->n];
+		row->n_certificates =
+			a->row->n_certificates ? a->row->n_certificates : 1;
+		row->client_ca = a->row->client_ca;
+		row->client_pins = c->pins[c->n];
+		list_pins(s, a, row);
 	}
 	c->list[c->n++] = row;
 	return 0;

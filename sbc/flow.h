@@ -70,6 +70,12 @@ int flow_may_read(struct flows *flows, uint16_t port);
 const struct flow *flow_to(const struct flows *flows, const struct addr *listen,
 	Gh__Transport transport, const struct addr *remote);
 
+/** May what came over this flow (0 = a datagram) speak for the trunk? Always,
+ * unless the trunk has to prove itself: then the flow's certificate must have
+ * its name or its pinned key. */
+bool flow_proves(
+	const struct flows *flows, uint64_t flow, const struct trunk *t);
+
 /** A phone registered from there. */
 void flow_known(struct flows *flows, const struct addr *host);
 /** authd's Ban goes on to flowd. */
