@@ -28,6 +28,7 @@
 #define RETRY_MIN_US  (500 * CLOCK_US_PER_MS)
 #define RETRY_MAX_US  (30 * CLOCK_US_PER_S)
 #define LISTENERS_MAX 256u
+#define HOSTS_MAX     131072u
 #define PINS_MAX      16u
 
 /* A connection that we want. */
@@ -40,7 +41,7 @@ struct line {
 	struct addr listen;
 	Gh__Transport transport;
 	struct addr remote;
-	char name[256];   /* that its certificate must have */
+	char name[256]; /* that its certificate must have */
 	char ca[65], pin[65], certificate[65];
 	uint64_t request; /* under way; 0 = none */
 	struct flow *flow;
@@ -54,6 +55,13 @@ struct untold {
 	uint64_t since_us;
 };
 
+/* Where registered phones are. */
+struct host {
+	struct table_node node;
+	struct addr addr;
+	size_t n_bindings;
+};
+
 struct flows {
 	struct sbc *sbc;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -61,7 +69,7 @@ struct flows {
 	bool bridge_open;
 	struct ipc_link *link;
 	uint64_t version, last_request;
-	struct table by_id, by_port;
+	struct table by_id, by_port, hosts;
 	LIST_HEAD(, line) lines;
 	struct untold untold[UNTOLD_MAX];
 	size_t n_untold;
@@ -695,9 +703,54 @@ static void send_config(struct flows *flows)
 
 /* ------------------------------------------------------------------- link */
 
-static void tell_known(void *ctx, const struct binding *binding)
+static void tell_known(struct flows *flows, const struct addr *host, bool known)
 {
-	flow_known(ctx, &binding->source);
+	Gh__FlowKnown m = GH__FLOW_KNOWN__INIT;
+	char text[ADDR_TEXT_SIZE];
+
+	m.host = (char *)(uintptr_t)addr_format_ip(host, text);
+	m.known = known;
+	IPC_MSG(msg, FLOW_KNOWN, flow_known, &m);
+	if (flows->link && ipc_is_up(flows->link))
+		send_msg(flows, &msg);
+}
+
+static void tell_all_known(struct flows *flows)
+{
+	struct table_node *n = NULL;
+	size_t bucket = 0;
+
+	while ((n = table_next(&flows->hosts, &bucket, n)))
+		tell_known(
+			flows, &TABLE_ENTRY(n, struct host, node)->addr, true);
+}
+
+void flow_known(struct flows *flows, const struct addr *addr, bool known)
+{
+	struct addr key = addr_host_key(addr);
+	struct table_node *n = table_find(&flows->hosts, &key, sizeof(key));
+	struct host *h = n ? TABLE_ENTRY(n, struct host, node) : NULL;
+
+	if (!h && known) {
+		h = calloc(1, sizeof(*h));
+		if (!h)
+			return;
+		h->addr = key;
+		if (table_add(&flows->hosts, &h->node, &h->addr,
+			    sizeof(h->addr)) != 0) {
+			free(h);
+			return;
+		}
+		tell_known(flows, &key, true);
+	}
+	if (!h)
+		return;
+	h->n_bindings = known ? h->n_bindings + 1 : h->n_bindings - 1;
+	if (h->n_bindings > 0)
+		return;
+	table_remove(&flows->hosts, &h->node);
+	free(h);
+	tell_known(flows, &key, false);
 }
 
 static void reconcile(struct flows *flows)
@@ -720,7 +773,7 @@ static void on_up(void *ctx, struct ipc_link *link)
 		free_all(flows);
 	flows->peer_start = start;
 	reconcile(flows);
-	bindings_walk(flows->sbc->bindings, tell_known, flows);
+	tell_all_known(flows);
 }
 
 static void on_down(void *ctx, struct ipc_link *link, enum reason why)
@@ -785,18 +838,6 @@ void flows_on_bridge(struct flows *flows)
 	reconcile(flows);
 }
 
-void flow_known(struct flows *flows, const struct addr *host)
-{
-	Gh__FlowKnown m = GH__FLOW_KNOWN__INIT;
-	char text[ADDR_TEXT_SIZE];
-
-	m.host = (char *)(uintptr_t)addr_format_ip(host, text);
-	m.known = true;
-	IPC_MSG(msg, FLOW_KNOWN, flow_known, &m);
-	if (flows->link && ipc_is_up(flows->link))
-		send_msg(flows, &msg);
-}
-
 void flow_ban(struct flows *flows, const Gh__Ban *ban)
 {
 	IPC_MSG(msg, BAN, ban, (Gh__Ban *)(uintptr_t)ban);
@@ -820,12 +861,25 @@ int flows_new(struct sbc *sbc, const char *path, const struct addr *bridge,
 	}
 	snprintf(flows->path, sizeof(flows->path), "%s", path);
 	if (table_init(&flows->by_id, FLOWS_MAX) != 0 ||
-		table_init(&flows->by_port, UINT16_MAX) != 0) {
+		table_init(&flows->by_port, UINT16_MAX) != 0 ||
+		table_init(&flows->hosts, HOSTS_MAX) != 0) {
 		flows_free(&flows);
 		return ERR_NOMEM;
 	}
 	*flows_out = flows;
 	return 0;
+}
+
+static void free_hosts(struct flows *flows)
+{
+	struct table_node *n, *next;
+	size_t bucket = 0;
+
+	for (n = table_next(&flows->hosts, &bucket, NULL); n; n = next) {
+		next = table_next(&flows->hosts, &bucket, n);
+		free(TABLE_ENTRY(n, struct host, node));
+	}
+	table_done(&flows->hosts);
 }
 
 void flows_free(struct flows **flows_ref)
@@ -846,5 +900,7 @@ void flows_free(struct flows **flows_ref)
 		table_done(&flows->by_id);
 	if (flows->by_port.buckets)
 		table_done(&flows->by_port);
+	if (flows->hosts.buckets)
+		free_hosts(flows);
 	free(flows);
 }

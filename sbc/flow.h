@@ -76,8 +76,9 @@ const struct flow *flow_to(const struct flows *flows, const struct addr *listen,
 bool flow_proves(
 	const struct flows *flows, uint64_t flow, const struct trunk *t);
 
-/** A phone registered from there. */
-void flow_known(struct flows *flows, const struct addr *host);
+/** A binding of a phone at this address came, or went. flowd is told of hosts
+ * that have some. */
+void flow_known(struct flows *flows, const struct addr *addr, bool known);
 /** authd's Ban goes on to flowd. */
 void flow_ban(struct flows *flows, const Gh__Ban *ban);
 

@@ -87,7 +87,7 @@ def calls_over_tcp(w):
     w.no_leaks(phone.who)
 
 
-@case("R4 R43 R46", seconds=20, gate="own")
+@case("R4 R8 R12", seconds=20, gate="own")
 def sbc_restarts_behind_tls(w):
     """sbc dies: the phone's connection stays, and the next call reaches it
     over the same one without a new registration."""
@@ -104,7 +104,7 @@ def sbc_restarts_behind_tls(w):
     _call_in(w, phone)
 
 
-@case("R4 R46", seconds=12, gate="own")
+@case("R4 R8 R12", seconds=12, gate="own")
 def flowd_restarts(w):
     """flowd dies: sbc knows at once; a phone that connects again is served."""
     ca = _gate(w)
@@ -121,7 +121,7 @@ def flowd_restarts(w):
     phone.stop()
 
 
-@case("R46 R51", seconds=5, gate="own")
+@case("R4 R51", seconds=5, gate="own")
 def strangers_on_the_tls_port(w):
     """HTTP, random bytes and silence on the TLS port are refused with a
     reason; sbc never hears a word."""
