@@ -225,11 +225,11 @@ class World:
             p.registered()
         return p
 
-    def linphone(self, n=0, voice="near", answer=True):
+    def linphone(self, n=0, voice="near", answer=True, account=None):
         """A linphonec with an account, registered."""
         if not linphone.Linphone.there():
             raise cases.Skip("linphonec is not installed")
-        account = self.add_phone()
+        account = account or self.add_phone()
         p = linphone.Linphone(
             f"{self.dir}/linphone{n}", ns=self.ns("phones"),
             local=PHONES.host(), port=5160 + 10 * n,
