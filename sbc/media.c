@@ -390,19 +390,21 @@ int media_want(struct media_session *s, const Gh__SessionWant *want)
 	return 0;
 }
 
+static bool send_ending(struct media_session *s)
+{
+	s->request = s->media->next_request++;
+	return send_end(s->media, s->call, s->request) == 0;
+}
+
 void media_end(struct media_session *s)
 {
-	bool sent = false;
-
 	if (s->phase == SESSION_ENDING)
 		return;
-	if (s->media->up && s->version != 0) {
-		s->request = s->media->next_request++;
-		sent = send_end(s->media, s->call, s->request) == 0;
-	}
-	/* Not sent: mediad hears of it from the list after the reconnect, or
-	 * its lease runs out. */
-	set_phase(s, SESSION_ENDING, sent ? DEADLINE_US : 0);
+	if (s->media->up && s->version != 0 && !send_ending(s))
+		log_warning("end_not_sent", LOG_CALL(s->call));
+	/* Where mediad is away it is said when it is back, which is soon if
+	 * it died; the figures of the call are worth the wait. */
+	set_phase(s, SESSION_ENDING, s->version != 0 ? DEADLINE_US : 0);
 }
 
 void media_session_drop(struct media_session **session)
@@ -438,8 +440,12 @@ static void on_up(void *ctx, struct ipc_link *link)
 		struct media_session *s =
 			TABLE_ENTRY(node, struct media_session, node);
 
-		if (s->phase != SESSION_ENDING && s->want != NULL &&
-			send_want(s) != 0)
+		if (s->phase == SESSION_ENDING) {
+			if (s->version != 0 && !send_ending(s))
+				log_warning("end_not_sent", LOG_CALL(s->call));
+			continue;
+		}
+		if (s->want != NULL && send_want(s) != 0)
 			log_warning("session_not_sent", LOG_CALL(s->call));
 	}
 }
