@@ -276,6 +276,35 @@ def active_calls_in_sql(w):
     w.wait(lambda: not w.rows(query), "the call to go", 8)
 
 
+@case("R11 R40", seconds=3)
+def destination_classes(w):
+    """A phone that may call one class only: a route of another class refuses it
+    with the reason in the CDR, and not once the class is allowed."""
+    account = w.add_phone()
+    w.settings("begin; select sbc.set_route_class('to-itsp', 'national'); "
+               f"select sbc.allow_classes('{account['extension']}', 'mobile'); "
+               "commit")
+    try:
+        phone = w.phone(account)
+        called = "+4940" + account["number"][-7:]
+        phone.dial(f"sip:{called}@{phone.server}")
+        event = phone.wait_event("CALL_CLOSED")
+        assert "403" in event.get("param", ""), event
+        w.cdr(called, sip_status=403, reason_text="limit_destination")
+        w.sql(f"select sbc.allow_classes('{account['extension']}', 'mobile', "
+              "'national')")
+        called = "+4941" + account["number"][-7:]
+        uas = w.sipp("itsp", "uas_refuse", code=486, reason="Busy")
+
+        def reaches_the_trunk():
+            phone.dial(f"sip:{called}@{phone.server}")
+            return "486" in phone.wait_event("CALL_CLOSED").get("param", "")
+        w.wait(reaches_the_trunk, "the call to reach the trunk", 5)
+        uas.done()
+    finally:
+        w.settings("select sbc.set_route_class('to-itsp', '')")
+
+
 @case("R40 R41", seconds=30, gate="own", builds="release", limit=180)
 def bulk_import(w):
     """100,000 phones from a CSV file in under a minute; one of them registers
