@@ -15,6 +15,7 @@
 #include "config.h"
 
 #include "sbc/leg.h"
+#include "sbc/leg_save.h"
 
 #include <stdio.h>
 
@@ -90,6 +91,7 @@ static void replace(struct leg *leg, nta_outgoing_t **slot, nta_outgoing_t *orq)
 	*slot = orq;
 	if (slot == &leg->invite_orq)
 		leg->invite_cseq = nta_outgoing_cseq(orq);
+	leg_save_invite(leg);
 	nta_outgoing_destroy(old);
 }
 

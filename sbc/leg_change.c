@@ -112,6 +112,7 @@ int leg_on_update(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 		nta_leg_server_route(leg->dialog, NULL, sip->sip_contact);
 		leg_aim(leg);
 		leg_timer_from_request(leg, sip);
+		leg_note(leg);
 		expires = leg_timer_answer(leg, timer, sizeof timer);
 		(void)nta_incoming_treply(irq, SIP_200_OK,
 			SIPTAG_CONTACT_STR(leg->contact),

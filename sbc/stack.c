@@ -28,6 +28,7 @@
 #include "common/secret.h"
 #include "common/table.h"
 #include "sbc/entry.h"
+#include "sbc/leg_save.h"
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
 #include "sbc/sofia_cures_private.h"
@@ -341,6 +342,8 @@ static int on_message(
 	tport_t *tport;
 
 	if (!sip || !sip->sip_request) { /* an answer to nothing of ours */
+		if (sip)
+			(void)leg_take_orphan(agent, sip);
 		nta_msg_discard(agent, msg);
 		return 0;
 	}
