@@ -402,7 +402,7 @@ static void tear_down(struct call *c)
 			leg_end(p->leg, 500, c->end_lines[CALL_CALLED]);
 		call_limit_release(c, p);
 	}
-	call_media_end(c);
+	call_slot_end(c);
 }
 
 static void wait_in(struct call *c, enum call_state s)
@@ -559,6 +559,7 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 		"Reason: SIP;cause=200;text=\"Call completed elsewhere\"");
 	if (call_media_answer(c, in->party, in->msg, &why) != 0)
 		return call_end(c, why, 0, CALL_SBC);
+	call_slot_choose(c, in->party->slot);
 	c->pending_status = 200;
 	if (call_media_want(c) != 0)
 		return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
@@ -756,8 +757,8 @@ static enum call_state on_end(struct call *c, const struct call_input *in)
 
 static enum call_state on_figures(struct call *c, const struct call_input *in)
 {
-	if (in->ended != NULL)
-		call_record_figures(c, in->ended);
+	(void)c;
+	(void)in;
 	return CALL_DONE;
 }
 

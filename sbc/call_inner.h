@@ -95,9 +95,10 @@ struct party {
 	char *request_uri; /* called: what the INVITE asks for */
 	const char *host;  /* called: its host in To */
 	struct leg *leg;
-	unsigned round;  /* called: which target it belongs to */
-	unsigned status; /* called: its final answer; 0 = none yet */
-	bool silent;     /* nobody answered: a time-out of ours */
+	struct media_slot *slot; /* called: where its media goes */
+	unsigned round;          /* called: which target it belongs to */
+	unsigned status;         /* called: its final answer; 0 = none yet */
+	bool silent;             /* nobody answered: a time-out of ours */
 	bool behind_nat;
 	/* The descriptions in force, as texts: theirs is the peer's own, ours
 	 * was written here. NULL before there is one. */
@@ -128,8 +129,17 @@ struct call_change {
 	unsigned tries;
 };
 
-/** Our ports on both sides, by enum call_side; unset before they are open. */
-struct call_ports {
+/** A media session of the call, for one address of ours on the called side. */
+struct media_slot {
+	struct media_slot *next;
+	struct call *call;
+	struct media_session *session; /* NULL once it has ended */
+	const struct realm_address *address;
+	unsigned round;
+	bool asked;         /* in this round */
+	bool waits;         /* for mediad's answer */
+	enum reason failed; /* NONE = it has its ports */
+	/* Our ports, by enum call_side; unset before they are open. */
 	struct addr rtp[2];
 	struct addr rtcp[2];
 };
@@ -196,12 +206,11 @@ struct call {
 	unsigned n_progress;
 
 	/* media: call_media.c */
-	struct media_session *session;
+	struct media_slot *slots;
 	bool figures_done;       /* none are coming any more */
 	bool buried;             /* waits for the reaper */
 	char *pending_sdp;       /* to go to the caller once mediad is ready */
 	unsigned pending_status; /* with that: 180 to 200; 0 = nothing */
-	struct call_ports ports; /* what mediad opened */
 
 	struct call_change change;
 	struct call_record record;
@@ -214,7 +223,6 @@ struct call_input {
 	const struct leg_msg *msg;
 	enum reason why;
 	struct account *account; /* EV_ACCOUNT: taken by the handler */
-	const Gh__SessionEnded *ended;
 };
 
 struct calls {
@@ -297,7 +305,6 @@ enum reason call_target_trunk(
 
 /* call_media.c */
 enum call_state call_media_offer(struct call *c, const struct leg_msg *offer);
-GH_MUST_CHECK int call_media_open(struct call *c, const struct party *called);
 /** Our offer to a party of the present round. @return a text in c's home. */
 const char *call_media_make_offer(
 	struct call *c, struct party *p, enum reason *why_out);
@@ -307,7 +314,6 @@ GH_MUST_CHECK int call_media_answer(struct call *c, struct party *p,
 	const struct leg_msg *msg, enum reason *why_out);
 /** Tells mediad what both sides agreed on. @return 0, ERR_AWAY, ERR_NOMEM. */
 GH_MUST_CHECK int call_media_want(struct call *c);
-void call_media_end(struct call *c);
 /** Fills in what is ours alone: addresses, origin, version. */
 GH_MUST_CHECK int call_media_dress(
 	struct call *c, struct party *p, struct sdp *sdp);
@@ -319,7 +325,20 @@ GH_MUST_CHECK int call_media_read(struct call *c, const struct party *p,
 GH_MUST_CHECK int call_media_keep(
 	struct call *c, const struct sdp *sdp, char **text);
 void call_media_drop_text(struct call *c, char **text);
-extern const struct media_events call_media_events;
+/** Wants what both sides agreed on so far from a session of the call. */
+GH_MUST_CHECK int call_media_tell(
+	struct call *c, struct media_slot *slot, const struct party *called);
+
+/* call_slot.c */
+/** Asks for the ports of the present round's parties; EV_MEDIA_OK or
+ * EV_MEDIA_FAILED follows. @return 0, ERR_AWAY or ERR_NOMEM. */
+GH_MUST_CHECK int call_slot_open(struct call *c);
+/** This session is the call's: the others end. */
+void call_slot_choose(struct call *c, const struct media_slot *chosen);
+/** All end; figures_done if there is nothing to wait for. */
+void call_slot_end(struct call *c);
+/** Forgets them without waiting. */
+void call_slot_drop(struct call *c);
 
 /* call_change.c */
 enum call_state call_change_on_offer(

@@ -72,8 +72,7 @@ static void call_free(struct call *c)
 	loop_timer_free(loop, &c->timer);
 	loop_timer_free(loop, &c->life);
 	loop_timer_free(loop, &c->retry);
-	if (c->session != NULL)
-		media_session_drop(&c->session);
+	call_slot_drop(c);
 	call_record_free(c);
 	settings_unref(&c->settings);
 	su_home_unref(c->home);
