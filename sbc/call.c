@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off */
 /*
  * THE state table of a call, and the driver that walks it.
  *
- *	  INVITE
- *	    |
- *	  FACTS --- who is called? (authd) ---------------------------+
- *	    |                                                         |
- *	  PORTS --- open media ports (mediad) <---- next target --+   |
- *	    |                                                     |   |
- *	  TRYING -- INVITEs are out ------------ all refused -----+   | refused,
- *	    |  \                                                  |   |
- *cancelled, |  RINGING -- 18x passed on -------- all refused -----+   | timed
- *out |  /                                                      | ANSWERING -
- *2xx came; mediad gets both sides ---------------+ | | CONFIRMING - our 200 is
- *out; ACK awaited -------------------+ | | UP <----> CHANGING (re-INVITE,
- *UPDATE) --- BYE, silence ---+
- *	                                                              |
- *	  ENDING -- legs end, media's last figures are awaited <------+
- *	    |
- *	  DONE --- the CDR is written; transactions run out --> freed
+ *  INVITE
+ *    |
+ *  FACTS ---- who is called? (authd) <---- redirected -----+
+ *    |                                                     |     refused,
+ *  PORTS ---- open media ports (mediad) <-- next target ---+     cancelled,
+ *    |                                                     |     timed out
+ *  TRYING --- INVITEs are out ------------ all refused ----+--------+
+ *    |  \                                                  |        |
+ *    |  RINGING --- 18x passed on -------- all refused ----+------->|
+ *    |  /                                                           |
+ *  ANSWERING -- 2xx came; mediad gets both sides ------------------>|
+ *    |                                                              |
+ *  CONFIRMING - our 200 is out; ACK awaited ----------------------->|
+ *    |                                                              |
+ *   UP <-----> CHANGING (re-INVITE, UPDATE) ------ BYE, silence --->|
+ *                                                                   |
+ *  ENDING --- legs end, media's last figures are awaited <----------+
+ *    |
+ *  DONE ----- the CDR is written; transactions run out --> freed
  *
  * Decides: which event may do what in which state; nothing else changes
  * c->state. ENDING can be reached from anywhere, and its entry (tear_down) is
@@ -30,6 +33,7 @@
  * Called by the stack with new INVITEs; by legs, mediad's client, authd's
  * account cache and timers with events, all from sbc's one loop.
  */
+/* clang-format on */
 #include "config.h"
 
 #include "sbc/call_inner.h"
@@ -133,6 +137,7 @@ static const struct call_row rows[] = {
 	{CALL_FACTS, EV_ACCOUNT,   call_setup_on_account, TO_FACTS | TO_PORTS | TO_ENDING},
 	{CALL_FACTS, EV_CANCEL,    on_cancel,             TO_ENDING},
 	{CALL_FACTS, EV_BYE,       on_bye,                TO_FACTS | TO_ENDING},
+	{CALL_FACTS, EV_LEG_ENDED, stay,                  TO_FACTS}, /* after a redirect */
 	{CALL_FACTS, EV_TIMER,     on_slow,               TO_ENDING},
 	{CALL_FACTS, EV_LIFE,      on_slow,               TO_ENDING},
 	{CALL_FACTS, EV_END,       on_end,                TO_ENDING},
@@ -150,7 +155,7 @@ static const struct call_row rows[] = {
 	/* INVITEs are out, nobody has rung */
 	{CALL_TRYING, EV_PROGRESS,     call_setup_on_progress, TO_TRYING | TO_RINGING | TO_ENDING},
 	{CALL_TRYING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_TRYING | TO_PORTS | TO_ENDING},
+	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_TRYING | TO_PORTS | TO_ENDING},
 	{CALL_TRYING, EV_MEDIA_OK,     stay,                   TO_TRYING},
 	{CALL_TRYING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
 	{CALL_TRYING, EV_CANCEL,       on_cancel,              TO_ENDING},
@@ -164,7 +169,7 @@ static const struct call_row rows[] = {
 	/* somebody rings */
 	{CALL_RINGING, EV_PROGRESS,     call_setup_on_progress, TO_RINGING | TO_ENDING},
 	{CALL_RINGING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_RINGING | TO_PORTS | TO_ENDING},
+	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_RINGING | TO_PORTS | TO_ENDING},
 	{CALL_RINGING, EV_MEDIA_OK,     on_early_media,         TO_RINGING},
 	{CALL_RINGING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
 	{CALL_RINGING, EV_CANCEL,       on_cancel,              TO_ENDING},
@@ -293,6 +298,8 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e)
 
 /* --- the driver --- */
 
+static void set_life(struct call *c);
+
 #define FACTS_US      (6 * CLOCK_US_PER_S) /* two questions of 2 s each */
 #define PORTS_US      (3 * CLOCK_US_PER_S) /* mediad has 2 s */
 #define TRYING_S      8u /* a target that says nothing at all */
@@ -361,6 +368,7 @@ static void bury(struct call *c)
 	if (c->buried)
 		return;
 	c->buried = true;
+	call_forget(c);
 	TAILQ_REMOVE(&calls->all, c, link);
 	TAILQ_INSERT_TAIL(&calls->dead, c, link);
 	calls->n_all--;
@@ -397,7 +405,7 @@ static void tear_down(struct call *c)
 			leg_end(p->leg, 500, c->end_lines[CALL_CALLED]);
 		call_limit_release(c, p);
 	}
-	call_media_end(c);
+	call_slot_end(c);
 }
 
 static void wait_in(struct call *c, enum call_state s)
@@ -444,6 +452,19 @@ void call_enter(struct call *c, enum call_state first)
 {
 	wait_in(c, CALL_FACTS);
 	set_state(c, EV_INVITE, first);
+	call_save(c);
+}
+
+void call_resume(struct call *c, enum call_state state)
+{
+	log_info("call_state", LOG_CALL(c->id),
+		LOG_STR("old", call_state_name(c->state)),
+		LOG_STR("event", "restart"),
+		LOG_STR("new", call_state_name(state)));
+	c->state = state;
+	wait_in(c, state);
+	if (c->record.answer_us != 0)
+		set_life(c);
 }
 
 void call_event(struct call *c, struct call_input *in)
@@ -469,6 +490,7 @@ void call_event(struct call *c, struct call_input *in)
 		next = call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	}
 	set_state(c, in->event, next);
+	call_save(c);
 }
 
 enum call_state call_end(
@@ -511,6 +533,7 @@ static const enum call_event from_leg[LEG_EVENT_COUNT] = {
 	[LEG_EXPIRED] = EV_EXPIRED,
 	[LEG_MOVED] = EV_MOVED,
 	[LEG_ENDED] = EV_LEG_ENDED,
+	[LEG_SAVE] = CALL_EVENT_COUNT,
 };
 
 void call_leg_event(void *ctx, struct leg *leg, const struct leg_msg *msg)
@@ -520,8 +543,10 @@ void call_leg_event(void *ctx, struct leg *leg, const struct leg_msg *msg)
 
 	(void)leg;
 	in.event = from_leg[msg->event];
-	if (in.event == CALL_EVENT_COUNT)
+	if (in.event == CALL_EVENT_COUNT) {
+		call_save(p->call);
 		return;
+	}
 	call_event(p->call, &in);
 }
 
@@ -554,6 +579,7 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 		"Reason: SIP;cause=200;text=\"Call completed elsewhere\"");
 	if (call_media_answer(c, in->party, in->msg, &why) != 0)
 		return call_end(c, why, 0, CALL_SBC);
+	call_slot_choose(c, in->party->slot);
 	c->pending_status = 200;
 	if (call_media_want(c) != 0)
 		return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
@@ -565,6 +591,7 @@ static void set_life(struct call *c)
 	const struct party *sides[2] = {&c->caller, c->called};
 	uint64_t limit =
 		settings_number(c->settings, "max_duration_s", 0, 0, 604800);
+	uint64_t talked_us = clock_now_us() - c->record.answer_us;
 
 	for (size_t i = 0; i < 2; i++) {
 		const struct party *p = sides[i];
@@ -576,9 +603,10 @@ static void set_life(struct call *c)
 		if (own != 0 && (limit == 0 || own < limit))
 			limit = own;
 	}
+	limit *= CLOCK_US_PER_S;
 	if (limit != 0)
-		loop_timer_set(
-			c->sbc->daemon.loop, c->life, limit * CLOCK_US_PER_S);
+		loop_timer_set(c->sbc->daemon.loop, c->life,
+			limit > talked_us ? limit - talked_us : 0);
 	else
 		loop_timer_stop(c->sbc->daemon.loop, c->life);
 }
@@ -751,8 +779,8 @@ static enum call_state on_end(struct call *c, const struct call_input *in)
 
 static enum call_state on_figures(struct call *c, const struct call_input *in)
 {
-	if (in->ended != NULL)
-		call_record_figures(c, in->ended);
+	(void)c;
+	(void)in;
 	return CALL_DONE;
 }
 

@@ -26,10 +26,15 @@ void calls_free(struct calls **calls);
 /**
  * A call begins: an INVITE outside a dialog that admit let pass and, for a
  * phone, authd has judged. Takes in's message and the account reference.
- * @param account	the caller's account; NULL for a trunk or PBX (in->trunk).
+ * @param account	the caller's account; NULL for a trunk or PBX
+ * (in->trunk).
  */
-void call_on_invite(struct calls *calls, struct inbound *in,
-	struct account *account);
+void call_on_invite(
+	struct calls *calls, struct inbound *in, struct account *account);
+
+/** Ends the call with this id. @return 0, or ERR_NOT_FOUND. */
+GH_MUST_CHECK int calls_end_one(
+	struct calls *calls, const char *id, enum reason why);
 
 size_t calls_count(const struct calls *calls);
 /** Takes no new call from now on (503 with Retry-After), or again. */

@@ -28,15 +28,6 @@ const char *call_side_name(enum call_side side)
 	return (unsigned)side < CALL_SIDE_COUNT ? names[side] : "?";
 }
 
-void call_record_begin(struct call *c, const struct inbound *in)
-{
-	struct call_record *r = &c->record;
-
-	(void)in;
-	r->wall_start_us = clock_wall_us();
-	r->hangup = CALL_SBC;
-}
-
 void call_note(struct call *c, enum reason why, const char *data)
 {
 	struct call_record *r = &c->record;
@@ -62,6 +53,19 @@ void call_note(struct call *c, enum reason why, const char *data)
 	};
 }
 
+void call_record_begin(struct call *c, const struct inbound *in)
+{
+	struct call_record *r = &c->record;
+	char text[ADDR_TEXT_SIZE];
+
+	r->wall_start_us = clock_wall_us();
+	r->hangup = CALL_SBC;
+	/* Counted where they were decided, by admit and auth. */
+	call_note(c, REASON_ADMIT_OK, addr_format(&in->source, text));
+	if (c->caller.account != NULL)
+		call_note(c, REASON_AUTH_OK, c->caller.account->row->user);
+}
+
 void call_decide(struct call *c, enum reason why, const char *data)
 {
 	reason_count(why);
@@ -81,6 +85,22 @@ void call_record_figures(struct call *c, const Gh__SessionEnded *ended)
 	gh__session_ended__pack(ended, bytes);
 	c->record.figures = gh__session_ended__unpack(NULL, len, bytes);
 	free(bytes);
+}
+
+void call_record_steps(struct call *c, Gh__Decision *const *decisions, size_t n)
+{
+	struct call_record *r = &c->record;
+
+	for (size_t i = 0; i < n; i++) {
+		enum reason why;
+
+		if (reason_from_number(decisions[i]->reason, &why) != 0)
+			continue;
+		call_note(c, why, decisions[i]->data);
+		if (r->n_steps != 0)
+			r->steps[r->n_steps - 1].wall_us =
+				decisions[i]->wall_us;
+	}
 }
 
 void call_record_free(struct call *c)

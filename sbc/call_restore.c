@@ -77,17 +77,6 @@ static bool is_possible(const Gh__SavedCall *saved)
 	}
 }
 
-static bool is_known(const struct calls *calls, const char *id)
-{
-	const struct call *c;
-
-	TAILQ_FOREACH (c, &calls->all, link) {
-		if (strcmp(c->id, id) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* ------------------------------------------------------------------ parties */
 
 /* Text, or NULL for none. */
@@ -276,7 +265,7 @@ static void repair_change(struct call *c, const Gh__SavedCall *saved)
 			c->change.again = c->called;
 	}
 	if (c->change.again != NULL)
-		loop_timer_set(c->sbc->daemon.loop, c->retry, RETRY_US);
+		call_retry_in(c, RETRY_US);
 }
 
 /* @return whether the call goes on. */
@@ -345,7 +334,8 @@ int call_restore(struct calls *calls, const Gh__SavedCall *saved,
 
 	if (!is_possible(saved))
 		return ERR_INVALID;
-	if (is_known(calls, saved->call))
+	/* Two records of one call: its session's name is the call's. */
+	if (media_session_exists(calls->sbc->media, saved->call))
 		return ERR_EXISTS;
 	c = call_make(calls);
 	if (c == NULL)

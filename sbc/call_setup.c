@@ -23,6 +23,8 @@
 #include "common/secret.h"
 #include "sbc/trunk.h"
 
+#define REDIRECTS_MAX 5u
+
 /* --- facts --- */
 
 static void on_account(void *ctx, struct account *account, enum reason why)
@@ -214,8 +216,7 @@ static enum call_state next_target(struct call *c)
 			}
 		}
 		c->record.attempts++;
-		if (call_media_open(c, TAILQ_LAST(&c->parties, party_head)) !=
-			0)
+		if (call_slot_open(c) != 0)
 			return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
 		return CALL_PORTS;
 	}
@@ -381,7 +382,8 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 
 		if (p->round != c->round || c->n_invites >= CALL_HOPS_MAX)
 			continue;
-		why = call_limit_take(c, p);
+		why = p->slot->failed == REASON_NONE ? call_limit_take(c, p)
+						     : p->slot->failed;
 		if (why == REASON_ROUTE_OK)
 			why = invite_party(c, p);
 		if (why == REASON_ROUTE_OK) {
@@ -431,10 +433,8 @@ enum call_state call_setup_on_progress(
 	 * nobody could say whose it is. */
 	if (in->msg->sdp != NULL && c->caller.theirs != NULL &&
 		parties_alive(c) == 1) {
-		if (call_media_answer(c, in->party, in->msg, &why) != 0) {
-			call_note(c, why, "early");
-		} else {
-			c->called = in->party;
+		c->called = in->party;
+		if (call_media_answer(c, in->party, in->msg, &why) == 0) {
 			c->n_progress++;
 			c->pending_status = status;
 			c->pending_sdp = c->caller.ours;
@@ -443,6 +443,8 @@ enum call_state call_setup_on_progress(
 					c, REASON_SESSION_AWAY, 0, CALL_SBC);
 			return CALL_RINGING;
 		}
+		c->called = NULL;
+		call_note(c, why, "early");
 	}
 	if (status == c->progress)
 		return CALL_RINGING;
@@ -523,6 +525,51 @@ static enum call_state give_up_target(struct call *c, unsigned far_status)
 	return call_end(c, c->failed_why, c->failed_status, CALL_CALLED);
 }
 
+/* RFC 3261 8.1.3.4, where the trunk's policy has it: the number in the first
+ * Contact that is one is routed like a new call of the same caller. */
+static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
+{
+	const sip_contact_t *m = sip != NULL ? sip->sip_contact : NULL;
+	char clean[ROUTE_NUMBER_SIZE], number[ROUTE_NUMBER_SIZE];
+
+	if (p->trunk == NULL || !p->trunk->row->follow_redirects ||
+		c->n_redirects >= REDIRECTS_MAX)
+		return false;
+	for (; m != NULL; m = m->m_next) {
+		if (m->m_url->url_user == NULL ||
+			number_clean(m->m_url->url_user, clean) != 0 ||
+			number_apply(p->trunk,
+				GH__NUMBER_RULE_SCOPE__RULE_IN_CALLED, clean,
+				number) != 0)
+			continue;
+		c->n_redirects++;
+		call_decide(c, REASON_CALL_REDIRECT_FOLLOWED, number);
+		snprintf(c->called_number, sizeof c->called_number, "%s",
+			number);
+		return true;
+	}
+	return false;
+}
+
+/* Begins anew with another called number. */
+static enum call_state reroute(struct call *c)
+{
+	call_setup_end_others(c, NULL, NULL);
+	c->round++;
+	c->called = NULL;
+	c->pending_status = 0;
+	account_unref(&c->called_account);
+	su_free(c->home, c->decision);
+	c->decision = NULL;
+	c->target = c->target_row = 0;
+	c->failed_status = 0;
+	c->n_queries = 0;
+	c->query_by_number = c->called_number[0] == '+';
+	if (ask(c) != 0)
+		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
+	return CALL_FACTS;
+}
+
 enum call_state call_setup_on_failure(
 	struct call *c, const struct call_input *in)
 {
@@ -547,6 +594,8 @@ enum call_state call_setup_on_failure(
 			c->end_lines[CALL_CALLER] = call_setup_lines(
 				p, &c->caller, in->msg->sip, c->home);
 	}
+	if (status >= 300 && status < 400 && redirected(c, p, in->msg->sip))
+		return reroute(c);
 	if (status < 600 && parties_alive(c) != 0)
 		return c->state;
 	return give_up_target(c, p->silent ? 408 : status);

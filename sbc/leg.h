@@ -134,9 +134,9 @@ struct leg {
 	char *names; /* the four texts that follow, in one piece */
 	const char *call_id;
 	const char *contact; /* our Contact value: "<sip:...>" */
-	const char *local;   /* our address value in the dialog, without a tag */
-	const char *remote;  /* the peer's */
-	char *user_agent; /* what the peer says it is; "" = nothing */
+	const char *local;  /* our address value in the dialog, without a tag */
+	const char *remote; /* the peer's */
+	char *user_agent;   /* what the peer says it is; "" = nothing */
 	nta_leg_t *dialog;
 	uint32_t invite_cseq;
 

@@ -21,6 +21,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 #define CALL_ID_RANDOM 26 /* characters: 130 bits */
 
@@ -70,8 +71,11 @@ static int keep_names(struct leg *leg, const char *call_id, const char *local,
 	const char *remote)
 {
 	char url[STACK_URL_SIZE], contact[STACK_URL_SIZE + 2];
-	int err = stack_contact(
-		leg->c.peer.listener, leg->c.user, url, sizeof url);
+	int err = leg->c.trunk != NULL
+			  ? trunk_contact(leg->c.trunk, leg->c.peer.listener,
+				    leg->c.user, url, sizeof url)
+			  : stack_contact(leg->c.peer.listener, leg->c.user,
+				    url, sizeof url);
 
 	if (err != 0)
 		return err;

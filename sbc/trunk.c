@@ -127,6 +127,28 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	return 0;
 }
 
+int trunk_contact(const struct trunk *t, const struct listener *l,
+	const char *user, char *text, size_t size)
+{
+	struct listener own = *l;
+	const char *host = t->row->host;
+	const char *bracket = strrchr(host, ']');
+	bool has_port = strchr(bracket != NULL ? bracket : host, ':') != NULL;
+	char port[8] = "";
+	int n;
+
+	if (*host == '\0')
+		return stack_contact(l, user, text, size);
+	/* A name without a port still stands for the port that we listen at. */
+	if (!has_port && l->local.port != 5060)
+		snprintf(port, sizeof port, ":%u", (unsigned)l->local.port);
+	n = snprintf(own.advertised_host, sizeof own.advertised_host, "%s%s",
+		host, port);
+	if (n < 0 || (size_t)n >= sizeof own.advertised_host)
+		return ERR_TOO_BIG;
+	return stack_contact(&own, user, text, size);
+}
+
 /* --- OPTIONS --- */
 
 static int on_probe_answer(
@@ -188,7 +210,7 @@ static void probe(struct trunk_state *s, const struct trunk *t)
 		clock_now_us() + t->row->options_interval_s * CLOCK_US_PER_S;
 	if (s->probe.orq != NULL ||
 		trunk_target_of(sbc, t, &target, url) != 0 ||
-		stack_contact(target.listener, NULL, ours, sizeof ours) != 0)
+		trunk_contact(t, target.listener, NULL, ours, sizeof ours) != 0)
 		return;
 	snprintf(contact, sizeof contact, "<%s>", ours);
 	snprintf(to, sizeof to, "<%s>", url);

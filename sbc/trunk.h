@@ -8,6 +8,7 @@
 #define SBC_TRUNK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -32,6 +33,12 @@ enum reason trunk_take(
 	struct trunks *trunks, const struct trunk *t, bool emergency);
 void trunk_release(struct trunks *trunks, const struct trunk *t);
 uint32_t trunk_calls(struct trunks *trunks, uint32_t id);
+
+/** Our Contact URI towards a trunk: stack_contact(), with the trunk's own name
+ * for us where it has one. @return 0, or ERR_TOO_BIG. */
+struct listener;
+GH_MUST_CHECK int trunk_contact(const struct trunk *t, const struct listener *l,
+	const char *user, char *text, size_t size);
 
 /** An INVITE was not answered at all: it is probed at once. NULL is safe. */
 void trunk_note_silence(struct trunks *trunks, const struct trunk *t);

@@ -194,7 +194,7 @@ static void send_register(
 	struct target target;
 
 	if (trunk_target_of(sbc, t, &target, url) != 0 ||
-		stack_contact(target.listener, t->row->register_user, ours,
+		trunk_contact(t, target.listener, t->row->register_user, ours,
 			sizeof ours) != 0) {
 		failed(s, REASON_TRUNK_REGISTER_FAILED, "no usable address");
 		return;

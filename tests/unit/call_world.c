@@ -391,17 +391,20 @@ static void add_codecs(
 }
 
 static void add_realm(struct settings_collector *c, uint32_t id,
-	const struct addr *at, uint64_t version, uint32_t *n)
+	const struct addr *at, const struct addr *at2, uint64_t version,
+	uint32_t *n)
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Realm realm = GH__REALM__INIT;
-	Gh__RealmAddress address = GH__REALM_ADDRESS__INIT,
-			 *addresses = &address;
+	Gh__RealmAddress address = GH__REALM_ADDRESS__INIT;
+	Gh__RealmAddress second = GH__REALM_ADDRESS__INIT;
+	Gh__RealmAddress *addresses[2] = {&address, &second};
 	Gh__DigestOffer offer = GH__DIGEST_OFFER__INIT, *offers = &offer;
-	char listen[ADDR_TEXT_SIZE];
+	char listen[ADDR_TEXT_SIZE], also[ADDR_TEXT_SIZE];
 	char *domain = str("example.com");
 
 	address.listen = str(addr_format(at, listen));
+	second.listen = str(addr_format(at2, also));
 	address.media = str("127.0.0.1");
 	/* Where we stand behind a 1:1 NAT the world knows another address. */
 	address.advertised_media = str(id == 2 ? "198.51.100.7" : "");
@@ -410,8 +413,9 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 	realm.zone = id == 3 ? GH__ZONE__ZONE_INSIDE : GH__ZONE__ZONE_OUTSIDE;
 	realm.phones = id == 1;
 	realm.strangers_invite = id == 1;
-	realm.addresses = &addresses;
-	realm.n_addresses = 1;
+	second.media = str("127.0.0.9");
+	realm.addresses = addresses;
+	realm.n_addresses = id == 1 ? 2 : 1;
 	realm.domains = &domain;
 	realm.n_domains = 1;
 	realm.digest_realm = str("example.com");
@@ -453,9 +457,12 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 	trunk.codec_list = 1;
 	if (id == 1) {
 		trunk.max_calls = config->itsp_max_calls;
+		if (config->itsp_host != NULL)
+			trunk.host = str(config->itsp_host);
 		trunk.ring_timeout_s = config->itsp_ring_s;
 		trunk.options_interval_s = config->probe ? 1 : 0;
 		trunk.session_expires_s = config->session_expires_s;
+		trunk.follow_redirects = config->redirects;
 		trunk.registers = config->registers;
 		trunk.register_user = str(config->registers ? "reg7" : "");
 		trunk.register_expires_s = 60;
@@ -525,9 +532,9 @@ static void apply_settings(struct cw *w, const struct cw_config *config)
 	w->version++;
 	ck_assert_int_eq(settings_collector_new(&c), 0);
 	add_codecs(c, w->version, &n);
-	add_realm(c, 1, &w->phones, w->version, &n);
-	add_realm(c, 2, &w->itsp, w->version, &n);
-	add_realm(c, 3, &w->pbx, w->version, &n);
+	add_realm(c, 1, &w->phones, &w->phones2, w->version, &n);
+	add_realm(c, 2, &w->itsp, &w->phones2, w->version, &n);
+	add_realm(c, 3, &w->pbx, &w->phones2, w->version, &n);
 	for (uint32_t id = 1; id <= 3; id++)
 		add_trunk(c, id, config, w->version, &n);
 	add_routes(c, w->version, &n);
@@ -629,6 +636,7 @@ struct cw *cw_new(const struct cw_config *config)
 	snprintf(w->dir, sizeof w->dir, "/tmp/call-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(w->dir));
 	pick(&w->phones);
+	pick(&w->phones2);
 	pick(&w->itsp);
 	pick(&w->pbx);
 	ck_assert_int_eq(cures_begin(), 0);
@@ -697,6 +705,12 @@ void cw_free(struct cw **ref)
 
 void cw_bind(struct cw *w, uint64_t account, const struct sip_peer *p)
 {
+	cw_bind_at(w, account, p, &w->phones);
+}
+
+void cw_bind_at(struct cw *w, uint64_t account, const struct sip_peer *p,
+	const struct addr *at)
+{
 	Gh__Account row = GH__ACCOUNT__INIT;
 	Gh__Binding b = GH__BINDING__INIT;
 	struct account *a;
@@ -709,7 +723,7 @@ void cw_bind(struct cw *w, uint64_t account, const struct sip_peer *p)
 	b.realm = 1;
 	b.contact = contact;
 	b.source = str(p->text);
-	b.local = str(addr_format(&w->phones, local));
+	b.local = str(addr_format(at, local));
 	b.transport = GH__TRANSPORT__TRANSPORT_UDP;
 	b.wall_expires_us = clock_wall_us() + 3600 * CLOCK_US_PER_S;
 	b.call_id = str(p->text);
@@ -1118,6 +1132,7 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 	const char *extra, const char *sdp)
 {
 	static char text[CW_TEXT];
+	bool own = extra == NULL || strstr(extra, "Contact:") == NULL;
 
 	snprintf(text, sizeof text,
 		"SIP/2.0 %u Peer says so\r\n"
@@ -1126,7 +1141,7 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 		"To: %s\r\n"
 		"Call-ID: %s\r\n"
 		"CSeq: %s\r\n"
-		"Contact: <sip:me@%s>\r\n"
+		"%s%s%s"
 		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, "
 		"INFO\r\n"
 		"%s",
@@ -1134,8 +1149,9 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 		msg_header_value(request, "From", 0),
 		status == 100 ? msg_header_value(request, "To", 0) : d->local,
 		msg_header_value(request, "Call-ID", 0),
-		msg_header_value(request, "CSeq", 0), d->p->text,
-		extra != NULL ? extra : "");
+		msg_header_value(request, "CSeq", 0),
+		own ? "Contact: <sip:me@" : "", own ? d->p->text : "",
+		own ? ">\r\n" : "", extra != NULL ? extra : "");
 	add_body(text, sizeof text, "application/sdp", sdp);
 	sp_send(d->p, &d->to, text);
 }

@@ -25,6 +25,7 @@ struct cw {
 	struct sbc sbc;
 	char dir[64];
 	struct addr phones, itsp, pbx; /* where sbc listens */
+	struct addr phones2;           /* a second address for phones */
 	uint64_t version;
 
 	struct ipc_server *authd;
@@ -48,8 +49,10 @@ struct cw {
 struct cw_config {
 	unsigned itsp_max_calls;
 	unsigned itsp_ring_s;
+	const char *itsp_host; /* its name for us */
 	bool no_mediad;
 	bool probe;                 /* trunk 1 is probed with OPTIONS */
+	bool redirects;             /* trunk 1 may redirect */
 	bool registers;             /* we register at trunk 1 */
 	unsigned session_expires_s; /* of trunk 1 */
 };
@@ -76,6 +79,9 @@ void cw_trunk_auth_answer(struct cw *w, const char *header);
 /** Registers a phone of an account at a peer's address, as register.c would. */
 struct sip_peer;
 void cw_bind(struct cw *w, uint64_t account, const struct sip_peer *p);
+/** The same at another address of ours. */
+void cw_bind_at(struct cw *w, uint64_t account, const struct sip_peer *p,
+	const struct addr *at);
 
 /** The call that is in progress (the only one), or NULL. */
 struct call *cw_call(struct cw *w);
@@ -94,7 +100,7 @@ struct sip_peer {
 	struct addr local;
 	char text[ADDR_TEXT_SIZE]; /* of local */
 	char rx[CW_TEXT];          /* the last message */
-	bool repeats; /* repeated messages count as new ones */
+	bool repeats;              /* repeated messages count as new ones */
 	uint64_t seen[CW_SEEN]; /* what came before, to pass over repetitions */
 	unsigned n_seen;
 };

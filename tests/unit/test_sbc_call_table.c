@@ -109,14 +109,18 @@ END_TEST
 START_TEST(tear_down_once)
 {
 	struct scene s;
-	struct call_input end = {
-		.event = EV_END, .why = REASON_CALL_ADMIN_HUNG_UP};
+	struct call_input end = {.event = EV_END};
 	struct call *c;
 
 	sc_begin(&s, NULL);
 	sc_up(&s);
 	c = cw_call(s.w);
-	call_event(c, &end);
+	ck_assert_int_eq(calls_end_one(s.w->sbc.calls, "0000000000000000",
+				 REASON_CALL_ADMIN_HUNG_UP),
+		ERR_NOT_FOUND);
+	ck_assert_int_eq(
+		calls_end_one(s.w->sbc.calls, c->id, REASON_CALL_ADMIN_HUNG_UP),
+		0);
 	ck_assert_int_eq(c->state, CALL_ENDING);
 	end.why = REASON_CALL_SHUTDOWN;
 	call_event(c, &end);

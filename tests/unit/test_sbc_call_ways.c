@@ -100,6 +100,36 @@ START_TEST(phone_to_trunk)
 }
 END_TEST
 
+/* A trunk that knows us by a name of its own. */
+START_TEST(trunk_names_us)
+{
+	struct cw_config config = {.itsp_host = "sbc.itsp.example"};
+	struct cw *w = cw_new(&config);
+	struct sip_peer phone, itsp;
+	struct dialog caller, called;
+	char contact[64];
+
+	sp_open(w, &phone, 5);
+	sp_open(w, &itsp, 2);
+	snprintf(contact, sizeof contact, "<sip:sbc.itsp.example:%u>",
+		(unsigned)w->itsp.port);
+	phone_invites(w, &phone, &caller, "+49891234", NULL);
+	sp_expect(&itsp, "INVITE ");
+	ck_assert_str_eq(msg_header_value(itsp.rx, "Contact", 0), contact);
+	ck_assert(msg_has(
+		msg_header_value(itsp.rx, "From", 0), "@sbc.itsp.example"));
+	dl_from_invite(&called, &itsp, &w->itsp);
+	called.to = w->itsp;
+	pick_up(&caller, &called);
+	hang_up(w, &caller, &called);
+	sc_cdr(cw_cdr(w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	cw_wait_empty(w);
+	sp_close(&phone);
+	sp_close(&itsp);
+	cw_free(&w);
+}
+END_TEST
+
 START_TEST(phone_to_phone)
 {
 	struct cw_config config = {0};
@@ -223,6 +253,55 @@ START_TEST(failover)
 	sp_close(&pbx);
 	sp_close(&first);
 	sp_close(&second);
+	cw_free(&w);
+}
+END_TEST
+
+/* A trunk that may redirect sends the call to an extension of ours. */
+START_TEST(redirect)
+{
+	struct cw_config config = {.redirects = true};
+	struct cw *w = cw_new(&config);
+	struct sip_peer pbx, itsp, phone;
+	struct dialog caller, called;
+	const Gh__Cdr *cdr;
+
+	sp_open(w, &pbx, 4);
+	sp_open(w, &itsp, 2);
+	sp_open(w, &phone, 5);
+	cw_bind(w, 1, &phone);
+	dl_invite(&caller, &pbx, &w->pbx, "701", "+49891234", NULL,
+		sdp_text(&pbx, 5000, "8 101", NULL));
+	sp_expect(&itsp, "INVITE ");
+	dl_from_invite(&called, &itsp, &w->itsp);
+	dl_answer(&called, called.invite, 302,
+		"Contact: <sip:+4930100@192.0.2.77>\r\n", NULL);
+	sp_expect(&itsp, "ACK ");
+	sp_expect(&phone, "INVITE sip:line@");
+	dl_from_invite(&called, &phone, &w->phones);
+	pick_up(&caller, &called);
+	hang_up(w, &caller, &called);
+	cdr = cw_cdr(w);
+	sc_cdr(cdr, REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	ck_assert_str_eq(cdr->called, "+4930100");
+	ck_assert_uint_eq(cdr->attempts, 2);
+	/* Round and round it goes five times and no more. */
+	dl_invite(&caller, &pbx, &w->pbx, "701", "+49891234", NULL,
+		sdp_text(&pbx, 5000, "8 101", NULL));
+	for (int i = 0; i < 6; i++) {
+		sp_expect(&itsp, "INVITE ");
+		dl_from_invite(&called, &itsp, &w->itsp);
+		dl_answer(&called, called.invite, 302,
+			"Contact: <sip:+49899999@192.0.2.77>\r\n", NULL);
+		sp_expect(&itsp, "ACK ");
+	}
+	sp_expect(&pbx, "SIP/2.0 480");
+	dl_ack(&caller, NULL);
+	sc_cdr(cw_cdr(w), REASON_CALL_REDIRECTED, 480, "called");
+	cw_wait_empty(w);
+	sp_close(&pbx);
+	sp_close(&itsp);
+	sp_close(&phone);
 	cw_free(&w);
 }
 END_TEST
@@ -562,6 +641,25 @@ START_TEST(session_timer)
 		sdp_text(&s.phone, 7000, "8 101", NULL));
 	sp_expect(&s.phone, "ACK ");
 	cw_turn(s.w);
+	/* It meets a change of the phone's: we try again, later. */
+	{
+		struct call *c = cw_call(s.w);
+		struct call_input in = {
+			.event = EV_REFRESH, .party = c->called};
+
+		call_event(c, &in);
+	}
+	sp_expect(&s.phone, "INVITE ");
+	dl_answer(&s.called, s.phone.rx, 491, NULL, NULL);
+	sp_expect(&s.phone, "ACK ");
+	ck_assert_int_eq(cw_call(s.w)->state, CALL_UP);
+	cw_fire(s.w, EV_RETRY);
+	sp_expect(&s.phone, "INVITE ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL,
+		sdp_text(&s.phone, 7000, "8 101", NULL));
+	sp_expect(&s.phone, "ACK ");
+	cw_turn(s.w);
+	ck_assert_int_eq(cw_call(s.w)->state, CALL_UP);
 	/* The caller does not refresh in time. */
 	{
 		struct call *c = cw_call(s.w);
@@ -679,9 +777,11 @@ static Suite *suite(void)
 	Suite *s = suite_create("sbc_call_ways");
 
 	suite_add(s, "phone_to_trunk", phone_to_trunk);
+	suite_add(s, "trunk_names_us", trunk_names_us);
 	suite_add(s, "phone_to_phone", phone_to_phone);
 	suite_add(s, "pbx_ways", pbx_ways);
 	suite_add(s, "failover", failover);
+	suite_add(s, "redirect", redirect);
 	suite_add(s, "trunk_challenges", trunk_challenges);
 	suite_add(s, "trunk_challenge_in_vain", trunk_challenge_in_vain);
 	suite_add(s, "registers_at_trunk", registers_at_trunk);

@@ -164,8 +164,8 @@ START_TEST(headers_twice)
 		"To: <sip:b@example.com>\r\n", "Max-Forwards: 70\r\n",
 		"Content-Length: 0\r\n", "Expires: 1\r\nExpires: 2\r\n",
 		"User-Agent: a\r\nUser-Agent: b\r\n", "Date: x\r\nDate: y\r\n",
-		"Date: Sat, 13 Nov 2010 23:29:00 GMT\r\n"
-		"Date: Sat, 13 Nov 2010 23:29:00 GMT\r\n",
+		("Date: Sat, 13 Nov 2010 23:29:00 GMT\r\n"
+		 "Date: Sat, 13 Nov 2010 23:29:00 GMT\r\n"),
 		"Timestamp: 1\r\nTimestamp: 2\r\n",
 		"Min-Expires: 1\r\nMin-Expires: 2\r\n",
 		"Content-Type: a/b\r\nContent-Type: c/d\r\n"};
