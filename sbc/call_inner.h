@@ -348,6 +348,12 @@ void call_slot_choose(struct call *c, const struct media_slot *chosen);
 void call_slot_end(struct call *c);
 /** Forgets them without waiting. */
 void call_slot_drop(struct call *c);
+/** One of an earlier process, behind those that are there. Nothing is sent.
+ * @return 0, ERR_NOMEM, ERR_EXISTS or ERR_CORRUPT. */
+GH_MUST_CHECK int call_slot_restore(
+	struct call *c, const Gh__SavedSlot *saved);
+/** The nth from 1, or NULL. */
+struct media_slot *call_slot_nth(struct call *c, uint32_t n);
 
 /* call_change.c */
 enum call_state call_change_on_offer(

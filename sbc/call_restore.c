@@ -54,6 +54,7 @@ static bool is_possible(const Gh__SavedCall *saved)
 		strlen(saved->caller_number) >= ROUTE_NUMBER_SIZE ||
 		strlen(saved->called_number) >= ROUTE_NUMBER_SIZE ||
 		saved->n_parties > CALL_HOPS_MAX ||
+		saved->n_slots > CALL_HOPS_MAX ||
 		saved->n_decisions > CALL_DECISIONS_MAX ||
 		(saved->why != 0 && reason_from_number(saved->why, &why) != 0))
 		return false;
@@ -169,6 +170,7 @@ static bool restore_party(
 	if (!find_place(c, p, saved))
 		return false;
 	p->codecs = call_target_codecs(c, p);
+	p->slot = call_slot_nth(c, saved->slot);
 	if (saved->counted)
 		call_limit_restore(c, p, saved->shares);
 	return saved->leg == NULL || restore_leg(c, p, saved->leg);
@@ -216,23 +218,21 @@ static void restore_record(struct call *c, const Gh__SavedCall *saved)
 	call_record_steps(c, saved->decisions, saved->n_decisions);
 }
 
-static void restore_media(struct call *c, const Gh__SavedCall *saved)
+/* @return whether nothing of it is missing. */
+static bool restore_slots(struct call *c, const Gh__SavedCall *saved)
 {
-	int err;
+	bool whole = true;
 
-	for (size_t i = 0; i < 2; i++) {
-		if (i < saved->n_rtp)
-			(void)!addr_parse(saved->rtp[i], &c->ports.rtp[i]);
-		if (i < saved->n_rtcp)
-			(void)!addr_parse(saved->rtcp[i], &c->ports.rtcp[i]);
+	for (size_t i = 0; i < saved->n_slots; i++) {
+		int err = call_slot_restore(c, saved->slots[i]);
+
+		if (err == 0)
+			continue;
+		log_warning(
+			"session_not_restored", LOG_CALL(c->id), LOG_ERR(err));
+		whole = false;
 	}
-	if (!saved->has_session)
-		return;
-	err = media_session_restore(c->sbc->media, c->id, &call_media_events, c,
-		&saved->want, saved->want_version, &c->session);
-	if (err != 0)
-		log_warning("session_not_restored", LOG_CALL(c->id),
-			LOG_ERR(err));
+	return whole;
 }
 
 /* -------------------------------------------------------------------- state */
@@ -272,7 +272,8 @@ static void repair_change(struct call *c, const Gh__SavedCall *saved)
 static bool go_on(struct call *c, const Gh__SavedCall *saved)
 {
 	if (leg_is_gone(c->caller.leg) || leg_is_gone(c->called->leg) ||
-		c->called->leg->state != LEG_UP || c->session == NULL)
+		c->called->leg->state != LEG_UP || c->called->slot == NULL ||
+		c->called->slot->session == NULL)
 		return false;
 	switch ((enum call_state)saved->state) {
 	case CALL_ANSWERING:
@@ -287,7 +288,7 @@ static bool go_on(struct call *c, const Gh__SavedCall *saved)
 			return false;
 		break;
 	}
-	media_again(c->session);
+	media_again(c->called->slot->session);
 	call_resume(c, saved->state == CALL_CHANGING
 			       ? CALL_UP
 			       : (enum call_state)saved->state);
@@ -334,9 +335,12 @@ int call_restore(struct calls *calls, const Gh__SavedCall *saved,
 
 	if (!is_possible(saved))
 		return ERR_INVALID;
-	/* Two records of one call: its session's name is the call's. */
-	if (media_session_exists(calls->sbc->media, saved->call))
-		return ERR_EXISTS;
+	/* Two records of one call: sessions have names that occur once. */
+	for (size_t i = 0; i < saved->n_slots; i++) {
+		if (media_session_exists(
+			    calls->sbc->media, saved->slots[i]->session))
+			return ERR_EXISTS;
+	}
 	c = call_make(calls);
 	if (c == NULL)
 		return ERR_NOMEM;
@@ -352,8 +356,8 @@ int call_restore(struct calls *calls, const Gh__SavedCall *saved,
 	c->end_lines[CALL_CALLER] = keep(c, saved->caller_lines);
 	c->end_lines[CALL_CALLED] = keep(c, saved->called_lines);
 	restore_record(c, saved);
-	restore_media(c, saved);
-	whole = restore_parties(c, saved);
+	whole = restore_slots(c, saved);
+	whole = restore_parties(c, saved) && whole;
 	set_state(c, saved, whole);
 	return 0;
 }

@@ -37,6 +37,9 @@ static char *address_text(su_home_t *home, const struct addr *addr)
 	return text(su_strdup(home, addr_format(addr, buffer)));
 }
 
+static uint32_t slot_number(
+	const struct call *c, const struct media_slot *slot);
+
 static void save_party(const struct call *c, const struct party *p,
 	su_home_t *home, Gh__SavedParty *out)
 {
@@ -71,6 +74,7 @@ static void save_party(const struct call *c, const struct party *p,
 	out->counted = p->counted;
 	out->shares = p->shares;
 	out->answered = p == c->called;
+	out->slot = slot_number(c, p->slot);
 }
 
 /* Who has been tried and is over is not needed, but for the last: the CDR
@@ -138,21 +142,60 @@ static void save_record(
 	}
 }
 
-static void save_media(
-	const struct call *c, su_home_t *home, Gh__SavedCall *out)
+static void save_slot(
+	const struct media_slot *slot, su_home_t *home, Gh__SavedSlot *out)
 {
+	gh__saved_slot__init(out);
+	out->listen = text("");
+	if (slot->address != NULL) {
+		out->listen = address_text(home, &slot->address->listen);
+		out->transport =
+			(Gh__Transport)slot->address->row->transport;
+	}
+	out->round = slot->round;
 	out->rtp = many(home, 2, sizeof *out->rtp);
 	out->rtcp = many(home, 2, sizeof *out->rtcp);
 	for (size_t i = 0; out->rtp != NULL && out->rtcp != NULL && i < 2;
 		i++) {
-		out->rtp[out->n_rtp++] = address_text(home, &c->ports.rtp[i]);
-		out->rtcp[out->n_rtcp++] =
-			address_text(home, &c->ports.rtcp[i]);
+		out->rtp[out->n_rtp++] = address_text(home, &slot->rtp[i]);
+		out->rtcp[out->n_rtcp++] = address_text(home, &slot->rtcp[i]);
 	}
-	out->has_session = c->session != NULL;
-	if (c->session != NULL)
+	if (slot->session != NULL) {
+		out->session = text(media_session_name(slot->session));
 		media_session_wanted(
-			c->session, &out->want, &out->want_version);
+			slot->session, &out->want, &out->version);
+	}
+}
+
+static void save_slots(
+	const struct call *c, su_home_t *home, Gh__SavedCall *out)
+{
+	const struct media_slot *slot;
+	size_t n = 0;
+
+	for (slot = c->slots; slot != NULL; slot = slot->next)
+		n++;
+	out->slots = many(home, n, sizeof *out->slots);
+	for (slot = c->slots; out->slots != NULL && slot != NULL;
+		slot = slot->next) {
+		out->slots[out->n_slots] =
+			su_zalloc(home, sizeof **out->slots);
+		if (out->slots[out->n_slots] == NULL)
+			return;
+		save_slot(slot, home, out->slots[out->n_slots++]);
+	}
+}
+
+/* Its place, from 1. */
+static uint32_t slot_number(const struct call *c, const struct media_slot *slot)
+{
+	uint32_t n = 1;
+
+	for (const struct media_slot *s = c->slots; s != NULL; s = s->next, n++) {
+		if (s == slot)
+			return n;
+	}
+	return 0;
 }
 
 void call_to_record(const struct call *c, su_home_t *home, Gh__SavedCall *out)
@@ -170,7 +213,7 @@ void call_to_record(const struct call *c, su_home_t *home, Gh__SavedCall *out)
 	out->called_lines = text(c->end_lines[CALL_CALLED]);
 	save_parties(c, home, out);
 	save_record(c, home, out);
-	save_media(c, home, out);
+	save_slots(c, home, out);
 }
 
 void call_save(struct call *c)

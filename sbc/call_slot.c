@@ -255,3 +255,54 @@ static const struct media_events slot_events = {
 	.on_ended = on_ended,
 	.on_event = on_event,
 };
+
+/* --- over a restart --- */
+
+struct media_slot *call_slot_nth(struct call *c, uint32_t n)
+{
+	struct media_slot *slot = c->slots;
+
+	if (n == 0)
+		return NULL;
+	while (slot != NULL && --n != 0)
+		slot = slot->next;
+	return slot;
+}
+
+static void restore_ports(struct addr addrs[2], char **texts, size_t n)
+{
+	struct addr unset = {0};
+
+	for (size_t i = 0; i < 2 && i < n; i++) {
+		if (addr_parse(texts[i], &addrs[i]) != 0)
+			addrs[i] = unset;
+	}
+}
+
+int call_slot_restore(struct call *c, const Gh__SavedSlot *saved)
+{
+	struct media_slot *slot = su_zalloc(c->home, sizeof *slot), **at;
+	struct addr listen;
+	char id[IDENT_CALL_SIZE];
+
+	if (slot == NULL)
+		return ERR_NOMEM;
+	slot->call = c;
+	slot->round = saved->round;
+	slot->asked = true;
+	if (addr_parse(saved->listen, &listen) == 0)
+		slot->address = settings_listener(
+			c->settings, &listen, saved->transport);
+	restore_ports(slot->rtp, saved->rtp, saved->n_rtp);
+	restore_ports(slot->rtcp, saved->rtcp, saved->n_rtcp);
+	for (at = &c->slots; *at != NULL; at = &(*at)->next)
+		continue;
+	*at = slot;
+	if (*saved->session == '\0')
+		return 0;
+	if (!ident_is_call(saved->session))
+		return ERR_CORRUPT;
+	memcpy(id, saved->session, sizeof id);
+	return media_session_restore(c->sbc->media, id, &slot_events, slot,
+		&saved->want, saved->version, &slot->session);
+}

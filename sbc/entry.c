@@ -83,7 +83,10 @@ void entry_on_request(struct sbc *sbc, struct inbound *in)
 
 void entry_on_listener(struct sbc *sbc)
 {
-	if (sbc->said_ready || !stack_is_open(sbc->stack))
+	if (!stack_is_open(sbc->stack))
+		return;
+	saves_settle(sbc->saves);
+	if (sbc->said_ready)
 		return;
 	sbc->said_ready = true;
 	daemon_ready(&sbc->daemon);

@@ -135,12 +135,41 @@ static void on_listen_failed(
 	loop_timer_set(stack->sbc->daemon.loop, stack->retry_timer, RETRY_US);
 }
 
+/* A call may have its sides at two sockets: none is read before all are there
+ * and the calls of an earlier process are known again. */
+static void open_held(struct stack *stack)
+{
+	bool opened = false;
+	int err;
+
+	for (struct node *n = stack->nodes; n; n = n->next)
+		if (n->wanted && n->state == NODE_ASKED)
+			return;
+	for (struct node *n = stack->nodes; n; n = n->next) {
+		if (n->state != NODE_HELD)
+			continue;
+		err = open_node(stack, n, n->fd);
+		close(n->fd);
+		if (err != 0) {
+			on_listen_failed(stack, n, err_text(err));
+			continue;
+		}
+		n->state = NODE_OPEN;
+		opened = true;
+		log_notice("listening", LOG_ADDR("local", &n->pub.local),
+			LOG_STR("advertised", n->pub.advertised_host));
+	}
+	if (!opened)
+		return;
+	advertise(stack);
+	entry_on_listener(stack->sbc);
+}
+
 static void on_listen(void *ctx, enum notify_kind kind,
 	const struct addr *local, int fd, const char *problem)
 {
 	struct stack *stack = ctx;
 	struct node *n = node_find(stack, local, GH__TRANSPORT__TRANSPORT_UDP);
-	int err;
 
 	(void)kind;
 	if (!n || n->state != NODE_ASKED) {
@@ -150,19 +179,11 @@ static void on_listen(void *ctx, enum notify_kind kind,
 	}
 	if (fd < 0) {
 		on_listen_failed(stack, n, problem ? problem : "no socket");
-		return;
+	} else {
+		n->fd = fd;
+		n->state = NODE_HELD;
 	}
-	err = open_node(stack, n, fd);
-	close(fd);
-	if (err != 0) {
-		on_listen_failed(stack, n, err_text(err));
-		return;
-	}
-	n->state = NODE_OPEN;
-	advertise(stack);
-	log_notice("listening", LOG_ADDR("local", &n->pub.local),
-		LOG_STR("advertised", n->pub.advertised_host));
-	entry_on_listener(stack->sbc);
+	open_held(stack);
 }
 
 static void ask_keeper(struct stack *stack, struct node *n)
@@ -280,6 +301,8 @@ void stack_free_nodes(struct stack *stack)
 		struct node *n = stack->nodes;
 
 		stack->nodes = n->next;
+		if (n->state == NODE_HELD)
+			close(n->fd);
 		free(n);
 	}
 }

@@ -192,15 +192,28 @@ static uint64_t claim_us(const struct media *media)
 	return lease_ms / 3 * CLOCK_US_PER_MS;
 }
 
-static void on_claim(void *arg)
+static void forget_listed(struct media *media)
 {
-	struct media *media = arg;
+	free(media->listed);
+	media->listed = NULL;
+	media->n_listed = 0;
+}
+
+static void claim_all(struct media *media)
+{
 	Gh__SessionClaim claim = GH__SESSION_CLAIM__INIT;
 
 	claim.all = 1;
 	IPC_MSG(msg, SESSION_CLAIM, session_claim, &claim);
 	if (media->up && ipc_send(media->link, &msg) != 0)
 		log_warning("claim_not_sent");
+}
+
+static void on_claim(void *arg)
+{
+	struct media *media = arg;
+
+	claim_all(media);
 	loop_timer_set(media->sbc->daemon.loop, media->claim, claim_us(media));
 }
 
@@ -436,22 +449,33 @@ void media_session_wanted(const struct media_session *s,
 	*version_out = s->version;
 }
 
+const char *media_session_name(const struct media_session *s)
+{
+	return s->call;
+}
+
 bool media_session_exists(const struct media *media, const char *call)
 {
 	return table_find(&media->sessions, call, strlen(call)) != NULL;
+}
+
+static void free_want(Gh__SessionWant *want)
+{
+	IPC_MSG(msg, SESSION_WANT, session_want, want);
+
+	ipc_msg_wipe(&msg);
+	gh__session_want__free_unpacked(want, NULL);
 }
 
 static int restore_want(struct media_session *s, const ProtobufCBinaryData *want)
 {
 	Gh__SessionWant *w =
 		gh__session_want__unpack(NULL, want->len, want->data);
-	char *call;
 	int err = ERR_CORRUPT;
 
 	if (w == NULL)
 		return ERR_CORRUPT;
-	call = w->call;
-	if (strcmp(call, s->call) != 0)
+	if (strcmp(w->call, s->call) != 0)
 		goto out;
 	w->version = s->version;
 	s->want_len = gh__session_want__get_packed_size(w);
@@ -461,13 +485,9 @@ static int restore_want(struct media_session *s, const ProtobufCBinaryData *want
 		gh__session_want__pack(w, s->want);
 	else
 		s->want_len = 0;
-out: {
-	IPC_MSG(msg, SESSION_WANT, session_want, w);
-
-	ipc_msg_wipe(&msg);
-	gh__session_want__free_unpacked(w, NULL);
+out:
+	free_want(w);
 	return err;
-}
 }
 
 int media_session_restore(struct media *media,
@@ -505,13 +525,6 @@ static void end_unknown(struct media *media, const char *call)
 	log_info("session_unknown", LOG_CALL(call));
 	if (send_end(media, call, media->next_request++) != 0)
 		log_warning("end_not_sent", LOG_CALL(call));
-}
-
-static void forget_listed(struct media *media)
-{
-	free(media->listed);
-	media->listed = NULL;
-	media->n_listed = 0;
 }
 
 void media_hold(struct media *media)
@@ -558,6 +571,8 @@ static void on_up(void *ctx, struct ipc_link *link)
 		"mediad_up", LOG_UINT("sessions", media->sessions.n_entries));
 	media->up = true;
 	forget_listed(media);
+	/* Nobody may have claimed for a while. */
+	claim_all(media);
 	if (media->config != NULL)
 		send_config(media);
 	for (node = table_next(&media->sessions, &bucket, NULL); node != NULL;

@@ -61,6 +61,8 @@ GH_MUST_CHECK int media_want(
  * until the next want. */
 void media_session_wanted(const struct media_session *session,
 	ProtobufCBinaryData *want_out, uint32_t *version_out);
+/** Its name for mediad; the session's. */
+const char *media_session_name(const struct media_session *session);
 bool media_session_exists(const struct media *media, const char *call);
 /** A session of an earlier process, with what that wanted last (empty = it had
  * wanted nothing). Nothing is sent yet.

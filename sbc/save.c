@@ -191,8 +191,12 @@ static void free_msg(enum save_kind kind, ProtobufCMessage *msg)
 {
 	Gh__SavedCall *call = (Gh__SavedCall *)msg;
 
-	if (kind == SAVE_CALL && call->want.data != NULL)
-		secret_wipe(call->want.data, call->want.len);
+	for (size_t i = 0; kind == SAVE_CALL && i < call->n_slots; i++) {
+		ProtobufCBinaryData *want = &call->slots[i]->want;
+
+		if (want->data != NULL)
+			secret_wipe(want->data, want->len);
+	}
 	protobuf_c_message_free_unpacked(msg, NULL);
 }
 
@@ -376,7 +380,9 @@ void saves_free(struct saves **ref, bool wipe)
 			(void)close(saves->found[i].fd);
 		if (saves->found[i].other_fd >= 0)
 			(void)close(saves->found[i].other_fd);
-		if (wipe)
+		/* Ended in order, but authd was away: the next start tells it. */
+		if (wipe && (i != FILE_CDRS || saves->files[i] == NULL ||
+				    store_count(saves->files[i]) == 0))
 			store_end(&saves->files[i], saves->sbc->daemon.keeper);
 		else
 			store_close(&saves->files[i]);

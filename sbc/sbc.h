@@ -12,6 +12,7 @@
 #include "sbc/call.h"
 #include "sbc/cdr.h"
 #include "sbc/media.h"
+#include "sbc/save.h"
 #include "sbc/settings.h"
 #include "sbc/stack.h"
 #include "sbc/wait.h"
@@ -32,6 +33,7 @@ struct sbc {
 	struct stack *stack;
 	struct waits *waits;
 	struct ctl *ctl;
+	struct saves *saves; /* NULL: nothing outlives the process (tests) */
 	struct loop_timer *ready_timer;
 	bool said_ready;
 };
