@@ -619,6 +619,8 @@ int bindings_on_found(struct bindings *b, const Gh__SavedBinding *saved,
 	const struct save_slot *slot)
 {
 	struct account *account;
+	struct owner *o;
+	struct item *known;
 	int err;
 
 	if (!saved->binding || !saved->account ||
@@ -628,6 +630,17 @@ int bindings_on_found(struct bindings *b, const Gh__SavedBinding *saved,
 		struct save_slot gone = *slot;
 
 		save_drop(b->sbc->saves, SAVE_BINDING, &gone);
+		return 0;
+	}
+	o = owner_find(b, saved->account->id);
+	known = o ? item_find(o, saved->binding) : NULL;
+	if (known && !is_newer(known, saved->binding->call_id,
+			     saved->binding->cseq)) {
+		/* authd was faster. */
+		if (save_has(&known->saved))
+			return ERR_EXISTS;
+		known->saved = *slot;
+		item_save(b, known);
 		return 0;
 	}
 	err = account_new(saved->account, &account);

@@ -40,6 +40,9 @@ def _clean(w):
             not status.get("media_ports_used")
     w.wait(closed, "all media sessions and ports to close", 20)
     w.wait(lambda: not w.gate.status("sbc").get("calls"), "no call", 20)
+    # The kill itself is a fault of the log; what a sanitizer says is not.
+    bad = [line for line in w.gate.faults() if " keeper " not in line]
+    assert not bad, bad
     for event in w.gate.events():
         assert event.name not in (
             "record_dropped", "store_record_dropped", "store_damaged",
@@ -263,11 +266,12 @@ def killed_between_200_and_ack(w):
         b.answer(b.invite, 200, b.sdp())
         b.expect("ACK")
         a.answered(a.expect("200"))
-        _kill(w, a.ack if during else lambda: None)
+        mark = _kill(w, a.ack if during else lambda: None)
         if not during:
+            a.seen.clear()  # the very same 200 comes again
             a.expect("200")
             a.ack()
-        w.gate.wait_event("call_state", process="sbc", new="up")
+        w.gate.wait_event("call_state", since=mark, process="sbc", new="up")
         _hang_up(a, b) if during else _hang_up(b, a)
         w.cdr(called, sip_status=200, answered_at=bool)
         a.peer.stop()
