@@ -60,19 +60,61 @@ static void send_nonce_keys(struct server *s, struct ipc_link *link)
 		log_warning("nonce_keys_not_sent");
 }
 
+/* The next rotation: the keys' period after they were made. */
+static void set_nonce_timer(struct server *s)
+{
+	uint64_t period_s = NONCE_PERIOD_S, now = clock_now_us(), due;
+
+	if (period_s < s->nonce_keys.lifetime_s)
+		period_s = s->nonce_keys.lifetime_s;
+	due = s->nonce_from_us + period_s * CLOCK_US_PER_S;
+	loop_timer_set(s->loop, s->nonce_timer, due > now ? due - now : 0);
+}
+
 static void rotate_nonce_key(struct server *s)
 {
 	struct nonce_keys *k = &s->nonce_keys;
-	uint64_t period_s = NONCE_PERIOD_S;
 
 	k->previous = k->current;
 	/* 8 bits of the id are in the nonce: 0 is "none". */
 	k->current.id = k->current.id % 255 + 1;
 	secret_random_bytes(k->current.key, sizeof(k->current.key));
 	s->nonce_from_us = clock_now_us();
-	if (period_s < k->lifetime_s)
-		period_s = k->lifetime_s;
-	loop_timer_set(s->loop, s->nonce_timer, period_s * CLOCK_US_PER_S);
+	live_put_keys(s->live, k, s->nonce_from_us);
+	set_nonce_timer(s);
+}
+
+void server_resume(struct server *s)
+{
+	bool found = false;
+	int err = live_open(
+		s->live, s->replay, &s->nonce_keys, &s->nonce_from_us, &found);
+
+	if (err < 0)
+		log_warning("state_not_kept", LOG_ERR(err));
+	if (found && s->nonce_from_us <= clock_now_us()) {
+		log_notice("nonces_resumed",
+			LOG_UINT("used", replay_count(s->replay)));
+		set_nonce_timer(s);
+	} else {
+		/* Not always the same first id: a nonce of an earlier start
+		 * must look old, not forged. */
+		secret_random_bytes(&s->nonce_keys.current.id, 1);
+		rotate_nonce_key(s);
+		s->nonce_keys.previous.id = 0;
+		live_put_keys(s->live, &s->nonce_keys, s->nonce_from_us);
+	}
+	live_deposit(s->live, s->daemon->keeper);
+}
+
+void server_on_keeper_fd(struct server *s, const char *name, int fd)
+{
+	live_on_fd(s->live, name, fd);
+}
+
+void server_on_keeper_up(struct server *s)
+{
+	live_deposit(s->live, s->daemon->keeper);
 }
 
 static void on_nonce_timer(void *arg)
@@ -242,6 +284,24 @@ static void on_event(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	records_event(s->records, msg->event);
 }
 
+static void on_live_calls(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	struct server *s = ctx;
+
+	(void)link;
+	live_calls_take(s->live_calls, msg->active_calls);
+}
+
+static void ask_live_calls(void *ctx)
+{
+	Gh__ActiveCallsAsk ask = GH__ACTIVE_CALLS_ASK__INIT;
+	IPC_MSG(msg, ACTIVE_CALLS_ASK, active_calls_ask, &ask);
+	struct server *s = ctx;
+
+	if (s->ipc)
+		ipc_broadcast(s->ipc, PROCESS_BIT(PROCESS_SBC), &msg);
+}
+
 static void on_bindings(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct server *s = ctx;
@@ -271,6 +331,7 @@ static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_SETTINGS_RESULT, PROCESS_BIT(PROCESS_SBC),
 		on_settings_result},
 	{GH__MSG__BODY_BINDINGS_UPDATE, PROCESS_BIT(PROCESS_SBC), on_bindings},
+	{GH__MSG__BODY_ACTIVE_CALLS, PROCESS_BIT(PROCESS_SBC), on_live_calls},
 	{GH__MSG__BODY_CDR_WRITE, PROCESS_BIT(PROCESS_SBC), on_cdr},
 	{GH__MSG__BODY_EVENT,
 		PROCESS_BIT(PROCESS_SBC) | PROCESS_BIT(PROCESS_FLOWD),
@@ -391,6 +452,7 @@ void server_on_db_up(void *ctx)
 	ban_news_read(s);
 	records_pump(s->records);
 	bindings_on_db_up(s->bindings);
+	live_calls_on_db_up(s->live_calls);
 }
 
 void server_on_db_down(void *ctx)
@@ -449,6 +511,8 @@ static int make_parts(struct server *s, const struct server_config *config)
 	if (err == 0)
 		err = replay_new(REPLAY_MAX, &s->replay);
 	if (err == 0)
+		err = live_new(REPLAY_MAX, &s->live);
+	if (err == 0)
 		err = ban_new(BAN_SOURCES_MAX, &s->bans);
 	if (err == 0)
 		err = sync_new(s->loop, &s->sync);
@@ -472,6 +536,8 @@ static int make_parts(struct server *s, const struct server_config *config)
 	if (err == 0)
 		err = records_new(s->loop, s->sync, config->spool_dir,
 			on_cdr_safe, s, &s->records);
+	if (err == 0)
+		err = live_calls_new(ask_live_calls, s, &s->live_calls);
 	return err;
 }
 
@@ -517,11 +583,6 @@ int server_new(const struct server_config *config, struct server **server_out)
 		&s->control, s->daemon, server_commands, server_n_commands, s);
 	s->nonce_keys.lifetime_s = 300;
 	on_settings_change(s);
-	/* Not always the same first id: a nonce of an earlier start must look
-	 * old, not forged. */
-	secret_random_bytes(&s->nonce_keys.current.id, 1);
-	rotate_nonce_key(s);
-	s->nonce_keys.previous.id = 0;
 	loop_timer_set(s->loop, s->tidy_timer, TIDY_US);
 	*server_out = s;
 	return 0;
@@ -534,6 +595,7 @@ void server_set_db(struct server *s, struct db *db)
 	snapshots_set_db(s->snapshots, db);
 	bindings_set_db(s->bindings, db);
 	records_set_db(s->records, db);
+	live_calls_set_db(s->live_calls, db);
 }
 
 int server_listen(struct server *s, const char *path)
@@ -567,6 +629,7 @@ void server_free(struct server **server)
 	ipc_server_free(&s->ipc);
 	if (s->records)
 		records_free(&s->records);
+	live_calls_free(&s->live_calls);
 	if (s->accounts)
 		ask_free(s);
 	while ((w = TAILQ_FIRST(&s->cdr_waits))) {
@@ -582,6 +645,7 @@ void server_free(struct server **server)
 	sync_free(&s->sync);
 	ban_free(&s->bans);
 	replay_free(&s->replay);
+	live_free(&s->live);
 	digest_free(&s->digest);
 	loop_timer_free(s->loop, &s->nonce_timer);
 	loop_timer_free(s->loop, &s->tidy_timer);

@@ -5,6 +5,8 @@
 
 #include <sys/queue.h>
 
+#include "authd/live.h"
+#include "authd/live_calls.h"
 #include "authd/restore.h"
 #include "authd/server.h"
 #include "authd/throttle.h"
@@ -42,11 +44,13 @@ struct server {
 	struct sync *sync;
 	struct digest *digest;
 	struct replay *replay;
+	struct live *live;
 	struct ban_table *bans;
 	struct accounts *accounts;
 	struct snapshots *snapshots;
 	struct bindings *bindings;
 	struct records *records;
+	struct live_calls *live_calls;
 	struct judge judge;
 	struct nonce_keys nonce_keys;
 	uint64_t nonce_from_us;

@@ -58,7 +58,7 @@ static const char *const called_froms[] = {
 	"request_uri", "to", "p_called_party_id", "diversion"};
 static const char *const caller_froms[] = {
 	"from", "p_asserted_identity", "p_preferred_identity"};
-static const char *const header_actions[] = {"add", "set", "remove"};
+static const char *const header_actions[] = {"add", "set", "remove", "carry"};
 static const char *const route_sources[] = {"any", "phones", "trunk"};
 static const char *const route_actions[] = {"trunk", "extension", "reject"};
 
@@ -543,6 +543,20 @@ static void read_shares(struct reader *in, Gh__SettingsSaved *saved)
 	}
 }
 
+/* sbc asks for a user's challenges only in realms where they may differ. */
+static void mark_own_offers(Gh__SettingsSaved *saved)
+{
+	for (size_t i = 0; i < saved->n_pieces; i++) {
+		const Gh__SettingsPiece *p = saved->pieces[i];
+
+		if (p->piece_case != GH__SETTINGS_PIECE__PIECE_REALM)
+			continue;
+		for (size_t k = 0; k < saved->n_digest_shares; k++)
+			if (saved->digest_shares[k]->realm == p->realm->id)
+				p->realm->own_offers = true;
+	}
+}
+
 static int hash_saved(const Gh__SettingsSaved *saved, uint8_t hash[32])
 {
 	size_t len = gh__settings_saved__get_packed_size(saved);
@@ -584,6 +598,7 @@ int snapshot_build(PGresult *const *results, uint64_t version,
 		add_piece(&in, s.saved, read_setting(&in, i));
 	read_secrets(&in, s.saved);
 	read_shares(&in, s.saved);
+	mark_own_offers(s.saved);
 	err = row_end(r);
 	if (err == 0)
 		err = hash_saved(s.saved, s.hash);

@@ -14,6 +14,7 @@
 #include <confuse.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -385,6 +386,44 @@ int conf_load(const char *path, const struct conf_option *options,
 	if (rc)
 		conf_free(options, n_options, settings);
 	return rc;
+}
+
+static void describe_kind(FILE *out, const struct conf_option *o)
+{
+	switch (o->type) {
+	case CONF_STRING:
+		fprintf(out, "text");
+		break;
+	case CONF_UINT:
+		fprintf(out, "number, %" PRIu64 " to %" PRIu64, o->min, o->max);
+		if (o->unit[0])
+			fprintf(out, " %s", o->unit);
+		break;
+	case CONF_BOOL:
+		fprintf(out, "true or false");
+		break;
+	case CONF_LIST:
+		fprintf(out, "list of texts");
+		break;
+	}
+}
+
+void conf_describe(
+	FILE *out, const struct conf_option *options, size_t n_options)
+{
+	for (size_t i = 0; i < n_options; i++) {
+		const struct conf_option *o = &options[i];
+		const char *quote = o->type == CONF_STRING ? "\"" : "";
+
+		if (o->def)
+			fprintf(out, "  %s = %s%s%s\n", o->name, quote, o->def,
+				quote);
+		else
+			fprintf(out, "  %s =\n", o->name);
+		fprintf(out, "      ");
+		describe_kind(out, o);
+		fprintf(out, ": %s\n", o->text);
+	}
 }
 
 static void free_list(struct conf_list *list)

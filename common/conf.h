@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/err.h"
 
@@ -50,6 +51,11 @@ struct conf_option {
  */
 GH_MUST_CHECK int conf_load(const char *path, const struct conf_option *options,
 	size_t n_options, void *settings, char *problem);
+
+/** Prints the rows for -h and the manual page (doc/pages reads it): a line
+ * "  name = default" and one with kind, range and meaning. */
+void conf_describe(
+	FILE *out, const struct conf_option *options, size_t n_options);
 
 /** Frees what conf_load() allocated and zeroes the members. */
 void conf_free(

@@ -33,9 +33,11 @@ static void print_help(const struct daemon *d)
 		     "  -t       check the settings and exit\n"
 		     "  -f       run by hand: without keeper, under this user\n"
 		     "  -V       print the version\n"
-		     "  -h       print this text\n",
+		     "  -h       print this text\n"
+		     "settings and what they are by default:\n",
 		process_name(d->self), d->summary ? d->summary : "",
 		d->config_path);
+	conf_describe(stdout, d->options, d->n_options);
 }
 
 int daemon_options(struct daemon *d, int argc, char **argv)

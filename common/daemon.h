@@ -13,6 +13,12 @@
  *
  * SIGTERM and SIGINT stop, SIGHUP reloads where a process has something to
  * reload. SIGPIPE is ignored everywhere.
+ *
+ * Live state and SIGTERM: whoever stops with work in progress (calls that are
+ * up) leaves it to the next process (store_close()), as after a kill, so that
+ * an upgrade is a restart; without any, it leaves nothing (store_end()). Who
+ * wants the calls to end drains first: sbc ends them, and mediad's sessions end
+ * with them. When keeper ends, what it held is gone.
  */
 #ifndef COMMON_DAEMON_H
 #define COMMON_DAEMON_H

@@ -544,15 +544,15 @@ int notify_store(
 	return send_text(n, text, fds, n_fds);
 }
 
-void notify_unstore(struct notify *n, const char *name)
+int notify_unstore(struct notify *n, const char *name)
 {
 	char text[NOTIFY_FDNAME_MAX + 32];
 
 	if (!is_name(name))
-		return;
+		return ERR_INVALID;
 	(void)snprintf(
 		text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s\n", name);
-	(void)send_text(n, text, NULL, 0);
+	return send_text(n, text, NULL, 0);
 }
 
 int notify_listen(struct notify *n, enum notify_kind kind,

@@ -15,13 +15,14 @@
  *	LISTEN=udp 192.0.2.1:5060	a socket, please ("udp" or "tcp")
  *
  *	keeper to daemon
- *	FDNAME=name		one held descriptor, in the order of deposit
+ *	FDNAME=name		the held descriptors of that name, in the order
+ *				of deposit
  *	FDSDONE=1		that was all; on_up
  *	LISTEN=udp 192.0.2.1:5060	the answer: one descriptor beside it,
  *	ERROR=text		or none and this line
  *
  * keeper answers NAME by giving back every descriptor that it holds for this
- * daemon, one FDNAME packet each, then FDSDONE. Listening sockets come by
+ * daemon, one FDNAME packet for each name, then FDSDONE. Listening sockets come by
  * LISTEN only. If keeper dies, the link reconnects for ever and the owner hears
  * on_up again: it must then deposit again what keeper has to hold. Everything
  * but NAME that was asked while the link was away is sent then, except
@@ -95,8 +96,9 @@ void notify_stopping(struct notify *n);
  * cannot be one or a number of descriptors that no packet takes. */
 GH_MUST_CHECK int notify_store(
 	struct notify *n, const char *name, const int *fds, size_t n_fds);
-/** Forgets them. */
-void notify_unstore(struct notify *n, const char *name);
+/** Forgets them. @return 0, ERR_AWAY, ERR_INVALID, or ERR_FULL: it was not
+ * said, ask again. */
+int notify_unstore(struct notify *n, const char *name);
 
 /** Asks for a listening socket; fn is called once, later.
  * @return 0, or ERR_NOMEM. */

@@ -23,10 +23,8 @@ static void entry_drop(
 {
 	struct fdstore_owner *o = &s->owners[owner];
 
-	if (o->given == e) {
+	if (o->given == e)
 		o->given = TAILQ_NEXT(e, next);
-		o->given_fd = 0;
-	}
 	TAILQ_REMOVE(&o->entries, e, next);
 	table_remove(&s->by_key, &e->node);
 	o->n_fds -= e->n_fds;
@@ -148,27 +146,18 @@ void fdstore_rewind(struct fdstore *s, enum process owner)
 	struct fdstore_owner *o = &s->owners[owner];
 
 	o->given = TAILQ_FIRST(&o->entries);
-	o->given_fd = 0;
 }
 
-bool fdstore_peek(const struct fdstore *s, enum process owner,
-	const char **name_out, int *fd_out)
+const struct fdstore_entry *fdstore_peek(
+	const struct fdstore *s, enum process owner)
 {
-	const struct fdstore_owner *o = &s->owners[owner];
-
-	if (!o->given)
-		return false;
-	*name_out = o->given->name;
-	*fd_out = o->given->fds[o->given_fd];
-	return true;
+	return s->owners[owner].given;
 }
 
 void fdstore_given(struct fdstore *s, enum process owner)
 {
 	struct fdstore_owner *o = &s->owners[owner];
 
-	if (o->given && ++o->given_fd >= o->given->n_fds) {
+	if (o->given)
 		o->given = TAILQ_NEXT(o->given, next);
-		o->given_fd = 0;
-	}
 }

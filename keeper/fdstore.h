@@ -44,7 +44,6 @@ struct fdstore {
 		struct fdstore_list entries;
 		size_t n_fds;
 		struct fdstore_entry *given; /* next one to give back */
-		size_t given_fd;             /* of its fds */
 	} owners[PROCESS_COUNT];
 	/* An entry that systemd holds has gone; may be NULL. */
 	void (*on_forget)(void *ctx, const struct fdstore_entry *entry);
@@ -71,10 +70,10 @@ GH_MUST_CHECK int fdstore_remove(
 
 /** Starts to give back to owner from its oldest entry. */
 void fdstore_rewind(struct fdstore *s, enum process owner);
-/** The descriptor whose turn it is, still the store's; fdstore_given() once it
- * has been sent. @return false when all have had theirs. */
-bool fdstore_peek(const struct fdstore *s, enum process owner,
-	const char **name_out, int *fd_out);
+/** The entry whose turn it is, still the store's; fdstore_given() once it has
+ * been sent. @return NULL when all have had theirs. */
+const struct fdstore_entry *fdstore_peek(
+	const struct fdstore *s, enum process owner);
 void fdstore_given(struct fdstore *s, enum process owner);
 
 #endif

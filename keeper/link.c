@@ -46,13 +46,14 @@ static int refuse(const struct link *l, enum reason why, const char *word)
 	return ERR_REFUSED;
 }
 
-/* Sends what waits: first the answer, then held descriptors one by one.
+/* Sends what waits: first the answer, then held descriptors, all of one name
+ * in one packet, because calls wait for them.
  * @return 0, ERR_AGAIN, or why the link must be closed. */
 static int link_pump(struct link *l)
 {
 	char text[NOTIFY_FDNAME_MAX + 16];
-	const char *name;
-	int fd, rc;
+	const struct fdstore_entry *e;
+	int rc;
 
 	if (l->has_answer) {
 		rc = notify_send_fds(l->fd, l->answer, &l->answer_fd,
@@ -61,9 +62,9 @@ static int link_pump(struct link *l)
 			return rc;
 		l->has_answer = false;
 	}
-	while (l->giving && fdstore_peek(l->all->store, who(l), &name, &fd)) {
-		snprintf(text, sizeof(text), "FDNAME=%s\n", name);
-		rc = notify_send_fds(l->fd, text, &fd, 1);
+	while (l->giving && (e = fdstore_peek(l->all->store, who(l)))) {
+		snprintf(text, sizeof(text), "FDNAME=%s\n", e->name);
+		rc = notify_send_fds(l->fd, text, e->fds, e->n_fds);
 		if (rc)
 			return rc;
 		fdstore_given(l->all->store, who(l));

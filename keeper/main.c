@@ -241,7 +241,8 @@ static int open_stores(struct keeper *k)
 		return ERR_SYSTEM;
 	}
 	k->store.on_forget = NULL;
-	if (fdstore_init(&k->store, max_fds, max_fds - max_fds / 4))
+	/* Nearly all may be mediad's: four sockets for each call. */
+	if (fdstore_init(&k->store, max_fds, max_fds - max_fds / 16))
 		return ERR_NOMEM;
 	settings_listen(&k->settings, &k->listeners);
 	systemd_take(on_systemd_fd, k);

@@ -4,7 +4,8 @@
  * permitted message says is checked here and in want.c before session.c sees
  * it. One sbc is served: a newer link takes an older one's place. While sbc is
  * away, sessions live on until their lease ends; what happened meanwhile is in
- * the log, and SessionList tells the next sbc what is left.
+ * the log, SessionList tells the next sbc what is left, and the last figures of
+ * what has ended are said again (farewell.h).
  */
 #include "mediad/ctl.h"
 
@@ -12,9 +13,12 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "common/clock.h"
 #include "common/control.h"
 #include "common/log.h"
+#include "mediad/farewell.h"
 #include "mediad/figures.h"
+#include "mediad/keep.h"
 #include "mediad/want.h"
 
 /* Calls named in one SessionList. */
@@ -52,19 +56,22 @@ struct ctl {
 	struct ipc_link *adopted;
 	struct ipc_link *sbc;
 	struct sessions *sessions;
+	struct farewells *farewells;
 	struct control control;
 	LIST_HEAD(, listing) listings;
 };
 
-static void send_to_sbc(struct ctl *c, const Gh__Msg *msg, const char *call)
+/* @return whether it is under way. */
+static bool send_to_sbc(struct ctl *c, const Gh__Msg *msg, const char *call)
 {
 	int err;
 
 	if (c->sbc == NULL)
-		return;
+		return false;
 	err = ipc_send(c->sbc, msg);
 	if (err)
 		log_warning("ipc_send_failed", LOG_CALL(call), LOG_ERR(err));
+	return err == 0;
 }
 
 /* ----------------------------------------------------------- settings */
@@ -228,7 +235,8 @@ static void send_ended(struct ctl *c, uint64_t request, const char *call,
 		ended.called = &called.msg;
 	}
 	IPC_MSG(msg, SESSION_ENDED, session_ended, &ended);
-	send_to_sbc(c, &msg, call);
+	if (send_to_sbc(c, &msg, call))
+		farewell_sent(c->farewells, call);
 }
 
 static void on_session_end(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
@@ -236,12 +244,18 @@ static void on_session_end(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	struct ctl *c = ctx;
 	const Gh__SessionEnd *m = msg->session_end;
 
+	const struct record_farewell *f = NULL;
+
 	(void)link;
+	if (ident_is_call(m->call)) {
+		if (session_end(c->sessions, m->call, m->request,
+			    REASON_SESSION_CLOSED) == 0)
+			return;
+		f = farewell_find(c->farewells, m->call);
+	}
 	/* The end of what does not exist has succeeded. */
-	if (!ident_is_call(m->call) ||
-		session_end(c->sessions, m->call, m->request,
-			REASON_SESSION_CLOSED) < 0)
-		send_ended(c, m->request, m->call, REASON_SESSION_CLOSED, NULL);
+	send_ended(c, m->request, m->call, f ? f->why : REASON_SESSION_CLOSED,
+		f ? f->stats : NULL);
 }
 
 static void on_session_claim(
@@ -257,22 +271,30 @@ static void on_session_claim(
 		if (!ident_is_call(m->calls[i]) ||
 			session_claim(c->sessions, m->calls[i]) < 0)
 			log_peer_debug("claim_unknown");
+	farewells_on_claim(c->farewells);
 }
 
 static void on_ended(void *ctx, const char *call, uint64_t request,
 	enum reason why, const struct leg_stats stats[SIDE_COUNT])
 {
+	struct ctl *c = ctx;
 	const struct leg_stats *a = &stats[SIDE_CALLER];
 	const struct leg_stats *b = &stats[SIDE_CALLED];
+	struct record_farewell f = {.request = request,
+		.ended_wall_us = clock_wall_us(),
+		.why = why,
+		.stats = {*a, *b}};
 
 	reason_count(why);
+	memcpy(f.call, call, sizeof(f.call));
+	farewell_put(c->farewells, &f, NULL);
 	log_info("session_ended", LOG_CALL(call),
 		LOG_STR("reason", reason_text(why)),
 		LOG_UINT("caller_rx", a->n.rx_packets),
 		LOG_UINT("caller_lost", a->lost),
 		LOG_UINT("called_rx", b->n.rx_packets),
 		LOG_UINT("called_lost", b->lost));
-	send_ended(ctx, request, call, why, stats);
+	send_ended(c, request, call, why, stats);
 }
 
 static const Gh__MediaEventKind event_kinds[] = {
@@ -501,6 +523,16 @@ static void send_list(struct ctl *c)
 	free(names);
 }
 
+/* What sbc may not have read: before it is on this link for a while, nobody
+ * knows. */
+static void send_farewells(struct ctl *c)
+{
+	const struct record_farewell *f = NULL;
+
+	while ((f = farewells_next(c->farewells, f)) != NULL)
+		send_ended(c, f->request, f->call, f->why, f->stats);
+}
+
 static void on_up(void *ctx, struct ipc_link *link)
 {
 	struct ctl *c = ctx;
@@ -510,6 +542,7 @@ static void on_up(void *ctx, struct ipc_link *link)
 	c->sbc = link;
 	log_notice("sbc_up", LOG_UINT("sessions", sessions_count(c->sessions)));
 	send_list(c);
+	send_farewells(c);
 }
 
 static void on_down(void *ctx, struct ipc_link *link, enum reason why)
@@ -523,6 +556,7 @@ static void on_down(void *ctx, struct ipc_link *link, enum reason why)
 	if (link != c->sbc)
 		return;
 	c->sbc = NULL;
+	farewells_on_down(c->farewells);
 	log_warning("sbc_away", LOG_STR("reason", reason_text(why)),
 		LOG_UINT("sessions", sessions_count(c->sessions)));
 }
@@ -572,12 +606,38 @@ int ctl_new(const struct ctl_config *config, struct ctl **ctl_out)
 		.ctx = c,
 	};
 	err = sessions_new(&sc, &c->sessions);
+	if (!err)
+		err = farewells_new(config->daemon->loop,
+			sessions_keep(c->sessions), &c->farewells);
 	if (err) {
+		sessions_free(&c->sessions);
 		free(c);
 		return err;
 	}
 	*ctl_out = c;
 	return 0;
+}
+
+void ctl_on_keeper_fd(struct ctl *ctl, const char *name, int fd)
+{
+	keep_on_fd(sessions_keep(ctl->sessions), name, fd);
+}
+
+void ctl_on_keeper_up(struct ctl *ctl, struct notify *keeper)
+{
+	keep_on_up(sessions_keep(ctl->sessions), keeper);
+}
+
+int ctl_resume(struct ctl *ctl)
+{
+	struct keep *keep = sessions_keep(ctl->sessions);
+	struct store_record *record;
+	struct record_farewell f;
+	int err = sessions_resume(ctl->sessions);
+
+	while (!err && keep_next_farewell(keep, &f, &record))
+		farewell_put(ctl->farewells, &f, record);
+	return err;
 }
 
 void ctl_free(struct ctl **ctl)
@@ -589,6 +649,7 @@ void ctl_free(struct ctl **ctl)
 	ipc_link_free(&c->adopted);
 	ipc_server_free(&c->server);
 	c->sbc = NULL;
+	farewells_free(&c->farewells);
 	sessions_free(&c->sessions);
 	while (!LIST_EMPTY(&c->listings)) {
 		LIST_FIRST(&c->listings)->gone = true;

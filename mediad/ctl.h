@@ -26,6 +26,13 @@ GH_MUST_CHECK int ctl_new(
 	const struct ctl_config *config, struct ctl **ctl_out);
 void ctl_free(struct ctl **ctl);
 
+/** From keeper (struct notify_events). */
+void ctl_on_keeper_fd(struct ctl *ctl, const char *name, int fd);
+void ctl_on_keeper_up(struct ctl *ctl, struct notify *keeper);
+/** Goes on with the sessions of an earlier process, once keeper has given all.
+ * Before ctl_listen(), so that sbc hears of them. */
+GH_MUST_CHECK int ctl_resume(struct ctl *ctl);
+
 /** Listens at path. */
 GH_MUST_CHECK int ctl_listen(struct ctl *ctl, const char *path);
 /** For tests: serves one end of a socket pair; fd is taken. */

@@ -55,6 +55,7 @@ void leg_begin(struct leg *l, struct leg_birth *birth, uint64_t now_us)
 		.rtcp_fd = birth->rtcp_fd,
 		.bound = birth->bound,
 		.tx = birth->tx,
+		.words = birth->words,
 		.learned = REASON_NONE,
 		.must_send_since_us = now_us,
 		.last_tx_us = now_us,
@@ -76,6 +77,7 @@ void leg_end(struct leg *l)
 	l->rtp_fd = l->rtcp_fd = -1;
 	l->lock = LEG_OPEN;
 	l->has_target = false;
+	l->words = NULL;
 }
 
 /* ------------------------------------------------- where media goes */
@@ -172,6 +174,39 @@ void leg_loosen(struct leg *l)
 		return;
 	l->lock = LEG_LOOSE;
 	l->draining = false;
+}
+
+/* To whom the kernel says that the socket is connected. */
+static bool connected_to(const struct leg *l, struct addr *peer_out)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	return getpeername(l->rtp_fd, (struct sockaddr *)&sa, &len) == 0 &&
+	       addr_from_sockaddr((struct sockaddr *)&sa, len, peer_out) == 0;
+}
+
+void leg_resume_peer(struct leg *l, const struct addr *saved, bool connect)
+{
+	struct addr peer = *saved;
+	bool connected = connected_to(l, &peer);
+
+	if (addr_is_set(&peer))
+		l->learned = learn_decide(&l->config.learn, &peer);
+	if (!addr_is_set(&peer) || learn_rank(l->learned) == 0) {
+		l->learned = REASON_NONE;
+		l->relearn = false;
+		if (connected)
+			(void)disconnect(l->rtp_fd);
+		return;
+	}
+	l->peer = peer;
+	l->lock = connected ? LEG_LOCKED : LEG_LOOSE;
+	/* What had come before it was connected may still wait. */
+	l->draining = connected;
+	if (!connected && connect)
+		lock(l);
+	aim(l);
 }
 
 static void learn(struct leg *l, const struct addr *from, enum reason how)

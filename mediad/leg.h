@@ -29,6 +29,7 @@
 #include "common/token.h"
 #include "mediad/codec.h"
 #include "mediad/learn.h"
+#include "mediad/live.h"
 #include "mediad/rtcp.h"
 #include "mediad/source.h"
 #include "mediad/srtp.h"
@@ -91,6 +92,9 @@ struct leg_birth {
 	struct addr bound;
 	struct stream tx;
 	char cname[LEG_CNAME_SIZE];
+	uint32_t number;        /* of this side's legs, from 1 */
+	struct live_leg *words; /* borrowed until the leg ends; or NULL */
+	bool resumed;           /* the words tell how far it is */
 };
 
 /** Figures of a leg; "rx" is from the peer to us. */
@@ -143,6 +147,7 @@ struct leg {
 	uint64_t last_alive_us; /* newest valid RTP or RTCP */
 	uint64_t last_tx_us;
 	const struct leg_rule *last_rule;
+	struct live_leg *words; /* what outlives the process; or NULL */
 	struct token packets;
 	struct token octets;
 	struct source rx;
@@ -244,6 +249,12 @@ enum reason leg_prove(struct leg *l, const struct addr *from,
 
 /** The peer spoke: a loose leg is locked again. */
 void leg_heard(struct leg *l, uint64_t now_us);
+/**
+ * Takes the peer of an earlier process back: the one that the socket is
+ * connected to, else the saved one (may be unset), if the rules still allow it.
+ * @param connect	the socket may be connected to it.
+ */
+void leg_resume_peer(struct leg *l, const struct addr *saved, bool connect);
 /** Lets packets from elsewhere be seen (and refused) again. */
 void leg_loosen(struct leg *l);
 

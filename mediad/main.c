@@ -74,25 +74,63 @@ static size_t work_out_capacity(const struct settings *s, unsigned n_workers)
 	return n;
 }
 
+struct mediad {
+	struct daemon daemon;
+	struct ctl *ctl;
+	bool keeper_heard; /* it has handed over what it holds for us */
+};
+
+static void on_keeper_fd(void *ctx, const char *name, int fd)
+{
+	struct mediad *m = ctx;
+
+	ctl_on_keeper_fd(m->ctl, name, fd);
+}
+
+static void on_keeper_up(void *ctx)
+{
+	struct mediad *m = ctx;
+
+	ctl_on_keeper_up(m->ctl, m->daemon.keeper);
+	if (m->keeper_heard)
+		return;
+	m->keeper_heard = true;
+	loop_stop(m->daemon.loop);
+}
+
+static const struct notify_events keeper_events = {
+	.on_fd = on_keeper_fd,
+	.on_up = on_keeper_up,
+};
+
 static int open_ctl(
 	struct daemon *d, const struct settings *s, struct ctl **ctl_out)
 {
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct ctl_config config = {.daemon = d, .n_workers = count_workers(s)};
-	int err = daemon_socket_path(d, PROCESS_MEDIAD, path, sizeof(path));
 
-	if (err)
-		return err;
 	config.capacity = work_out_capacity(s, config.n_workers);
 	if (config.capacity == 0) {
 		log_err("no_descriptors",
 			LOG_STR("hint", "raise the limit of open files"));
 		return ERR_SYSTEM;
 	}
-	err = ctl_new(&config, ctl_out);
-	if (err)
-		return err;
-	return ctl_listen(*ctl_out, path);
+	return ctl_new(&config, ctl_out);
+}
+
+/* Goes on with the sessions of the process before us. sbc finds us only after
+ * that, so that it hears of them. @return 1 if we have to stop meanwhile. */
+static int resume(struct mediad *m)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct daemon *d = &m->daemon;
+	int err = daemon_socket_path(d, PROCESS_MEDIAD, path, sizeof(path));
+
+	if (!err)
+		err = daemon_run(d);
+	if (err || d->stopping)
+		return err ? err : 1;
+	err = ctl_resume(m->ctl);
+	return err ? err : ctl_listen(m->ctl, path);
 }
 
 static int enter_sandbox(struct daemon *d, const struct settings *s)
@@ -112,24 +150,24 @@ static int enter_sandbox(struct daemon *d, const struct settings *s)
 int main(int argc, char **argv)
 {
 	static struct settings settings;
-	static const struct notify_events keeper_events;
-	struct daemon d = {
-		.self = PROCESS_MEDIAD,
-		.summary = "media of the session border controller",
-		.options = options,
-		.n_options = sizeof(options) / sizeof(options[0]),
-		.settings = &settings,
-		.keeper_events = &keeper_events,
+	static struct mediad m = {
+		.daemon = {.self = PROCESS_MEDIAD,
+			.summary = "media of the session border controller",
+			.options = options,
+			.n_options = sizeof(options) / sizeof(options[0]),
+			.settings = &settings,
+			.keeper_events = &keeper_events,
+			.ctx = &m},
 	};
-	struct ctl *ctl = NULL;
-	int err = daemon_options(&d, argc, argv);
+	struct daemon *d = &m.daemon;
+	int err = daemon_options(d, argc, argv);
 
 	if (err)
 		return err < 0 ? 2 : 0;
-	err = daemon_config(&d);
+	err = daemon_config(d);
 	if (err)
 		return err < 0 ? 1 : 0;
-	err = daemon_begin(&d);
+	err = daemon_begin(d);
 	if (err)
 		goto end;
 	err = srtp_begin();
@@ -137,22 +175,26 @@ int main(int argc, char **argv)
 		log_err("srtp_begin_failed");
 		goto end;
 	}
-	err = open_ctl(&d, &settings, &ctl);
+	err = open_ctl(d, &settings, &m.ctl);
 	if (err)
 		goto end;
-	err = enter_sandbox(&d, &settings);
+	err = resume(&m);
 	if (err)
 		goto end;
-	err = ctl_start(ctl);
+	err = enter_sandbox(d, &settings);
 	if (err)
 		goto end;
-	daemon_ready(&d);
-	err = daemon_run(&d);
+	err = ctl_start(m.ctl);
+	if (err)
+		goto end;
+	daemon_ready(d);
+	err = daemon_run(d);
 end:
-	if (err)
+	if (err < 0)
 		log_err("failed", LOG_ERR(err));
-	ctl_free(&ctl);
+	/* Calls that are up are left to the next process (daemon.h). */
+	ctl_free(&m.ctl);
 	srtp_finish();
-	daemon_end(&d);
-	return err ? 1 : 0;
+	daemon_end(d);
+	return err < 0 ? 1 : 0;
 }

@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "mediad/build.h"
 #include "mediad/report.h"
+#include "mediad/save.h"
 
 /* Packets that are taken at once while the queue of before a connect() is
  * sorted out. */
@@ -62,7 +63,7 @@ static enum reason match_ssrc(struct path *p, struct leg *in, struct arrival *a)
 	/* Authentication proves a source; too many would eat memory. */
 	if (in->srtp_rx != NULL && in->rx.heard &&
 		a->view.ssrc != in->rx.ssrc &&
-		!srtp_leg_may_change(in->srtp_rx))
+		!srtp_leg_may_change(in->srtp_rx, a->view.ssrc))
 		return REASON_RTP_SSRC;
 	if (a->trust == LEG_TRUST_CANDIDATE)
 		return REASON_RTP_OK; /* on its own probation */
@@ -102,8 +103,6 @@ static enum reason match_stream(
 		if (why != REASON_RTP_OK)
 			return why;
 	}
-	if (in->srtp_rx != NULL && in->rx.heard && in->rx.ssrc != a->view.ssrc)
-		srtp_leg_changed(in->srtp_rx);
 	return source_receive(&in->rx, &a->view, &media, p->now_us, &a->joint);
 }
 
@@ -128,6 +127,10 @@ static void note_received(struct path *p, struct leg *in, struct arrival *a)
 		in->ptime_us = a->rule->ptime_us;
 	}
 	leg_heard(in, p->now_us);
+	/* After a joint the slow words are of another source. */
+	if (a->joint)
+		save_slow(in);
+	save_received(in);
 	path_count(&p->n.rtp_rx);
 }
 
@@ -161,6 +164,7 @@ static enum reason send_on(struct path *p, struct leg *out, struct arrival *a)
 	if (why != REASON_RTP_OK)
 		return why;
 	packet = build_header(a->bytes + a->view.payload_at, &fields);
+	save_sent(out);
 	why = leg_protect(out, packet, &len);
 	if (why != REASON_RTP_OK)
 		return why;
@@ -170,6 +174,7 @@ static enum reason send_on(struct path *p, struct leg *out, struct arrival *a)
 	out->n.tx_packets++;
 	out->n.tx_octets += a->view.payload_len;
 	out->last_tx_us = p->now_us;
+	save_sent_figures(out);
 	path_count(&p->n.rtp_tx);
 	return REASON_RTP_OK;
 }

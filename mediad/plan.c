@@ -15,6 +15,13 @@
 #include "common/log.h"
 #include "common/table.h"
 
+void plan_side_init(struct session_side *side)
+{
+	*side = (struct session_side){.lease = {.rtp_fd = -1, .rtcp_fd = -1},
+		.rtp_fd = -1,
+		.rtcp_fd = -1};
+}
+
 bool plan_side_is_open(const struct session_side *side)
 {
 	return addr_is_set(&side->lease.rtp);
@@ -75,7 +82,7 @@ static void close_lease(struct planner *p, struct port_lease *lease)
 
 /* Equal keys keep their context: a new one would start its packet index
  * again, and use the same keystream twice. */
-static uint64_t mark_of(const struct planner *p, const struct srtp_master *m)
+uint64_t plan_mark(const struct planner *p, const struct srtp_master *m)
 {
 	uint64_t mark;
 
@@ -91,8 +98,8 @@ static enum reason plan_keys(const struct planner *p,
 {
 	uint32_t ssrc = plan->begin ? plan->tx.ssrc : side->ssrc;
 
-	plan->rx_mark = mark_of(p, &want->receive);
-	plan->tx_mark = mark_of(p, &want->send);
+	plan->rx_mark = plan_mark(p, &want->receive);
+	plan->tx_mark = plan_mark(p, &want->send);
 	plan->set_rx = plan->begin || plan->rx_mark != side->rx_mark;
 	plan->set_tx = plan->begin || plan->tx_mark != side->tx_mark;
 	if (plan->set_rx && plan->rx_mark != 0 &&
@@ -166,6 +173,10 @@ static void begin_side(struct session_side *side, const struct want_side *want,
 	b->rtp_fd = plan->lease.rtp_fd;
 	b->rtcp_fd = plan->lease.rtcp_fd;
 	b->bound = plan->lease.rtp;
+	b->number = ++side->birth;
+	side->rtp_fd = b->rtp_fd;
+	side->rtcp_fd = b->rtcp_fd;
+	side->first = plan->tx;
 	/* The descriptors are the worker's now; the pair stays leased. */
 	plan->lease.rtp_fd = plan->lease.rtcp_fd = -1;
 	side->realm = want->realm;
@@ -176,6 +187,18 @@ static void begin_side(struct session_side *side, const struct want_side *want,
 	order->begin = true;
 }
 
+/* The numbers go on: what is saved of the old leg must not be taken for the
+ * next one's. */
+static void forget_side(struct session_side *side)
+{
+	struct session_side old = *side;
+
+	plan_side_init(side);
+	side->birth = old.birth;
+	side->rx_key = old.rx_key;
+	side->tx_key = old.tx_key;
+}
+
 void plan_commit(struct planner *p, struct session_side *side,
 	struct want_side *want, struct side_plan *plan,
 	struct worker_side *order)
@@ -184,18 +207,19 @@ void plan_commit(struct planner *p, struct session_side *side,
 		/* The pair rests before the worker has closed it; it is not
 		 * drawn again while it does. */
 		port_release(p->ports, &side->lease, clock_now_us());
-		*side = (struct session_side){0};
+		forget_side(side);
 		order->end = plan->end;
 	}
 	if (plan->begin)
 		begin_side(side, want, plan, order);
 	if (plan->open_rtcp) {
-		order->rtcp_fd = plan->lease.rtcp_fd;
+		order->rtcp_fd = side->rtcp_fd = plan->lease.rtcp_fd;
 		side->rtcp_open = true;
 	}
 	if (plan->close_rtcp) {
 		order->close_rtcp = true;
 		side->rtcp_open = false;
+		side->rtcp_fd = -1;
 	}
 	if (want->wanted) {
 		side->rx_mark = plan->rx_mark;
@@ -203,6 +227,8 @@ void plan_commit(struct planner *p, struct session_side *side,
 	}
 	order->set_rx = plan->set_rx;
 	order->set_tx = plan->set_tx;
+	order->rx_key = side->rx_key += plan->set_rx;
+	order->tx_key = side->tx_key += plan->set_tx;
 	order->srtp_rx = plan->srtp_rx;
 	order->srtp_tx = plan->srtp_tx;
 	side->rtcp_mux = want->config.rtcp_mux;

@@ -33,6 +33,15 @@ struct session_side {
 	char cname[LEG_CNAME_SIZE];
 	uint64_t rx_mark; /* of the keys in force; 0 = plain */
 	uint64_t tx_mark;
+	struct stream first; /* how its stream began */
+	/* Numbers from 1: legs that this side has had, and their keys. */
+	uint32_t birth;
+	uint32_t rx_key;
+	uint32_t tx_key;
+	/* The worker's descriptors, open until an order says otherwise; to be
+	 * copied only. */
+	int rtp_fd;
+	int rtcp_fd;
 };
 
 /** How one side has to change; got before anything is changed. */
@@ -51,7 +60,11 @@ struct side_plan {
 	struct port_lease lease;
 };
 
+/** No lease, no descriptors. */
+void plan_side_init(struct session_side *side);
 bool plan_side_is_open(const struct session_side *side);
+/** Mark of keys; 0 = plain. Equal marks: equal keys. */
+uint64_t plan_mark(const struct planner *p, const struct srtp_master *m);
 
 /**
  * Gets what the wanted side needs.

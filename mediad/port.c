@@ -199,6 +199,28 @@ int port_open_rtcp(struct port_lease *lease, uint8_t dscp)
 	return open_socket(&a, dscp, &lease->rtcp_fd) ? ERR_SYSTEM : 0;
 }
 
+int port_open_rtp(struct port_lease *lease, uint8_t dscp)
+{
+	if (lease->rtp_fd >= 0)
+		return 0;
+	return open_socket(&lease->rtp, dscp, &lease->rtp_fd) ? ERR_SYSTEM : 0;
+}
+
+int port_take(struct ports *ports, const struct addr *rtp)
+{
+	struct port_space *s = make_space(ports, rtp);
+	uint64_t *until_us;
+
+	if (s == NULL)
+		return ERR_NOMEM;
+	until_us = &s->until_us[rtp->port / 2];
+	if (*until_us == LEASED)
+		return ERR_EXISTS;
+	*until_us = LEASED;
+	ports->n_leased++;
+	return 0;
+}
+
 static int open_pair(
 	const struct port_want *want, uint32_t pair, struct port_lease *lease)
 {

@@ -51,6 +51,14 @@ GH_MUST_CHECK int port_lease(struct ports *ports, const struct port_want *want,
  * @return 0, or ERR_SYSTEM. */
 GH_MUST_CHECK int port_open_rtcp(struct port_lease *lease, uint8_t dscp);
 
+/** Opens the first socket of a lease that has none. @return 0, or ERR_SYSTEM.
+ */
+GH_MUST_CHECK int port_open_rtp(struct port_lease *lease, uint8_t dscp);
+
+/** Leases the very pair lease->rtp, which an earlier process had; opens
+ * nothing. @return 0; ERR_EXISTS if it is leased; ERR_NOMEM. */
+GH_MUST_CHECK int port_take(struct ports *ports, const struct addr *rtp);
+
 /** Gives the pair back: it rests from now on. Safe on an empty lease. */
 void port_release(
 	struct ports *ports, struct port_lease *lease, uint64_t now_us);

@@ -14,9 +14,11 @@
 #include "common/err.h"
 #include "common/loop.h"
 #include "common/reason.h"
-#include "mediad/want.h"
+#include "mediad/leg.h"
 #include "mediad/worker.h"
 
+struct keep;
+struct want;
 struct sessions;
 
 /** Ports, SSRC and name of one side; rtp unset = not open. */
@@ -62,9 +64,19 @@ struct sessions_config {
  * sandbox is in force. @return 0, ERR_NOMEM or ERR_SYSTEM. */
 GH_MUST_CHECK int sessions_new(
 	const struct sessions_config *config, struct sessions **sessions_out);
+/**
+ * Goes on with what an earlier process left: all that it had deposited has come
+ * (keep.h). Before sessions_start(). @return 0, or why no live-state store can
+ * be had; what is damaged is dropped with a log line.
+ */
+GH_MUST_CHECK int sessions_resume(struct sessions *s);
 GH_MUST_CHECK int sessions_start(struct sessions *s);
-/** Ends all threads and closes everything. */
+/** Ends all threads and closes everything. Sessions that are open are left to
+ * the next process; without any, nothing is left. */
 void sessions_free(struct sessions **sessions);
+
+/** What outlives this process; borrowed. */
+struct keep *sessions_keep(struct sessions *s);
 
 #define SESSION_REALMS_MAX      64u
 #define SESSION_REALM_ADDRS_MAX 8u

@@ -16,6 +16,7 @@
 
 #include "mediad/build.h"
 #include "mediad/report.h"
+#include "mediad/save.h"
 
 #define SILENCE_US   1000000u
 #define KEEPALIVE_US 15000000u
@@ -165,6 +166,7 @@ static void keep_alive(struct leg *l, uint64_t now_us)
 	}
 	stream_insert(&l->tx, unused_payload_type(l), now_us, &fields);
 	(void)build_header(bytes + RTP_HEADER_LEN, &fields);
+	save_sent(l);
 	if (leg_protect(l, bytes, &len) == REASON_RTP_OK)
 		(void)leg_send(l, bytes, len);
 	l->last_tx_us = now_us;
@@ -173,6 +175,8 @@ static void keep_alive(struct leg *l, uint64_t now_us)
 static void watch_reports(struct leg *l, uint64_t interval_us, uint64_t now_us)
 {
 	/* The first one comes early (RFC 3550 section 6.2). */
+	if (l->srtp_tx != NULL && !srtp_leg_catch_up(l->srtp_tx))
+		return;
 	if (l->report_due_us == 0)
 		l->report_due_us = now_us + report_delay_us(interval_us / 2);
 	if (now_us < l->report_due_us)
@@ -195,4 +199,5 @@ void watch_leg(struct leg *l, uint64_t report_interval_us, uint64_t now_us,
 	watch_timeout(l, now_us, tell, arg);
 	watch_one_way(l, now_us, tell, arg);
 	watch_violations(l, now_us, tell, arg);
+	save_slow(l);
 }

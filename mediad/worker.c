@@ -24,8 +24,10 @@
 
 #include "common/clock.h"
 #include "common/secret.h"
+#include "common/store.h"
 #include "mediad/path.h"
 #include "mediad/report.h"
+#include "mediad/save.h"
 
 #define EVENTS_MAX                 512
 #define TICK_US                    10000u
@@ -91,6 +93,8 @@ static void begin_leg(struct worker *w, struct leg *l, struct worker_side *side)
 {
 	end_leg(w, l);
 	leg_begin(l, &side->birth, w->path.now_us);
+	if (l->words != NULL && !side->birth.resumed)
+		save_begin(l->words, side->birth.number);
 	watch_fd(w, l->rtp_fd, l, 0);
 	watch_fd(w, l->rtcp_fd, l, TAG_RTCP);
 	/* What the other side hears goes on, from another source. */
@@ -140,19 +144,43 @@ static void remove_live(struct worker *w, struct media *m)
 	last->live_at = m->live_at;
 }
 
-/* New keys are in force from here on; the old ones are wiped. */
+/* New keys are in force from here on; the old ones are wiped. The words are
+ * cleared before they get the new key's number: until then they are of the old
+ * key, with which nothing is sent any more. */
+static void change_rx_key(struct leg *l, struct worker_side *side)
+{
+	srtp_leg_free(&l->srtp_rx);
+	l->srtp_rx = side->srtp_rx;
+	side->srtp_rx = NULL;
+	if (l->words == NULL)
+		return;
+	if (l->srtp_rx != NULL)
+		srtp_leg_keep_receiver(l->srtp_rx, &l->words->rx_srtp);
+	else
+		l->words->rx_srtp = (struct srtp_rx_words){0};
+	store_word_set(&l->words->rx_key, side->rx_key);
+}
+
+static void change_tx_key(struct leg *l, struct worker_side *side)
+{
+	srtp_leg_free(&l->srtp_tx);
+	l->srtp_tx = side->srtp_tx;
+	side->srtp_tx = NULL;
+	if (l->words == NULL)
+		return;
+	if (l->srtp_tx != NULL)
+		srtp_leg_keep_sender(l->srtp_tx, &l->words->tx_srtp);
+	else
+		l->words->tx_srtp = (struct srtp_tx_words){0};
+	store_word_set(&l->words->tx_key, side->tx_key);
+}
+
 static void change_keys(struct leg *l, struct worker_side *side)
 {
-	if (side->set_rx) {
-		srtp_leg_free(&l->srtp_rx);
-		l->srtp_rx = side->srtp_rx;
-		side->srtp_rx = NULL;
-	}
-	if (side->set_tx) {
-		srtp_leg_free(&l->srtp_tx);
-		l->srtp_tx = side->srtp_tx;
-		side->srtp_tx = NULL;
-	}
+	if (side->set_rx)
+		change_rx_key(l, side);
+	if (side->set_tx)
+		change_tx_key(l, side);
 }
 
 static void do_apply(struct worker *w, struct worker_job *job)
@@ -173,6 +201,17 @@ static void do_apply(struct worker *w, struct worker_job *job)
 		change_rtcp(w, l, side);
 		change_keys(l, side);
 		leg_apply(l, &side->config, w->path.now_us);
+	}
+	/* After both: a leg that begins breaks the other one's stream. */
+	for (unsigned i = 0; i < SIDE_COUNT; i++) {
+		struct leg *l = &m->leg[i];
+		struct worker_side *side = &job->side[i];
+
+		if (!leg_is_open(l))
+			continue;
+		if (side->begin && side->birth.resumed)
+			save_resume(l, w->path.now_us);
+		save_slow(l);
 	}
 }
 
@@ -199,6 +238,7 @@ static void obey(struct worker *w, struct worker_job *job)
 {
 	switch (job->verb) {
 	case WORKER_APPLY:
+	case WORKER_RESUME:
 		do_apply(w, job);
 		break;
 	case WORKER_STATS:

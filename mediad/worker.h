@@ -17,12 +17,13 @@
 #include "mediad/watch.h"
 
 enum worker_verb {
-	WORKER_APPLY, /* make the wanted state so; the answer says it is */
-	WORKER_SYNC,  /* nothing; the answer says that all before is done */
-	WORKER_STATS, /* copy the figures */
-	WORKER_CLOSE, /* last figures, BYE, sockets closed */
-	WORKER_TUNE,  /* new coalescing and report interval */
-	WORKER_EVENT, /* from the worker only: something happened */
+	WORKER_APPLY,  /* make the wanted state so; the answer says it is */
+	WORKER_RESUME, /* the same for what an earlier process had */
+	WORKER_SYNC,   /* nothing; the answer says that all before is done */
+	WORKER_STATS,  /* copy the figures */
+	WORKER_CLOSE,  /* last figures, BYE, sockets closed */
+	WORKER_TUNE,   /* new coalescing and report interval */
+	WORKER_EVENT,  /* from the worker only: something happened */
 };
 
 /** How one side changes. */
@@ -37,6 +38,8 @@ struct worker_side {
 	bool set_tx;
 	struct srtp_leg *srtp_rx; /* NULL = plain */
 	struct srtp_leg *srtp_tx;
+	uint32_t rx_key; /* numbers of the keys, for the live words */
+	uint32_t tx_key;
 };
 
 /** One order, and its answer. Made by the control thread, and by the worker

@@ -257,6 +257,22 @@ enum admit_class admit_last_class(const struct admit *admit)
 	return admit->last;
 }
 
+bool admit_flow(struct admit *admit, const struct inbound *in)
+{
+	enum admit_class class = ADMIT_UNKNOWN;
+	uint64_t now = clock_now_us();
+	struct source *s;
+
+	if (in->account_at)
+		class = ADMIT_PHONE;
+	else if (settings_trunk_by_source(
+			 admit->sbc->settings, &in->source, in->address))
+		class = ADMIT_TRUNK;
+	s = source_of(admit, &in->source, class, now);
+	s->last_us = now ? now : 1;
+	return token_take(&s->bucket, 1, now);
+}
+
 /* ---------------------------------------------------------- request stage */
 
 /* Names that scanning tools give themselves. Whoever hides gains only that he

@@ -46,6 +46,10 @@ enum admit_class admit_class(struct admit *admit, const struct addr *source,
 /** What admit_datagram() found last. */
 enum admit_class admit_last_class(const struct admit *admit);
 
+/** The rate of a request that came over a flow; connections of strangers are
+ * limited by flowd. @return whether it may pass. */
+bool admit_flow(struct admit *admit, const struct inbound *in);
+
 /** A snapshot is in force: classes and rates are worked out anew. */
 void admit_apply(struct admit *admit, const struct settings *settings);
 

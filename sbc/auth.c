@@ -42,6 +42,7 @@ struct auth_query {
 	uint64_t id;
 	uint64_t deadline_us;
 	auth_fn fn;
+	auth_offers_fn offers_fn; /* or this: a question for challenges */
 	void *ctx;
 };
 
@@ -171,7 +172,11 @@ void auth_send_challenge(struct auth *auth, struct inbound *in,
 	const char *v[AUTH_OFFERS_MAX] = {NULL};
 	su_home_t *home = msg_home(in->msg);
 
-	if (auth_challenge(auth, in, why == REASON_AUTH_STALE, home, v) == 0) {
+	/* After a used count the password was right all the same: the phone
+	 * tries again by itself and asks nobody (RFC 7616 3.3). */
+	bool stale = why == REASON_AUTH_STALE || why == REASON_AUTH_REPLAY;
+
+	if (auth_challenge(auth, in, stale, home, v) == 0) {
 		no_challenge(auth, in, irq);
 		return;
 	}
@@ -305,11 +310,15 @@ static void query_end(struct auth_query *q, Gh__AuthVerdict verdict,
 	enum reason why, struct account *account)
 {
 	auth_fn fn = q->fn;
+	auth_offers_fn offers_fn = q->offers_fn;
 	void *ctx = q->ctx;
 
 	query_remove(q);
 	free(q);
-	fn(ctx, verdict, why, account);
+	if (offers_fn)
+		offers_fn(ctx);
+	else
+		fn(ctx, verdict, why, account);
 }
 
 static void on_timer(void *arg)
@@ -375,12 +384,10 @@ static int send_request(struct auth *auth, const struct inbound *in,
 	return authd_send(auth->sbc->authd, &msg);
 }
 
-int auth_judge(struct auth *auth, const struct inbound *in,
-	Gh__AuthPurpose purpose, uint64_t dialog_account, auth_fn fn, void *ctx,
-	struct auth_query **query_out)
+static int query_new(
+	struct auth *auth, void *ctx, struct auth_query **query_out)
 {
 	struct auth_query *q;
-	int err;
 
 	if (auth->queries.n_entries >= AUTH_IN_FLIGHT_MAX)
 		return ERR_FULL;
@@ -390,9 +397,17 @@ int auth_judge(struct auth *auth, const struct inbound *in,
 	q->auth = auth;
 	q->id = authd_next_id(auth->sbc->authd);
 	q->deadline_us = clock_now_us() + AUTH_DEADLINE_US;
-	q->fn = fn;
 	q->ctx = ctx;
-	err = send_request(auth, in, purpose, dialog_account, q->id);
+	*query_out = q;
+	return 0;
+}
+
+/* The question was sent, or could not be (err). */
+static int query_begin(
+	struct auth_query *q, int err, struct auth_query **query_out)
+{
+	struct auth *auth = q->auth;
+
 	if (err == 0)
 		err = table_add(
 			&auth->queries, &q->node, &q->id, sizeof(q->id));
@@ -406,6 +421,64 @@ int auth_judge(struct auth *auth, const struct inbound *in,
 	stat_add(STAT_AUTH_QUERIES, 1);
 	*query_out = q;
 	return 0;
+}
+
+int auth_judge(struct auth *auth, const struct inbound *in,
+	Gh__AuthPurpose purpose, uint64_t dialog_account, auth_fn fn, void *ctx,
+	struct auth_query **query_out)
+{
+	struct auth_query *q;
+	int err = query_new(auth, ctx, &q);
+
+	if (err != 0)
+		return err;
+	q->fn = fn;
+	err = send_request(auth, in, purpose, dialog_account, q->id);
+	return query_begin(q, err, query_out);
+}
+
+/* Whom an unauthenticated request claims to be from: the credentials' user if
+ * there are any, else the address of record (REGISTER) or the caller. */
+static const char *claimed_user(
+	const struct inbound *in, struct auth_fields *fields)
+{
+	const sip_t *sip = in->sip;
+	const url_t *url;
+	enum reason why;
+
+	if (find_fields(in, fields, &why) == 0)
+		return fields->username;
+	url = sip->sip_request->rq_method == sip_method_register
+		      ? sip->sip_to->a_url
+		      : sip->sip_from->a_url;
+	return url->url_user ? url->url_user : "";
+}
+
+bool auth_wants_offers(const struct auth *auth, const struct inbound *in)
+{
+	return in->realm->row->own_offers && authd_is_up(auth->sbc->authd);
+}
+
+int auth_offers(struct auth *auth, const struct inbound *in, auth_offers_fn fn,
+	void *ctx, struct auth_query **query_out)
+{
+	Gh__OffersRequest request = GH__OFFERS_REQUEST__INIT;
+	struct auth_fields fields;
+	struct auth_query *q;
+	const char *user = claimed_user(in, &fields);
+	int err;
+
+	if (strnlen(user, AUTH_TEXT_SIZE) == AUTH_TEXT_SIZE)
+		return ERR_TOO_BIG;
+	err = query_new(auth, ctx, &q);
+	if (err != 0)
+		return err;
+	q->offers_fn = fn;
+	request.id = q->id;
+	request.realm = in->realm->row->id;
+	request.username = (char *)(uintptr_t)user;
+	IPC_MSG(msg, OFFERS_REQUEST, offers_request, &request);
+	return query_begin(q, authd_send(auth->sbc->authd, &msg), query_out);
 }
 
 void auth_cancel(struct auth_query **query)
@@ -444,6 +517,8 @@ void auth_on_answer(struct auth *auth, const Gh__AuthAnswer *answer)
 	if (!n)
 		return; /* too late: its deadline has passed */
 	q = TABLE_ENTRY(n, struct auth_query, node);
+	if (!q->fn)
+		return; /* asked for something else */
 	if (reason_from_number(answer->reason, &why) != 0)
 		why = REASON_AUTH_WRONG;
 	if ((unsigned)verdict > GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE ||
@@ -464,6 +539,24 @@ void auth_on_answer(struct auth *auth, const Gh__AuthAnswer *answer)
 	auth->offers = answer->offers;
 	auth->n_offers = answer->n_offers;
 	query_end(q, verdict, why, account);
+	auth->offers = NULL;
+	auth->n_offers = 0;
+	set_timer(auth);
+}
+
+void auth_on_offers(struct auth *auth, const Gh__OffersAnswer *answer)
+{
+	struct table_node *n =
+		table_find(&auth->queries, &answer->id, sizeof(answer->id));
+	struct auth_query *q =
+		n ? TABLE_ENTRY(n, struct auth_query, node) : NULL;
+
+	if (!q || !q->offers_fn)
+		return;
+	auth->offers = answer->offers;
+	auth->n_offers = answer->n_offers;
+	query_end(q, GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE,
+		REASON_AUTH_MISSING, NULL);
 	auth->offers = NULL;
 	auth->n_offers = 0;
 	set_timer(auth);

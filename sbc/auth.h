@@ -74,7 +74,22 @@ void auth_send_challenge(struct auth *auth, struct inbound *in,
 bool auth_proves(struct auth *auth, const struct addr *source,
 	const struct addr *local, const uint8_t *bytes, size_t len);
 
+/**
+ * Runs once, later: auth_challenge() and auth_send_challenge() called from
+ * within give the challenges that this user's account wants (the realm's, where
+ * authd did not say).
+ */
+typedef void (*auth_offers_fn)(void *ctx);
+
+/** Does the challenge depend on who asks? Then auth_offers() comes first. */
+bool auth_wants_offers(const struct auth *auth, const struct inbound *in);
+/** Asks authd which challenges the user that this request names gets. Ends as
+ * a query of auth_judge() does. @return 0, or an error and fn never runs. */
+GH_MUST_CHECK int auth_offers(struct auth *auth, const struct inbound *in,
+	auth_offers_fn fn, void *ctx, struct auth_query **query_out);
+
 /* From authd's link (authd.c). */
+void auth_on_offers(struct auth *auth, const Gh__OffersAnswer *answer);
 void auth_on_nonce_keys(struct auth *auth, const Gh__NonceKeys *keys);
 void auth_on_answer(struct auth *auth, const Gh__AuthAnswer *answer);
 void auth_on_authd_down(struct auth *auth);

@@ -116,6 +116,7 @@ static void on_ban(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 
 	(void)link;
 	admit_on_ban(authd->sbc->admit, msg->ban);
+	flow_ban(authd->sbc->flows, msg->ban);
 }
 
 static void on_bindings_saved(
@@ -143,6 +144,23 @@ static void on_cdr_ack(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	cdrs_on_ack(authd->sbc->cdrs, msg->cdr_ack);
 }
 
+static void on_offers(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	struct authd *authd = ctx;
+
+	(void)link;
+	auth_on_offers(authd->sbc->auth, msg->offers_answer);
+}
+
+static void on_calls_ask(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	struct authd *authd = ctx;
+
+	(void)link;
+	(void)msg;
+	call_report_again(authd->sbc->report);
+}
+
 static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_SETTINGS_PIECE, PROCESS_BIT(PROCESS_AUTHD), on_piece},
 	{GH__MSG__BODY_SETTINGS_DONE, PROCESS_BIT(PROCESS_AUTHD), on_done},
@@ -158,6 +176,9 @@ static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_BINDINGS_SAVED, PROCESS_BIT(PROCESS_AUTHD),
 		on_bindings_saved},
 	{GH__MSG__BODY_CDR_ACK, PROCESS_BIT(PROCESS_AUTHD), on_cdr_ack},
+	{GH__MSG__BODY_OFFERS_ANSWER, PROCESS_BIT(PROCESS_AUTHD), on_offers},
+	{GH__MSG__BODY_ACTIVE_CALLS_ASK, PROCESS_BIT(PROCESS_AUTHD),
+		on_calls_ask},
 };
 
 /* ------------------------------------------------------------------- link */
@@ -170,6 +191,7 @@ static void on_up(void *ctx, struct ipc_link *link)
 	log_notice("authd_up");
 	bindings_on_authd_up(authd->sbc->bindings);
 	cdrs_on_authd_up(authd->sbc->cdrs);
+	call_report_again(authd->sbc->report);
 }
 
 static void on_down(void *ctx, struct ipc_link *link, enum reason why)

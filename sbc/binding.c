@@ -269,6 +269,7 @@ static void item_link(struct bindings *b, struct item *i)
 	i->owner->n_items++;
 	b->n_items++;
 	stat_set(STAT_BINDINGS, b->n_items);
+	flow_known(b->sbc->flows, &i->pub.source);
 	loop_timer_set(b->sbc->daemon.loop, i->timer,
 		i->pub.expires_us > now ? i->pub.expires_us - now : 0);
 	set_keepalive(b, i);
@@ -530,11 +531,22 @@ const struct binding *bindings_of(struct bindings *b, uint64_t account)
 	return o ? o->first : NULL;
 }
 
-uint64_t bindings_account_at(struct bindings *b, const struct addr *source)
+uint64_t bindings_account_on(
+	struct bindings *b, const struct addr *source, uint64_t flow)
 {
 	const struct source *s = source_find(b, source);
+	const struct item *i;
 
-	return s ? TAILQ_FIRST(&s->items)->owner->id : 0;
+	if (s)
+		TAILQ_FOREACH (i, &s->items, next_at)
+			if (i->pub.row->flow == flow)
+				return i->owner->id;
+	return 0;
+}
+
+uint64_t bindings_account_at(struct bindings *b, const struct addr *source)
+{
+	return bindings_account_on(b, source, 0);
 }
 
 size_t bindings_count(const struct bindings *b)

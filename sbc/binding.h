@@ -39,6 +39,10 @@ const struct binding *bindings_of(struct bindings *b, uint64_t account);
 /** Does a live binding of any account come from this address and port? Then
  * the source is a registered phone; its account's id, or 0. */
 uint64_t bindings_account_at(struct bindings *b, const struct addr *source);
+/** The same for a flow (0 = datagrams): a datagram with the address of a phone
+ * that has a connection is not that phone's. */
+uint64_t bindings_account_on(
+	struct bindings *b, const struct addr *source, uint64_t flow);
 size_t bindings_count(const struct bindings *b);
 
 /** What one Contact of a REGISTER asks for. */

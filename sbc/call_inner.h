@@ -93,6 +93,7 @@ struct party {
 	struct account *account;     /* a reference */
 	struct listener *listener;
 	struct addr peer;  /* where signaling goes and comes from */
+	uint64_t flow;     /* 0 = datagrams */
 	char *request_uri; /* called: what the INVITE asks for */
 	const char *host;  /* called: its host in To */
 	struct leg *leg;

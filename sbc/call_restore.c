@@ -153,6 +153,7 @@ static bool restore_party(
 	p->call = c;
 	p->kind = (enum side_kind)saved->kind;
 	(void)!addr_parse(saved->peer, &p->peer);
+	p->flow = saved->flow;
 	p->request_uri = keep(c, saved->request_uri);
 	p->host = keep(c, saved->host);
 	p->round = saved->round;

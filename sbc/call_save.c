@@ -55,6 +55,7 @@ static void save_party(const struct call *c, const struct party *p,
 			(Gh__Transport)p->address->row->transport;
 	}
 	out->peer = address_text(home, &p->peer);
+	out->flow = p->flow;
 	out->request_uri = text(p->request_uri);
 	out->host = text(p->host);
 	if (!leg_is_gone(p->leg) && p->leg->state != LEG_NEW) {

@@ -56,7 +56,11 @@ size_t call_target_phones(struct call *c, struct account *account)
 			ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
 		struct party *p;
 
-		if (l == NULL || b->row->flow != 0)
+		/* Only its own connection reaches it, and only while that
+		 * lives. */
+		if (l == NULL ||
+			(transport_is_stream(l->transport) &&
+				flow_find(c->sbc->flows, b->row->flow) == NULL))
 			continue;
 		p = add_party(c);
 		if (p == NULL)
@@ -66,6 +70,7 @@ size_t call_target_phones(struct call *c, struct account *account)
 		p->address = ra;
 		p->listener = l;
 		p->peer = b->source;
+		p->flow = b->row->flow;
 		p->behind_nat = b->row->behind_nat;
 		p->request_uri = su_strdup(c->home, b->row->contact);
 		p->host = ra->realm->row->n_domains != 0
@@ -147,18 +152,26 @@ enum reason call_target_trunk(
 {
 	char number[ROUTE_NUMBER_SIZE];
 	const struct realm_address *ra;
+	const struct flow *flow = NULL;
 	struct listener *l;
 	struct addr addr;
 	struct party *p;
 
 	if (addr_parse(row->host, &addr) != 0)
 		return REASON_ROUTE_DNS;
-	addr.port = row->port != 0 ? (uint16_t)row->port : 5060;
+	addr.port = row->port != 0 ? (uint16_t)row->port
+		    : transport_is_secured((Gh__Transport)row->transport) ? 5061
+									  : 5060;
 	ra = realm_address_for(
 		t->realm, addr.family, (Gh__Transport)row->transport);
 	l = ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
 	if (l == NULL)
 		return REASON_ROUTE_TRUNK_DOWN;
+	if (transport_is_stream(l->transport)) {
+		flow = flow_to(c->sbc->flows, &l->local, l->transport, &addr);
+		if (flow == NULL)
+			return REASON_ROUTE_TRUNK_DOWN;
+	}
 	if (number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED,
 		    c->called_number, number) != 0)
 		return REASON_ROUTE_BAD_NUMBER;
@@ -171,6 +184,7 @@ enum reason call_target_trunk(
 	p->address = ra;
 	p->listener = l;
 	p->peer = addr;
+	p->flow = flow != NULL ? flow->id : 0;
 	p->host = trunk_host(c, t, row, &addr);
 	p->request_uri = trunk_uri(c, number, p->host);
 	p->codecs = call_target_codecs(c, p);

@@ -85,7 +85,6 @@ void entry_on_listener(struct sbc *sbc)
 {
 	if (!stack_is_open(sbc->stack))
 		return;
-	saves_settle(sbc->saves);
 	if (sbc->said_ready)
 		return;
 	sbc->said_ready = true;

@@ -260,9 +260,11 @@ nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
 
 	if (leg->dialog == NULL)
 		return NULL;
+	leg_reach(leg);
 	ta_start(ta, tag, value);
 	orq = nta_outgoing_tcreate(leg->dialog, fn, (nta_outgoing_magic_t *)leg,
-		URL_STRING_MAKE(stack_next_hop(&leg->c.peer, hop, sizeof hop)),
+		URL_STRING_MAKE(stack_next_hop(
+			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
 		method, name,
 		request_uri != NULL ? URL_STRING_MAKE(request_uri) : NULL,
 		TPTAG_IDENT(leg->c.peer.listener->ident), ta_tags(ta));
@@ -306,11 +308,12 @@ static int on_bye_answer(
 		return 0;
 	if (leg_auth_take(leg, orq, sip, on_bye_answer))
 		return 0;
-	nta_outgoing_destroy(orq);
 	leg->bye_orq = NULL;
 	msg.status = sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	leg_close(leg);
 	leg_emit(leg, &msg);
+	/* Over a connection the answer goes with its transaction, at once. */
+	nta_outgoing_destroy(orq);
 	return 0;
 }
 

@@ -301,6 +301,9 @@ enum leg_verdict leg_check_source(
 bool leg_accepts_message(
 	struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 void leg_judge_drop(struct leg *leg);
+/** A phone's connection may have gone: its newest one that lives takes its
+ * place. */
+void leg_reach(struct leg *leg);
 /** Where requests go now that the route set or the target changed. */
 void leg_aim(struct leg *leg);
 /* leg.c: a request inside the dialog whose source is accepted. */

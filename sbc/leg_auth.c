@@ -75,7 +75,8 @@ static nta_outgoing_t *send_again(struct leg *leg, nta_outgoing_t *old,
 		goto out;
 	orq = nta_outgoing_mcreate(stack_agent(leg->c.sbc->stack), fn,
 		(nta_outgoing_magic_t *)leg,
-		URL_STRING_MAKE(stack_next_hop(&leg->c.peer, hop, sizeof hop)),
+		URL_STRING_MAKE(stack_next_hop(
+			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
 		msg, TPTAG_IDENT(leg->c.peer.listener->ident),
 		NTATAG_PASS_100(1), TAG_END());
 out:

@@ -337,7 +337,8 @@ static int restore_client(struct leg *leg, const Gh__SavedLeg *saved)
 	sip_header_remove(msg, sip, (sip_header_t *)sip->sip_via);
 	leg->invite_orq = nta_outgoing_mcreate(stack_agent(leg->c.sbc->stack),
 		leg_on_invite_answer, (nta_outgoing_magic_t *)leg,
-		URL_STRING_MAKE(stack_next_hop(&leg->c.peer, hop, sizeof hop)),
+		URL_STRING_MAKE(stack_next_hop(
+			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
 		msg, TPTAG_IDENT(leg->c.peer.listener->ident),
 		NTATAG_BRANCH_KEY(branch), NTATAG_PASS_100(1), TAG_END());
 	if (leg->invite_orq == NULL) {
@@ -438,7 +439,8 @@ bool leg_take_orphan(nta_agent_t *agent, const sip_t *sip)
 	cs->cs_method = sip_method_ack;
 	cs->cs_method_name = sip_method_name_ack;
 	ack = nta_outgoing_tcreate(dialog, NULL, NULL,
-		URL_STRING_MAKE(stack_next_hop(&leg->c.peer, hop, sizeof hop)),
+		URL_STRING_MAKE(stack_next_hop(
+			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
 		SIP_METHOD_ACK, NULL, TPTAG_IDENT(leg->c.peer.listener->ident),
 		SIPTAG_CSEQ(cs), NTATAG_ACK_BRANCH(sip->sip_via->v_branch),
 		TAG_END());

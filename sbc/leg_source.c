@@ -29,13 +29,13 @@
 #include "sbc/sbc.h"
 
 static bool phone_is_bound(const struct leg *leg, const struct addr *source,
-	const struct listener *listener)
+	const struct listener *listener, uint64_t flow)
 {
 	const struct binding *b;
 
 	for (b = bindings_of(leg->c.sbc->bindings, leg->c.account->row->id);
 		b != NULL; b = b->next) {
-		if (addr_equal(&b->source, source) &&
+		if (b->row->flow == flow && addr_equal(&b->source, source) &&
 			addr_equal(&b->local, &listener->local))
 			return true;
 	}
@@ -52,7 +52,8 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 		return true;
 	if (leg->c.kind == SIDE_PHONE)
 		return leg->c.account != NULL &&
-		       phone_is_bound(leg, &in->source, in->listener);
+		       phone_is_bound(
+			       leg, &in->source, in->listener, in->flow);
 	if (in->listener != leg->c.peer.listener || in->address == NULL ||
 		leg->c.sbc->settings == NULL)
 		return false;
@@ -207,6 +208,38 @@ enum leg_verdict leg_check_source(
 		return challenge(leg, irq, sip, &in);
 	turn_away(leg, irq, REASON_ADMIT_DIALOG_SOURCE, 481, &in.source);
 	return LEG_SOURCE_REFUSED;
+}
+
+void leg_reach(struct leg *leg)
+{
+	struct target *peer = &leg->c.peer;
+	struct sbc *sbc = leg->c.sbc;
+	const struct binding *b;
+
+	if (leg->c.kind != SIDE_PHONE || leg->c.account == NULL ||
+		!transport_is_stream(peer->listener->transport) ||
+		flow_find(sbc->flows, peer->flow) != NULL ||
+		sbc->settings == NULL)
+		return;
+	/* Newest first. */
+	for (b = bindings_of(sbc->bindings, leg->c.account->row->id); b != NULL;
+		b = b->next) {
+		const struct realm_address *ra = settings_listener(
+			sbc->settings, &b->local, b->row->transport);
+		struct listener *l =
+			ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
+
+		if (l == NULL || !transport_is_stream(l->transport) ||
+			flow_find(sbc->flows, b->row->flow) == NULL)
+			continue;
+		peer->addr = b->source;
+		peer->listener = l;
+		peer->flow = b->row->flow;
+		log_info("dialog_flow", LOG_CALL(leg->c.call),
+			LOG_UINT("flow", peer->flow),
+			LOG_ADDR("source", &peer->addr));
+		return;
+	}
 }
 
 /* The address in a SIP URI; unset for a name. */

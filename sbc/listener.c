@@ -9,6 +9,7 @@
 #include <sofia-sip/tport.h>
 #include <sofia-sip/tport_tag.h>
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,10 +35,19 @@ static struct node *node_find(
 	return NULL;
 }
 
+struct node *stack_node_at(struct stack *stack, const struct addr *local,
+	Gh__Transport transport)
+{
+	struct node *n = node_find(stack, local, transport);
+
+	return n && n->state == NODE_OPEN ? n : NULL;
+}
+
 struct node *stack_node_of(struct stack *stack, const tport_t *tport)
 {
 	for (struct node *n = stack->nodes; n; n = n->next)
-		if (n->pub.tport == tport)
+		if (n->pub.tport == tport &&
+			n->pub.transport == GH__TRANSPORT__TRANSPORT_UDP)
 			return n;
 	return NULL;
 }
@@ -75,7 +85,9 @@ static void advertise(struct stack *stack)
 	for (struct node *n = stack->nodes; n; n = n->next) {
 		sip_via_t *via;
 
-		if (n->state != NODE_OPEN)
+		/* What goes over the bridge gets its Via from flowd. */
+		if (n->state != NODE_OPEN ||
+			transport_is_stream(n->pub.transport))
 			continue;
 		via = (sip_via_t *)tport_magic(n->pub.tport);
 		for (; via; via = via->v_next) {
@@ -100,17 +112,26 @@ static tport_t *tport_of(struct stack *stack, const char *ident)
 
 static int open_node(struct stack *stack, struct node *n, int fd)
 {
-	struct target self = {.addr = n->pub.local};
-	char url[STACK_URL_SIZE];
+	struct target self = {.addr = n->pub.local, .listener = &n->pub};
+	bool is_bridge = n == stack->bridge;
+	char url[STACK_URL_SIZE], ip[ADDR_TEXT_SIZE];
 	int err = cures_adopt_begin(fd, &n->pub.local);
 
 	if (err != 0)
 		return err;
-	if (nta_agent_add_tport(stack->agent,
-		    (url_string_t *)stack_next_hop(&self, url, sizeof(url)),
+	if (is_bridge)
+		snprintf(url, sizeof(url), "sip:%s:%u;transport=tcp",
+			addr_format_ip(&n->pub.local, ip), n->pub.local.port);
+	else
+		(void)stack_next_hop(stack, &self, url, sizeof(url));
+	/* A bridge lives as long as flowd wants: no time-out of ours. */
+	if (nta_agent_add_tport(stack->agent, (url_string_t *)url,
 		    TPTAG_IDENT(n->pub.ident), TPTAG_STUN_SERVER(0),
 		    TPTAG_PONG2PING(1), TPTAG_QUEUESIZE(1000), TPTAG_LOG(0),
-		    TPTAG_UDP_RMEM(UDP_RMEM), TPTAG_UDP_WMEM(UDP_WMEM),
+		    TAG_IF(is_bridge, TPTAG_IDLE(UINT_MAX)),
+		    TAG_IF(is_bridge, TPTAG_TIMEOUT(UINT_MAX)),
+		    TAG_IF(!is_bridge, TPTAG_UDP_RMEM(UDP_RMEM)),
+		    TAG_IF(!is_bridge, TPTAG_UDP_WMEM(UDP_WMEM)),
 		    TAG_END()) != 0) {
 		(void)!cures_adopt_end();
 		return ERR_SYSTEM;
@@ -135,33 +156,63 @@ static void on_listen_failed(
 	loop_timer_set(stack->sbc->daemon.loop, stack->retry_timer, RETRY_US);
 }
 
+/* With the bridge every listener for connections is there: flowd opens their
+ * sockets. */
+static void open_streams(struct stack *stack)
+{
+	for (struct node *n = stack->nodes; n; n = n->next) {
+		if (!transport_is_stream(n->pub.transport))
+			continue;
+		n->pub.tport = stack->bridge->pub.tport;
+		snprintf(n->pub.ident, sizeof(n->pub.ident), "%s",
+			stack->bridge->pub.ident);
+		n->state = NODE_OPEN;
+	}
+}
+
+/* Puts keeper's socket into use. @return whether it has come to that. */
+static bool open_one(struct stack *stack, struct node *n)
+{
+	int err;
+
+	if (n->state != NODE_HELD)
+		return false;
+	err = open_node(stack, n, n->fd);
+	close(n->fd);
+	if (err != 0) {
+		on_listen_failed(stack, n, err_text(err));
+		return false;
+	}
+	n->state = NODE_OPEN;
+	log_notice("listening", LOG_ADDR("local", &n->pub.local),
+		LOG_STR("advertised", n->pub.advertised_host));
+	return true;
+}
+
 /* A call may have its sides at two sockets: none is read before all are there
  * and the calls of an earlier process are known again. */
 static void open_held(struct stack *stack)
 {
+	struct node *bridge = stack->bridge;
 	bool opened = false;
-	int err;
 
+	if (bridge && bridge->state == NODE_ASKED)
+		return;
 	for (struct node *n = stack->nodes; n; n = n->next)
-		if (n->wanted && n->state == NODE_ASKED)
+		if (n->wanted && n->state == NODE_ASKED &&
+			!transport_is_stream(n->pub.transport))
 			return;
-	for (struct node *n = stack->nodes; n; n = n->next) {
-		if (n->state != NODE_HELD)
-			continue;
-		err = open_node(stack, n, n->fd);
-		close(n->fd);
-		if (err != 0) {
-			on_listen_failed(stack, n, err_text(err));
-			continue;
-		}
-		n->state = NODE_OPEN;
+	for (struct node *n = stack->nodes; n; n = n->next)
+		opened = open_one(stack, n) || opened;
+	if (bridge && open_one(stack, bridge)) {
+		open_streams(stack);
+		flows_on_bridge(stack->sbc->flows);
 		opened = true;
-		log_notice("listening", LOG_ADDR("local", &n->pub.local),
-			LOG_STR("advertised", n->pub.advertised_host));
 	}
 	if (!opened)
 		return;
 	advertise(stack);
+	saves_settle(stack->sbc->saves);
 	entry_on_listener(stack->sbc);
 }
 
@@ -169,9 +220,11 @@ static void on_listen(void *ctx, enum notify_kind kind,
 	const struct addr *local, int fd, const char *problem)
 {
 	struct stack *stack = ctx;
-	struct node *n = node_find(stack, local, GH__TRANSPORT__TRANSPORT_UDP);
+	struct node *n =
+		kind == NOTIFY_TCP
+			? stack->bridge
+			: node_find(stack, local, GH__TRANSPORT__TRANSPORT_UDP);
 
-	(void)kind;
 	if (!n || n->state != NODE_ASKED) {
 		if (fd >= 0)
 			close(fd);
@@ -191,8 +244,9 @@ static void ask_keeper(struct stack *stack, struct node *n)
 	int err;
 
 	n->state = NODE_ASKED;
-	err = notify_listen(stack->sbc->daemon.keeper, NOTIFY_UDP,
-		&n->pub.local, on_listen, stack);
+	err = notify_listen(stack->sbc->daemon.keeper,
+		n == stack->bridge ? NOTIFY_TCP : NOTIFY_UDP, &n->pub.local,
+		on_listen, stack);
 	if (err != 0)
 		on_listen_failed(stack, n, err_text(err));
 }
@@ -204,6 +258,28 @@ void stack_on_retry(void *arg)
 	for (struct node *n = stack->nodes; n; n = n->next)
 		if (n->state == NODE_FAILED && n->wanted)
 			ask_keeper(stack, n);
+	if (stack->bridge && stack->bridge->state == NODE_FAILED)
+		ask_keeper(stack, stack->bridge);
+}
+
+/* Asks for the socket that flowd connects to, once. */
+static int want_bridge(struct stack *stack)
+{
+	struct node *n;
+
+	if (stack->bridge)
+		return 0;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return ERR_NOMEM;
+	n->pub.local = *flows_bridge(stack->sbc->flows);
+	n->pub.transport = GH__TRANSPORT__TRANSPORT_TCP;
+	snprintf(n->pub.ident, sizeof(n->pub.ident), "bridge");
+	addr_format(&n->pub.local, n->pub.advertised_host);
+	split_host(n);
+	stack->bridge = n;
+	ask_keeper(stack, n);
+	return 0;
 }
 
 static struct node *node_new(
@@ -244,6 +320,13 @@ static void want(struct stack *stack, const struct realm_address *address)
 	snprintf(n->pub.advertised_host, sizeof(n->pub.advertised_host), "%s",
 		address->advertised_host);
 	split_host(n);
+	if (transport_is_stream(n->pub.transport)) {
+		if (want_bridge(stack) != 0)
+			on_listen_failed(stack, n, "out of memory");
+		else if (stack->bridge->state == NODE_OPEN)
+			open_streams(stack);
+		return;
+	}
 	if (is_new || n->state == NODE_FAILED)
 		ask_keeper(stack, n);
 }
@@ -271,9 +354,7 @@ void stack_apply(struct stack *stack, const struct settings *settings)
 		const struct realm *r = &settings->realms[i];
 
 		for (size_t k = 0; k < r->n_addresses; k++)
-			if (r->addresses[k].row->transport ==
-				GH__TRANSPORT__TRANSPORT_UDP)
-				want(stack, &r->addresses[k]);
+			want(stack, &r->addresses[k]);
 	}
 	for (struct node *n = stack->nodes; n; n = n->next)
 		if (!n->wanted && n->state == NODE_OPEN)
@@ -297,6 +378,10 @@ bool stack_is_open(const struct stack *stack)
 
 void stack_free_nodes(struct stack *stack)
 {
+	if (stack->bridge && stack->bridge->state == NODE_HELD)
+		close(stack->bridge->fd);
+	free(stack->bridge);
+	stack->bridge = NULL;
 	while (stack->nodes) {
 		struct node *n = stack->nodes;
 

@@ -23,11 +23,29 @@
 
 struct settings_file {
 	struct daemon_settings common;
+	char *bridge;
 };
 
 static const struct conf_option options[] = {
 	DAEMON_OPTIONS(struct settings_file),
+	{"bridge", CONF_STRING, offsetof(struct settings_file, bridge),
+		"127.0.0.1:5099", 0, 64, "",
+		"local TCP address that flowd connects to"},
 };
+
+static int check(void *settings, char *problem)
+{
+	const struct settings_file *s = settings;
+	struct addr bridge;
+
+	if (addr_parse(s->bridge, &bridge) == 0 && bridge.port != 0 &&
+		bridge.family == AF_INET && addr_is_loopback(&bridge))
+		return 0;
+	snprintf(problem, CONF_PROBLEM_SIZE,
+		"bridge: \"%.60s\" is no IPv4 loopback address with a port",
+		s->bridge);
+	return ERR_INVALID;
+}
 
 static int make_loop(struct daemon *d, struct loop **loop_out)
 {
@@ -66,7 +84,10 @@ static int make_parts(struct sbc *sbc)
 	char authd_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char mediad_path[sizeof(authd_path)];
 	char own_path[sizeof(authd_path)];
+	char flowd_path[sizeof(authd_path)];
 	struct daemon *d = &sbc->daemon;
+	const struct settings_file *s = d->settings;
+	struct addr bridge = {0};
 	int err = daemon_socket_path(
 		d, PROCESS_AUTHD, authd_path, sizeof(authd_path));
 
@@ -79,6 +100,13 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = loop_timer_new(
 			d->loop, on_ready_timer, sbc, &sbc->ready_timer);
+	if (err == 0)
+		err = daemon_socket_path(
+			d, PROCESS_FLOWD, flowd_path, sizeof(flowd_path));
+	if (err == 0)
+		err = addr_parse(s->bridge, &bridge);
+	if (err == 0)
+		err = flows_new(sbc, flowd_path, &bridge, &sbc->flows);
 	if (err == 0)
 		err = stack_new(sbc, &sbc->stack);
 	if (err == 0)
@@ -105,6 +133,8 @@ static int make_parts(struct sbc *sbc)
 		err = accounts_new(sbc->authd, &sbc->accounts);
 	if (err == 0)
 		err = ctl_new(sbc, own_path, &sbc->ctl);
+	if (err == 0)
+		err = call_report_new(sbc, &sbc->report);
 	return err;
 }
 
@@ -114,6 +144,7 @@ static void free_parts(struct sbc *sbc, bool in_order)
 {
 	if (!in_order)
 		saves_free(&sbc->saves, false);
+	call_report_free(&sbc->report);
 	ctl_free(&sbc->ctl);
 	waits_free(&sbc->waits);
 	calls_free(&sbc->calls);
@@ -125,6 +156,7 @@ static void free_parts(struct sbc *sbc, bool in_order)
 	bindings_free(&sbc->bindings);
 	authd_free(&sbc->authd);
 	stack_free(&sbc->stack);
+	flows_free(&sbc->flows);
 	admit_free(&sbc->admit);
 	settings_unref(&sbc->settings);
 	if (sbc->daemon.loop)
@@ -200,6 +232,7 @@ int main(int argc, char **argv)
 				.n_options =
 					sizeof(options) / sizeof(options[0]),
 				.settings = &settings,
+				.check = check,
 				.make_loop = make_loop,
 				.keeper_events = &keeper_events,
 				.on_stop = on_stop,

@@ -11,6 +11,7 @@ void sbc_apply(struct sbc *sbc, struct settings *settings)
 	sbc->settings = settings;
 	admit_apply(sbc->admit, settings);
 	stack_apply(sbc->stack, settings);
+	flows_apply(sbc->flows, settings);
 	media_apply(sbc->media, settings);
 	settings_unref(&old);
 	log_notice("settings_applied", LOG_UINT("version", settings->version),
@@ -28,6 +29,9 @@ int sbc_sandbox(struct sbc *sbc, const char *runtime_dir)
 	const struct sandbox_profile profile = {
 		.paths = paths,
 		.n_paths = sizeof(paths) / sizeof(paths[0]),
+		/* The library makes a TCP socket, in whose place keeper's
+		 * comes; it may connect to nobody. */
+		.may_tcp_bind_any = true,
 	};
 
 	return daemon_sandbox(&sbc->daemon, &profile);

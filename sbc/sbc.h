@@ -10,7 +10,9 @@
 #include "sbc/authd.h"
 #include "sbc/binding.h"
 #include "sbc/call.h"
+#include "sbc/call_report.h"
 #include "sbc/cdr.h"
+#include "sbc/flow.h"
 #include "sbc/media.h"
 #include "sbc/save.h"
 #include "sbc/settings.h"
@@ -31,9 +33,11 @@ struct sbc {
 	struct cdrs *cdrs;
 	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
+	struct flows *flows;
 	struct waits *waits;
 	struct ctl *ctl;
 	struct saves *saves; /* NULL: nothing outlives the process (tests) */
+	struct call_report *report;
 	struct loop_timer *ready_timer;
 	bool said_ready;
 };

@@ -44,6 +44,8 @@ static struct {
 	size_t n_sockets;
 	cures_datagram_fn fn;
 	void *ctx;
+	cures_stream_fn stream_fn;
+	void *stream_ctx;
 	/* adopt */
 	int adopt_fd; /* -1 = none */
 	int adopted_fd;
@@ -252,6 +254,33 @@ void cures_on_datagram(cures_datagram_fn fn, void *ctx)
 	cures.ctx = ctx;
 }
 
+void cures_on_stream(cures_stream_fn fn, void *ctx)
+{
+	cures.stream_fn = fn;
+	cures.stream_ctx = ctx;
+}
+
+/* @return whether the library may read this connection now. The loop asks
+ * again as long as there is something to read; shutting it is what the library
+ * takes for the peer's end. */
+static bool stream_passes(int fd)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct addr source;
+	int verdict;
+
+	if (!cures.stream_fn)
+		return true;
+	if (getpeername(fd, (struct sockaddr *)&sa, &len) != 0 ||
+		addr_from_sockaddr((struct sockaddr *)&sa, len, &source) != 0)
+		return true; /* reading tells what is wrong */
+	verdict = cures.stream_fn(cures.stream_ctx, &source);
+	if (verdict < 0)
+		(void)shutdown(fd, SHUT_RDWR);
+	return verdict > 0;
+}
+
 void cures_answer_is_ours(void)
 {
 	cures.gate_shut = false;
@@ -335,6 +364,10 @@ issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
 	ssize_t len;
 
 	cures.calls[CURE_SU_VRECV]++;
+	if (!su && !cures.testing && !stream_passes(s)) {
+		errno = EAGAIN;
+		return -1;
+	}
 	hdr.msg_name = su;
 	if (su && name_len)
 		hdr.msg_namelen = *name_len;

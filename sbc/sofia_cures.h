@@ -84,6 +84,15 @@ typedef enum reason (*cures_datagram_fn)(void *ctx, const struct addr *source,
 	const struct addr *local, const uint8_t *bytes, size_t len,
 	bool *stranger_out);
 
+/**
+ * Asked before bytes of an accepted connection are read.
+ * @return 1: read; 0: not now (it is asked again); else: the connection is
+ *	shut.
+ */
+typedef int (*cures_stream_fn)(void *ctx, const struct addr *source);
+/** NULL: streams are read as they come. */
+void cures_on_stream(cures_stream_fn fn, void *ctx);
+
 /** Prepares environment, library and its log; call before any su_root exists.
  * @return 0, or ERR_SYSTEM. */
 GH_MUST_CHECK int cures_begin(void);

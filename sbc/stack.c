@@ -67,40 +67,70 @@ int stack_contact(
 	return n < 0 || (size_t)n >= size ? ERR_TOO_BIG : 0;
 }
 
-const char *stack_next_hop(const struct target *t, char *text, size_t size)
+/* Nobody listens there. */
+#define PORT_OF_NOBODY 1
+
+const char *stack_next_hop(const struct stack *stack, const struct target *t,
+	char *text, size_t size)
 {
 	char ip[ADDR_TEXT_SIZE];
 	bool v6 = t->addr.family == AF_INET6;
+	const struct flow *f;
 
-	snprintf(text, size, "sip:%s%s%s:%u;transport=%s", v6 ? "[" : "",
-		addr_format_ip(&t->addr, ip), v6 ? "]" : "", t->addr.port,
-		t->flow ? "tcp" : "udp");
+	if (transport_is_stream(t->listener->transport)) {
+		f = flow_find(stack->sbc->flows, t->flow);
+		snprintf(text, size, "sip:%s:%u;transport=tcp",
+			addr_format_ip(flows_bridge(stack->sbc->flows), ip),
+			f && f->port ? f->port : PORT_OF_NOBODY);
+		return text;
+	}
+	snprintf(text, size, "sip:%s%s%s:%u;transport=udp", v6 ? "[" : "",
+		addr_format_ip(&t->addr, ip), v6 ? "]" : "", t->addr.port);
 	return text;
 }
 
 /* ---------------------------------------------------------------- inbound */
 
-/* The socket's place in the snapshot in force. */
-static int place(struct stack *stack, const tport_t *tport, struct inbound *in)
+/* A listener's place in the snapshot in force. */
+int stack_place(struct stack *stack, struct inbound *in)
 {
-	struct node *n = tport ? stack_node_of(stack, tport) : NULL;
-
-	if (!n || !stack->sbc->settings)
+	if (!in->listener || !stack->sbc->settings)
 		return ERR_NOT_FOUND;
-	in->listener = &n->pub;
-	in->address = settings_listener(
-		stack->sbc->settings, &n->pub.local, n->pub.transport);
+	in->address = settings_listener(stack->sbc->settings,
+		&in->listener->local, in->listener->transport);
 	if (!in->address)
 		return ERR_NOT_FOUND;
 	in->realm = in->address->realm;
-	in->secured = n->pub.transport == GH__TRANSPORT__TRANSPORT_TLS ||
-		      n->pub.transport == GH__TRANSPORT__TRANSPORT_WSS;
+	in->secured = transport_is_secured(in->listener->transport);
 	return 0;
 }
 
-int stack_place(struct stack *stack, struct inbound *in)
+/* A message that came over flowd's bridge: who really sent it. */
+static struct node *find_flow(struct stack *stack, struct inbound *in)
 {
-	return place(stack, in->listener->tport, in);
+	const struct flow *f = flow_at(stack->sbc->flows, in->source.port);
+
+	if (!f)
+		return NULL;
+	in->flow = f->id;
+	in->source = f->peer;
+	return stack_node_at(stack, &f->listen, f->transport);
+}
+
+/* Where a message arrived. in->source is the socket's peer before, and who
+ * sent it after. */
+static int place(struct stack *stack, tport_t *tport, struct inbound *in)
+{
+	struct node *n = NULL;
+
+	in->tport = tport;
+	if (tport && stack->bridge &&
+		tport_parent(tport) == stack->bridge->pub.tport)
+		n = find_flow(stack, in);
+	else if (tport)
+		n = stack_node_of(stack, tport);
+	in->listener = n ? &n->pub : NULL;
+	return stack_place(stack, in);
 }
 
 int stack_inbound(struct stack *stack, nta_incoming_t *irq, const sip_t *sip,
@@ -122,11 +152,12 @@ int stack_inbound(struct stack *stack, nta_incoming_t *irq, const sip_t *sip,
 	tport = nta_incoming_transport(stack->agent, irq, msg);
 	err = place(stack, tport, &in);
 	if (tport)
-		tport_unref(tport);
+		tport_unref(tport); /* the transaction has its own */
 	msg_destroy(msg); /* our reference; the transaction has its own */
 	if (err != 0)
 		return err;
-	in.account_at = bindings_account_at(stack->sbc->bindings, &in.source);
+	in.account_at = bindings_account_on(
+		stack->sbc->bindings, &in.source, in.flow);
 	*in_out = in;
 	return 0;
 }
@@ -194,7 +225,7 @@ nta_incoming_t *stack_accept(struct stack *stack, struct inbound *in)
 	if (!irq) {
 		answer_to_source(in);
 		irq = nta_incoming_create(stack->agent, NULL, in->msg, NULL,
-			NTATAG_TPORT(in->listener->tport), TAG_END());
+			NTATAG_TPORT(in->tport), TAG_END());
 	}
 	in->irq = NULL;
 	in->msg = NULL;
@@ -251,8 +282,8 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 			to = NULL;
 		nta_msg_treply(stack->agent, in->msg, (int)status,
 			reason_sip_phrase(status),
-			NTATAG_TPORT(in->listener->tport),
-			TAG_IF(to, SIPTAG_TO(to)), ta_tags(ta));
+			NTATAG_TPORT(in->tport), TAG_IF(to, SIPTAG_TO(to)),
+			ta_tags(ta));
 	}
 	ta_end(ta);
 	in->irq = NULL;
@@ -334,6 +365,28 @@ static enum reason on_datagram(void *ctx, const struct addr *source,
 	return why;
 }
 
+/* A connection's request is not lost: its sender would wait for an answer. */
+static void refuse_rate(struct stack *stack, struct inbound *in)
+{
+	char seconds[12];
+
+	if (in->sip->sip_request->rq_method == sip_method_ack) {
+		stack_drop(stack, in, REASON_ADMIT_RATE);
+		return;
+	}
+	snprintf(seconds, sizeof(seconds), "%u", stack->retry_after_s);
+	stack_reply(stack, in, REASON_ADMIT_RATE, 503,
+		SIPTAG_RETRY_AFTER_STR(seconds), TAG_END());
+}
+
+/* May bytes of a connection be read? Only flowd's, which it has announced. */
+static int on_stream(void *ctx, const struct addr *source)
+{
+	struct stack *stack = ctx;
+
+	return flow_may_read(stack->sbc->flows, source->port);
+}
+
 static int on_message(
 	nta_agent_magic_t *magic, nta_agent_t *agent, msg_t *msg, sip_t *sip)
 {
@@ -355,7 +408,12 @@ static int on_message(
 		nta_msg_discard(agent, msg);
 		return 0;
 	}
-	in.account_at = bindings_account_at(stack->sbc->bindings, &in.source);
+	in.account_at = bindings_account_on(
+		stack->sbc->bindings, &in.source, in.flow);
+	if (in.flow && !admit_flow(stack->sbc->admit, &in)) {
+		refuse_rate(stack, &in);
+		return 0;
+	}
 	entry_on_request(stack->sbc, &in);
 	return 0;
 }
@@ -393,6 +451,7 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 	if (!stack->agent)
 		goto failed;
 	cures_on_datagram(on_datagram, stack);
+	cures_on_stream(on_stream, stack);
 	*stack_out = stack;
 	return 0;
 failed:
@@ -408,6 +467,7 @@ void stack_free(struct stack **stack_ref)
 		return;
 	*stack_ref = NULL;
 	cures_on_datagram(NULL, NULL);
+	cures_on_stream(NULL, NULL);
 	if (stack->agent)
 		nta_agent_destroy(stack->agent);
 	cures_forget_all();

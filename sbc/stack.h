@@ -42,6 +42,7 @@ struct inbound {
 	const sip_t *sip;
 	struct addr source; /* who really sent it */
 	struct listener *listener;
+	tport_t *tport; /* that it came by; the message's */
 	const struct realm_address *address; /* of the present snapshot */
 	const struct realm *realm;
 	const struct trunk
@@ -119,8 +120,11 @@ void stack_drop(struct stack *stack, struct inbound *in, enum reason why);
  * @return 0, or ERR_TOO_BIG. */
 GH_MUST_CHECK int stack_contact(
 	const struct listener *l, const char *user, char *text, size_t size);
-/** Writes "sip:ip:port;transport=udp" as the next hop for NTA. */
-const char *stack_next_hop(const struct target *t, char *text, size_t size);
+/** Writes "sip:ip:port;transport=udp" as the next hop for NTA. A flow's is our
+ * end of its bridge; that of a flow that has gone can not be reached, so that
+ * the request fails at once. */
+const char *stack_next_hop(const struct stack *stack, const struct target *t,
+	char *text, size_t size);
 #define STACK_URL_SIZE 384
 
 /** Keeps a NAT's mapping open: an empty line from the listener that a phone is

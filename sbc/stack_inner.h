@@ -30,9 +30,15 @@ struct stack {
 	uint8_t tag_key[16];
 	unsigned retry_after_s;
 	struct merges *merges;
+	/* Where flowd connects to: one tport for all listeners for
+	 * connections. */
+	struct node *bridge;
 };
 
-/** The listener of a tport, or NULL. */
+/** The open listener at an address, or NULL. */
+struct node *stack_node_at(struct stack *stack, const struct addr *local,
+	Gh__Transport transport);
+/** The listener of a tport for datagrams, or NULL. */
 struct node *stack_node_of(struct stack *stack, const tport_t *tport);
 /** Asks keeper again for what could not be opened. */
 void stack_on_retry(void *arg);

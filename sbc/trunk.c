@@ -111,14 +111,24 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	}
 	if (best == NULL || addr_parse(best->host, &addr) != 0)
 		return ERR_NOT_FOUND;
-	addr.port = best->port != 0 ? (uint16_t)best->port : 5060;
 	ra = realm_address_for(
 		t->realm, addr.family, (Gh__Transport)best->transport);
+	addr.port = best->port != 0 ? (uint16_t)best->port
+		    : transport_is_secured(best->transport) ? 5061
+							    : 5060;
 	target->addr = addr;
 	target->flow = 0;
 	target->listener = ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
 	if (target->listener == NULL)
 		return ERR_NOT_FOUND;
+	/* Without its connection the request fails at once. */
+	if (transport_is_stream(target->listener->transport)) {
+		const struct flow *f = flow_to(sbc->flows,
+			&target->listener->local, target->listener->transport,
+			&addr);
+
+		target->flow = f != NULL ? f->id : 0;
+	}
 	if (*t->row->domain != '\0')
 		snprintf(url, STACK_URL_SIZE, "sip:%s", t->row->domain);
 	else
@@ -227,7 +237,7 @@ static void probe(struct trunk_state *s, const struct trunk *t)
 		return;
 	s->probe.orq = nta_outgoing_tcreate(s->probe.leg, on_probe_answer,
 		(nta_outgoing_magic_t *)s,
-		URL_STRING_MAKE(stack_next_hop(&target, hop, sizeof hop)),
+		URL_STRING_MAKE(stack_next_hop(sbc->stack, &target, hop, sizeof hop)),
 		SIP_METHOD_OPTIONS, URL_STRING_MAKE(url),
 		TPTAG_IDENT(target.listener->ident),
 		SIPTAG_CONTACT_STR(contact), SIPTAG_ALLOW_STR(STACK_ALLOW),

@@ -27,6 +27,7 @@ struct wait {
 	struct inbound in;
 	struct auth_query *query;
 	wait_fn fn;
+	enum reason why; /* of the challenge that waits for its list */
 	size_t key_len;
 	char key[KEY_SIZE];
 };
@@ -167,34 +168,89 @@ static enum reason why_of(int err)
 	}
 }
 
-static void begin(struct sbc *sbc, struct inbound *in, Gh__AuthPurpose purpose,
-	wait_fn fn)
+/* A wait for this request. @return 0; or ERR_INVALID or ERR_EXISTS, and in's
+ * message is gone; or another error, and it is still the caller's. */
+static int wait_new(struct sbc *sbc, struct inbound *in, struct wait **w_out)
 {
-	bool is_invite = in->sip->sip_request->rq_method == sip_method_invite;
 	struct wait *w = calloc(1, sizeof(*w));
-	int err = ERR_NOMEM;
+	int err;
 
 	if (!w)
-		goto refused;
+		return ERR_NOMEM;
 	w->sbc = sbc;
-	w->fn = fn;
 	w->key_len = make_key(in, w->key);
 	if (w->key_len == 0) {
 		free(w);
 		stack_refuse(sbc->stack, in, REASON_ADMIT_SYNTAX);
-		return;
+		return ERR_INVALID;
 	}
 	err = table_add(&sbc->waits->table, &w->node, w->key, w->key_len);
 	if (err == ERR_EXISTS) { /* sent again while authd thinks */
-		free(w);
 		nta_msg_discard(stack_agent(sbc->stack), in->msg);
 		in->msg = NULL;
-		return;
 	}
 	if (err != 0) {
 		free(w);
-		goto refused;
+		return err;
 	}
+	*w_out = w;
+	return 0;
+}
+
+static void on_offers(void *ctx)
+{
+	struct wait *w = ctx;
+	struct sbc *sbc = w->sbc;
+	struct inbound in = w->in;
+	enum reason why = w->why;
+
+	w->query = NULL;
+	wait_free(w);
+	if (stack_place(sbc->stack, &in) != 0)
+		unavailable(sbc, &in, REASON_ADMIT_NOT_READY);
+	else
+		auth_send_challenge(sbc->auth, &in, NULL, why);
+}
+
+/* A challenge; where accounts have lists of their own, after asking for this
+ * one's. Without an answer it is the realm's. */
+static void challenge(struct sbc *sbc, struct inbound *in, enum reason why)
+{
+	struct wait *w;
+	int err;
+
+	if (!auth_wants_offers(sbc->auth, in)) {
+		auth_send_challenge(sbc->auth, in, NULL, why);
+		return;
+	}
+	err = wait_new(sbc, in, &w);
+	if (err == ERR_EXISTS || err == ERR_INVALID)
+		return;
+	if (err == 0) {
+		w->why = why;
+		err = auth_offers(sbc->auth, in, on_offers, w, &w->query);
+		if (err == 0) {
+			w->in = *in;
+			in->msg = NULL;
+			return;
+		}
+		wait_free(w);
+	}
+	auth_send_challenge(sbc->auth, in, NULL, why);
+}
+
+static void begin(struct sbc *sbc, struct inbound *in, Gh__AuthPurpose purpose,
+	wait_fn fn)
+{
+	bool is_invite = in->sip->sip_request->rq_method == sip_method_invite;
+	struct wait *w;
+	int err = wait_new(sbc, in, &w);
+
+	if (err == ERR_EXISTS || err == ERR_INVALID)
+		return;
+	if (err != 0)
+		goto refused;
+	w->fn = fn;
 	err = auth_judge(sbc->auth, in, purpose, 0, on_judged, w, &w->query);
 	if (err != 0) {
 		wait_free(w);
@@ -220,7 +276,7 @@ void wait_for_judge(struct sbc *sbc, struct inbound *in,
 		break;
 	case GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE:
 	case GH__AUTH_VERDICT__AUTH_VERDICT_STALE:
-		auth_send_challenge(sbc->auth, in, NULL, why);
+		challenge(sbc, in, why);
 		break;
 	case GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE:
 		unavailable(sbc, in, why);

@@ -18,8 +18,7 @@ struct relay_call {
 	struct sockaddr_in a_local, b_local; /* ours, bound before */
 	struct sockaddr_in a_relay, b_relay; /* filled in: where to send */
 	bool srtp;
-	uint8_t b_send_key[RELAY_MASTER_LEN]; /* what b encrypts with; filled in
-					       */
+	uint8_t b_send_key[RELAY_MASTER_LEN]; /* what b encrypts with; ours */
 	uint8_t b_receive_key[RELAY_MASTER_LEN]; /* what b decrypts with; filled
 						    in */
 };
@@ -32,6 +31,9 @@ struct relay {
 	void (*keep)(void); /* once a second */
 	void (*close)(void);
 };
+
+/* mediad's setting of the same name; 500 unless changed before open(). */
+extern unsigned relay_mediad_coalesce_us;
 
 extern const struct relay relay_mediad;    /* where = path of its socket */
 extern const struct relay relay_rtpengine; /* where = ip:port of its ng port */

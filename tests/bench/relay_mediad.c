@@ -17,6 +17,8 @@
 #define REALM       1
 #define DEADLINE_US (5u * 1000u * 1000u)
 
+unsigned relay_mediad_coalesce_us = 500;
+
 static struct loop *loop;
 static struct loop_timer *deadline;
 static struct ipc_link *link_to;
@@ -125,7 +127,7 @@ static int mediad_open(const char *where)
 	media.realms = realms;
 	media.n_realms = 1;
 	media.lease_ms = 60000;
-	media.coalesce_us = 500;
+	media.coalesce_us = relay_mediad_coalesce_us;
 	media.quarantine_ms = 1000;
 	media.rtcp_interval_ms = 5000;
 	IPC_MSG(msg, MEDIA_CONFIG, media_config, &media);

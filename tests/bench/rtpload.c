@@ -4,16 +4,20 @@
  * at one relay, sends 50 packets of 160 bytes per second in both directions of
  * each with random phases, and verifies every payload that comes back: call,
  * direction, number and content. Prints what the relay's processes spent per
- * forwarded packet (run time from schedstat, in nanoseconds), the loss and the
- * added delay.
+ * forwarded packet (run time from schedstat, in nanoseconds), the loss, the
+ * delay and the relay's memory before the first call and with all of them.
  *
  *	rtpload --relay mediad:SOCKET --pid PID --calls 1000 --seconds 10
+ *
+ * With --srtp side b of each call speaks AES_CM_128_HMAC_SHA1_80, by mediad's
+ * own objects. With --stamps the delay ends when the kernel has the packet for
+ * us, not when we come round to read it: that is the relay's share, but each
+ * packet costs a reading of the clock more, so use it for delays only.
  *
  * One thread; pin it and the relay to different cores (taskset) before you
  * believe a figure. Bounded by --seconds; ends by itself.
  */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -27,7 +31,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mediad/srtp.h"
 #include "tests/bench/relay.h"
+#include "tests/bench/usage.h"
 
 #define PAYLOAD_LEN   160
 #define HEADER_LEN    12
@@ -53,6 +59,7 @@ struct stream {
 	uint32_t timestamp;
 	uint32_t number;
 	uint64_t next_ns;
+	struct srtp_leg *tx, *rx; /* NULL = plain */
 };
 
 struct load {
@@ -65,9 +72,12 @@ struct load {
 	struct stream *streams; /* 2 * n_calls: side 0 then side 1 */
 	size_t *order;          /* streams by phase */
 	int epoll;
+	bool srtp, stamps;
 	bool counting;
+	uint64_t since_ns; /* what was sent earlier does not count */
 	uint64_t n_sent, n_received, n_bad, n_send_errors;
 	uint32_t *delays;
+	uint64_t pss_before;
 };
 
 static uint64_t now_ns(void)
@@ -75,6 +85,15 @@ static uint64_t now_ns(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* What the delay is measured by: kernel stamps are wall time. */
+static uint64_t stamp_ns(const struct load *l)
+{
+	struct timespec t;
+
+	clock_gettime(l->stamps ? CLOCK_REALTIME : CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -117,9 +136,10 @@ static bool verify(const uint8_t *payload, uint32_t call, uint32_t from_side,
 	return true;
 }
 
-static void send_packet(struct load *l, struct stream *s, uint64_t now)
+static void send_packet(struct load *l, struct stream *s)
 {
-	uint8_t packet[HEADER_LEN + PAYLOAD_LEN] = {0x80, 8};
+	uint8_t packet[HEADER_LEN + PAYLOAD_LEN + SRTP_TRAILER_MAX] = {0x80, 8};
+	size_t len = HEADER_LEN + PAYLOAD_LEN;
 
 	packet[2] = (uint8_t)(s->seq >> 8);
 	packet[3] = (uint8_t)s->seq;
@@ -127,31 +147,69 @@ static void send_packet(struct load *l, struct stream *s, uint64_t now)
 		packet[4 + i] = (uint8_t)(s->timestamp >> (24 - 8 * i));
 		packet[8 + i] = (uint8_t)(s->ssrc >> (24 - 8 * i));
 	}
-	fill(packet + HEADER_LEN, s, now);
+	fill(packet + HEADER_LEN, s, stamp_ns(l));
 	s->seq++;
 	s->timestamp += PAYLOAD_LEN;
 	s->number++;
-	if (send(s->fd, packet, sizeof(packet), MSG_DONTWAIT) < 0)
+	if ((s->tx && !srtp_leg_protect(s->tx, packet, &len)) ||
+		send(s->fd, packet, len, MSG_DONTWAIT) < 0)
 		l->n_send_errors++;
 	else if (l->counting)
 		l->n_sent++;
 }
 
+/* When the kernel got it, or 0. */
+static uint64_t kernel_stamp(struct msghdr *msg)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	struct timespec t;
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_TIMESTAMPNS)
+		return 0;
+	memcpy(&t, CMSG_DATA(c), sizeof(t));
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static ssize_t receive_bytes(
+	struct load *l, int fd, uint8_t *bytes, size_t size, uint64_t *at_out)
+{
+	char control[CMSG_SPACE(sizeof(struct timespec))];
+	struct iovec part = {bytes, size};
+	struct msghdr msg = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n;
+
+	if (!l->stamps) {
+		n = recv(fd, bytes, size, MSG_DONTWAIT);
+		*at_out = stamp_ns(l);
+		return n;
+	}
+	n = recvmsg(fd, &msg, MSG_DONTWAIT);
+	*at_out = kernel_stamp(&msg);
+	return n;
+}
+
 static void receive(struct load *l, struct stream *s)
 {
 	uint8_t packet[2048];
-	uint64_t sent_ns, delay_us;
-	ssize_t n = recv(s->fd, packet, sizeof(packet), MSG_DONTWAIT);
+	uint64_t sent_ns, at_ns, delay_us;
+	ssize_t n = receive_bytes(l, s->fd, packet, sizeof(packet), &at_ns);
+	size_t len = (size_t)n;
 
 	if (n < 0 || !l->counting)
 		return;
-	if (n != HEADER_LEN + PAYLOAD_LEN || packet[0] != 0x80 ||
+	if ((s->rx && srtp_leg_open(s->rx, packet, &len) != REASON_RTP_OK) ||
+		len != HEADER_LEN + PAYLOAD_LEN || packet[0] != 0x80 ||
 		!verify(packet + HEADER_LEN, s->call, !s->side, &sent_ns)) {
 		l->n_bad++;
 		return;
 	}
+	if (sent_ns < l->since_ns)
+		return;
 	l->n_received++;
-	delay_us = (now_ns() - sent_ns) / 1000;
+	delay_us = at_ns > sent_ns ? (at_ns - sent_ns) / 1000 : 0;
 	l->delays[delay_us < DELAY_BUCKETS ? delay_us : DELAY_BUCKETS - 1]++;
 }
 
@@ -164,8 +222,9 @@ static void receive_all(struct load *l, int timeout_ms)
 		receive(l, events[i].data.ptr);
 }
 
-static int open_socket(struct sockaddr_in *local)
+static int open_socket(const struct load *l, struct sockaddr_in *local)
 {
+	int stamps = l->stamps;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(*local);
 
@@ -173,21 +232,40 @@ static int open_socket(struct sockaddr_in *local)
 	local->sin_family = AF_INET;
 	local->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || bind(fd, (struct sockaddr *)local, sizeof(*local)) < 0 ||
-		getsockname(fd, (struct sockaddr *)local, &len) < 0) {
+		getsockname(fd, (struct sockaddr *)local, &len) < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &stamps,
+			sizeof(stamps)) < 0) {
 		perror("rtpload: socket");
 		return -1;
 	}
 	return fd;
 }
 
+/* Side b's contexts: it sends with b_send_key. */
+static int open_srtp(struct stream *b, const struct relay_call *call)
+{
+	struct srtp_master tx = {SRTP_SUITE_AES_CM_128_HMAC_SHA1_80,
+		RELAY_MASTER_LEN, {0}};
+	struct srtp_master rx = tx;
+
+	memcpy(tx.bytes, call->b_send_key, RELAY_MASTER_LEN);
+	memcpy(rx.bytes, call->b_receive_key, RELAY_MASTER_LEN);
+	return srtp_leg_new_sender(&tx, b->ssrc, &b->tx) ||
+			       srtp_leg_new_receiver(&rx, &b->rx)
+		       ? -1
+		       : 0;
+}
+
 static int open_call(struct load *l, size_t index)
 {
 	struct stream *a = &l->streams[2 * index], *b = a + 1;
-	struct relay_call call = {0};
+	struct relay_call call = {.srtp = l->srtp};
 	struct sockaddr_in *to[2] = {&call.a_relay, &call.b_relay};
 
-	a->fd = open_socket(&call.a_local);
-	b->fd = open_socket(&call.b_local);
+	a->fd = open_socket(l, &call.a_local);
+	b->fd = open_socket(l, &call.b_local);
+	if (getrandom(call.b_send_key, RELAY_MASTER_LEN, 0) != RELAY_MASTER_LEN)
+		return -1;
 	if (a->fd < 0 || b->fd < 0 || l->relay->call(index, &call)) {
 		fprintf(stderr, "rtpload: call %zu failed\n", index);
 		return -1;
@@ -211,45 +289,11 @@ static int open_call(struct load *l, size_t index)
 			return -1;
 		}
 	}
-	return 0;
-}
-
-/* Run time of all threads of a process, in nanoseconds. */
-static uint64_t run_time_ns(pid_t pid)
-{
-	char path[64];
-	uint64_t sum = 0;
-	struct dirent *entry;
-	DIR *tasks;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	tasks = opendir(path);
-	if (!tasks)
-		return 0;
-	while ((entry = readdir(tasks))) {
-		char file[400];
-		unsigned long long ns;
-		FILE *f;
-
-		snprintf(file, sizeof(file), "%s/%s/schedstat", path,
-			entry->d_name);
-		f = entry->d_name[0] == '.' ? NULL : fopen(file, "re");
-		if (f && fscanf(f, "%llu", &ns) == 1)
-			sum += ns;
-		if (f)
-			fclose(f);
+	if (l->srtp && open_srtp(b, &call)) {
+		fprintf(stderr, "rtpload: no SRTP for call %zu\n", index);
+		return -1;
 	}
-	closedir(tasks);
-	return sum;
-}
-
-static uint64_t relay_time_ns(const struct load *l)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < l->n_pids; i++)
-		sum += run_time_ns(l->pids[i]);
-	return sum;
+	return 0;
 }
 
 static int by_phase(const void *a, const void *b, void *arg)
@@ -281,12 +325,14 @@ static void run_until(struct load *l, size_t *at, uint64_t end_ns)
 		while (l->streams[l->order[*at]].next_ns <= now) {
 			struct stream *s = &l->streams[l->order[*at]];
 
-			send_packet(l, s, now_ns());
+			send_packet(l, s);
 			s->next_ns += (uint64_t)PACKET_US * 1000;
 			*at = (*at + 1) % n;
 		}
 		receive_all(l, 0);
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
+		/* Late: no rest. */
+		if (l->streams[l->order[*at]].next_ns > now_ns())
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
 	}
 }
 
@@ -302,9 +348,36 @@ static uint32_t percentile(const struct load *l, double share)
 	return DELAY_BUCKETS;
 }
 
+static void print(
+	const struct load *l, uint64_t spent, uint64_t own, uint64_t wall)
+{
+	/* Late streams: the generator is the one that could not keep up. */
+	double planned = 2.0 * (double)l->n_calls * (double)wall /
+			 (PACKET_US * 1000.0);
+
+	printf("relay=%s calls=%zu seconds=%.2f planned=%.0f sent=%llu "
+	       "received=%llu bad=%llu send_errors=%llu loss_percent=%.4f "
+	       "ns_per_packet=%.1f core_percent=%.1f own_core_percent=%.1f "
+	       "delay_p50_us=%u delay_p99_us=%u pss_before=%llu "
+	       "pss_after=%llu\n",
+		l->relay->name, l->n_calls, (double)wall / 1e9, planned,
+		(unsigned long long)l->n_sent,
+		(unsigned long long)l->n_received, (unsigned long long)l->n_bad,
+		(unsigned long long)l->n_send_errors,
+		l->n_sent ? 100.0 - 100.0 * (double)l->n_received /
+					    (double)l->n_sent
+			  : 100.0,
+		l->n_received ? (double)spent / (double)l->n_received : 0.0,
+		100.0 * (double)spent / (double)wall,
+		100.0 * (double)own / (double)wall, percentile(l, 0.5),
+		percentile(l, 0.99), (unsigned long long)l->pss_before,
+		(unsigned long long)usage_pss(l->pids, l->n_pids));
+}
+
 static int measure(struct load *l)
 {
-	uint64_t start = now_ns() + 10000000u, spent, wall;
+	uint64_t start = now_ns() + 10000000u, spent, own, wall;
+	pid_t self = getpid();
 	size_t at = 0;
 
 	for (size_t i = 0; i < 2 * l->n_calls; i++) {
@@ -319,27 +392,17 @@ static int measure(struct load *l)
 	qsort_r(l->order, 2 * l->n_calls, sizeof(l->order[0]), by_phase, l);
 	run_until(l, &at, start + (uint64_t)l->warm_up_s * 1000000000u);
 	l->counting = true;
-	spent = relay_time_ns(l);
+	l->since_ns = stamp_ns(l);
+	spent = usage_run_ns(l->pids, l->n_pids);
+	own = usage_run_ns(&self, 1);
 	wall = now_ns();
 	run_until(l, &at, wall + (uint64_t)l->seconds * 1000000000u);
 	wall = now_ns() - wall;
-	spent = relay_time_ns(l) - spent;
+	spent = usage_run_ns(l->pids, l->n_pids) - spent;
+	own = usage_run_ns(&self, 1) - own;
 	for (int i = 0; i < 50; i++)
 		receive_all(l, 2);
-	printf("relay=%s calls=%zu seconds=%.2f sent=%llu received=%llu "
-	       "bad=%llu send_errors=%llu loss_percent=%.4f "
-	       "ns_per_packet=%.1f core_percent=%.1f delay_p50_us=%u "
-	       "delay_p99_us=%u\n",
-		l->relay->name, l->n_calls, (double)wall / 1e9,
-		(unsigned long long)l->n_sent,
-		(unsigned long long)l->n_received, (unsigned long long)l->n_bad,
-		(unsigned long long)l->n_send_errors,
-		l->n_sent ? 100.0 - 100.0 * (double)l->n_received /
-					    (double)l->n_sent
-			  : 100.0,
-		l->n_received ? (double)spent / (double)l->n_received : 0.0,
-		100.0 * (double)spent / (double)wall, percentile(l, 0.5),
-		percentile(l, 0.99));
+	print(l, spent, own, wall);
 	return l->n_received > 0 && l->n_bad == 0 ? 0 : -1;
 }
 
@@ -348,7 +411,7 @@ static int usage(void)
 	fprintf(stderr,
 		"usage: rtpload --relay mediad:SOCKET|rtpengine:IP:PORT "
 		"[--pid PID ...] [--calls N] [--seconds S] [--warm-up S] "
-		"[--tick US]\n");
+		"[--tick US] [--coalesce US] [--srtp] [--stamps]\n");
 	return 2;
 }
 
@@ -361,6 +424,9 @@ static int options(struct load *l, int argc, char **argv)
 		{"seconds", required_argument, NULL, 's'},
 		{"warm-up", required_argument, NULL, 'w'},
 		{"tick", required_argument, NULL, 't'},
+		{"coalesce", required_argument, NULL, 'c'},
+		{"srtp", no_argument, NULL, 'e'},
+		{"stamps", no_argument, NULL, 'k'},
 		{0},
 	};
 	int c;
@@ -384,6 +450,12 @@ static int options(struct load *l, int argc, char **argv)
 			l->warm_up_s = (unsigned)n;
 		} else if (c == 't' && n > 0 && n <= 10000) {
 			l->tick_us = (unsigned)n;
+		} else if (c == 'c' && n <= 1000) {
+			relay_mediad_coalesce_us = (unsigned)n;
+		} else if (c == 'e') {
+			l->srtp = true;
+		} else if (c == 'k') {
+			l->stamps = true;
 		} else {
 			return usage();
 		}
@@ -411,11 +483,13 @@ int main(int argc, char **argv)
 		perror("rtpload");
 		return 1;
 	}
-	err = l.relay->open(l.where);
+	l.pss_before = usage_pss(l.pids, l.n_pids);
+	err = srtp_begin() ? -1 : l.relay->open(l.where);
 	for (size_t i = 0; !err && i < l.n_calls; i++)
 		err = open_call(&l, i);
 	if (!err)
 		err = measure(&l);
 	l.relay->close();
+	srtp_finish();
 	return err ? 1 : 0;
 }

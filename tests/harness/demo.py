@@ -10,6 +10,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -83,6 +84,24 @@ def need_port(address, port):
                           "address of this machine with --address") from None
 
 
+def remove_leftovers():
+    """Daemons and files of an earlier run that was killed: they stand in its
+    own folder, and its process is gone."""
+    for top in ("/var/tmp", "/run"):
+        for entry in os.listdir(top):
+            m = re.fullmatch(r"gatehouse-(\d+)(-pg)?", entry)
+            if not m or os.path.exists(f"/proc/{m.group(1)}"):
+                continue
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    exe = os.readlink(f"/proc/{pid}/exe")
+                    if exe.startswith(f"/var/tmp/gatehouse-{m.group(1)}/"):
+                        os.kill(int(pid), signal.SIGKILL)
+                except OSError:
+                    continue
+            shutil.rmtree(f"{top}/{entry}", ignore_errors=True)
+
+
 class Demo:
     """One run."""
 
@@ -100,10 +119,12 @@ class Demo:
         self.wire = None
         self.account = {}
         self.free = {}
+        self.shown = False
 
     # ---------------------------------------------------------------- set-up
 
     def prepare(self):
+        remove_leftovers()
         for address in (self.address, TRUNK_REALM, TRUNK):
             need_port(address, self.port)
         need_port(self.address, self.port + 10)
@@ -177,7 +198,7 @@ class Demo:
         self.phone = baresip.Baresip(
             f"{self.dir}/phone", local=self.address, port=self.port + 10,
             speech=self.audio.wav(audio.NEAR), control_port=free_tcp_port(),
-            interface="lo" if self.address.startswith("127.") else None)
+            interface=self.address if self.address.startswith("127.") else None)
         self.phone.account(self.account["username"],
                            f"{self.address}:{self.port}",
                            self.account["password"])
@@ -286,6 +307,9 @@ def friendly(match):
     if event.level == "debug" or (event.process != "sbc" and
                                   event.level in ("info", "notice")):
         return None
+    if event.name == "call_state" and \
+       event.fields.get("new") not in ("ringing", "confirming", "talking"):
+        return None  # the steps between are in the log
     facts = " ".join(f"{k}={v}" for k, v in event.fields.items())
     return f"{event.time[11:19]}  {event.name}  {facts}"
 
@@ -343,9 +367,20 @@ def options(argv):
 
 
 def on_signal(number, _frame):
-    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(s, signal.SIG_IGN)  # once is enough; stopping goes on
     raise Stop(number)
+
+
+def show(demo, once):
+    """The whole run up to its end by somebody; 0 if the call was good."""
+    demo.prepare()
+    demo.register()
+    demo.call()
+    good = demo.verdict()
+    demo.shown = True
+    if not once:
+        demo.invite()
+        demo.watch()
+    return 0 if good else 1
 
 
 def main(argv):
@@ -355,23 +390,25 @@ def main(argv):
     demo = Demo(args)
     status = 1
     try:
-        demo.prepare()
-        demo.register()
-        demo.call()
-        status = 0 if demo.verdict() else 1
-        if not args.once:
-            demo.invite()
-            demo.watch()
+        status = show(demo, args.once)
     except Stop:
-        print(flush=True)
+        status = 0 if demo.shown else 130
+    except BrokenPipeError:  # nobody reads any more
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="ascii")
     except (Trouble, proc.Problem, OSError) as e:
         print(f"quickstart: {e}", file=sys.stderr)
         demo.show_errors()
-        status = 1
-    say("stopping everything that was started")
+    finally:
+        # Whatever happened: what was started ends before we do.
+        for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(s, signal.SIG_IGN)
+        try:
+            demo.stop()
+        except (proc.Problem, OSError) as e:
+            print(f"quickstart: while stopping: {e}", file=sys.stderr)
+            status = 1
     try:
-        demo.stop()
-    except (proc.Problem, OSError) as e:
-        print(f"quickstart: while stopping: {e}", file=sys.stderr)
-        status = 1
+        say("everything that was started is stopped")
+    except BrokenPipeError:
+        pass
     return status

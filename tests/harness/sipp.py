@@ -51,6 +51,14 @@ class Sipp:
         """Its namespace's table of UDP sockets has its port."""
         if not self.proc.alive():
             raise proc.Problem(f"sipp ended; {self.errors()}")
+        try:
+            # Until then it is `ip netns exec`, still in the runner's own
+            # namespace, where anybody may have the port.
+            with open(f"/proc/{self.proc.pid}/comm", encoding="ascii") as f:
+                if f.read().strip() != "sipp":
+                    return False
+        except OSError:
+            return False
         for table in ("udp", "udp6"):
             try:
                 with open(f"/proc/{self.proc.pid}/net/{table}",

@@ -10,6 +10,8 @@ void case_migrations(const char *sql_dir);
 void case_functions(void);
 void case_constraints(void);
 void case_roles(void);
+void case_rules(void);
+void case_check_config(void);
 void case_bulk(void);
 
 void case_start(void);
@@ -29,6 +31,7 @@ void case_timing(void);
 void case_kills(void);
 void case_full_disk(void);
 void case_memory(void);
+void case_live_calls(void);
 void case_keeping(void);
 
 /* Shared by the cases. */

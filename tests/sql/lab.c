@@ -666,6 +666,14 @@ static void on_offers(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 		lab_sbc.offers_first = msg->offers_answer->offers[0]->algorithm;
 }
 
+static void on_calls_ask(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+{
+	(void)ctx;
+	(void)link;
+	(void)msg;
+	lab_sbc.n_calls_asks++;
+}
+
 static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_NONCE_KEYS, PROCESS_BIT(PROCESS_AUTHD), on_nonce_keys},
 	{GH__MSG__BODY_SETTINGS_PIECE, PROCESS_BIT(PROCESS_AUTHD), on_piece},
@@ -681,6 +689,8 @@ static const struct ipc_permit permits[] = {
 	{GH__MSG__BODY_TRUNK_AUTH_ANSWER, PROCESS_BIT(PROCESS_AUTHD),
 		on_trunk_answer},
 	{GH__MSG__BODY_OFFERS_ANSWER, PROCESS_BIT(PROCESS_AUTHD), on_offers},
+	{GH__MSG__BODY_ACTIVE_CALLS_ASK, PROCESS_BIT(PROCESS_AUTHD),
+		on_calls_ask},
 };
 
 static void on_up(void *ctx, struct ipc_link *link)

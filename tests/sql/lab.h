@@ -118,6 +118,7 @@ struct lab_sbc {
 	unsigned n_bans, n_lifts;
 	char ban_host[80];
 	unsigned n_changed; /* AccountsChanged */
+	unsigned n_calls_asks; /* ActiveCallsAsk */
 	unsigned n_trunk_answers;
 	bool trunk_ok;
 	uint32_t trunk_reason;

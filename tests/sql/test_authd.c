@@ -778,6 +778,8 @@ int main(int argc, char **argv)
 	case_migrations(sql_dir);
 	case_functions();
 	case_constraints();
+	case_rules();
+	case_check_config();
 	case_roles();
 	case_bulk();
 	case_start();
@@ -792,6 +794,7 @@ int main(int argc, char **argv)
 	case_outage();
 	case_cold_start();
 	case_news();
+	case_live_calls();
 	case_timing();
 	case_keeping();
 	case_kills();

@@ -648,6 +648,9 @@ struct cw *cw_new(const struct cw_config *config)
 	w->authd = serve(w, PROCESS_AUTHD, authd_permits,
 		sizeof authd_permits / sizeof *authd_permits, authd_up,
 		authd_down, "authd");
+	pick(&w->bridge);
+	snprintf(path, sizeof path, "%s/flowd.sock", w->dir);
+	ck_assert_int_eq(flows_new(sbc, path, &w->bridge, &sbc->flows), 0);
 	ck_assert_int_eq(stack_new(sbc, &sbc->stack), 0);
 	ck_assert_int_eq(admit_new(sbc, &sbc->admit), 0);
 	ck_assert_int_eq(auth_new(sbc, &sbc->auth), 0);
@@ -683,6 +686,7 @@ void cw_free(struct cw **ref)
 	bindings_free(&sbc->bindings);
 	authd_free(&sbc->authd);
 	stack_free(&sbc->stack);
+	flows_free(&sbc->flows);
 	admit_free(&sbc->admit);
 	settings_unref(&sbc->settings);
 	ipc_server_free(&w->authd);

@@ -26,6 +26,7 @@ struct cw {
 	char dir[64];
 	struct addr phones, itsp, pbx; /* where sbc listens */
 	struct addr phones2;           /* a second address for phones */
+	struct addr bridge;            /* and waits for flowd */
 	uint64_t version;
 
 	struct ipc_server *authd;

@@ -127,6 +127,13 @@ void cdrs_free(struct cdrs **cdrs)
 	*cdrs = NULL;
 }
 
+void cdr_event(struct cdrs *cdrs, const Gh__Event *event)
+{
+	(void)cdrs;
+	the_world->n_events++;
+	the_world->last_event = event->reason;
+}
+
 void cdrs_on_ack(struct cdrs *cdrs, const Gh__CdrAck *ack)
 {
 	(void)cdrs;
@@ -381,13 +388,14 @@ static void say_realm(struct world *w, const struct world_config *config,
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Realm realm = GH__REALM__INIT;
-	Gh__RealmAddress a[2] = {
-		GH__REALM_ADDRESS__INIT, GH__REALM_ADDRESS__INIT};
-	Gh__RealmAddress *addresses[] = {&a[0], &a[1]};
+	Gh__RealmAddress a[4] = {GH__REALM_ADDRESS__INIT,
+		GH__REALM_ADDRESS__INIT, GH__REALM_ADDRESS__INIT,
+		GH__REALM_ADDRESS__INIT};
+	Gh__RealmAddress *addresses[] = {&a[0], &a[1], &a[2], &a[3]};
 	Gh__DigestOffer offer[2] = {
 		GH__DIGEST_OFFER__INIT, GH__DIGEST_OFFER__INIT};
 	Gh__DigestOffer *offers[] = {&offer[0], &offer[1]};
-	char listen[2][ADDR_TEXT_SIZE];
+	char listen[4][ADDR_TEXT_SIZE];
 	char *domains[] = {text_of("example.com")};
 
 	addr_format(phones ? &w->local : &w->trunks, listen[0]);
@@ -401,6 +409,16 @@ static void say_realm(struct world *w, const struct world_config *config,
 		a[1].listen = listen[1];
 		a[1].media = text_of("::1");
 		realm.n_addresses = 2;
+	}
+	for (unsigned i = 0; phones && config->streams && i < 2; i++) {
+		Gh__RealmAddress *s = &a[realm.n_addresses];
+
+		addr_format(i ? &w->tls : &w->tcp, listen[realm.n_addresses]);
+		s->listen = listen[realm.n_addresses++];
+		s->media = text_of("127.0.0.1");
+		s->transport = i ? GH__TRANSPORT__TRANSPORT_TLS
+				 : GH__TRANSPORT__TRANSPORT_TCP;
+		s->advertised_sip = text_of("sbc.example.com");
 	}
 	offer[1].algorithm = GH__ALGORITHM__ALGORITHM_SHA256;
 	realm.id = phones ? 1 : 2;
@@ -552,6 +570,8 @@ struct world *world_new(const struct world_config *config)
 		ck_assert_ptr_nonnull(mkdtemp(w->dir));
 	pick("127.0.0.1", &w->local);
 	pick("127.0.0.1", &w->trunks);
+	pick("127.0.0.1", &w->tcp);
+	pick("127.0.0.1", &w->tls);
 	if (has_ipv6())
 		pick("::1", &w->local6);
 	ck_assert_int_eq(cures_begin(), 0);
@@ -561,6 +581,10 @@ struct world *world_new(const struct world_config *config)
 				 &no_events, w, &w->sbc.daemon.keeper),
 		0);
 	world_authd_start(w);
+	pick("127.0.0.1", &w->bridge);
+	snprintf(path, sizeof(path), "%s/flowd.sock", w->dir);
+	ck_assert_int_eq(
+		flows_new(&w->sbc, path, &w->bridge, &w->sbc.flows), 0);
 	ck_assert_int_eq(stack_new(&w->sbc, &w->sbc.stack), 0);
 	ck_assert_int_eq(admit_new(&w->sbc, &w->sbc.admit), 0);
 	ck_assert_int_eq(auth_new(&w->sbc, &w->sbc.auth), 0);
@@ -595,6 +619,7 @@ void world_free(struct world **ref)
 	bindings_free(&w->sbc.bindings);
 	authd_free(&w->sbc.authd);
 	stack_free(&w->sbc.stack);
+	flows_free(&w->sbc.flows);
 	admit_free(&w->sbc.admit);
 	settings_unref(&w->sbc.settings);
 	world_authd_stop(w);

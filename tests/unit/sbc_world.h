@@ -19,6 +19,8 @@ struct world {
 	char dir[64];
 	bool dir_stays;
 	struct addr local; /* phones' and trunks' realm, IPv4 */
+	struct addr bridge; /* where sbc waits for flowd */
+	struct addr tcp, tls; /* the same realm's listeners in flowd */
 	struct addr
 		local6; /* the same realm, IPv6; unset if the host has none */
 	struct addr trunks; /* a realm without phones */
@@ -40,6 +42,8 @@ struct world {
 	unsigned n_invites;
 	bool invite_had_account;
 	bool invite_had_trunk;
+	unsigned n_events;
+	uint32_t last_event; /* reason's number */
 };
 
 /** What a world is made with; zeroes are the ordinary case. */
@@ -55,6 +59,7 @@ struct world_config {
 	const char *trusted_rate;
 	const char *advertised; /* of the phones' realm, IPv4 */
 	uint32_t n_digest; /* offers: 0 = none named, 1 MD5, 2 SHA-256 too */
+	bool streams; /* the phones' realm listens for TCP and TLS, too */
 };
 
 struct world *world_new(const struct world_config *config);

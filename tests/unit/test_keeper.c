@@ -340,8 +340,8 @@ START_TEST(store_give_back)
 {
 	struct fdstore s;
 	char gone[FDSTORE_KEY_SIZE] = "";
-	const char *name;
-	int a[2], b, c, got;
+	const struct fdstore_entry *e;
+	int a[2], b, c;
 
 	ck_assert_int_eq(fdstore_init(&s, 10, 10), 0);
 	s.on_forget = forget;
@@ -354,23 +354,26 @@ START_TEST(store_give_back)
 	ck_assert_int_eq(fdstore_put(&s, PROCESS_SBC, "b", &b, 1), 0);
 	ck_assert_int_eq(fdstore_put(&s, PROCESS_SBC, "c", &c, 1), 0);
 	fdstore_rewind(&s, PROCESS_MEDIAD);
-	ck_assert(!fdstore_peek(&s, PROCESS_MEDIAD, &name, &got));
+	ck_assert_ptr_null(fdstore_peek(&s, PROCESS_MEDIAD));
 	fdstore_rewind(&s, PROCESS_SBC);
-	for (int i = 0; i < 2; i++) {
-		ck_assert(fdstore_peek(&s, PROCESS_SBC, &name, &got));
-		ck_assert_str_eq(name, "a");
-		ck_assert_int_eq(got, a[i]);
-		fdstore_given(&s, PROCESS_SBC);
-	}
+	e = fdstore_peek(&s, PROCESS_SBC);
+	ck_assert_ptr_nonnull(e);
+	ck_assert_str_eq(e->name, "a");
+	ck_assert_uint_eq(e->n_fds, 2);
+	ck_assert_int_eq(e->fds[0], a[0]);
+	ck_assert_int_eq(e->fds[1], a[1]);
+	fdstore_given(&s, PROCESS_SBC);
 	/* Taken away while it is next: the one behind it follows. */
-	ck_assert(fdstore_peek(&s, PROCESS_SBC, &name, &got));
-	ck_assert_int_eq(got, b);
+	e = fdstore_peek(&s, PROCESS_SBC);
+	ck_assert_ptr_nonnull(e);
+	ck_assert_int_eq(e->fds[0], b);
 	ck_assert_int_eq(fdstore_remove(&s, PROCESS_SBC, "b"), 0);
 	ck_assert_str_eq(gone, ""); /* systemd never had it */
-	ck_assert(fdstore_peek(&s, PROCESS_SBC, &name, &got));
-	ck_assert_int_eq(got, c);
+	e = fdstore_peek(&s, PROCESS_SBC);
+	ck_assert_ptr_nonnull(e);
+	ck_assert_int_eq(e->fds[0], c);
 	fdstore_given(&s, PROCESS_SBC);
-	ck_assert(!fdstore_peek(&s, PROCESS_SBC, &name, &got));
+	ck_assert_ptr_null(fdstore_peek(&s, PROCESS_SBC));
 	TAILQ_FIRST(&s.owners[PROCESS_SBC].entries)->passed = true;
 	ck_assert_int_eq(fdstore_remove(&s, PROCESS_SBC, "a"), 0);
 	ck_assert_str_eq(gone, "sbc/a");

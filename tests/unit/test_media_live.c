@@ -191,9 +191,10 @@ START_TEST(test_ports_closed)
 	close(fd);
 	fd = rig_socket(t.rig.news.rtcp[1], &a);
 	close(fd);
-	/* Ending twice is no error. */
+	/* Ending twice is no error and gives the same figures; what never
+	 * was has none. */
 	rig_end_session(&t.rig);
-	ck_assert_ptr_null(t.rig.news.ended->session_ended->caller);
+	ck_assert_ptr_nonnull(t.rig.news.ended->session_ended->caller);
 	talk_end(&t);
 }
 END_TEST

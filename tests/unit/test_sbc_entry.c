@@ -683,7 +683,8 @@ static const char *via_of_ours(void)
 
 	ck_assert_ptr_nonnull(to.listener);
 	orq = nta_outgoing_mcreate(stack_agent(w->sbc.stack), on_response, NULL,
-		URL_STRING_MAKE(stack_next_hop(&to, hop, sizeof(hop))),
+		URL_STRING_MAKE(
+			stack_next_hop(w->sbc.stack, &to, hop, sizeof(hop))),
 		nta_msg_create(stack_agent(w->sbc.stack), 0),
 		NTATAG_TPORT(to.listener->tport),
 		SIPTAG_REQUEST_STR("OPTIONS sip:x@example.com SIP/2.0"),
