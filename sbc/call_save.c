@@ -40,6 +40,24 @@ static char *address_text(su_home_t *home, const struct addr *addr)
 static uint32_t slot_number(
 	const struct call *c, const struct media_slot *slot);
 
+/* What was agreed on. While mediad is asked about a change the new texts stand
+ * in the party and the old ones in the change; nobody has the answer yet, so
+ * that a new process refuses the change. */
+static const char *agreed(
+	const struct call *c, const struct party *p, bool theirs)
+{
+	const struct call_change *ch = &c->change;
+	const char *old = NULL;
+
+	if (ch->applied && p == ch->asker)
+		old = theirs ? ch->asker_theirs : ch->asker_ours;
+	else if (ch->applied && p == ch->asked)
+		old = theirs ? ch->asked_theirs : ch->asked_ours;
+	if (old != NULL)
+		return old;
+	return theirs ? p->theirs : p->ours;
+}
+
 static void save_party(const struct call *c, const struct party *p,
 	su_home_t *home, Gh__SavedParty *out)
 {
@@ -62,13 +80,17 @@ static void save_party(const struct call *c, const struct party *p,
 		out->leg = su_zalloc(home, sizeof *out->leg);
 		if (out->leg != NULL)
 			leg_save(p->leg, home, out->leg);
+		/* It has agreed to something new already. */
+		if (out->leg != NULL && c->change.applied &&
+			p == c->change.asked)
+			out->leg->changing = true;
 	}
 	out->round = p->round;
 	out->status = p->status;
 	out->silent = p->silent;
 	out->behind_nat = p->behind_nat;
-	out->theirs = text(p->theirs);
-	out->ours = text(p->ours);
+	out->theirs = text(agreed(c, p, true));
+	out->ours = text(agreed(c, p, false));
 	out->sdp_id = p->sdp_id;
 	out->sdp_version = p->sdp_version;
 	out->learn_generation = p->learn_generation;

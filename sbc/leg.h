@@ -120,6 +120,7 @@ struct leg_config {
 struct leg_request {
 	nta_outgoing_t *orq;
 	sip_method_t method;
+	bool sending; /* orq is being made */
 };
 
 #define LEG_MINORS_MAX 4

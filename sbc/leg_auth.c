@@ -73,12 +73,14 @@ static nta_outgoing_t *send_again(struct leg *leg, nta_outgoing_t *old,
 			       sip->sip_request->rq_method,
 			       sip->sip_request->rq_method_name, NULL) < 0)
 		goto out;
+	leg_save_sending(leg);
 	orq = nta_outgoing_mcreate(stack_agent(leg->c.sbc->stack), fn,
 		(nta_outgoing_magic_t *)leg,
 		URL_STRING_MAKE(stack_next_hop(
 			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
 		msg, TPTAG_IDENT(leg->c.peer.listener->ident),
 		NTATAG_PASS_100(1), TAG_END());
+	leg_save_sent(leg);
 out:
 	if (orq == NULL && msg != NULL)
 		msg_destroy(msg);
@@ -92,7 +94,6 @@ static void replace(struct leg *leg, nta_outgoing_t **slot, nta_outgoing_t *orq)
 	*slot = orq;
 	if (slot == &leg->invite_orq)
 		leg->invite_cseq = nta_outgoing_cseq(orq);
-	leg_save_invite(leg);
 	nta_outgoing_destroy(old);
 }
 

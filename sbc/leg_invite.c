@@ -280,7 +280,7 @@ static void server_acked(
 		return;
 	}
 	leg->invite_irq = NULL;
-	leg_save_invite(leg);
+	leg_save_answered(leg);
 	nta_incoming_bind(irq, NULL, NULL);
 	if (leg->owes_bye) {
 		leg_send_bye(leg);
@@ -430,9 +430,14 @@ static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 		nta_leg_client_reroute(leg->dialog, sip->sip_record_route,
 			sip->sip_contact, 1);
 	leg_aim(leg);
-	leg_send_ack(leg, orq, cseq);
+	/* With our ACK the peer is in a dialog that only BYE can end: this has
+	 * to be known before it leaves. */
 	leg->invite_orq = NULL;
-	leg_save_invite(leg);
+	leg_save_answered(leg);
+	if (wanted && err == 0)
+		leg_set_state(leg, LEG_UP);
+	leg_note(leg);
+	leg_send_ack(leg, orq, cseq);
 	if (!wanted || err != 0) {
 		/* It crossed our CANCEL. */
 		leg_send_bye(leg);
@@ -444,7 +449,6 @@ static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 		leg_emit(leg, msg);
 		return;
 	}
-	leg_set_state(leg, LEG_UP);
 	leg_timer_from_answer(leg, sip);
 	msg->event = LEG_ANSWER;
 	leg_emit(leg, msg);
@@ -503,6 +507,8 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 
 	leg->auth.tried = false;
 	snprintf(forwards, sizeof forwards, "%u", max_forwards);
+	leg_set_state(leg, LEG_CALLING);
+	leg_save_sending(leg);
 	leg->invite_orq = leg_send(leg, leg_on_invite_answer, SIP_METHOD_INVITE,
 		request_uri, SIPTAG_MAX_FORWARDS_STR(forwards),
 		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
@@ -513,10 +519,11 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 		TAG_IF(lines != NULL && *lines != '\0',
 			SIPTAG_HEADER_STR(lines)),
 		NTATAG_PASS_100(1), TAG_END());
-	if (leg->invite_orq == NULL)
+	leg_save_sent(leg);
+	if (leg->invite_orq == NULL) {
+		leg_set_state(leg, LEG_NEW);
 		return ERR_NOMEM;
+	}
 	leg->invite_cseq = nta_outgoing_cseq(leg->invite_orq);
-	leg_save_invite(leg);
-	leg_set_state(leg, LEG_CALLING);
 	return 0;
 }

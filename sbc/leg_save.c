@@ -13,7 +13,8 @@
  *    the branch is handed over. The order of headers stays, so that a peer that
  *    compares bytes sees the same INVITE.
  *
- * Called by call_save.c and call_restore.c; leg_take_orphan() by the stack.
+ * Called by call_save.c and call_restore.c; leg_take_orphan() and
+ * leg_on_sending() by the stack.
  */
 #include "config.h"
 
@@ -69,20 +70,58 @@ char *leg_save_text(struct leg *leg, const sip_t *sip)
 	return leg->c.sbc->saves != NULL ? text_of(leg->c.home, sip) : NULL;
 }
 
-void leg_save_invite(struct leg *leg)
+void leg_save_answered(struct leg *leg)
 {
-	msg_t *msg;
-	size_t len = 0;
-
 	su_free(leg->c.home, leg->invite_text);
 	leg->invite_text = NULL;
-	if (leg->invite_orq == NULL || leg->c.sbc->saves == NULL)
+}
+
+void leg_save_sending(struct leg *leg)
+{
+	if (leg->c.sbc->saves != NULL)
+		leg->c.sbc->sending = leg;
+}
+
+void leg_save_sent(struct leg *leg)
+{
+	leg->c.sbc->sending = NULL;
+}
+
+static char *join(su_home_t *home, const struct iovec *parts, size_t n)
+{
+	size_t len = 0;
+	char *text, *at;
+
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].iov_len;
+	text = at = su_alloc(home, (isize_t)(len + 1));
+	for (size_t i = 0; text != NULL && i < n; i++) {
+		memcpy(at, parts[i].iov_base, parts[i].iov_len);
+		at += parts[i].iov_len;
+	}
+	if (text != NULL)
+		*at = '\0';
+	return text;
+}
+
+/* The peer acts on an INVITE at once; a kill in the next moment must find it
+ * saved. */
+void leg_on_sending(void *ctx, const struct iovec *parts, size_t n_parts)
+{
+	static const char word[] = "INVITE ";
+	struct sbc *sbc = ctx;
+	struct leg *leg = sbc->sending;
+
+	if (leg == NULL || n_parts == 0 ||
+		parts[0].iov_len < sizeof word - 1 ||
+		memcmp(parts[0].iov_base, word, sizeof word - 1) != 0)
 		return;
-	msg = nta_outgoing_getrequest(leg->invite_orq);
-	if (msg == NULL)
-		return;
-	leg->invite_text = msg_as_string(leg->c.home, msg, NULL, 0, &len);
-	msg_destroy(msg);
+	sbc->sending = NULL;
+	if (leg->state == LEG_CALLING || leg->state == LEG_EARLY) {
+		leg_save_answered(leg);
+		leg->invite_text = join(leg->c.home, parts, n_parts);
+	}
+	leg_note(leg);
 }
 
 /* A message out of a saved text, with what every request has. */
@@ -149,7 +188,7 @@ static void save_dialog(
 static void save_open_requests(
 	const struct leg *leg, su_home_t *home, Gh__SavedLeg *out)
 {
-	if (leg->invite_irq != NULL || leg->invite_orq != NULL)
+	if (leg->state != LEG_UP)
 		out->invite = bytes_of(leg->invite_text);
 	if (leg->change_irq != NULL && !leg->change_answered) {
 		msg_t *msg = nta_incoming_getrequest(leg->change_irq);
@@ -159,8 +198,9 @@ static void save_open_requests(
 			msg_destroy(msg);
 		}
 	}
-	out->changing = leg->change.orq != NULL &&
-			leg->change.method == sip_method_invite;
+	out->changing = leg->change.method == sip_method_invite &&
+			(leg->change.orq != NULL ||
+				leg->change.sending);
 }
 
 void leg_save(const struct leg *leg, su_home_t *home, Gh__SavedLeg *out)
@@ -345,7 +385,8 @@ static int restore_client(struct leg *leg, const Gh__SavedLeg *saved)
 		msg_destroy(msg);
 		return ERR_NOMEM;
 	}
-	leg_save_invite(leg);
+	leg->invite_text = su_strndup(leg->c.home,
+		(const char *)saved->invite.data, (isize_t)saved->invite.len);
 	return 0;
 }
 

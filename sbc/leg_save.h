@@ -38,8 +38,13 @@ bool leg_take_orphan(nta_agent_t *agent, const sip_t *sip);
 /** The headers of a request that an answer needs, as text in the leg's home;
  * NULL where nothing is saved at all. */
 char *leg_save_text(struct leg *leg, const sip_t *sip);
-/** Keeps the text of our INVITE as it was sent, or lets it go once it is
- * answered. */
-void leg_save_invite(struct leg *leg);
+/** The first INVITE is answered: its text is not needed any more. */
+void leg_save_answered(struct leg *leg);
+/** An INVITE of the leg is handed to the library: what leaves until
+ * leg_save_sent() is saved before. */
+void leg_save_sending(struct leg *leg);
+void leg_save_sent(struct leg *leg);
+/** The stack's: a message leaves. */
+void leg_on_sending(void *ctx, const struct iovec *parts, size_t n_parts);
 
 #endif

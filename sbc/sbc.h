@@ -36,6 +36,7 @@ struct sbc {
 	struct flows *flows;
 	struct waits *waits;
 	struct ctl *ctl;
+	struct leg *sending; /* whose INVITE is about to leave; NULL = none */
 	struct saves *saves; /* NULL: nothing outlives the process (tests) */
 	struct call_report *report;
 	struct loop_timer *ready_timer;

@@ -451,6 +451,7 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 	if (!stack->agent)
 		goto failed;
 	cures_on_datagram(on_datagram, stack);
+	cures_on_sending(leg_on_sending, sbc);
 	cures_on_stream(on_stream, stack);
 	*stack_out = stack;
 	return 0;
@@ -467,6 +468,7 @@ void stack_free(struct stack **stack_ref)
 		return;
 	*stack_ref = NULL;
 	cures_on_datagram(NULL, NULL);
+	cures_on_sending(NULL, NULL);
 	cures_on_stream(NULL, NULL);
 	if (stack->agent)
 		nta_agent_destroy(stack->agent);
