@@ -577,6 +577,7 @@ static int submit_ask(struct accounts *a, struct ask *ask)
 {
 	const struct db_step step = {
 		.sql = ask_sql[ask->by],
+		.often = true,
 		.n_params = 1,
 		.params = {ask->key + 2},
 	};
