@@ -74,8 +74,8 @@ void authload_phone_init(struct authload_phone *p, size_t number)
 	p->request.purpose = GH__AUTH_PURPOSE__AUTH_REGISTER;
 }
 
-bool authload_phone_next(struct authload_phone *p,
-	const struct nonce_keys *keys, uint32_t realm)
+bool authload_phone_next(
+	struct authload_phone *p, const struct nonce_keys *keys, uint32_t realm)
 {
 	char text[256], ha2[33];
 	struct addr source;
@@ -83,8 +83,8 @@ bool authload_phone_next(struct authload_phone *p,
 	p->request.realm = realm;
 	if (p->count == 0 || p->count >= COUNT_MAX) {
 		if (addr_parse(p->source, &source) ||
-			nonce_make(keys, realm, &source, clock_now_us(),
-				p->nonce))
+			nonce_make(
+				keys, realm, &source, clock_now_us(), p->nonce))
 			return false;
 		p->count = 0;
 	}

@@ -33,7 +33,7 @@ bool authload_phone_next(struct authload_phone *p,
 /** Judges with authd's own objects, without a socket. @return exit status. */
 int authload_judge(size_t n_phones, unsigned seconds, const char *folder);
 /** The same questions over authd's socket. */
-int authload_ipc(size_t n_phones, unsigned seconds, const char *path,
-	pid_t authd);
+int authload_ipc(
+	size_t n_phones, unsigned seconds, const char *path, pid_t authd);
 
 #endif

@@ -133,8 +133,7 @@ static void on_answer(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	b->n_right++;
 	if (!b->warm && b->n_right >= b->n)
 		begin_counting(b);
-	if (b->warm &&
-		clock_now_us() - b->start_us > b->seconds * 1000000ull) {
+	if (b->warm && clock_now_us() - b->start_us > b->seconds * 1000000ull) {
 		stop(b, NULL);
 		return;
 	}
@@ -187,8 +186,7 @@ static void print(struct bench *b)
 	printf("verified=%llu ns_each=%.1f rate=%.0f wall_rate=%.0f "
 	       "core_percent=%.1f\n",
 		(unsigned long long)n, (double)spent / (double)n,
-		(double)n * 1e9 / (double)spent,
-		(double)n * 1e6 / (double)wall,
+		(double)n * 1e9 / (double)spent, (double)n * 1e6 / (double)wall,
 		(double)spent / 10.0 / (double)wall);
 }
 

@@ -131,8 +131,8 @@ static int open_judge(struct bench *b, const char *folder)
 	if (err == 0)
 		err = vault_open(&b->key, folder, "settings", 16, &b->settings);
 	if (err == 0)
-		err = vault_open(&b->key, folder, "accounts", 1000000,
-			&b->accounts);
+		err = vault_open(
+			&b->key, folder, "accounts", 1000000, &b->accounts);
 	if (err == 0)
 		err = write_settings(b);
 	for (size_t i = 0; err == 0 && i < b->n; i++)
@@ -216,14 +216,15 @@ static int measure(struct bench *b, unsigned seconds)
 		start = cpu_ns();
 		for (size_t i = 0; i < b->n; i++) {
 			struct judgement out;
-			int err = judge_request(&b->judge,
-				&b->phones[i].request, false, &out);
+			int err = judge_request(
+				&b->judge, &b->phones[i].request, false, &out);
 
 			if (err ||
-				out.verdict != GH__AUTH_VERDICT__AUTH_VERDICT_OK ||
+				out.verdict !=
+					GH__AUTH_VERDICT__AUTH_VERDICT_OK ||
 				out.record->account->id != i + 1) {
-				fprintf(stderr,
-					"authload: phone %zu: %s; %s\n", i,
+				fprintf(stderr, "authload: phone %zu: %s; %s\n",
+					i,
 					err ? err_text(err) : "wrong verdict",
 					reason_sentence(out.why));
 				return -1;
@@ -233,8 +234,7 @@ static int measure(struct bench *b, unsigned seconds)
 		n += b->n;
 	}
 	printf("verified=%llu ns_each=%.1f rate=%.0f\n", (unsigned long long)n,
-		(double)spent / (double)n,
-		(double)n * 1e9 / (double)spent);
+		(double)spent / (double)n, (double)n * 1e9 / (double)spent);
 	return 0;
 }
 
