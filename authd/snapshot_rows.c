@@ -406,6 +406,7 @@ static Gh__SettingsPiece *read_route(struct reader *in, int i)
 	m->timeout_s = row_u32(r, "timeout_s");
 	m->reject_code = row_u32(r, "reject_code");
 	m->emergency = row_bool(r, "emergency");
+	m->destination_class = text(r, "destination_class");
 	/* Routes come by priority, so their targets are searched for. */
 	for (int row = 0; !r->err && row < PQntuples(targets); row++) {
 		Gh__RouteTarget *t;

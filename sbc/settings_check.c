@@ -476,6 +476,9 @@ int settings_check_route(struct settings_build *b, struct route *route)
 	if (row->emergency && row->action != GH__ROUTE_ACTION__ROUTE_TO_TRUNK)
 		return settings_problem(
 			b, "is for emergencies and leads to no trunk");
+	if (*row->destination_class &&
+		!text_is_token(row->destination_class, 64))
+		return settings_problem(b, "destination_class is no word");
 	if (row->emergency && !*row->called_match)
 		return settings_problem(
 			b, "is for emergencies and names no number");

@@ -69,7 +69,8 @@ static PGresult *table(const char *const *rows, size_t n)
 #define ROUTE                                                                  \
 	"id=9|name=out|priority=10|source=phones|source_trunk=0|"              \
 	"called_regex=f|called_match=+|caller_match=|action=trunk|"            \
-	"failover_causes=%s|timeout_s=8|reject_code=403|emergency=f"
+	"failover_causes=%s|timeout_s=8|reject_code=403|emergency=f|"          \
+	"destination_class=national"
 
 struct variant {
 	const char *digest, *srtp, *acl, *listen, *max_calls, *causes;
