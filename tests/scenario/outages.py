@@ -52,6 +52,8 @@ def _killed(w, daemon):
     mark = w.gate.kill_daemon(daemon)
     w.gate.wait_event("daemon_ready", since=mark, process="keeper",
                       daemon=daemon, timeout=20)
+    # Ready is not yet connected: until then sbc says 503, rightly.
+    w.gate.wait_event(f"{daemon}_up", since=mark, process="sbc", timeout=20)
     _plain_call(w, phone)
 
 
