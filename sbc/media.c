@@ -417,9 +417,10 @@ void media_end(struct media_session *s)
 		s->request = s->media->next_request++;
 		sent = send_end(s->media, s->call, s->request) == 0;
 	}
-	/* Not sent: mediad hears of it from the list after the reconnect, or
-	 * its lease runs out. */
-	set_phase(s, SESSION_ENDING, sent ? DEADLINE_US : 0);
+	/* Not sent: on_up() does, if mediad comes back in time. Else its list or
+	 * its lease ends the session. */
+	set_phase(s, SESSION_ENDING,
+		sent || s->version != 0 ? DEADLINE_US : 0);
 }
 
 void media_session_drop(struct media_session **session)
@@ -520,6 +521,7 @@ void media_again(struct media_session *s)
 
 static void end_unknown(struct media *media, const char *call)
 {
+	/* One that ends is told so by on_up(). */
 	if (find(media, call) != NULL)
 		return;
 	log_info("session_unknown", LOG_CALL(call));
@@ -560,6 +562,14 @@ static void note_listed(struct media *media, const char *call)
 
 /* --- from mediad --- */
 
+/* Its figures may still be there. */
+static void end_again(struct media_session *s)
+{
+	s->request = s->media->next_request++;
+	if (send_end(s->media, s->call, s->request) != 0)
+		log_warning("end_not_sent", LOG_CALL(s->call));
+}
+
 static void on_up(void *ctx, struct ipc_link *link)
 {
 	struct media *media = ctx;
@@ -580,8 +590,9 @@ static void on_up(void *ctx, struct ipc_link *link)
 		struct media_session *s =
 			TABLE_ENTRY(node, struct media_session, node);
 
-		if (s->phase != SESSION_ENDING && s->want != NULL &&
-			send_want(s) != 0)
+		if (s->phase == SESSION_ENDING)
+			end_again(s);
+		else if (s->want != NULL && send_want(s) != 0)
 			log_warning("session_not_sent", LOG_CALL(s->call));
 	}
 }
