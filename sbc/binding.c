@@ -195,6 +195,7 @@ static void item_unlink(struct bindings *b, struct item *i)
 		at = &(*at)->next;
 	if (*at)
 		*at = i->pub.next;
+	flow_known(b->sbc->flows, &i->pub.source, false);
 	i->owner->n_items--;
 	b->n_items--;
 	stat_set(STAT_BINDINGS, b->n_items);
@@ -269,7 +270,7 @@ static void item_link(struct bindings *b, struct item *i)
 	i->owner->n_items++;
 	b->n_items++;
 	stat_set(STAT_BINDINGS, b->n_items);
-	flow_known(b->sbc->flows, &i->pub.source);
+	flow_known(b->sbc->flows, &i->pub.source, true);
 	loop_timer_set(b->sbc->daemon.loop, i->timer,
 		i->pub.expires_us > now ? i->pub.expires_us - now : 0);
 	set_keepalive(b, i);

@@ -407,20 +407,21 @@ int media_want(struct media_session *s, const Gh__SessionWant *want)
 	return 0;
 }
 
+static bool send_ending(struct media_session *s)
+{
+	s->request = s->media->next_request++;
+	return send_end(s->media, s->call, s->request) == 0;
+}
+
 void media_end(struct media_session *s)
 {
-	bool sent = false;
-
 	if (s->phase == SESSION_ENDING)
 		return;
-	if (s->media->up && s->version != 0) {
-		s->request = s->media->next_request++;
-		sent = send_end(s->media, s->call, s->request) == 0;
-	}
-	/* Not sent: on_up() does, if mediad comes back in time. Else its list or
-	 * its lease ends the session. */
-	set_phase(s, SESSION_ENDING,
-		sent || s->version != 0 ? DEADLINE_US : 0);
+	if (s->media->up && s->version != 0 && !send_ending(s))
+		log_warning("end_not_sent", LOG_CALL(s->call));
+	/* Where mediad is away it is said when it is back, which is soon if
+	 * it died; the figures of the call are worth the wait. */
+	set_phase(s, SESSION_ENDING, s->version != 0 ? DEADLINE_US : 0);
 }
 
 void media_session_drop(struct media_session **session)
@@ -562,14 +563,6 @@ static void note_listed(struct media *media, const char *call)
 
 /* --- from mediad --- */
 
-/* Its figures may still be there. */
-static void end_again(struct media_session *s)
-{
-	s->request = s->media->next_request++;
-	if (send_end(s->media, s->call, s->request) != 0)
-		log_warning("end_not_sent", LOG_CALL(s->call));
-}
-
 static void on_up(void *ctx, struct ipc_link *link)
 {
 	struct media *media = ctx;
@@ -590,9 +583,12 @@ static void on_up(void *ctx, struct ipc_link *link)
 		struct media_session *s =
 			TABLE_ENTRY(node, struct media_session, node);
 
-		if (s->phase == SESSION_ENDING)
-			end_again(s);
-		else if (s->want != NULL && send_want(s) != 0)
+		if (s->phase == SESSION_ENDING) {
+			if (s->version != 0 && !send_ending(s))
+				log_warning("end_not_sent", LOG_CALL(s->call));
+			continue;
+		}
+		if (s->want != NULL && send_want(s) != 0)
 			log_warning("session_not_sent", LOG_CALL(s->call));
 	}
 }
