@@ -9,7 +9,7 @@
  */
 #include "config.h"
 
-#include "sbc/call_inner.h"
+#include "sbc/call_srtp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +75,7 @@ static void call_free(struct call *c)
 	if (c->session != NULL)
 		media_session_drop(&c->session);
 	call_record_free(c);
+	call_srtp_wipe(c);
 	settings_unref(&c->settings);
 	su_home_unref(c->home);
 }
