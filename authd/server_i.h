@@ -5,6 +5,7 @@
 
 #include <sys/queue.h>
 
+#include "authd/live.h"
 #include "authd/live_calls.h"
 #include "authd/restore.h"
 #include "authd/server.h"
@@ -43,6 +44,7 @@ struct server {
 	struct sync *sync;
 	struct digest *digest;
 	struct replay *replay;
+	struct live *live;
 	struct ban_table *bans;
 	struct accounts *accounts;
 	struct snapshots *snapshots;
@@ -58,6 +60,8 @@ struct server {
 	struct token failure_budget;         /* wrong answers that are judged */
 	struct vault *vaults[SERVER_VAULTS]; /* borrowed */
 	unsigned n_flushing;
+	size_t rewritten; /* vault whose new file is being flushed */
+	int rewritten_fd;
 	uint64_t purged_us;
 	TAILQ_HEAD(, ask_request) asks;
 	size_t n_asks;
