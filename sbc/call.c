@@ -614,13 +614,17 @@ static void set_life(struct call *c)
 static enum call_state on_connect(struct call *c, const struct call_input *in)
 {
 	(void)in;
-	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+	if (!leg_awaits_answer(c->caller.leg))
 		return call_end(c, REASON_CALL_CANCELLED, 487, CALL_CALLER);
 	c->pending_status = 0;
 	c->record.answer_us = clock_now_us();
 	c->record.wall_answer_us = clock_wall_us();
 	c->record.sip_status = 200;
 	call_note(c, REASON_CALL_ANSWERED, NULL);
+	/* The ACK may come before this function is done. */
+	call_save_as(c, CALL_CONFIRMING);
+	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	set_life(c);
 	return CALL_CONFIRMING;
 }
@@ -678,7 +682,8 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 {
 	enum reason why = REASON_SDP_NO_ANSWER;
 	struct party *p = &c->caller, *gone, *next;
-	struct sdp ours, theirs;
+	struct sdp ours = {0}, theirs;
+	bool fits;
 
 	/* What was tried and lost is not needed any more. */
 	for (gone = TAILQ_FIRST(&c->parties); gone != NULL; gone = next) {
@@ -693,9 +698,13 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 	/* The INVITE had no offer: the ACK has the answer to ours. */
 	if (in->msg->sdp == NULL ||
 		call_media_read(c, p, in->msg->sdp, in->msg->sdp_len, &theirs,
-			&why) != 0 ||
-		sdp_parse(p->ours, strlen(p->ours), &ours, &why) != 0 ||
-		sdp_check_answer(&ours, &theirs, &why) != 0)
+			&why) != 0)
+		return call_end(c, why, 0, CALL_SBC);
+	fits = sdp_parse(p->ours, strlen(p->ours), &ours, &why) == 0 &&
+	       sdp_check_answer(&ours, &theirs, &why) == 0;
+	sdp_wipe(&ours);
+	sdp_wipe(&theirs);
+	if (!fits)
 		return call_end(c, why, 0, CALL_SBC);
 	p->theirs = su_strndup(c->home, in->msg->sdp, in->msg->sdp_len);
 	if (p->theirs == NULL || call_media_want(c) != 0)

@@ -327,10 +327,15 @@ GH_MUST_CHECK int call_media_want(struct call *c);
 /** Fills in what is ours alone: addresses, origin, version. */
 GH_MUST_CHECK int call_media_dress(
 	struct call *c, struct party *p, struct sdp *sdp);
-/** Parses with our policy applied (profile, addresses, codec list). */
+/** Parses with our policy applied (profile, keys, addresses). The caller wipes
+ * it. */
 GH_MUST_CHECK int call_media_read(struct call *c, const struct party *p,
 	const char *text, size_t len, struct sdp *sdp_out,
 	enum reason *why_out);
+/** Parses one that was accepted when it came: its keys are left as they are,
+ * whatever policy or path are now. The caller wipes it. */
+GH_MUST_CHECK int call_media_again(
+	const struct party *p, const char *text, struct sdp *sdp_out);
 /** Writes a description into the call's home, in place of an older one. */
 GH_MUST_CHECK int call_media_keep(
 	struct call *c, const struct sdp *sdp, char **text);
