@@ -102,11 +102,16 @@ refuse:
 
 int call_media_dress(struct call *c, struct party *p, struct sdp *sdp)
 {
-	const struct addr *rtp = &c->ports.rtp[p->side];
-	const struct addr *rtcp = &c->ports.rtcp[p->side];
+	/* The caller's port is the one that goes with whom it talks to. */
+	const struct media_slot *slot = p->side != CALL_CALLER ? p->slot
+					: c->called != NULL    ? c->called->slot
+							       : NULL;
+	const struct addr *rtp, *rtcp;
 
-	if (!addr_is_set(rtp))
+	if (slot == NULL || !addr_is_set(&slot->rtp[p->side]))
 		return ERR_STATE;
+	rtp = &slot->rtp[p->side];
+	rtcp = &slot->rtcp[p->side];
 	if (p->sdp_id == 0) {
 		secret_random_bytes(&p->sdp_id, sizeof p->sdp_id);
 		p->sdp_id >>= 2; /* fits the peers' signed integers */
@@ -383,7 +388,8 @@ static void fill_media(struct call *c, const struct party *p,
 					  "media_timeout_s", 30, 2, 3600));
 }
 
-static int want(struct call *c, const struct party *called)
+int call_media_tell(
+	struct call *c, struct media_slot *slot, const struct party *called)
 {
 	Gh__SessionWant w = GH__SESSION_WANT__INIT;
 	Gh__MediaSide sides[2] = {GH__MEDIA_SIDE__INIT, GH__MEDIA_SIDE__INIT};
@@ -391,129 +397,16 @@ static int want(struct call *c, const struct party *called)
 	struct agreed agreed[2];
 
 	w.caller = &sides[0];
+	w.called = &sides[1];
 	fill_realm(&c->caller, &sides[0], &memory[0]);
-	if (called != NULL) {
-		w.called = &sides[1];
-		fill_realm(called, &sides[1], &memory[1]);
+	fill_realm(called, &sides[1], &memory[1]);
+	/* A caller whose answer is still owed has agreed to nothing yet. */
+	if (read_agreed(c, called, &agreed[1]) &&
+		read_agreed(c, &c->caller, &agreed[0])) {
+		fill_media(c, &c->caller, &agreed[0], &agreed[1], &sides[0],
+			&memory[0]);
+		fill_media(c, called, &agreed[1], &agreed[0], &sides[1],
+			&memory[1]);
 	}
-	if (read_agreed(c, called, &agreed[1])) {
-		/* A caller whose answer is still owed has ours alone. */
-		if (read_agreed(c, &c->caller, &agreed[0])) {
-			fill_media(c, &c->caller, &agreed[0], &agreed[1],
-				&sides[0], &memory[0]);
-			fill_media(c, called, &agreed[1], &agreed[0], &sides[1],
-				&memory[1]);
-		}
-	}
-	return media_want(c->session, &w);
+	return media_want(slot->session, &w);
 }
-
-int call_media_open(struct call *c, const struct party *called)
-{
-	int err;
-
-	if (c->session == NULL) {
-		err = media_session_new(c->sbc->media, c->id,
-			&call_media_events, c, &c->session);
-		if (err != 0)
-			return err;
-	}
-	return want(c, called);
-}
-
-int call_media_want(struct call *c)
-{
-	if (c->session == NULL)
-		return ERR_STATE;
-	return want(c, c->called);
-}
-
-void call_media_end(struct call *c)
-{
-	if (c->session == NULL)
-		c->figures_done = true;
-	else
-		media_end(c->session);
-}
-
-/* --- what mediad says --- */
-
-static void read_ports(const Gh__MediaSideState *side, struct call_ports *ports,
-	enum call_side at)
-{
-	/* A text that is no address leaves the port unset. */
-	if (side == NULL || addr_parse(side->rtp, &ports->rtp[at]) != 0)
-		return;
-	if (addr_parse(side->rtcp, &ports->rtcp[at]) != 0)
-		memset(&ports->rtcp[at], 0, sizeof ports->rtcp[at]);
-}
-
-/* After a restart of mediad the ports must be the same, or what the peers were
- * told is wrong. */
-static bool ports_moved(const struct call *c, const struct call_ports *now)
-{
-	if (c->state == CALL_PORTS)
-		return false;
-	for (size_t i = 0; i < 2; i++) {
-		if (addr_is_set(&c->ports.rtp[i]) &&
-			addr_is_set(&now->rtp[i]) &&
-			!addr_equal(&c->ports.rtp[i], &now->rtp[i]))
-			return true;
-	}
-	return false;
-}
-
-static void on_state(void *ctx, enum reason why, const Gh__SessionState *state)
-{
-	struct call *c = ctx;
-	struct call_input in = {.event = EV_MEDIA_FAILED, .why = why};
-	struct call_ports ports = {0};
-
-	if (why == REASON_SESSION_OPEN && state != NULL) {
-		read_ports(state->caller, &ports, CALL_CALLER);
-		read_ports(state->called, &ports, CALL_CALLED);
-		if (ports_moved(c, &ports)) {
-			in.why = REASON_SESSION_LEASE;
-		} else {
-			c->ports = ports;
-			in.event = EV_MEDIA_OK;
-		}
-	}
-	call_event(c, &in);
-}
-
-static void on_ended(void *ctx, enum reason why, const Gh__SessionEnded *ended)
-{
-	struct call *c = ctx;
-	struct call_input in = {
-		.event = EV_FIGURES, .why = why, .ended = ended};
-
-	c->session = NULL;
-	c->figures_done = true;
-	call_event(c, &in);
-}
-
-static void on_event(void *ctx, const Gh__MediaEvent *event)
-{
-	struct call *c = ctx;
-	struct call_input in = {.event = EV_SILENCE};
-	enum reason why;
-
-	if (event->kind == GH__MEDIA_EVENT_KIND__MEDIA_TIMED_OUT) {
-		call_note(c, REASON_CALL_MEDIA_TIMEOUT,
-			event->called_side ? "called" : "caller");
-		call_event(c, &in);
-		return;
-	}
-	if (event->kind != GH__MEDIA_EVENT_KIND__MEDIA_LEARNED &&
-		event->kind != GH__MEDIA_EVENT_KIND__MEDIA_VIOLATION)
-		return;
-	if (reason_from_number(event->reason, &why) == 0)
-		call_note(c, why, event->source);
-}
-
-const struct media_events call_media_events = {
-	.on_state = on_state,
-	.on_ended = on_ended,
-	.on_event = on_event,
-};

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 
 #include "common/clock.h"
@@ -27,6 +28,8 @@
 #define RETRY_MIN_US  (500 * CLOCK_US_PER_MS)
 #define RETRY_MAX_US  (30 * CLOCK_US_PER_S)
 #define LISTENERS_MAX 256u
+#define HOSTS_MAX     131072u
+#define PINS_MAX      16u
 
 /* A connection that we want. */
 struct line {
@@ -38,7 +41,8 @@ struct line {
 	struct addr listen;
 	Gh__Transport transport;
 	struct addr remote;
-	char name[256];   /* that its certificate must have */
+	char name[256]; /* that its certificate must have */
+	char ca[65], pin[65], certificate[65];
 	uint64_t request; /* under way; 0 = none */
 	struct flow *flow;
 	uint64_t pause_us;
@@ -51,6 +55,13 @@ struct untold {
 	uint64_t since_us;
 };
 
+/* Where registered phones are. */
+struct host {
+	struct table_node node;
+	struct addr addr;
+	size_t n_bindings;
+};
+
 struct flows {
 	struct sbc *sbc;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -58,7 +69,7 @@ struct flows {
 	bool bridge_open;
 	struct ipc_link *link;
 	uint64_t version, last_request;
-	struct table by_id, by_port;
+	struct table by_id, by_port, hosts;
 	LIST_HEAD(, line) lines;
 	struct untold untold[UNTOLD_MAX];
 	size_t n_untold;
@@ -386,6 +397,9 @@ static void line_ask(struct line *line)
 	addr_format(&line->remote, remote);
 	m.remote = remote;
 	m.tls_name = line->name;
+	m.ca = line->ca;
+	m.pin = line->pin;
+	m.certificate = line->certificate;
 	IPC_MSG(msg, FLOW_CONNECT, flow_connect, &m);
 	send_msg(flows, &msg);
 }
@@ -443,11 +457,46 @@ const struct flow *flow_to(const struct flows *flows, const struct addr *listen,
 	return NULL;
 }
 
+/* The name that a trunk's certificate must have. */
+static const char *name_of(const struct trunk *t, const char *host)
+{
+	if (t->row->tls_name[0])
+		return t->row->tls_name;
+	return t->row->domain[0] ? t->row->domain : host;
+}
+
+bool flow_proves(
+	const struct flows *flows, uint64_t flow, const struct trunk *t)
+{
+	const struct flow *f;
+
+	if (!t->row->tls_verify)
+		return true;
+	f = flow ? by_id(flows, flow) : NULL;
+	if (!f)
+		return false;
+	if (t->row->tls_pin[0])
+		return strcasecmp(f->key, t->row->tls_pin) == 0;
+	for (size_t i = 0; i < f->n_names; i++) {
+		const char *has = f->names[i];
+
+		if (strncasecmp(has, "sip:", 4) == 0)
+			has += 4;
+		if (strcasecmp(has, name_of(t, "")) == 0)
+			return true;
+		for (size_t k = 0; k < t->row->n_targets; k++)
+			if (strcasecmp(has,
+				    name_of(t, t->row->targets[k]->host)) == 0)
+				return true;
+	}
+	return false;
+}
+
 static void want_line(
 	struct flows *flows, const struct trunk *t, const Gh__TrunkTarget *row)
 {
 	const struct realm_address *ra;
-	const char *name = t->row->domain[0] ? t->row->domain : row->host;
+	const char *name = name_of(t, row->host);
 	struct addr remote;
 	struct line *line;
 
@@ -476,6 +525,10 @@ static void want_line(
 		LIST_INSERT_HEAD(&flows->lines, line, next);
 	}
 	line->wanted = true;
+	snprintf(line->ca, sizeof(line->ca), "%s", t->row->tls_ca);
+	snprintf(line->pin, sizeof(line->pin), "%s", t->row->tls_pin);
+	snprintf(line->certificate, sizeof(line->certificate), "%s",
+		t->row->tls_certificate);
 	line->trunk = t->row->id;
 	line->realm = t->realm->row->id;
 	snprintf(line->name, sizeof(line->name), "%s", name);
@@ -510,6 +563,7 @@ struct config_text {
 	Gh__FlowListener *list[LISTENERS_MAX];
 	char *certificates[LISTENERS_MAX][1];
 	char **trunk_networks[LISTENERS_MAX];
+	char *pins[LISTENERS_MAX][PINS_MAX];
 	size_t n;
 };
 
@@ -547,6 +601,20 @@ static size_t count_rows(
 	return n;
 }
 
+/* Keys that trunks of the realm are known by. */
+static void list_pins(const struct settings *s, const struct realm_address *a,
+	Gh__FlowListener *row)
+{
+	for (size_t i = 0; i < s->n_trunks; i++) {
+		const struct trunk *t = &s->trunks[i];
+
+		if (t->realm == a->realm && t->row->enabled &&
+			t->row->tls_pin[0] && row->n_client_pins < PINS_MAX)
+			row->client_pins[row->n_client_pins++] =
+				t->row->tls_pin;
+	}
+}
+
 static int add_listener(struct config_text *c, const struct settings *s,
 	const struct realm_address *a)
 {
@@ -567,10 +635,16 @@ static int add_listener(struct config_text *c, const struct settings *s,
 	row->trunk_networks = c->trunk_networks[c->n];
 	list_sources(s, a, row);
 	if (transport_is_secured(row->transport)) {
-		/* The certificate bears the realm's name. */
+		/* Without a list the certificate bears the realm's name. */
 		c->certificates[c->n][0] = a->realm->row->name;
-		row->certificates = c->certificates[c->n];
-		row->n_certificates = 1;
+		row->certificates = a->row->n_certificates
+					    ? a->row->certificates
+					    : c->certificates[c->n];
+		row->n_certificates =
+			a->row->n_certificates ? a->row->n_certificates : 1;
+		row->client_ca = a->row->client_ca;
+		row->client_pins = c->pins[c->n];
+		list_pins(s, a, row);
 	}
 	c->list[c->n++] = row;
 	return 0;
@@ -629,9 +703,54 @@ static void send_config(struct flows *flows)
 
 /* ------------------------------------------------------------------- link */
 
-static void tell_known(void *ctx, const struct binding *binding)
+static void tell_known(struct flows *flows, const struct addr *host, bool known)
 {
-	flow_known(ctx, &binding->source);
+	Gh__FlowKnown m = GH__FLOW_KNOWN__INIT;
+	char text[ADDR_TEXT_SIZE];
+
+	m.host = (char *)(uintptr_t)addr_format_ip(host, text);
+	m.known = known;
+	IPC_MSG(msg, FLOW_KNOWN, flow_known, &m);
+	if (flows->link && ipc_is_up(flows->link))
+		send_msg(flows, &msg);
+}
+
+static void tell_all_known(struct flows *flows)
+{
+	struct table_node *n = NULL;
+	size_t bucket = 0;
+
+	while ((n = table_next(&flows->hosts, &bucket, n)))
+		tell_known(
+			flows, &TABLE_ENTRY(n, struct host, node)->addr, true);
+}
+
+void flow_known(struct flows *flows, const struct addr *addr, bool known)
+{
+	struct addr key = addr_host_key(addr);
+	struct table_node *n = table_find(&flows->hosts, &key, sizeof(key));
+	struct host *h = n ? TABLE_ENTRY(n, struct host, node) : NULL;
+
+	if (!h && known) {
+		h = calloc(1, sizeof(*h));
+		if (!h)
+			return;
+		h->addr = key;
+		if (table_add(&flows->hosts, &h->node, &h->addr,
+			    sizeof(h->addr)) != 0) {
+			free(h);
+			return;
+		}
+		tell_known(flows, &key, true);
+	}
+	if (!h)
+		return;
+	h->n_bindings = known ? h->n_bindings + 1 : h->n_bindings - 1;
+	if (h->n_bindings > 0)
+		return;
+	table_remove(&flows->hosts, &h->node);
+	free(h);
+	tell_known(flows, &key, false);
 }
 
 static void reconcile(struct flows *flows)
@@ -654,7 +773,7 @@ static void on_up(void *ctx, struct ipc_link *link)
 		free_all(flows);
 	flows->peer_start = start;
 	reconcile(flows);
-	bindings_walk(flows->sbc->bindings, tell_known, flows);
+	tell_all_known(flows);
 }
 
 static void on_down(void *ctx, struct ipc_link *link, enum reason why)
@@ -719,18 +838,6 @@ void flows_on_bridge(struct flows *flows)
 	reconcile(flows);
 }
 
-void flow_known(struct flows *flows, const struct addr *host)
-{
-	Gh__FlowKnown m = GH__FLOW_KNOWN__INIT;
-	char text[ADDR_TEXT_SIZE];
-
-	m.host = (char *)(uintptr_t)addr_format_ip(host, text);
-	m.known = true;
-	IPC_MSG(msg, FLOW_KNOWN, flow_known, &m);
-	if (flows->link && ipc_is_up(flows->link))
-		send_msg(flows, &msg);
-}
-
 void flow_ban(struct flows *flows, const Gh__Ban *ban)
 {
 	IPC_MSG(msg, BAN, ban, (Gh__Ban *)(uintptr_t)ban);
@@ -754,12 +861,25 @@ int flows_new(struct sbc *sbc, const char *path, const struct addr *bridge,
 	}
 	snprintf(flows->path, sizeof(flows->path), "%s", path);
 	if (table_init(&flows->by_id, FLOWS_MAX) != 0 ||
-		table_init(&flows->by_port, UINT16_MAX) != 0) {
+		table_init(&flows->by_port, UINT16_MAX) != 0 ||
+		table_init(&flows->hosts, HOSTS_MAX) != 0) {
 		flows_free(&flows);
 		return ERR_NOMEM;
 	}
 	*flows_out = flows;
 	return 0;
+}
+
+static void free_hosts(struct flows *flows)
+{
+	struct table_node *n, *next;
+	size_t bucket = 0;
+
+	for (n = table_next(&flows->hosts, &bucket, NULL); n; n = next) {
+		next = table_next(&flows->hosts, &bucket, n);
+		free(TABLE_ENTRY(n, struct host, node));
+	}
+	table_done(&flows->hosts);
 }
 
 void flows_free(struct flows **flows_ref)
@@ -780,5 +900,7 @@ void flows_free(struct flows **flows_ref)
 		table_done(&flows->by_id);
 	if (flows->by_port.buckets)
 		table_done(&flows->by_port);
+	if (flows->hosts.buckets)
+		free_hosts(flows);
 	free(flows);
 }

@@ -14,6 +14,7 @@
 #include "sbc/cdr.h"
 #include "sbc/flow.h"
 #include "sbc/media.h"
+#include "sbc/save.h"
 #include "sbc/settings.h"
 #include "sbc/stack.h"
 #include "sbc/wait.h"
@@ -35,6 +36,8 @@ struct sbc {
 	struct flows *flows;
 	struct waits *waits;
 	struct ctl *ctl;
+	struct leg *sending; /* whose INVITE is about to leave; NULL = none */
+	struct saves *saves; /* NULL: nothing outlives the process (tests) */
 	struct call_report *report;
 	struct loop_timer *ready_timer;
 	bool said_ready;

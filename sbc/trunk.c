@@ -32,7 +32,6 @@
 
 #define TRUNKS_MAX   10000u
 #define MISSES_DOWN  2u
-#define CALL_ID_SIZE 40
 
 struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id)
 {
@@ -42,7 +41,7 @@ struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id)
 			    : NULL;
 }
 
-static struct trunk_state *state_make(struct trunks *trunks, uint32_t id)
+struct trunk_state *trunk_state_make(struct trunks *trunks, uint32_t id)
 {
 	struct trunk_state *s = trunk_state_find(trunks, id);
 
@@ -62,6 +61,7 @@ static struct trunk_state *state_make(struct trunks *trunks, uint32_t id)
 
 static void state_free(struct trunk_state *s)
 {
+	save_drop(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved);
 	trunk_request_drop(&s->probe);
 	trunk_register_drop(s);
 	table_remove(&s->trunks->table, &s->node);
@@ -195,18 +195,26 @@ static int on_probe_answer(
 }
 
 nta_leg_t *trunk_make_leg(
-	struct trunk_state *s, const char *from, const char *to)
+	struct trunk_state *s, const char *from, const char *to,
+	struct trunk_names *names)
 {
-	char call_id[CALL_ID_SIZE], random[27], tagged[STACK_URL_SIZE + 40];
-	char tag[21];
+	struct trunk_names fresh = {.cseq = 0};
+	char random[27], tagged[STACK_URL_SIZE + 40], cseq[32];
 
-	ident_make_random(random, sizeof random - 1);
-	ident_make_random(tag, sizeof tag - 1);
-	snprintf(call_id, sizeof call_id, "w0-%s", random);
-	snprintf(tagged, sizeof tagged, "%s;tag=%s", from, tag);
+	if (names == NULL)
+		names = &fresh;
+	if (names->call_id[0] == '\0') {
+		ident_make_random(random, sizeof random - 1);
+		ident_make_random(names->tag, sizeof names->tag - 1);
+		snprintf(names->call_id, sizeof names->call_id, "w0-%s",
+			random);
+	}
+	snprintf(tagged, sizeof tagged, "%s;tag=%s", from, names->tag);
+	snprintf(cseq, sizeof cseq, "%u REGISTER", (unsigned)names->cseq);
 	return nta_leg_tcreate(stack_agent(s->trunks->sbc->stack), NULL, NULL,
-		SIPTAG_CALL_ID_STR(call_id), SIPTAG_FROM_STR(tagged),
-		SIPTAG_TO_STR(to), TAG_END());
+		SIPTAG_CALL_ID_STR(names->call_id), SIPTAG_FROM_STR(tagged),
+		SIPTAG_TO_STR(to),
+		TAG_IF(names->cseq != 0, SIPTAG_CSEQ_STR(cseq)), TAG_END());
 }
 
 static void probe(struct trunk_state *s, const struct trunk *t)
@@ -224,7 +232,7 @@ static void probe(struct trunk_state *s, const struct trunk *t)
 		return;
 	snprintf(contact, sizeof contact, "<%s>", ours);
 	snprintf(to, sizeof to, "<%s>", url);
-	s->probe.leg = trunk_make_leg(s, contact, to);
+	s->probe.leg = trunk_make_leg(s, contact, to, NULL);
 	if (s->probe.leg == NULL)
 		return;
 	s->probe.orq = nta_outgoing_tcreate(s->probe.leg, on_probe_answer,
@@ -273,7 +281,7 @@ static void on_tick(void *arg)
 	}
 	for (size_t i = 0; i < set->n_trunks; i++) {
 		const struct trunk *t = &set->trunks[i];
-		struct trunk_state *s = state_make(trunks, t->row->id);
+		struct trunk_state *s = trunk_state_make(trunks, t->row->id);
 
 		if (s == NULL)
 			continue;
@@ -286,6 +294,7 @@ static void on_tick(void *arg)
 			probe(s, t);
 		}
 		trunk_register_tick(s, t, now);
+		trunk_save(s);
 	}
 }
 
@@ -355,7 +364,7 @@ uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
 enum reason trunk_take(
 	struct trunks *trunks, const struct trunk *t, bool emergency)
 {
-	struct trunk_state *s = state_make(trunks, t->row->id);
+	struct trunk_state *s = trunk_state_make(trunks, t->row->id);
 	uint32_t rate = t->row->max_calls_per_s;
 	uint64_t now = clock_now_us();
 

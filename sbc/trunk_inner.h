@@ -16,6 +16,13 @@ struct trunk_request {
 	nta_outgoing_t *orq;
 };
 
+/** What a registration is known by. */
+struct trunk_names {
+	char call_id[40]; /* "" = none yet */
+	char tag[21];
+	uint32_t cseq; /* used last by an earlier process */
+};
+
 enum registration {
 	REGISTRATION_NONE, /* not wanted */
 	REGISTRATION_TRYING,
@@ -45,6 +52,8 @@ struct trunk_state {
 	uint32_t reg_expires_s; /* asked for; the registrar may raise it */
 	uint64_t next_register_us;
 	unsigned reg_failures; /* in a row */
+	struct trunk_names names;
+	struct save_slot saved;
 };
 
 struct trunk_auth_query {
@@ -70,10 +79,17 @@ struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id);
 /** The trunk's first address and the URI of its domain. */
 GH_MUST_CHECK int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	struct target *target, char url[STACK_URL_SIZE]);
-nta_leg_t *trunk_make_leg(
-	struct trunk_state *s, const char *from, const char *to);
+/** names of an earlier leg that this one goes on with, or is filled in; NULL =
+ * new ones that nobody needs again. */
+nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
+	const char *to, struct trunk_names *names);
 void trunk_request_drop(struct trunk_request *r);
 
+/* trunk_save.c */
+/** Writes what a new process has to know. */
+void trunk_save(struct trunk_state *s);
+/** The row of a trunk, made if there is none; NULL without memory. */
+struct trunk_state *trunk_state_make(struct trunks *trunks, uint32_t id);
 /* trunk_register.c */
 void trunk_register_tick(
 	struct trunk_state *s, const struct trunk *t, uint64_t now);

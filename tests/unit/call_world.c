@@ -391,17 +391,20 @@ static void add_codecs(
 }
 
 static void add_realm(struct settings_collector *c, uint32_t id,
-	const struct addr *at, uint64_t version, uint32_t *n)
+	const struct addr *at, const struct addr *at2, uint64_t version,
+	uint32_t *n)
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Realm realm = GH__REALM__INIT;
-	Gh__RealmAddress address = GH__REALM_ADDRESS__INIT,
-			 *addresses = &address;
+	Gh__RealmAddress address = GH__REALM_ADDRESS__INIT;
+	Gh__RealmAddress second = GH__REALM_ADDRESS__INIT;
+	Gh__RealmAddress *addresses[2] = {&address, &second};
 	Gh__DigestOffer offer = GH__DIGEST_OFFER__INIT, *offers = &offer;
-	char listen[ADDR_TEXT_SIZE];
+	char listen[ADDR_TEXT_SIZE], also[ADDR_TEXT_SIZE];
 	char *domain = str("example.com");
 
 	address.listen = str(addr_format(at, listen));
+	second.listen = str(addr_format(at2, also));
 	address.media = str("127.0.0.1");
 	/* Where we stand behind a 1:1 NAT the world knows another address. */
 	address.advertised_media = str(id == 2 ? "198.51.100.7" : "");
@@ -410,8 +413,9 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 	realm.zone = id == 3 ? GH__ZONE__ZONE_INSIDE : GH__ZONE__ZONE_OUTSIDE;
 	realm.phones = id == 1;
 	realm.strangers_invite = id == 1;
-	realm.addresses = &addresses;
-	realm.n_addresses = 1;
+	second.media = str("127.0.0.9");
+	realm.addresses = addresses;
+	realm.n_addresses = id == 1 ? 2 : 1;
 	realm.domains = &domain;
 	realm.n_domains = 1;
 	realm.digest_realm = str("example.com");
@@ -528,9 +532,9 @@ static void apply_settings(struct cw *w, const struct cw_config *config)
 	w->version++;
 	ck_assert_int_eq(settings_collector_new(&c), 0);
 	add_codecs(c, w->version, &n);
-	add_realm(c, 1, &w->phones, w->version, &n);
-	add_realm(c, 2, &w->itsp, w->version, &n);
-	add_realm(c, 3, &w->pbx, w->version, &n);
+	add_realm(c, 1, &w->phones, &w->phones2, w->version, &n);
+	add_realm(c, 2, &w->itsp, &w->phones2, w->version, &n);
+	add_realm(c, 3, &w->pbx, &w->phones2, w->version, &n);
 	for (uint32_t id = 1; id <= 3; id++)
 		add_trunk(c, id, config, w->version, &n);
 	add_routes(c, w->version, &n);
@@ -632,6 +636,7 @@ struct cw *cw_new(const struct cw_config *config)
 	snprintf(w->dir, sizeof w->dir, "/tmp/call-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(w->dir));
 	pick(&w->phones);
+	pick(&w->phones2);
 	pick(&w->itsp);
 	pick(&w->pbx);
 	ck_assert_int_eq(cures_begin(), 0);
@@ -704,6 +709,12 @@ void cw_free(struct cw **ref)
 
 void cw_bind(struct cw *w, uint64_t account, const struct sip_peer *p)
 {
+	cw_bind_at(w, account, p, &w->phones);
+}
+
+void cw_bind_at(struct cw *w, uint64_t account, const struct sip_peer *p,
+	const struct addr *at)
+{
 	Gh__Account row = GH__ACCOUNT__INIT;
 	Gh__Binding b = GH__BINDING__INIT;
 	struct account *a;
@@ -716,7 +727,7 @@ void cw_bind(struct cw *w, uint64_t account, const struct sip_peer *p)
 	b.realm = 1;
 	b.contact = contact;
 	b.source = str(p->text);
-	b.local = str(addr_format(&w->phones, local));
+	b.local = str(addr_format(at, local));
 	b.transport = GH__TRANSPORT__TRANSPORT_UDP;
 	b.wall_expires_us = clock_wall_us() + 3600 * CLOCK_US_PER_S;
 	b.call_id = str(p->text);

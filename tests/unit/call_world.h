@@ -25,6 +25,7 @@ struct cw {
 	struct sbc sbc;
 	char dir[64];
 	struct addr phones, itsp, pbx; /* where sbc listens */
+	struct addr phones2;           /* a second address for phones */
 	struct addr bridge;            /* and waits for flowd */
 	uint64_t version;
 
@@ -79,6 +80,9 @@ void cw_trunk_auth_answer(struct cw *w, const char *header);
 /** Registers a phone of an account at a peer's address, as register.c would. */
 struct sip_peer;
 void cw_bind(struct cw *w, uint64_t account, const struct sip_peer *p);
+/** The same at another address of ours. */
+void cw_bind_at(struct cw *w, uint64_t account, const struct sip_peer *p,
+	const struct addr *at);
 
 /** The call that is in progress (the only one), or NULL. */
 struct call *cw_call(struct cw *w);
