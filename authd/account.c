@@ -374,6 +374,7 @@ static int submit_ask(struct accounts *a, struct ask *ask)
 {
 	const struct db_step step = {
 		.sql = ask_sql[ask->by],
+		.often = true,
 		.n_params = 1,
 		.params = {ask->key + 2},
 	};
@@ -450,15 +451,17 @@ void account_cancel(struct account_wait **wait)
 static void on_sweep(void *arg)
 {
 	struct accounts *a = arg;
-	uint64_t now = clock_now_us();
 	struct negative *n;
 	struct entry *e;
 	struct ask *ask;
+	uint64_t now;
 
 	while ((ask = TAILQ_FIRST(&a->ask_order))) {
 		TAILQ_REMOVE(&a->ask_order, ask, order);
 		answer_from_disk(ask);
 	}
+	/* After that: nothing in the cache is younger than now. */
+	now = clock_now_us();
 	while ((e = TAILQ_FIRST(&a->entries)) && now - e->loaded_us > a->ttl_us)
 		account_drop_entry(a, e);
 	while ((n = TAILQ_FIRST(&a->negative_order)) && now > n->until_us)

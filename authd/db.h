@@ -31,6 +31,8 @@ struct db;
 /** One statement of a job. */
 struct db_step {
 	const char *sql; /* static text */
+	bool often; /* prepared once per connection: planning can cost far more
+		       than running */
 	size_t n_params;
 	const char *params[DB_PARAMS_MAX]; /* copied; NULL = null */
 };

@@ -614,13 +614,17 @@ static void set_life(struct call *c)
 static enum call_state on_connect(struct call *c, const struct call_input *in)
 {
 	(void)in;
-	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+	if (!leg_awaits_answer(c->caller.leg))
 		return call_end(c, REASON_CALL_CANCELLED, 487, CALL_CALLER);
 	c->pending_status = 0;
 	c->record.answer_us = clock_now_us();
 	c->record.wall_answer_us = clock_wall_us();
 	c->record.sip_status = 200;
 	call_note(c, REASON_CALL_ANSWERED, NULL);
+	/* The ACK may come before this function is done. */
+	call_save_as(c, CALL_CONFIRMING);
+	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	set_life(c);
 	return CALL_CONFIRMING;
 }

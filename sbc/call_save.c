@@ -239,7 +239,7 @@ void call_to_record(const struct call *c, su_home_t *home, Gh__SavedCall *out)
 	save_slots(c, home, out);
 }
 
-void call_save(struct call *c)
+void call_save_as(struct call *c, uint32_t state)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
 	Gh__SavedCall record;
@@ -250,9 +250,15 @@ void call_save(struct call *c)
 		return;
 	su_home_init(home);
 	call_to_record(c, home, &record);
+	record.state = state;
 	if (record.caller != NULL)
 		save_put(c->sbc->saves, SAVE_CALL, &c->saved, &record.base);
 	su_home_deinit(home);
+}
+
+void call_save(struct call *c)
+{
+	call_save_as(c, c->state);
 }
 
 void call_forget(struct call *c)

@@ -29,6 +29,8 @@ struct calls;
 
 /** Writes the call's record if anything has changed; cheap otherwise. */
 void call_save(struct call *c);
+/** The same in the state that the next message brings the call into. */
+void call_save_as(struct call *c, uint32_t state);
 /** Removes it. */
 void call_forget(struct call *c);
 /** Fills a record whose texts live in the call or in home. For tests too. */

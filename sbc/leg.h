@@ -242,6 +242,13 @@ void leg_change_refuse(struct leg *leg, unsigned status);
 /** Sends an INFO; dropped if too many are under way. */
 void leg_info(struct leg *leg, const char *content_type, const char *body);
 
+/** Server: would leg_accept() go through? */
+static inline bool leg_awaits_answer(const struct leg *leg)
+{
+	return leg->server && leg->invite_irq != NULL &&
+	       (leg->state == LEG_CALLING || leg->state == LEG_EARLY);
+}
+
 /** Is anything of it still under way? */
 static inline bool leg_is_gone(const struct leg *leg)
 {

@@ -124,7 +124,7 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = media_new(sbc, mediad_path, &sbc->media);
 	if (err == 0)
-		err = saves_new(sbc, &sbc->saves);
+		err = saves_new(sbc, &sbc_save_owners, &sbc->saves);
 	if (err == 0)
 		media_hold(sbc->media);
 	if (err == 0)

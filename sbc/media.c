@@ -522,6 +522,7 @@ void media_again(struct media_session *s)
 
 static void end_unknown(struct media *media, const char *call)
 {
+	/* One that ends is told so by on_up(). */
 	if (find(media, call) != NULL)
 		return;
 	log_info("session_unknown", LOG_CALL(call));

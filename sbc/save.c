@@ -4,8 +4,7 @@
  *
  * Decides: sizes, which record may be looked at at all (kind, version, a whole
  * message), what happens without room. Does not decide what a record means:
- * call_restore(), bindings_on_found() and the others do, and say no by an
- * error. Called by main (keeper's link), the listeners, and by whoever owns an
+ * the owners do (save_owners.c), and say no by an error. Called by main (keeper's link), the listeners, and by whoever owns an
  * object that is saved. One thread, sbc's loop.
  *
  * The packed bytes go through one buffer that is wiped each time: a record of
@@ -25,9 +24,7 @@
 #include "common/reason.h"
 #include "common/secret.h"
 #include "common/table.h"
-#include "sbc/call_save.h"
 #include "sbc/sbc.h"
-#include "sbc/trunk.h"
 
 #define DEPOSIT_AGAIN_US CLOCK_US_PER_S
 #define TELL_US          (60 * CLOCK_US_PER_S)
@@ -52,6 +49,7 @@ struct pending {
 
 struct saves {
 	struct sbc *sbc;
+	const struct save_owners *owners;
 	struct store_found found[FILE_COUNT];
 	struct store *files[FILE_COUNT]; /* NULL before keeper has told */
 	STAILQ_HEAD(, pending) pending;  /* trunks and calls */
@@ -62,6 +60,11 @@ struct saves {
 	uint8_t buffer[STORE_RECORD_MAX];
 };
 
+static bool saves_are_open(const struct saves *saves)
+{
+	return saves->files[FILE_CALLS] != NULL;
+}
+
 static enum save_file file_of(enum save_kind kind)
 {
 	switch (kind) {
@@ -71,6 +74,7 @@ static enum save_file file_of(enum save_kind kind)
 		return FILE_CDRS;
 	case SAVE_CALL:
 	case SAVE_TRUNK:
+	case SAVE_KIND_END:
 		break;
 	}
 	return FILE_CALLS;
@@ -214,24 +218,9 @@ static void drop_bad(struct saves *saves, struct pending *p, int err)
 
 static int restore(struct saves *saves, struct pending *p)
 {
-	struct sbc *sbc = saves->sbc;
 	struct save_slot slot = {.record = p->record};
 
-	switch (p->kind) {
-	case SAVE_CALL:
-		return call_restore(
-			sbc->calls, (const Gh__SavedCall *)p->msg, &slot);
-	case SAVE_TRUNK:
-		return trunk_restore(
-			sbc->trunks, (const Gh__SavedTrunk *)p->msg, &slot);
-	case SAVE_BINDING:
-		return bindings_on_found(
-			sbc->bindings, (const Gh__SavedBinding *)p->msg, &slot);
-	case SAVE_CDR:
-		return cdrs_on_found(
-			sbc->cdrs, (const Gh__Cdr *)p->msg, &slot);
-	}
-	return ERR_INVALID;
+	return saves->owners->restore[p->kind](saves->sbc, p->msg, &slot);
 }
 
 /* Puts records of some kinds in force, in the order of their making. */
@@ -299,7 +288,13 @@ static void open_files(struct saves *saves)
 			LOG_STR("calls", STAILQ_EMPTY(&saves->pending)
 						 ? "no"
 						 : "wait for settings"));
-	bindings_save_all(saves->sbc->bindings);
+	saves->owners->on_open(saves->sbc);
+}
+
+static void settle(struct saves *saves)
+{
+	saves->settled = true;
+	saves->owners->on_settled(saves->sbc, restore_all(saves, true));
 }
 
 bool saves_on_fd(struct saves *saves, const char *name, int fd)
@@ -317,31 +312,19 @@ void saves_on_keeper(struct saves *saves)
 {
 	if (!saves_are_open(saves))
 		open_files(saves);
-	if (STAILQ_EMPTY(&saves->pending))
-		media_release(saves->sbc->media);
+	if (STAILQ_EMPTY(&saves->pending) && !saves->settled)
+		settle(saves);
 	deposit(saves);
-}
-
-bool saves_are_open(const struct saves *saves)
-{
-	return saves->files[FILE_CALLS] != NULL;
 }
 
 void saves_settle(struct saves *saves)
 {
-	size_t n;
-
-	if (saves == NULL || saves->settled || !saves_are_open(saves))
-		return;
-	saves->settled = true;
-	n = restore_all(saves, true);
-	media_release(saves->sbc->media);
-	if (n != 0)
-		log_notice("calls_restored",
-			LOG_UINT("calls", calls_count(saves->sbc->calls)));
+	if (saves != NULL && !saves->settled && saves_are_open(saves))
+		settle(saves);
 }
 
-int saves_new(struct sbc *sbc, struct saves **saves_out)
+int saves_new(struct sbc *sbc, const struct save_owners *owners,
+	struct saves **saves_out)
 {
 	static const struct store_found none = STORE_FOUND_NONE;
 	struct saves *saves = calloc(1, sizeof *saves);
@@ -349,6 +332,7 @@ int saves_new(struct sbc *sbc, struct saves **saves_out)
 	if (saves == NULL)
 		return ERR_NOMEM;
 	saves->sbc = sbc;
+	saves->owners = owners;
 	STAILQ_INIT(&saves->pending);
 	secret_random_bytes(saves->key, sizeof saves->key);
 	for (size_t i = 0; i < FILE_COUNT; i++)

@@ -42,6 +42,7 @@ enum save_kind {
 	SAVE_TRUNK = 2,
 	SAVE_BINDING = 3,
 	SAVE_CDR = 4,
+	SAVE_KIND_END,
 };
 /** Of every kind: grows when a field of an old record would be misunderstood.
  * A record of a newer one is dropped. */
@@ -53,7 +54,22 @@ struct save_slot {
 	uint64_t sum; /* of the bytes written last */
 };
 
-GH_MUST_CHECK int saves_new(struct sbc *sbc, struct saves **saves_out);
+/** Who makes objects out of records, and what follows. */
+struct save_owners {
+	/* By kind. @return 0, and slot is the object's; or an error, and the
+	 * record is dropped. */
+	int (*restore[SAVE_KIND_END])(struct sbc *sbc,
+		const ProtobufCMessage *msg, const struct save_slot *slot);
+	/* Contacts and CDRs that were found are in force: what came to be
+	 * before the files were open is to be saved. */
+	void (*on_open)(struct sbc *sbc);
+	/* Calls that were found are in force too. */
+	void (*on_settled)(struct sbc *sbc, size_t n_restored);
+};
+
+/** @param owners	borrowed. */
+GH_MUST_CHECK int saves_new(struct sbc *sbc, const struct save_owners *owners,
+	struct saves **saves_out);
 /** Leaves the state to the next process, or wipes it. */
 void saves_free(struct saves **saves, bool wipe);
 
@@ -64,9 +80,6 @@ void saves_on_keeper(struct saves *saves);
 /** All sockets of the settings in force are open: puts trunks and calls in
  * force, once. */
 void saves_settle(struct saves *saves);
-/** Calls wait for saves_settle(), or keeper has not told yet. */
-bool saves_are_open(const struct saves *saves);
-
 /** Writes an object's record if anything has changed. saves may be NULL: then
  * nothing is kept (tests of other parts). The message is copied. */
 void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,

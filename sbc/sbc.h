@@ -43,6 +43,9 @@ struct sbc {
 	bool said_ready;
 };
 
+/** For saves_new(). */
+extern const struct save_owners sbc_save_owners;
+
 /** Puts a new snapshot in force everywhere (takes the reference). */
 void sbc_apply(struct sbc *sbc, struct settings *settings);
 

@@ -35,6 +35,7 @@ class Side:
         self.invite = None       # the last INVITE, as sent or received
         self.invite_cseq = 0
         self.seen = set()
+        self.acked = False       # the last INVITE of ours
 
     # ---------------------------------------------------------------- receive
 
@@ -51,11 +52,18 @@ class Side:
             if first.startswith(what) and m.data not in self.seen:
                 self.seen.add(m.data)
                 return m
+            self._again(m)
             if first == "100" or m.data in self.seen or \
                any(first.startswith(p) for p in passing):
                 continue
             raise proc.Problem(f"{m.first} instead of {what} at "
                                f"{self.peer.host}")
+
+    def _again(self, m):
+        """A 2xx that comes again is acknowledged again (RFC 3261 13.2.2.4)."""
+        if self.acked and m.status // 100 == 2 and m.data in self.seen and \
+           m.get("cseq") == f"{self.invite_cseq} INVITE":
+            self.ack()
 
     def silent(self, seconds=0.5, passing=()):
         """Nothing new comes."""
@@ -65,6 +73,7 @@ class Side:
             if m is None:
                 return
             first = str(m.status) if m.status else m.method
+            self._again(m)
             if m.data not in self.seen and not any(
                     first.startswith(p) for p in passing):
                 raise proc.Problem(f"{m.first} at {self.peer.host}")
@@ -103,6 +112,7 @@ class Side:
         self.local = f"<sip:{user}@{self.peer.host}>;tag={self.tag}"
         self.remote = f"<sip:{number}@{host}>"
         self.invite_cseq = self.cseq
+        self.acked = False
         self.invite = self._message("INVITE", self.cseq, self.branch(), extra,
                                     self.sdp() if offer else "")
         self.peer.send(self.invite)
@@ -113,11 +123,13 @@ class Side:
         text = self._message(method, self.cseq, self.branch(), extra, body)
         if method == "INVITE":
             self.invite, self.invite_cseq = text, self.cseq
+            self.acked = False
         self.peer.send(text)
         return text
 
     def ack(self):
         """Of a 2xx."""
+        self.acked = True
         self.peer.send(self._message("ACK", self.invite_cseq, self.branch()))
 
     def ack_failure(self, answer):

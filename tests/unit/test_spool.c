@@ -134,6 +134,67 @@ START_TEST(spool_order)
 }
 END_TEST
 
+static void write_position(const char *text, size_t len)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/position", spool_dir);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_eq(fwrite(text, 1, len, f), len);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+/* Whatever becomes of the position, no record is lost: one that can not be
+ * right hands out again what is still there. */
+START_TEST(spool_position_damaged_anywhere)
+{
+	char path[128], good[128] = "", older[128];
+	size_t len;
+	FILE *f;
+
+	reopen();
+	append("one");
+	append("two");
+	append("three");
+	spool_done(spool, 2);
+	spool_free(&spool);
+	snprintf(path, sizeof(path), "%s/position", spool_dir);
+	f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	len = fread(good, 1, sizeof(good) - 1, f);
+	ck_assert_int_eq(fclose(f), 0);
+	ck_assert_uint_gt(len, 40);
+	for (size_t i = 0; i < len - 1; i++) {
+		char bad[128];
+
+		memcpy(bad, good, sizeof(bad));
+		bad[i] = bad[i] == '7' ? '8' : '7';
+		write_position(bad, len);
+		reopen();
+		ck_assert_str_eq(all(), "one two three ");
+		spool_free(&spool);
+	}
+	for (size_t i = 0; i < len - 1; i++) {
+		write_position(good, i);
+		reopen();
+		ck_assert_msg(strcmp(all(), "one two three ") == 0 ||
+				      strcmp(all(), "three ") == 0,
+			"cut at %zu: %s", i, all());
+		spool_free(&spool);
+	}
+	/* As an older version wrote it. */
+	snprintf(older, sizeof(older), "%.16s 2\n", good);
+	write_position(older, strlen(older));
+	reopen();
+	ck_assert_str_eq(all(), "three ");
+	spool_done(spool, 3);
+	reopen();
+	ck_assert_str_eq(all(), "");
+}
+END_TEST
+
 /* A kill can leave any number of the file's bytes: whole records before the
  * cut are all there, nothing else is, and the spool goes on. */
 START_TEST(spool_cut_anywhere)
@@ -526,6 +587,7 @@ int main(void)
 	tcase_set_timeout(v, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, spool_order);
+	tcase_add_test(t, spool_position_damaged_anywhere);
 	tcase_add_test(t, spool_cut_anywhere);
 	tcase_add_test(t, spool_damaged_anywhere);
 	tcase_add_test(t, spool_segments);
