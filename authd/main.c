@@ -62,14 +62,29 @@ struct authd {
 	char spool_dir[4096];
 	struct server *server;
 	struct db *db;
+	bool keeper_heard; /* it has handed over what it holds for us */
 };
+
+static void on_keeper_fd(void *ctx, const char *name, int fd)
+{
+	struct authd *a = ctx;
+
+	server_on_keeper_fd(a->server, name, fd);
+}
 
 static void on_keeper_up(void *ctx)
 {
-	(void)ctx;
+	struct authd *a = ctx;
+
+	server_on_keeper_up(a->server);
+	if (a->keeper_heard)
+		return;
+	a->keeper_heard = true;
+	loop_stop(a->daemon.loop);
 }
 
 static const struct notify_events keeper_events = {
+	.on_fd = on_keeper_fd,
 	.on_up = on_keeper_up,
 };
 
@@ -141,7 +156,15 @@ static int open_server(struct authd *a)
 			LOG_ERRNO(errno));
 		return err;
 	}
-	err = daemon_socket_path(&a->daemon, PROCESS_AUTHD, path, sizeof(path));
+	/* sbc finds us only when it is known which nonces are good. */
+	err = daemon_run(&a->daemon);
+	if (err == 0 && a->daemon.stopping)
+		return 1;
+	if (err == 0)
+		server_resume(a->server);
+	if (err == 0)
+		err = daemon_socket_path(
+			&a->daemon, PROCESS_AUTHD, path, sizeof(path));
 	if (err == 0)
 		err = server_listen(a->server, path);
 	if (err < 0)

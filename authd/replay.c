@@ -11,16 +11,29 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "common/log.h"
+
 #include "common/nonce.h"
 #include "common/table.h"
+
+/* Types of records in the store; live.c has 1. */
+enum { REPLAY_NONCE = 2, REPLAY_FORGOTTEN = 3, REPLAY_VERSION = 1 };
+
+/* What is kept of a nonce, also in the store. */
+struct used {
+	uint64_t below; /* bit n: highest - 1 - n was used */
+	uint32_t made_s;
+	uint32_t highest;
+	char text[NONCE_TEXT_LEN];
+};
+_Static_assert(
+	sizeof(struct used) == 16 + NONCE_TEXT_LEN, "no gaps in what is kept");
 
 struct used_nonce {
 	struct table_node node;
 	TAILQ_ENTRY(used_nonce) order; /* oldest use first */
-	char text[NONCE_TEXT_SIZE];
-	uint32_t made_s;
-	uint32_t highest;
-	uint64_t below; /* bit n: highest - 1 - n was used */
+	struct used used;
+	struct store_record *record;
 };
 
 struct replay {
@@ -28,6 +41,8 @@ struct replay {
 	TAILQ_HEAD(, used_nonce) order;
 	/* Nonces made up to here may have been pushed out. */
 	uint32_t forgotten_s;
+	struct store *store; /* borrowed; NULL = none */
+	struct store_record *forgotten_record;
 };
 
 int replay_new(size_t max_nonces, struct replay **replay_out)
@@ -47,6 +62,8 @@ int replay_new(size_t max_nonces, struct replay **replay_out)
 
 static void forget(struct replay *r, struct used_nonce *n)
 {
+	if (r->store)
+		store_remove(r->store, &n->record);
 	table_remove(&r->table, &n->node);
 	TAILQ_REMOVE(&r->order, n, order);
 	free(n);
@@ -59,6 +76,7 @@ void replay_free(struct replay **replay)
 	*replay = NULL;
 	if (!r)
 		return;
+	r->store = NULL; /* what stands there stays */
 	while (!TAILQ_EMPTY(&r->order))
 		forget(r, TAILQ_FIRST(&r->order));
 	table_done(&r->table);
@@ -75,39 +93,70 @@ void replay_expire(struct replay *r, uint32_t before_s)
 	struct used_nonce *n, *next;
 
 	/* In order of use, not of making: a few are met again later. */
-	for (n = TAILQ_FIRST(&r->order); n && n->made_s < before_s; n = next) {
+	for (n = TAILQ_FIRST(&r->order); n && n->used.made_s < before_s;
+		n = next) {
 		next = TAILQ_NEXT(n, order);
 		forget(r, n);
 	}
 }
 
+/* Writes what was changed. @return 0, or why it can not be remembered. */
+static int keep(struct replay *r, struct used_nonce *n)
+{
+	return r->store ? store_put(r->store, &n->record, REPLAY_NONCE,
+				  REPLAY_VERSION, &n->used, sizeof(n->used), 0)
+			: 0;
+}
+
+static void push_out(struct replay *r, struct used_nonce *n)
+{
+	if (n->used.made_s > r->forgotten_s) {
+		r->forgotten_s = n->used.made_s;
+		if (r->store &&
+			store_put(r->store, &r->forgotten_record,
+				REPLAY_FORGOTTEN, REPLAY_VERSION,
+				&r->forgotten_s, sizeof(r->forgotten_s), 0) < 0)
+			log_peer_warning("replay_not_kept");
+	}
+	forget(r, n);
+}
+
+static struct used_nonce *add(struct replay *r, const struct used *used)
+{
+	struct used_nonce *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->used = *used;
+	if (table_add(&r->table, &n->node, n->used.text, NONCE_TEXT_LEN) < 0) {
+		free(n);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&r->order, n, order);
+	return n;
+}
+
 static enum reason take_first(
 	struct replay *r, const char *nonce, uint32_t made_s, uint32_t nc)
 {
+	struct used used = {.made_s = made_s, .highest = nc};
 	struct used_nonce *n;
 
 	if (made_s <= r->forgotten_s)
 		return REASON_AUTH_REPLAY;
 	if (r->table.n_entries == r->table.max_entries) {
-		n = TAILQ_FIRST(&r->order);
-		if (n->made_s > r->forgotten_s)
-			r->forgotten_s = n->made_s;
-		forget(r, n);
+		push_out(r, TAILQ_FIRST(&r->order));
 		if (made_s <= r->forgotten_s)
 			return REASON_AUTH_REPLAY;
 	}
-	n = calloc(1, sizeof(*n));
-	if (!n)
-		return REASON_AUTH_REPLAY; /* can not remember: can not accept
-					    */
-	memcpy(n->text, nonce, NONCE_TEXT_LEN);
-	n->made_s = made_s;
-	n->highest = nc;
-	if (table_add(&r->table, &n->node, n->text, NONCE_TEXT_LEN) < 0) {
-		free(n);
+	memcpy(used.text, nonce, NONCE_TEXT_LEN);
+	n = add(r, &used);
+	if (!n) /* can not remember: can not accept */
+		return REASON_AUTH_REPLAY;
+	if (keep(r, n) < 0) {
+		forget(r, n);
 		return REASON_AUTH_REPLAY;
 	}
-	TAILQ_INSERT_TAIL(&r->order, n, order);
 	return REASON_AUTH_OK;
 }
 
@@ -116,6 +165,7 @@ enum reason replay_take(
 {
 	struct table_node *node;
 	struct used_nonce *n;
+	struct used *u;
 	uint32_t distance;
 
 	if (strnlen(nonce, NONCE_TEXT_SIZE) != NONCE_TEXT_LEN)
@@ -124,22 +174,54 @@ enum reason replay_take(
 	if (!node)
 		return take_first(r, nonce, made_s, nc);
 	n = TABLE_ENTRY(node, struct used_nonce, node);
-	if (nc > n->highest) {
-		distance = nc - n->highest;
-		n->below =
+	u = &n->used;
+	if (nc > u->highest) {
+		distance = nc - u->highest;
+		u->below =
 			distance > REPLAY_WINDOW ? 0
 			: distance == REPLAY_WINDOW
 				? 1ULL << (REPLAY_WINDOW - 1)
-				: n->below << distance | 1ULL << (distance - 1);
-		n->highest = nc;
+				: u->below << distance | 1ULL << (distance - 1);
+		u->highest = nc;
 	} else {
-		distance = n->highest - nc;
+		distance = u->highest - nc;
 		if (distance == 0 || distance > REPLAY_WINDOW ||
-			n->below & 1ULL << (distance - 1))
+			u->below & 1ULL << (distance - 1))
 			return REASON_AUTH_REPLAY;
-		n->below |= 1ULL << (distance - 1);
+		u->below |= 1ULL << (distance - 1);
 	}
+	if (keep(r, n) < 0)
+		return REASON_AUTH_REPLAY;
 	TAILQ_REMOVE(&r->order, n, order);
 	TAILQ_INSERT_TAIL(&r->order, n, order);
 	return REASON_AUTH_OK;
+}
+
+int replay_restore(struct replay *r, struct store_record *record, uint32_t type,
+	uint32_t version, const void *bytes, size_t len)
+{
+	struct used_nonce *n;
+	struct used used;
+
+	if (version != REPLAY_VERSION)
+		return ERR_INVALID;
+	if (type == REPLAY_FORGOTTEN && len == sizeof(r->forgotten_s) &&
+		!r->forgotten_record) {
+		memcpy(&r->forgotten_s, bytes, len);
+		r->forgotten_record = record;
+		return 0;
+	}
+	if (type != REPLAY_NONCE || len != sizeof(used))
+		return ERR_INVALID;
+	memcpy(&used, bytes, len);
+	n = add(r, &used);
+	if (!n)
+		return ERR_FULL;
+	n->record = record;
+	return 0;
+}
+
+void replay_attach(struct replay *r, struct store *store)
+{
+	r->store = store;
 }

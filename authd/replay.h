@@ -15,6 +15,7 @@
 
 #include "common/err.h"
 #include "common/reason.h"
+#include "common/store.h"
 
 /** Counts below the highest one that are told apart (out-of-order arrivals). */
 #define REPLAY_WINDOW 64
@@ -39,5 +40,14 @@ enum reason replay_take(
 void replay_expire(struct replay *r, uint32_t before_s);
 
 size_t replay_count(const struct replay *r);
+
+/* Where counts outlive the process (live.h). */
+
+/** One record that was found, before replay_attach().
+ * @return 0, ERR_INVALID or ERR_FULL. */
+GH_MUST_CHECK int replay_restore(struct replay *r, struct store_record *record,
+	uint32_t type, uint32_t version, const void *bytes, size_t len);
+/** From now on each count is written to the store before it is accepted. */
+void replay_attach(struct replay *r, struct store *store);
 
 #endif

@@ -60,19 +60,61 @@ static void send_nonce_keys(struct server *s, struct ipc_link *link)
 		log_warning("nonce_keys_not_sent");
 }
 
+/* The next rotation: the keys' period after they were made. */
+static void set_nonce_timer(struct server *s)
+{
+	uint64_t period_s = NONCE_PERIOD_S, now = clock_now_us(), due;
+
+	if (period_s < s->nonce_keys.lifetime_s)
+		period_s = s->nonce_keys.lifetime_s;
+	due = s->nonce_from_us + period_s * CLOCK_US_PER_S;
+	loop_timer_set(s->loop, s->nonce_timer, due > now ? due - now : 0);
+}
+
 static void rotate_nonce_key(struct server *s)
 {
 	struct nonce_keys *k = &s->nonce_keys;
-	uint64_t period_s = NONCE_PERIOD_S;
 
 	k->previous = k->current;
 	/* 8 bits of the id are in the nonce: 0 is "none". */
 	k->current.id = k->current.id % 255 + 1;
 	secret_random_bytes(k->current.key, sizeof(k->current.key));
 	s->nonce_from_us = clock_now_us();
-	if (period_s < k->lifetime_s)
-		period_s = k->lifetime_s;
-	loop_timer_set(s->loop, s->nonce_timer, period_s * CLOCK_US_PER_S);
+	live_put_keys(s->live, k, s->nonce_from_us);
+	set_nonce_timer(s);
+}
+
+void server_resume(struct server *s)
+{
+	bool found = false;
+	int err = live_open(
+		s->live, s->replay, &s->nonce_keys, &s->nonce_from_us, &found);
+
+	if (err < 0)
+		log_warning("state_not_kept", LOG_ERR(err));
+	if (found && s->nonce_from_us <= clock_now_us()) {
+		log_notice("nonces_resumed",
+			LOG_UINT("used", replay_count(s->replay)));
+		set_nonce_timer(s);
+	} else {
+		/* Not always the same first id: a nonce of an earlier start
+		 * must look old, not forged. */
+		secret_random_bytes(&s->nonce_keys.current.id, 1);
+		rotate_nonce_key(s);
+		s->nonce_keys.previous.id = 0;
+		live_put_keys(s->live, &s->nonce_keys, s->nonce_from_us);
+	}
+	live_deposit(s->live, s->daemon->keeper);
+}
+
+void server_on_keeper_fd(struct server *s, const char *name, int fd)
+{
+	live_on_fd(s->live, name, fd);
+}
+
+void server_on_keeper_up(struct server *s)
+{
+	live_deposit(s->live, s->daemon->keeper);
 }
 
 static void on_nonce_timer(void *arg)
@@ -469,6 +511,8 @@ static int make_parts(struct server *s, const struct server_config *config)
 	if (err == 0)
 		err = replay_new(REPLAY_MAX, &s->replay);
 	if (err == 0)
+		err = live_new(REPLAY_MAX, &s->live);
+	if (err == 0)
 		err = ban_new(BAN_SOURCES_MAX, &s->bans);
 	if (err == 0)
 		err = sync_new(s->loop, &s->sync);
@@ -539,11 +583,6 @@ int server_new(const struct server_config *config, struct server **server_out)
 		&s->control, s->daemon, server_commands, server_n_commands, s);
 	s->nonce_keys.lifetime_s = 300;
 	on_settings_change(s);
-	/* Not always the same first id: a nonce of an earlier start must look
-	 * old, not forged. */
-	secret_random_bytes(&s->nonce_keys.current.id, 1);
-	rotate_nonce_key(s);
-	s->nonce_keys.previous.id = 0;
 	loop_timer_set(s->loop, s->tidy_timer, TIDY_US);
 	*server_out = s;
 	return 0;
@@ -606,6 +645,7 @@ void server_free(struct server **server)
 	sync_free(&s->sync);
 	ban_free(&s->bans);
 	replay_free(&s->replay);
+	live_free(&s->live);
 	digest_free(&s->digest);
 	loop_timer_free(s->loop, &s->nonce_timer);
 	loop_timer_free(s->loop, &s->tidy_timer);

@@ -34,6 +34,13 @@ GH_MUST_CHECK int server_new(
 	const struct server_config *config, struct server **server_out);
 /** From now on the database is asked; db is borrowed. */
 void server_set_db(struct server *s, struct db *db);
+/** keeper hands over a descriptor of the process before us. */
+void server_on_keeper_fd(struct server *s, const char *name, int fd);
+/** keeper is there, again. */
+void server_on_keeper_up(struct server *s);
+/** Goes on with the nonces of the process before us, or makes new keys; once,
+ * after the first server_on_keeper_up(), before server_listen(). */
+void server_resume(struct server *s);
 /** Listens at path. */
 GH_MUST_CHECK int server_listen(struct server *s, const char *path);
 /** Can it serve anything (settings from disk)? For the log. */

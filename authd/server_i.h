@@ -5,6 +5,7 @@
 
 #include <sys/queue.h>
 
+#include "authd/live.h"
 #include "authd/live_calls.h"
 #include "authd/restore.h"
 #include "authd/server.h"
@@ -43,6 +44,7 @@ struct server {
 	struct sync *sync;
 	struct digest *digest;
 	struct replay *replay;
+	struct live *live;
 	struct ban_table *bans;
 	struct accounts *accounts;
 	struct snapshots *snapshots;

@@ -40,6 +40,11 @@ enum {
 	BATCH_US = 2000,
 };
 
+/* Numbers never come near these; one from a file that does is damage, or it
+ * would run over and new records would look old. */
+#define FIRST_MAX (1ull << 62)
+#define SPAN_MAX  (1ull << 32) /* within a segment */
+
 static const char magic[MAGIC_LEN + 1] = "GHSPOOL1";
 
 struct segment {
@@ -196,6 +201,8 @@ static int read_record(struct spool *s, const struct segment *seg,
 	if (record_crc(head, s->buffer, len) != get_u32(head + 20))
 		return ERR_CORRUPT;
 	out->number = get_u64(head + 8);
+	if (out->number - seg->first > SPAN_MAX)
+		return ERR_CORRUPT;
 	out->kind = (enum spool_kind)get_u32(head + 16);
 	out->bytes = s->buffer;
 	out->len = len;
@@ -208,14 +215,20 @@ static uint64_t skip_damage(
 	struct spool *s, const struct segment *seg, uint64_t offset)
 {
 	struct spool_record record;
-	uint8_t word[4];
+	uint8_t part[4096 + 3]; /* a word may lie across two */
 
-	for (offset++; offset + HEAD_LEN <= seg->size; offset++) {
-		if (read_at(seg->fd, word, 4, offset) < 0)
+	for (offset++; offset + HEAD_LEN <= seg->size;) {
+		size_t n = sizeof(part);
+
+		if (n > seg->size - offset)
+			n = (size_t)(seg->size - offset);
+		if (read_at(seg->fd, part, n, offset) < 0)
 			break;
-		if (get_u32(word) == RECORD_MAGIC &&
-			read_record(s, seg, offset, &record) == 0)
-			return offset;
+		for (size_t i = 0; i + 4 <= n; i++)
+			if (get_u32(part + i) == RECORD_MAGIC &&
+				read_record(s, seg, offset + i, &record) == 0)
+				return offset + i;
+		offset += n - 3;
 	}
 	return seg->size;
 }
@@ -331,7 +344,7 @@ static bool parse_name(const char *name, uint64_t *id, uint64_t *first)
 	return strlen(name) == 16 + 1 + 16 + 6 &&
 	       sscanf(name, "%16" SCNx64 "-%16" SCNx64 "%7s", id, first,
 		       rest) == 3 &&
-	       strcmp(rest, ".spool") == 0;
+	       strcmp(rest, ".spool") == 0 && *first > 0 && *first <= FIRST_MAX;
 }
 
 static int load_segments(struct spool *s)
@@ -370,7 +383,7 @@ static void load_position(struct spool *s)
 		return;
 	if (read(fd, text, sizeof(text) - 1) > 0 &&
 		sscanf(text, "%16" SCNx64 " %" SCNu64, &id, &done) == 2 &&
-		(s->id == 0 || id == s->id)) {
+		(s->id == 0 || id == s->id) && done <= FIRST_MAX) {
 		s->id = id;
 		s->done = done;
 	}

@@ -33,7 +33,7 @@ struct command {
 
 #define DAEMONS                                                                \
 	(PROCESS_BIT(PROCESS_AUTHD) | PROCESS_BIT(PROCESS_MEDIAD) |            \
-		PROCESS_BIT(PROCESS_SBC))
+		PROCESS_BIT(PROCESS_FLOWD) | PROCESS_BIT(PROCESS_SBC))
 
 static const struct command commands[] = {
 	{"status", DAEMONS, 0, 0, "", "what each daemon is doing"},

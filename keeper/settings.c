@@ -9,7 +9,7 @@
 const struct conf_option settings_options[] = {
 	DAEMON_OPTIONS(struct settings),
 	{"daemons", CONF_LIST, offsetof(struct settings, daemons), NULL, 0, 16,
-		"", "what to start, in this order; default authd, mediad, sbc"},
+		"", "what to start, in this order; default authd, mediad, flowd, sbc"},
 	{"listen_allow", CONF_LIST, offsetof(struct settings, listen_allow),
 		NULL, 0, 100, "",
 		"sockets that may be opened: \"udp 192.0.2.0/24 5060-5061\""},
@@ -36,8 +36,8 @@ const size_t settings_n_options =
 
 static int default_daemons(struct conf_list *list)
 {
-	static const enum process order[] = {
-		PROCESS_AUTHD, PROCESS_MEDIAD, PROCESS_SBC};
+	static const enum process order[] = {PROCESS_AUTHD, PROCESS_MEDIAD,
+		PROCESS_FLOWD, PROCESS_SBC};
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		list->items[i] = strdup(process_name(order[i]));

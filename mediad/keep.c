@@ -160,11 +160,16 @@ static int deposit(struct keep *k, struct keep_entry *e)
 	char name[NOTIFY_FDNAME_MAX];
 	int fds[KEEP_FDS_MAX];
 	size_t n = k->fds(e, fds);
+	int err = 0;
 
 	make_name(e->call, name);
 	if (n > 0)
-		return notify_store(k->keeper, name, fds, n);
-	return e->deposited ? notify_unstore(k->keeper, name) : 0;
+		err = notify_store(k->keeper, name, fds, n);
+	else if (e->deposited)
+		err = notify_unstore(k->keeper, name);
+	if (!err)
+		e->deposited = n > 0;
+	return err;
 }
 
 static void no_longer_due(struct keep *k, struct keep_entry *e)
@@ -200,7 +205,6 @@ static uint64_t deposit_some(struct keep *k, unsigned most)
 			return 0; /* keep_on_up() comes back to all */
 		if (err == ERR_FULL)
 			return RETRY_US;
-		e->deposited = true;
 		no_longer_due(k, e);
 	}
 	if (!STAILQ_EMPTY(&k->forgotten))
@@ -551,6 +555,8 @@ void keep_settle(struct keep *k)
 		if (fds[i].fd < 0)
 			continue;
 		(void)close(fds[i].fd);
+		if (i > 0 && by_call(&fds[i - 1], &fds[i]) == 0)
+			continue; /* one name */
 		if (find_entry(k, fds[i].call) == NULL)
 			forget_sockets(k, fds[i].call);
 	}

@@ -201,6 +201,14 @@ static void do_apply(struct worker *w, struct worker_job *job)
 		change_rtcp(w, l, side);
 		change_keys(l, side);
 		leg_apply(l, &side->config, w->path.now_us);
+	}
+	/* After both: a leg that begins breaks the other one's stream. */
+	for (unsigned i = 0; i < SIDE_COUNT; i++) {
+		struct leg *l = &m->leg[i];
+		struct worker_side *side = &job->side[i];
+
+		if (!leg_is_open(l))
+			continue;
 		if (side->begin && side->birth.resumed)
 			save_resume(l, w->path.now_us);
 		save_slow(l);

@@ -172,7 +172,11 @@ void auth_send_challenge(struct auth *auth, struct inbound *in,
 	const char *v[AUTH_OFFERS_MAX] = {NULL};
 	su_home_t *home = msg_home(in->msg);
 
-	if (auth_challenge(auth, in, why == REASON_AUTH_STALE, home, v) == 0) {
+	/* After a used count the password was right all the same: the phone
+	 * tries again by itself and asks nobody (RFC 7616 3.3). */
+	bool stale = why == REASON_AUTH_STALE || why == REASON_AUTH_REPLAY;
+
+	if (auth_challenge(auth, in, stale, home, v) == 0) {
 		no_challenge(auth, in, irq);
 		return;
 	}

@@ -294,11 +294,12 @@ static int on_bye_answer(
 		return 0;
 	if (leg_auth_take(leg, orq, sip, on_bye_answer))
 		return 0;
-	nta_outgoing_destroy(orq);
 	leg->bye_orq = NULL;
 	msg.status = sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	leg_close(leg);
 	leg_emit(leg, &msg);
+	/* Over a connection the answer goes with its transaction, at once. */
+	nta_outgoing_destroy(orq);
 	return 0;
 }
 

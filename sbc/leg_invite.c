@@ -423,7 +423,6 @@ static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 	leg_aim(leg);
 	leg_send_ack(leg, orq, cseq);
 	leg->invite_orq = NULL;
-	nta_outgoing_destroy(orq);
 	if (!wanted || err != 0) {
 		/* It crossed our CANCEL. */
 		leg_send_bye(leg);
@@ -471,6 +470,7 @@ static int on_invite_answer(
 	if (msg.status < 300) {
 		msg.why = leg_body(sip, &msg);
 		client_answered(leg, orq, sip, &msg);
+		nta_outgoing_destroy(orq);
 		return 0;
 	}
 	if (!cancelled &&

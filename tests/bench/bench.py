@@ -37,7 +37,7 @@ class Bench:
         self.peers = peers.Peers(f"{work_dir}/peers")
         self.n_folders = 0
         self._installed = None
-        self._cluster = None
+        self.cluster = None
         self.group = proc.Group()
 
     def folder(self, what):
@@ -98,6 +98,7 @@ def part(bench, name):
         broken = True
     finally:
         bench.group.stop()
+        bench.cluster = None
     made.rest("the bench did not come to it")
     seconds = time.monotonic() - began
     figures.note(f"{name}: {seconds:.0f} s; all cores together were busy "
@@ -109,6 +110,7 @@ def inside(args, work_dir, busy):
     """In the namespaces."""
     proc.run(["ip", "link", "set", "lo", "up"])
     machine.raise_files()
+    machine.settle()
     bench = Bench(work_dir, args.short)
     bench.peers.fetched()
     head(bench, busy, args.parts)

@@ -17,8 +17,20 @@ from harness import proc
 TICK = os.sysconf("SC_CLK_TCK")
 
 
+_cores = []
+
+
 def cores():
-    return sorted(os.sched_getaffinity(0))
+    """Cores that we had at the start."""
+    if not _cores:
+        _cores.extend(sorted(os.sched_getaffinity(0)))
+    return _cores
+
+
+def settle():
+    """What is started from here on stays off the generator's core."""
+    if len(cores()) > 1:
+        os.sched_setaffinity(0, {cores()[1]})
 
 
 def generator(argv):

@@ -24,7 +24,7 @@ class Baresip:
 
     def __init__(self, work_dir, ns=None, local="127.0.0.1", port=5060,
                  speech=None, control_port=4444, rtp_ports="30000-30999",
-                 interface=None, codecs="PCMA/8000/1", ipv6=False):
+                 interface=None, codecs="PCMA/8000/1", ipv6=False, ca=None):
         self.dir = work_dir
         self.ns = ns
         self.local = local
@@ -50,6 +50,8 @@ class Baresip:
                  "module_tmp account.so", "module_app menu.so",
                  "module_app ctrl_tcp.so", f"snd_path {work_dir}/heard",
                  f"ctrl_tcp_listen {CONTROL}:{control_port}"]
+        if ca:
+            lines.append(f"sip_cafile {ca}")
         if interface:
             lines.append(f"net_interface {interface}")
         with open(f"{work_dir}/config", "w", encoding="utf-8") as f:

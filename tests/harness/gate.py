@@ -10,7 +10,7 @@ import subprocess
 
 from . import proc
 
-DAEMONS = ("authd", "mediad", "sbc")
+DAEMONS = ("authd", "mediad", "flowd", "sbc")
 LINE = re.compile(r"^(\S+) (err|warning|notice|info|debug) (\S+) (\S+)(.*)$")
 FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')
 
@@ -70,12 +70,16 @@ class Gate:
                        "daemon_dir": self.installed.daemon_dir,
                        "state_dir": self.state_dir,
                        "listen_allow": listen_allow or [
-                           "udp 0.0.0.0/0 1024-65535", "udp ::/0 1024-65535"]},
+                           "udp 0.0.0.0/0 1024-65535", "udp ::/0 1024-65535",
+                           "tcp 0.0.0.0/0 1024-65535",
+                           "tcp ::/0 1024-65535"]},
             "authd": {**common,
                       "state_dir": f"{self.state_dir}/authd",
                       "database": f"host={self.socket_dir} user=sbc_authd "
                                   f"dbname={self.database}"},
             "mediad": dict(common),
+            "flowd": {**common, "tls_dir": f"{self.conf_dir}/tls",
+                      "ca_dir": f"{self.conf_dir}/ca"},
             "sbc": dict(common),
         }
         for process, values in conf.items():
@@ -84,6 +88,20 @@ class Gate:
             with open(path, "w", encoding="utf-8") as f:
                 f.write(conf_text(values))
             os.chmod(path, 0o644)
+
+        for folder in ("tls", "ca"):
+            os.makedirs(f"{self.conf_dir}/{folder}", mode=0o755,
+                        exist_ok=True)
+
+    def make_certificate(self, name, *hosts):
+        """One of flowd's by the internal authority; the authority's file."""
+        ca = f"{self.conf_dir}/ca/internal.crt"
+        for args in ([] if os.path.exists(ca) else [["ca", "internal"]]) + \
+                [["server", name, *hosts]]:
+            subprocess.run([self.installed.program("sbcctl"), "cert", "--dir",
+                            self.conf_dir, *args], check=True,
+                           stdout=subprocess.DEVNULL)
+        return ca
 
     # ------------------------------------------------------------ the process
 

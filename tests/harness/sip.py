@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small SIP peer over UDP for what finished phones cannot be made to do.
 
-It builds requests, keeps what came back and computes digests (RFC 7616, MD5
-and SHA-256). Nothing is retransmitted unless asked: silence can be tested.
+It builds requests, keeps what came back and computes digests (RFC 7616 and
+8760). Nothing is retransmitted unless asked: silence can be tested.
 """
 import hashlib
 import re
@@ -47,32 +47,46 @@ class Message:
         return [v for k, v in self.headers if k == name.lower()]
 
 
+def challenges_of(message):
+    """Parameters of every digest challenge, in order."""
+    found = []
+    for text in (message.all("www-authenticate") or
+                 message.all("proxy-authenticate")):
+        if not text.lower().startswith("digest "):
+            raise proc.Problem(f"no challenge in {message.first}")
+        found.append({k.lower(): v.strip('"') for k, v in re.findall(
+            r'(\w+)\s*=\s*("[^"]*"|[^,\s]+)', text[7:])})
+    if not found:
+        raise proc.Problem(f"no challenge in {message.first}")
+    return found
+
+
 def challenge_of(message):
     """Parameters of the first digest challenge."""
-    text = message.get("www-authenticate") or message.get("proxy-authenticate")
-    if not text.lower().startswith("digest "):
-        raise proc.Problem(f"no challenge in {message.first}")
-    return {k.lower(): v.strip('"') for k, v in
-            re.findall(r'(\w+)\s*=\s*("[^"]*"|[^,\s]+)', text[7:])}
+    return challenges_of(message)[0]
 
 
-def authorization(challenge, user, password, method, uri, nc=1, cnonce=None):
-    """Value of an Authorization header."""
+HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+
+
+def authorization(challenge, user, password, method, uri, nc=1, cnonce=None,
+                  body=""):
+    """Value of an Authorization header; auth-int where it is asked for."""
     algorithm = challenge.get("algorithm", "MD5")
-    digest = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}[algorithm.upper()]
+    qop = challenge.get("qop", "auth")
 
     def h(text):
-        return digest(text.encode()).hexdigest()
+        return hashlib.new(HASHES[algorithm.upper()], text.encode()).hexdigest()
 
     cnonce = cnonce or secrets.token_hex(8)
     ha1 = h(f"{user}:{challenge['realm']}:{password}")
-    ha2 = h(f"{method}:{uri}")
+    ha2 = h(f"{method}:{uri}" + (f":{h(body)}" if qop == "auth-int" else ""))
     parts = [f'username="{user}"', f'realm="{challenge["realm"]}"',
              f'nonce="{challenge["nonce"]}"', f'uri="{uri}"',
              f"algorithm={algorithm}"]
     if "qop" in challenge:
-        response = h(f"{ha1}:{challenge['nonce']}:{nc:08x}:{cnonce}:auth:{ha2}")
-        parts += [f"nc={nc:08x}", f'cnonce="{cnonce}"', "qop=auth"]
+        response = h(f"{ha1}:{challenge['nonce']}:{nc:08x}:{cnonce}:{qop}:{ha2}")
+        parts += [f"nc={nc:08x}", f'cnonce="{cnonce}"', f"qop={qop}"]
     else:
         response = h(f"{ha1}:{challenge['nonce']}:{ha2}")
     parts.append(f'response="{response}"')

@@ -203,9 +203,9 @@ class World:
         return row
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
-              register=True, codecs="PCMA/8000/1"):
+              register=True, codecs="PCMA/8000/1", transport=None, ca=None):
         """A baresip with an account, registered. n tells phones of one case
-        apart."""
+        apart; transport is "tcp" or "tls" where it is not UDP."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
         p = baresip.Baresip(
@@ -213,8 +213,9 @@ class World:
             local=PHONES.host6() if v6 else PHONES.host(), port=5060 + 10 * n,
             speech=self.audio.wav(voice), control_port=4444 + n,
             rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
-            codecs=codecs, ipv6=v6)
-        p.account(account["username"], server, account["password"], answer,
+            codecs=codecs, ipv6=v6, ca=ca)
+        where = f"{server};transport={transport}" if transport else server
+        p.account(account["username"], where, account["password"], answer,
                   300 if register else 0)
         self.group.add(p)
         p.start()
@@ -224,11 +225,11 @@ class World:
             p.registered()
         return p
 
-    def linphone(self, n=0, voice="near", answer=True):
+    def linphone(self, n=0, voice="near", answer=True, account=None):
         """A linphonec with an account, registered."""
         if not linphone.Linphone.there():
             raise cases.Skip("linphonec is not installed")
-        account = self.add_phone()
+        account = account or self.add_phone()
         p = linphone.Linphone(
             f"{self.dir}/linphone{n}", ns=self.ns("phones"),
             local=PHONES.host(), port=5160 + 10 * n,

@@ -172,7 +172,7 @@ void case_rules(void)
 		{"SELECT sbc.add_trunk_target('itsp', '224.0.0.1')",
 			"no multicast", NULL},
 		{"SELECT sbc.add_realm_address('outside', '239.1.1.1')",
-			"no multicast", NULL},
+			"is a multicast address", NULL},
 		{"INSERT INTO sbc.header_rule (trunk, direction, action, name) "
 		 "SELECT sbc.trunk_id('itsp'), 'out', 'remove', 'X-' || g "
 		 "FROM generate_series(1, 40) g",

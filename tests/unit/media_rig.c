@@ -123,28 +123,21 @@ static bool is_listed(struct rig *r, void *arg)
 	return r->news.list_done && ipc_is_up(r->sbc);
 }
 
-void rig_begin(struct rig *r)
+static void begin_loop(struct rig *r)
 {
-	struct ctl_config config = {
-		.daemon = &r->daemon, .n_workers = 1, .capacity = 16};
-	int fds[2];
-
 	memset(r, 0, sizeof(*r));
 	log_open("test", LOG_LEVEL_ERR);
 	ck_assert_int_eq(srtp_begin(), 0);
+	r->call = RIG_CALL;
 	r->port_min = 20000;
 	r->port_max = 29999;
+	r->lease_ms = 60000;
+	r->rtcp_ms = 5000;
 	r->daemon.self = PROCESS_MEDIAD;
 	process_users_all(&r->daemon.users, getuid());
 	ck_assert_int_eq(loop_event_new(&r->daemon.loop), 0);
 	ck_assert_int_eq(
 		loop_timer_new(r->daemon.loop, on_timer, r, &r->timer), 0);
-	ck_assert_int_eq(ctl_new(&config, &r->ctl), 0);
-	ck_assert_int_eq(ctl_start(r->ctl), 0);
-	ck_assert_int_eq(
-		socketpair(AF_UNIX,
-			SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
-		0);
 	r->sbc_config = (struct ipc_config){
 		.loop = r->daemon.loop,
 		.self = PROCESS_SBC,
@@ -153,10 +146,44 @@ void rig_begin(struct rig *r)
 		.n_permits = sizeof(permits) / sizeof(permits[0]),
 		.ctx = r,
 	};
+}
+
+void rig_begin(struct rig *r)
+{
+	struct ctl_config config = {
+		.daemon = &r->daemon, .n_workers = 1, .capacity = 16};
+	int fds[2];
+
+	begin_loop(r);
+	ck_assert_int_eq(ctl_new(&config, &r->ctl), 0);
+	ck_assert_int_eq(ctl_start(r->ctl), 0);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX,
+			SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+		0);
 	ck_assert_int_eq(ctl_adopt(r->ctl, fds[0]), 0);
 	ck_assert_int_eq(ipc_adopt(&r->sbc_config, fds[1], &r->sbc), 0);
 	rig_until(r, is_listed, NULL);
-	rig_configure(r, 60000, 60000, 0, 5000);
+	rig_configure(r, r->lease_ms, 60000, 0, r->rtcp_ms);
+}
+
+static void on_attached(void *ctx, struct ipc_link *link)
+{
+	struct rig *r = ctx;
+
+	(void)link;
+	r->n_ups++;
+	r->news.n_listed = 0;
+	r->news.list_done = false;
+	rig_configure(r, r->lease_ms, 0, 0, r->rtcp_ms);
+}
+
+void rig_attach(struct rig *r, const char *path)
+{
+	begin_loop(r);
+	r->sbc_config.events.on_up = on_attached;
+	ck_assert_int_eq(
+		ipc_connect(&r->sbc_config, path, PROCESS_MEDIAD, &r->sbc), 0);
 }
 
 void rig_end(struct rig *r)
@@ -256,8 +283,9 @@ void rig_want(struct rig *r, uint32_t version, struct rig_side *caller,
 {
 	Gh__SessionWant want = GH__SESSION_WANT__INIT;
 	unsigned before = r->news.n_states;
-	char call[] = RIG_CALL;
+	char call[IDENT_CALL_SIZE];
 
+	(void)snprintf(call, sizeof(call), "%s", r->call);
 	want.request = version;
 	want.call = call;
 	want.version = version;
@@ -277,8 +305,9 @@ void rig_end_session(struct rig *r)
 {
 	Gh__SessionEnd end = GH__SESSION_END__INIT;
 	unsigned before = r->news.n_ended;
-	char call[] = RIG_CALL;
+	char call[IDENT_CALL_SIZE];
 
+	(void)snprintf(call, sizeof(call), "%s", r->call);
 	end.request = 77;
 	end.call = call;
 	IPC_MSG(msg, SESSION_END, session_end, &end);

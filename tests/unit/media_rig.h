@@ -41,6 +41,11 @@ struct rig {
 	struct ipc_config sbc_config;
 	struct loop_timer *timer;
 	struct rig_news news;
+	const char *call;  /* of rig_want() and rig_end_session() */
+	uint32_t lease_ms; /* of the next MediaConfig, and the interval of RTCP
+			    */
+	uint32_t rtcp_ms;
+	unsigned n_ups; /* links to mediad so far */
 	uint16_t port_min;
 	uint16_t port_max;
 };
@@ -48,6 +53,9 @@ struct rig {
 /** Makes it all and sends a MediaConfig for realm 1 on 127.0.0.1 and ::1. */
 void rig_begin(struct rig *r);
 void rig_end(struct rig *r);
+/** The same with a mediad that runs elsewhere and listens at path: sbc connects
+ * to it again and again, and sends the settings each time. */
+void rig_attach(struct rig *r, const char *path);
 /** Sends the settings again with other figures. */
 void rig_configure(struct rig *r, uint32_t lease_ms, uint32_t quarantine_ms,
 	uint32_t coalesce_us, uint32_t rtcp_ms);

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <string.h>
 
 #include "authd/ban.h"
@@ -52,6 +53,65 @@ START_TEST(replay_counts)
 	ck_assert_int_eq(TAKE(0xffffffffu), REASON_AUTH_REPLAY);
 	ck_assert_int_eq(replay_take(r, "short", 100, 1), REASON_AUTH_REPLAY);
 	replay_free(&r);
+}
+END_TEST
+
+static int restore_one(void *ctx, struct store_record *record, uint32_t type,
+	uint32_t version, const void *bytes, size_t len)
+{
+	return replay_restore(ctx, record, type, version, bytes, len);
+}
+
+/* What was used before a restart is used after it, and what was pushed out
+ * stays out. */
+START_TEST(replay_outlives)
+{
+	const struct store_config config = {.name = "auth",
+		.owner = PROCESS_AUTHD,
+		.slot_size = 256,
+		.n_slots = 20};
+	struct store_found found = STORE_FOUND_NONE;
+	char text[NONCE_TEXT_SIZE];
+	struct replay *r;
+	struct store *s;
+	int fd;
+
+	ck_assert_int_eq(replay_new(3, &r), 0);
+	ck_assert_int_eq(store_open(&config, NULL, restore_one, r, &s), 0);
+	replay_attach(r, s);
+	for (unsigned n = 1; n <= 5; n++) {
+		make_text(n, text);
+		ck_assert_int_eq(
+			replay_take(r, text, 100 + n, 1), REASON_AUTH_OK);
+		ck_assert_int_eq(
+			replay_take(r, text, 100 + n, 3), REASON_AUTH_OK);
+	}
+	ck_assert_uint_eq(
+		store_count(s), 4); /* three, and what was pushed out */
+	fd = dup(store_fd(s));
+	ck_assert_int_ge(fd, 0);
+	replay_free(&r); /* as a kill: nothing is taken back */
+	store_close(&s);
+
+	ck_assert_int_eq(replay_new(3, &r), 0);
+	found.fd = fd;
+	ck_assert_int_eq(store_open(&config, &found, restore_one, r, &s), 0);
+	replay_attach(r, s);
+	ck_assert_uint_eq(replay_count(r), 3);
+	for (unsigned n = 1; n <= 5; n++) {
+		make_text(n, text);
+		ck_assert_int_eq(
+			replay_take(r, text, 100 + n, 1), REASON_AUTH_REPLAY);
+		ck_assert_int_eq(
+			replay_take(r, text, 100 + n, 3), REASON_AUTH_REPLAY);
+		ck_assert_int_eq(replay_take(r, text, 100 + n, 2),
+			n <= 2 ? REASON_AUTH_REPLAY : REASON_AUTH_OK);
+	}
+	replay_expire(r, 1000);
+	ck_assert_uint_eq(replay_count(r), 0);
+	ck_assert_uint_eq(store_count(s), 1);
+	replay_free(&r);
+	store_end(&s, NULL);
 }
 END_TEST
 
@@ -256,6 +316,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(p, replay_counts);
+	tcase_add_test(p, replay_outlives);
 	tcase_add_loop_test(p, replay_model, 0, 4);
 	tcase_add_test(p, replay_is_bounded);
 	suite_add_tcase(s, p);

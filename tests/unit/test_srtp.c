@@ -11,6 +11,7 @@
 
 #include <srtp2/srtp.h>
 
+#include "common/store.h"
 #include "mediad/check.h"
 #include "mediad/rtcp.h"
 #include "mediad/srtp.h"
@@ -241,6 +242,98 @@ START_TEST(test_no_reuse)
 }
 END_TEST
 
+/* Both ends are made anew from their words after each packet, over the wrap of
+ * the sequence number; a third one listens all the time. */
+START_TEST(test_resume)
+{
+	_Alignas(4) uint8_t b[BUFFER], copy[BUFFER], old[BUFFER];
+	struct srtp_master m = master_of((enum srtp_suite)_i);
+	struct srtp_tx_words tx = {0};
+	struct srtp_rx_words rx = {0};
+	struct srtp_leg *out, *in, *other;
+	size_t n, old_n = 0;
+
+	ck_assert_int_eq(srtp_begin(), 0);
+	ck_assert_int_eq(srtp_leg_new_receiver(&m, &other), 0);
+	for (unsigned i = 0; i < N_PACKETS; i++) {
+		bool rtp = i % 4 != 3;
+
+		ck_assert_int_eq(
+			srtp_leg_resume_sender(&m, SSRC, &tx, &out), 0);
+		ck_assert_int_eq(srtp_leg_resume_receiver(&m, &rx, &in), 0);
+		srtp_leg_keep_sender(out, &tx);
+		srtp_leg_keep_receiver(in, &rx);
+		ck_assert(srtp_leg_catch_up(out));
+		if (i > 0 && rtp) {
+			/* A number that was used is not used again. */
+			n = packet(i - 1 - (i % 4 == 0), b);
+			ck_assert(!srtp_leg_protect(out, b, &n));
+		}
+		n = rtp ? packet(i, b) : report(i, b);
+		ck_assert(rtp ? srtp_leg_protect(out, b, &n)
+			      : srtp_leg_protect_rtcp(out, b, &n));
+		memcpy(copy, b, n);
+		size_t copy_n = n;
+
+		ck_assert_int_eq(rtp ? srtp_leg_open(other, copy, &copy_n)
+				     : srtp_leg_open_rtcp(other, copy, &copy_n),
+			rtp ? REASON_RTP_OK : REASON_RTCP_OK);
+		memcpy(copy, b, n);
+		copy_n = n;
+		ck_assert_int_eq(rtp ? srtp_leg_open(in, b, &n)
+				     : srtp_leg_open_rtcp(in, b, &n),
+			rtp ? REASON_RTP_OK : REASON_RTCP_OK);
+		/* Nor is one of before accepted by who is new. */
+		srtp_leg_free(&in);
+		ck_assert_int_eq(srtp_leg_resume_receiver(&m, &rx, &in), 0);
+		n = copy_n;
+		memcpy(b, copy, n);
+		ck_assert_int_eq(rtp ? srtp_leg_open(in, b, &n)
+				     : srtp_leg_open_rtcp(in, b, &n),
+			REASON_RTP_REPLAY);
+		if (old_n) {
+			n = old_n;
+			memcpy(b, old, n);
+			ck_assert_int_eq(
+				srtp_leg_open(in, b, &n), REASON_RTP_REPLAY);
+		}
+		if (rtp) {
+			memcpy(old, copy, copy_n);
+			old_n = copy_n;
+		}
+		srtp_leg_free(&out);
+		srtp_leg_free(&in);
+	}
+	srtp_leg_free(&other);
+	srtp_finish();
+}
+END_TEST
+
+/* Words that cannot be read give no context. */
+START_TEST(test_resume_damaged)
+{
+	struct srtp_master m = master_of(SRTP_SUITE_AEAD_AES_128_GCM);
+	struct srtp_tx_words tx = {0};
+	struct srtp_rx_words rx = {0};
+	struct srtp_leg *leg;
+
+	ck_assert_int_eq(srtp_begin(), 0);
+	tx.rtp = 7;
+	ck_assert_int_eq(
+		srtp_leg_resume_sender(&m, SSRC, &tx, &leg), ERR_CORRUPT);
+	tx.rtp = store_word_make(7);
+	tx.rtcp = store_word_make(1ull << 31);
+	ck_assert_int_eq(
+		srtp_leg_resume_sender(&m, SSRC, &tx, &leg), ERR_CORRUPT);
+	rx.source[0].ssrc = store_word_make(1ull << 32);
+	ck_assert_int_eq(srtp_leg_resume_receiver(&m, &rx, &leg), ERR_CORRUPT);
+	rx.source[0].ssrc = store_word_make(1);
+	rx.source[0].rtcp = store_word_make(1) ^ 4;
+	ck_assert_int_eq(srtp_leg_resume_receiver(&m, &rx, &leg), ERR_CORRUPT);
+	srtp_finish();
+}
+END_TEST
+
 /* A peer may change its SSRC a bounded number of times under one key. */
 START_TEST(test_ssrc_bound)
 {
@@ -256,8 +349,8 @@ START_TEST(test_ssrc_bound)
 		enum reason why;
 
 		b[11] = (uint8_t)n;
-		ck_assert_int_eq(srtp_leg_new_sender(
-					 &m, (SSRC & 0xffffff00) | n, &out),
+		ck_assert_int_eq(
+			srtp_leg_new_sender(&m, (SSRC & 0xffffff00) | n, &out),
 			0);
 		ck_assert(srtp_leg_protect(out, b, &len));
 		srtp_leg_free(&out);
@@ -265,8 +358,8 @@ START_TEST(test_ssrc_bound)
 			srtp_leg_may_change(in, (SSRC & 0xffffff00) | n),
 			n < SRTP_SOURCES_MAX);
 		why = srtp_leg_open(in, b, &len);
-		ck_assert_int_eq(why, n < SRTP_SOURCES_MAX ? REASON_RTP_OK
-							   : REASON_RTP_SSRC);
+		ck_assert_int_eq(why,
+			n < SRTP_SOURCES_MAX ? REASON_RTP_OK : REASON_RTP_SSRC);
 	}
 	/* A known one may come back. */
 	ck_assert(srtp_leg_may_change(in, SSRC & 0xffffff00));
@@ -283,6 +376,8 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(t, test_oracle, 1, SRTP_SUITE_COUNT);
+	tcase_add_loop_test(t, test_resume, 1, SRTP_SUITE_COUNT);
+	tcase_add_test(t, test_resume_damaged);
 	tcase_add_loop_test(t, test_forged, 1, SRTP_SUITE_COUNT);
 	tcase_add_loop_test(t, test_forged_rtcp, 1, SRTP_SUITE_COUNT);
 	tcase_add_test(t, test_keys);

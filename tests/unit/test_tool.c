@@ -138,10 +138,11 @@ static void begin(void)
 
 static void end(void)
 {
-	static const char *const names[] = {"authd", "mediad", "sbc"};
+	static const char *const names[] = {
+		"authd", "mediad", "flowd", "sbc"};
 	char path[64];
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s.sock", dir, names[i]);
 		(void)unlink(path);
 	}
@@ -320,7 +321,7 @@ END_TEST
 /* One is away: the others answer, and the exit status is the worst. */
 START_TEST(test_several)
 {
-	pid_t authd, sbc, mediad;
+	pid_t authd, sbc, mediad, flowd;
 
 	begin();
 	authd = start(PROCESS_AUTHD, ANSWER, CONTROL_OK);
@@ -331,12 +332,14 @@ START_TEST(test_several)
 	ck_assert_ptr_null(strstr(out_text, "mediad"));
 	ck_assert_ptr_nonnull(strstr(err_text_got, "mediad does not answer"));
 	mediad = start(PROCESS_MEDIAD, ANSWER, CONTROL_OK);
+	flowd = start(PROCESS_FLOWD, ANSWER, CONTROL_OK);
 	ck_assert_int_eq(sbcctl("--json status"), CONTROL_NO_SUCH);
 	ck_assert_str_eq(err_text_got, "");
 	ck_assert_ptr_null(strstr(out_text, "---"));
 	stop(authd);
 	stop(sbc);
 	stop(mediad);
+	stop(flowd);
 	end();
 }
 END_TEST

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Phones over TCP and TLS: calls both ways with speech, restarts of both
+processes, and no word of the bridge between them."""
+import socket
+
+from harness import net
+from harness.cases import case
+from harness.net import LINKS
+
+ITSP, PHONES = LINKS["itsp"], LINKS["phones"]
+HOLD = 6500
+STREAMS = f"""
+select sbc.add_realm_address('phones', '{PHONES.edge}', 5060, 'tcp');
+select sbc.add_realm_address('phones', '{PHONES.edge}', 5061, 'tls');
+"""
+
+
+def _gate(w):
+    """A Gatehouse whose phones' realm listens for connections; the file of
+    the authority that signed its certificate."""
+    gate = w.make_gate(start=False, settings=STREAMS)
+    ca = gate.make_certificate("phones", PHONES.edge, "sbc.example.net")
+    gate.start()
+    w.wait_settings(0)
+    gate.wait_event("listening", process="flowd", transport="TLS")
+    return ca
+
+
+def _is_over(w, phone, transport):
+    row = w.wait(lambda: w.rows(
+        "select b.* from sbc.binding b join sbc.account a on a.id = "
+        f"b.account where a.username = '{phone.who['username']}'"),
+        "the binding in SQL")[0]
+    assert row["transport"] == transport, row
+    flows = [f for f in w.gate.ctl("flows") if "flow" in f]
+    assert any(f["peer"] == row["source"] and f["bridged"] and
+               f["transport"] == transport.upper() for f in flows), flows
+
+
+def _call_in(w, phone):
+    """A trunk calls the phone; both hear each other."""
+    s = w.sipp("itsp", "uac_call", "far", target=True,
+               service=phone.who["number"], hold=HOLD)
+    phone.wait_event("CALL_ESTABLISHED")
+    s.done()
+    phone.wait_event("CALL_CLOSED")
+    w.phone_heard(phone, "far")
+    w.heard_on_wire("itsp", "near")
+    return w.cdr(phone.who["number"], sip_status=200,
+                 called_leg__extension=phone.who["extension"])
+
+
+def _call_out(w, phone):
+    called = "+4940" + phone.who["number"][-7:]
+    s = w.sipp("itsp", "uas_call", "far")
+    phone.dial(f"sip:{called}@{phone.server}")
+    phone.wait_event("CALL_ESTABLISHED")
+    w.wait_speech("itsp")
+    phone.hang_up()
+    s.done()
+    phone.wait_event("CALL_CLOSED")
+    w.cdr(called, sip_status=200,
+          caller_leg__extension=phone.who["extension"])
+
+
+@case("R4 R8 R12 R20", seconds=20, gate="own")
+def calls_over_tls(w):
+    """A phone registers over TLS, is called and calls; what it is sent names
+    TLS and the realm, never the bridge."""
+    ca = _gate(w)
+    phone = w.phone(transport="tls", ca=ca)
+    _is_over(w, phone, "tls")
+    _call_in(w, phone)
+    _call_out(w, phone)
+
+
+@case("R4 R8 R12 R20", seconds=12, gate="own")
+def calls_over_tcp(w):
+    """The same over TCP."""
+    _gate(w)
+    phone = w.phone(transport="tcp")
+    _is_over(w, phone, "tcp")
+    _call_in(w, phone)
+    w.no_leaks(phone.who)
+
+
+@case("R4 R43 R46", seconds=20, gate="own")
+def sbc_restarts_behind_tls(w):
+    """sbc dies: the phone's connection stays, and the next call reaches it
+    over the same one without a new registration."""
+    ca = _gate(w)
+    phone = w.phone(transport="tls", ca=ca)
+    w.wait(lambda: w.rows("select 1 from sbc.binding"), "the binding in SQL")
+    before = [f["flow"] for f in w.gate.ctl("flows") if f.get("bridged")]
+    mark = w.gate.kill_daemon("sbc")
+    w.gate.wait_event("ready", since=mark, process="sbc", timeout=20)
+    w.gate.wait_event("sbc_up", since=mark, process="flowd")
+    w.faults_allowed = True
+    w.wait(lambda: [f["flow"] for f in w.gate.ctl("flows")
+                    if f.get("bridged")] == before, "the same flow, bridged")
+    _call_in(w, phone)
+
+
+@case("R4 R46", seconds=12, gate="own")
+def flowd_restarts(w):
+    """flowd dies: sbc knows at once; a phone that connects again is served."""
+    ca = _gate(w)
+    phone = w.phone(transport="tls", ca=ca)
+    w.wait(lambda: w.rows("select 1 from sbc.binding"), "the binding in SQL")
+    mark = w.gate.kill_daemon("flowd")
+    w.faults_allowed = True
+    w.gate.wait_event("flowd_away", since=mark, process="sbc")
+    w.gate.wait_event("flowd_up", since=mark, process="sbc", timeout=20)
+    w.gate.wait_event("listening", since=mark, process="flowd",
+                      transport="TLS")
+    other = w.phone(n=1, transport="tls", ca=ca)
+    _is_over(w, other, "tls")
+    phone.stop()
+
+
+@case("R46 R51", seconds=5, gate="own")
+def strangers_on_the_tls_port(w):
+    """HTTP, random bytes and silence on the TLS port are refused with a
+    reason; sbc never hears a word."""
+    _gate(w)
+    for data in (b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)),
+                 b"OPTIONS sip:x SIP/2.0\r\n\r\n"):
+        s = net.open_socket(w.ns("stranger"), socket.AF_INET,
+                            socket.SOCK_STREAM)
+        s.settimeout(10)
+        s.connect((PHONES.edge, 5061))
+        s.sendall(data)
+        try:
+            while s.recv(4096):
+                pass
+        except ConnectionResetError:
+            pass
+        s.close()
+    w.gate.wait_event("flow_closed", process="flowd",
+                      reason="flow_tls_handshake")
+    w.wait(lambda: w.rows("select 1 from sbc.event"), "the event in SQL")

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who can find a secret: planted passwords, hashes and keys are looked for in
+the memory of the shipped daemons after they were used."""
+import os
+import re
+import secrets
+
+from harness import proc
+from harness.cases import case
+from harness.net import LINKS
+from harness.sip import authorization, challenge_of
+
+ITSP, PHONES = LINKS["itsp"], LINKS["phones"]
+DAEMONS = ("sbc", "mediad")
+
+
+def _memory(pid):
+    """All readable memory of a process, mapping by mapping."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, \
+            open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for line in maps:
+            span, rights = line.split()[:2]
+            if "r" not in rights or "[v" in line:
+                continue
+            begin, end = (int(x, 16) for x in span.split("-"))
+            try:
+                mem.seek(begin)
+                at, tail = begin, b""
+                while at < end:
+                    block = mem.read(min(end - at, 4 << 20))
+                    if not block:
+                        break
+                    yield tail + block
+                    tail = block[-600:]
+                    at += len(block)
+            except OSError:
+                continue  # a guard page
+
+
+def _found(pid, needles):
+    """Names of the needles that stand in a process's memory."""
+    found = set()
+    for block in _memory(pid):
+        found.update(n for n, value in needles.items() if value in block)
+    return found
+
+
+def _sockets(pid):
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            m = re.match(r"socket:\[(\d+)\]", os.readlink(
+                f"/proc/{pid}/fd/{fd}"))
+        except OSError:
+            continue
+        if m:
+            found.add(m.group(1))
+    return found
+
+
+def _files(pid):
+    """Paths of its open files and of what it has mapped."""
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except OSError:
+            continue
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+        found.update(line.split(None, 5)[5].strip() for line in maps
+                     if len(line.split(None, 5)) > 5)
+    return found
+
+
+def _hashes(w, account):
+    """Its HA1 values, raw and as text."""
+    found = {}
+    for row in w.rows("select algorithm, encode(ha1, 'hex') as hex from "
+                      "sbc.account_secret s join sbc.account a on a.id = "
+                      f"s.account where username = '{account['username']}'"):
+        found[f"HA1 {row['algorithm']}"] = bytes.fromhex(row["hex"])
+        found[f"HA1 {row['algorithm']} as text"] = row["hex"].encode()
+    assert len(found) == 6, found
+    return found
+
+
+def _trunk_login(w, password):
+    """A call to the trunk, which asks for a password and gets the answer."""
+    number = "+4940" + w.number()[1][-7:]
+    trunk = w.peer("itsp", port=5060)
+    phone = w.phone()
+    phone.dial(f"sip:{number}@{phone.server}")
+
+    def invite():
+        m = trunk.receive(10)
+        while m and m.method != "INVITE":
+            m = trunk.receive(10)
+        assert m, "no INVITE at the trunk"
+        return m
+
+    def answer(m, status, *more):
+        lines = [f"SIP/2.0 {status}"] + [
+            f"{name}: {value}" for name, value in m.headers
+            if name in ("via", "from", "to", "call-id", "cseq")]
+        lines = [x + ";tag=trunk" if x.startswith("to:") else x
+                 for x in lines]
+        trunk.send("\r\n".join([*lines, *more, "Content-Length: 0"]) +
+                   "\r\n\r\n")
+
+    first = invite()
+    answer(first, "407 Proxy Authentication Required",
+           'Proxy-Authenticate: Digest realm="trunk.example", '
+           'nonce="abcdef", algorithm=MD5, qop="auth"')
+    second = invite()
+    while second.get("cseq") == first.get("cseq"):
+        second = invite()
+    value = second.get("proxy-authorization")
+    m = {k: v.strip('"') for k, v in
+         re.findall(r'(\w+)\s*=\s*("[^"]*"|[^,\s]+)', value)}
+    own = authorization({"realm": "trunk.example", "nonce": "abcdef",
+                         "algorithm": "MD5", "qop": "auth"}, m["username"],
+                        password, "INVITE", m["uri"], nc=int(m["nc"], 16),
+                        cnonce=m["cnonce"])
+    assert m["response"] in own, "the trunk's answer was computed wrongly"
+    answer(second, "486 Busy Here")
+    phone.wait_event("CALL_CLOSED")
+    trunk.stop()
+    return phone
+
+
+def _incoming(w, number):
+    w.sipp("itsp", "uac_call_silent", target=True, service=number,
+           hold=1000).done()
+
+
+@case("R5 R42", seconds=15, gate="own", builds="release")
+def no_secret_outside_authd(w):
+    """After registrations and calls, also to a trunk that asks for a password:
+    no password, hash or key is in the memory of sbc or mediad; neither has a
+    way to the database; in authd a hash is gone when its time in the cache is
+    over, and passwords never occur."""
+    marker = "Db" + secrets.token_hex(12)
+    conninfo = (f"host={w.cluster.socket_dir} user=sbc_authd "
+                f"dbname={w.net.prefix}-{w.n_gates + 1} password={marker}")
+    gate = w.make_gate(options={"authd": {"account_ttl_s": 2,
+                                          "database": conninfo}})
+    trunk_password = "Trunk" + secrets.token_hex(12)
+    w.wait(lambda: w.rows("select 1 from sbc.seal_key"), "authd's key in SQL")
+    w.settings("select sbc.set_trunk_password('itsp', 'planted-user', "
+               f"'{trunk_password}')")
+    assert w.rows("select sealed is not null as x from sbc.trunk_credential"
+                  )[0]["x"]
+    phone = _trunk_login(w, trunk_password)
+    account = phone.who
+    _incoming(w, account["number"])
+    phone.wait_event("CALL_CLOSED")
+    with open(f"{gate.state_dir}/authd/key", "rb") as f:
+        key = f.read()
+    needles = {"phone password": account["password"].encode(),
+               "trunk password": trunk_password.encode(),
+               "database password": marker.encode(),
+               "master key": key[8:40], "RSA key": key[60:92],
+               "RSA key's tail": key[-96:-64], **_hashes(w, account)}
+
+    authd = gate.pid_of("authd")
+    known = {"database password", "master key"}
+    assert known <= _found(authd, needles), \
+        "the search finds what has to be there"
+    for daemon in DAEMONS:
+        found = _found(gate.pid_of(daemon), needles)
+        assert not found, f"{daemon} has {found}"
+
+    _no_way_to_the_database(w, gate)
+
+    phone.stop()
+    mine = {n: v for n, v in needles.items() if n.startswith("HA1")}
+    w.wait(lambda: not _found(authd, mine), "the hashes to leave authd", 20)
+    found = _found(authd, {n: needles[n] for n in (
+        "phone password", "trunk password")})
+    assert not found, f"authd has {found}"
+
+
+def _no_way_to_the_database(w, gate):
+    """No socket of sbc or mediad ends at PostgreSQL, none of their files
+    is the database's or authd's, and their users are let in by neither."""
+    lines = proc.run(["ss", "-xanH"], ns=w.ns("edge")).splitlines()
+    lines += proc.run(["ss", "-xanH"]).splitlines()
+    # type state recv-q send-q local inode peer inode
+    at_server = {line.split()[7] for line in lines
+                 if ".s.PGSQL" in line.split()[4] and len(line.split()) > 7}
+    authd = _sockets(gate.pid_of("authd"))
+    assert authd & at_server, "authd's connection is not seen"
+    for daemon in DAEMONS:
+        pid = gate.pid_of(daemon)
+        assert not _sockets(pid) & at_server, f"{daemon} speaks to PostgreSQL"
+        for path in _files(pid):
+            assert "PGSQL" not in path and "libpq" not in path, path
+            assert "/state/authd" not in path, path
+        user = f"gatehouse-{daemon}"
+        for argv in ([f"{w.gate_cluster.bin}/psql", "-X", "-h",
+                      w.gate_cluster.socket_dir, "-U", "sbc_authd", "-d",
+                      gate.database, "-c", "select 1"],
+                     ["cat", f"{gate.state_dir}/authd/key"]):
+            out = proc.run(["setpriv", f"--reuid={user}", "--regid=gatehouse",
+                            "--clear-groups", "--", *argv], check=False,
+                           cwd="/")
+            assert re.search("failed|denied|not permitted", out), (argv, out)
