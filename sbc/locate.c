@@ -365,6 +365,7 @@ int locate_start(struct locator *locator, const struct locate_wish *wish,
 	size_t len = strnlen(wish->host, DNS_NAME_SIZE);
 	uint64_t deadline_us = locator->config.deadline_us;
 	struct addr addr;
+	bool is_address;
 
 	if (q == NULL)
 		return ERR_NOMEM;
@@ -389,9 +390,13 @@ int locate_start(struct locator *locator, const struct locate_wish *wish,
 		len--;
 	if (len < DNS_NAME_SIZE)
 		memcpy(q->name, wish->host, len);
-	if (addr_parse(q->name, &addr) == 0) {
-		add_host(q, q->name,
-			q->port != 0 ? q->port : default_port(q->transport));
+	is_address = addr_parse(q->name, &addr) == 0 && addr.port == 0;
+	if (is_address || !dns_is_name(q->name)) {
+		/* What is neither leads nowhere. */
+		if (is_address)
+			add_host(q, q->name,
+				q->port != 0 ? q->port
+					     : default_port(q->transport));
 		q->stage = STAGE_OVER;
 		loop_timer_set(locator->loop, q->timer, 0);
 	} else if (q->port != 0 || dns_srv_prefix(q->transport) == NULL) {
