@@ -276,7 +276,7 @@ static void on_flush(void *arg)
 	struct bindings *b = arg;
 	static const char sql[] =
 		"SELECT sbc.binding_store(($1::jsonb)->'accounts')";
-	struct db_step step = {.sql = sql, .n_params = 1};
+	struct db_step step = {.sql = sql, .often = true, .n_params = 1};
 	const struct db_job job = {
 		.steps = &step,
 		.n_steps = 1,

@@ -10,6 +10,7 @@
  * Connection 0 listens and works for nobody.
  */
 #include "authd/db.h"
+#include "authd/db_target.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ enum {
 	SWEEP_US = 100 * 1000,
 	PROBLEM_SIZE = 256,
 	RESULTS_MAX = DB_STEPS_MAX + 2, /* BEGIN and COMMIT */
-	CONN_OPTIONS_MAX = 64,
+	PREPARED_MAX = 16,
 };
 
 enum conn_state {
@@ -60,6 +61,7 @@ struct conn {
 	enum conn_state state;
 	PGconn *pg;
 	struct loop_fd *watch;
+	unsigned watched; /* events */
 	struct loop_timer *retry;
 	uint64_t backoff_us;
 	size_t host;          /* the next one to try */
@@ -69,23 +71,20 @@ struct conn {
 	PGresult *results[RESULTS_MAX];
 	size_t n_results;
 	int err;
-	bool overwriting; /* the statement that clears libpq's buffer */
+	bool overwriting;      /* the statement that clears libpq's buffer */
+	const char *preparing; /* the answer to come is to its preparation */
+	bool outdated;         /* what was prepared no longer fits the schema */
+	/* Texts of prepared statements "s0", "s1", ... by their addresses. */
+	const char *prepared[PREPARED_MAX];
+	size_t n_prepared;
 	size_t secret_size;
 	char problem[PROBLEM_SIZE];
 	char logged[PROBLEM_SIZE]; /* the last problem that was told */
 };
 
-/* The connection string, taken apart. libpq tries the hosts of a list one
- * after another, but leaves it to the caller to notice that one is silent; so
- * each attempt names one host, and the next attempt the next one. */
-struct target {
-	PQconninfoOption *options; /* owned */
-	size_t n_hosts;            /* at least 1 */
-};
-
 struct db {
 	struct loop *loop;
-	struct target target;
+	struct db_target target;
 	struct db_events events;
 	void *ctx;
 	struct conn *conns;
@@ -117,11 +116,29 @@ static void note_problem(struct conn *c, const char *text)
 		(int)(len < PROBLEM_SIZE - 1 ? len : PROBLEM_SIZE - 1), text);
 }
 
+/* While connecting, libpq may replace its socket by one of the same number. */
 static int watch(struct conn *c, unsigned events)
 {
+	if (c->watch && c->state != CONN_CONNECTING) {
+		if (c->watched == events)
+			return 0;
+		c->watched = events;
+		return loop_fd_set(c->db->loop, c->watch, events);
+	}
 	loop_fd_free(c->db->loop, &c->watch);
+	c->watched = events;
 	return loop_fd_add(
 		c->db->loop, PQsocket(c->pg), events, on_socket, c, &c->watch);
+}
+
+/* After a statement was given to libpq: most go out at once. */
+static int watch_sent(struct conn *c)
+{
+	int rest = PQflush(c->pg);
+
+	if (rest < 0)
+		return ERR_AWAY;
+	return watch(c, LOOP_READ | (rest ? LOOP_WRITE : 0u));
 }
 
 static void clear_results(struct conn *c)
@@ -194,7 +211,9 @@ static void conn_drop(struct conn *c, int err)
 		PQfinish(c->pg);
 	c->pg = NULL;
 	c->state = CONN_AWAY;
-	c->overwriting = false;
+	c->overwriting = c->outdated = false;
+	c->preparing = NULL;
+	c->n_prepared = 0;
 	/* Slower only after all hosts were tried. */
 	c->host++;
 	if (c->backoff_us == 0)
@@ -221,12 +240,29 @@ static void drop_with_pq_problem(struct conn *c)
 	conn_drop(c, ERR_AWAY);
 }
 
+/* Sends a statement. One that runs often is prepared first, and sent once that
+ * is answered (on_prepared()). @return 1, or 0 as libpq says. */
+static int send_statement(struct conn *c, const struct db_step *step)
+{
+	char name[16];
+	size_t i = 0;
+
+	while (i < c->n_prepared && c->prepared[i] != step->sql)
+		i++;
+	if (!step->often || i == PREPARED_MAX)
+		return PQsendQueryParams(c->pg, step->sql, (int)step->n_params,
+			NULL, step->params, NULL, NULL, 0);
+	snprintf(name, sizeof(name), "s%zu", i);
+	if (i < c->n_prepared)
+		return PQsendQueryPrepared(c->pg, name, (int)step->n_params,
+			step->params, NULL, NULL, 0);
+	c->preparing = step->sql;
+	return PQsendPrepare(c->pg, name, step->sql, (int)step->n_params, NULL);
+}
+
 static void send_step(struct conn *c)
 {
-	const struct db_step *step = &c->job->steps[c->step];
-
-	if (!PQsendQueryParams(c->pg, step->sql, (int)step->n_params, NULL,
-		    step->params, NULL, NULL, 0))
+	if (!send_statement(c, &c->job->steps[c->step]))
 		drop_with_pq_problem(c);
 }
 
@@ -237,10 +273,11 @@ static void start_job(struct conn *c, struct job *job)
 	c->step = 0;
 	c->n_results = 0;
 	c->err = 0;
+	c->outdated = false;
 	c->secret_size = 0;
 	c->problem[0] = '\0';
 	send_step(c);
-	if (c->state == CONN_BUSY && watch(c, LOOP_READ | LOOP_WRITE) < 0)
+	if (c->state == CONN_BUSY && watch_sent(c) < 0)
 		conn_drop(c, ERR_NOMEM);
 }
 
@@ -297,20 +334,45 @@ static int classify(const PGresult *r)
 	return ERR_AWAY;
 }
 
+static int send_overwriting(struct conn *c)
+{
+	static const char sql[] = "SELECT repeat('0', $1::int)";
+	char size[24];
+	const struct db_step step = {
+		.sql = sql, .often = true, .n_params = 1, .params = {size}};
+
+	snprintf(size, sizeof(size), "%zu", c->secret_size + 4096);
+	return send_statement(c, &step);
+}
+
 /* After secrets: libpq's input buffer still holds them, so it is made to read
  * as many other bytes over the same place. */
 static void overwrite_buffer(struct conn *c)
 {
-	char size[24];
-	const char *params[] = {size};
-
-	snprintf(size, sizeof(size), "%zu", c->secret_size + 4096);
 	c->overwriting = true;
 	c->state = CONN_BUSY;
-	if (!PQsendQueryParams(c->pg, "SELECT repeat('0', $1::int)", 1, NULL,
-		    params, NULL, NULL, 0))
+	if (!send_overwriting(c))
 		drop_with_pq_problem(c);
-	else if (watch(c, LOOP_READ | LOOP_WRITE) < 0)
+	else if (watch_sent(c) < 0)
+		conn_drop(c, ERR_NOMEM);
+}
+
+/* A preparation was answered; if it is good, the statement itself goes out. */
+static void on_prepared(struct conn *c)
+{
+	int sent;
+
+	if (c->err != 0) {
+		conn_drop(c, c->err);
+		return;
+	}
+	c->prepared[c->n_prepared++] = c->preparing;
+	c->preparing = NULL;
+	sent = c->overwriting ? send_overwriting(c)
+			      : send_statement(c, &c->job->steps[c->step]);
+	if (!sent)
+		drop_with_pq_problem(c);
+	else if (watch_sent(c) < 0)
 		conn_drop(c, ERR_NOMEM);
 }
 
@@ -318,11 +380,15 @@ static void on_step_end(struct conn *c)
 {
 	bool secret = c->job->secret;
 
+	if (c->outdated) {
+		/* The schema was changed under us: prepare anew. */
+		conn_drop(c, ERR_AWAY);
+		return;
+	}
 	c->step++;
 	if (c->err == 0 && c->step < c->job->n_steps) {
 		send_step(c);
-		if (c->state == CONN_BUSY &&
-			watch(c, LOOP_READ | LOOP_WRITE) < 0)
+		if (c->state == CONN_BUSY && watch_sent(c) < 0)
 			conn_drop(c, ERR_NOMEM);
 		return;
 	}
@@ -371,11 +437,21 @@ static void on_setup_end(struct conn *c)
 		c->step = 1;
 		if (!PQsendQuery(c->pg, listen_sql))
 			drop_with_pq_problem(c);
-		else if (watch(c, LOOP_READ | LOOP_WRITE) < 0)
+		else if (watch_sent(c) < 0)
 			conn_drop(c, ERR_NOMEM);
 		return;
 	}
 	become_idle(c);
+}
+
+/* "cached plan must not change result type", "prepared statement does not
+ * exist". */
+static bool is_outdated(const PGresult *r)
+{
+	const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+
+	return state &&
+	       (strcmp(state, "0A000") == 0 || strcmp(state, "26000") == 0);
 }
 
 static void take_result(struct conn *c, PGresult *r)
@@ -385,10 +461,11 @@ static void take_result(struct conn *c, PGresult *r)
 
 	if (!good && c->err == 0) {
 		c->err = c->state == CONN_SETUP ? ERR_AWAY : classify(r);
+		c->outdated = is_outdated(r);
 		note_problem(c, PQresultErrorMessage(r));
 	}
 	/* Of the setup's statements only the last one's rows matter. */
-	if (!good || c->overwriting ||
+	if (!good || c->overwriting || c->preparing ||
 		(c->state == CONN_SETUP && status != PGRES_TUPLES_OK) ||
 		c->n_results == RESULTS_MAX) {
 		PQclear(r);
@@ -431,6 +508,8 @@ static void on_answer(struct conn *c)
 		}
 		if (PQstatus(c->pg) == CONNECTION_BAD)
 			drop_with_pq_problem(c);
+		else if (c->preparing)
+			on_prepared(c);
 		else if (c->overwriting) {
 			c->overwriting = false;
 			become_idle(c);
@@ -467,7 +546,7 @@ static void on_connecting(struct conn *c)
 	c->n_results = 0;
 	if (PQsetnonblocking(c->pg, 1) != 0 || !PQsendQuery(c->pg, setup_sql))
 		drop_with_pq_problem(c);
-	else if (watch(c, LOOP_READ | LOOP_WRITE) < 0)
+	else if (watch_sent(c) < 0)
 		conn_drop(c, ERR_NOMEM);
 }
 
@@ -487,8 +566,7 @@ static void on_socket(void *arg, int fd, unsigned events)
 			drop_with_pq_problem(c);
 			return;
 		}
-		if (rest == 0 &&
-			loop_fd_set(c->db->loop, c->watch, LOOP_READ) < 0) {
+		if (rest == 0 && watch(c, LOOP_READ) < 0) {
 			conn_drop(c, ERR_NOMEM);
 			return;
 		}
@@ -504,73 +582,11 @@ static void on_notice(void *arg, const PGresult *r)
 	log_debug("database_notice", LOG_STR("text", PQresultErrorMessage(r)));
 }
 
-/* The n-th part of a comma-separated list, or its only one, in a new string. */
-static char *pick(const char *list, size_t n)
-{
-	const char *at = list;
-
-	if (!strchr(list, ','))
-		return strdup(list);
-	while (n-- > 0 && *at) {
-		at += strcspn(at, ",");
-		at += *at == ',';
-	}
-	return strndup(at, strcspn(at, ","));
-}
-
-static size_t count_parts(const char *list)
-{
-	size_t n = 1;
-
-	if (!list || !*list)
-		return 0;
-	for (; *list; list++)
-		n += *list == ',';
-	return n;
-}
-
-static bool is_list(const char *keyword)
-{
-	return strcmp(keyword, "host") == 0 ||
-	       strcmp(keyword, "hostaddr") == 0 || strcmp(keyword, "port") == 0;
-}
-
-/* Begins to connect to the host whose turn it is. */
-static PGconn *connect_start(const struct target *t, size_t turn)
-{
-	const char *keywords[CONN_OPTIONS_MAX + 1],
-		*values[CONN_OPTIONS_MAX + 1];
-	char *picked[3] = {NULL};
-	size_t n = 0, n_picked = 0;
-	PGconn *pg = NULL;
-
-	for (const PQconninfoOption *o = t->options; o->keyword; o++) {
-		if (!o->val || n == CONN_OPTIONS_MAX)
-			continue;
-		keywords[n] = o->keyword;
-		values[n] = o->val;
-		if (is_list(o->keyword) && n_picked < 3) {
-			picked[n_picked] = pick(o->val, turn % t->n_hosts);
-			if (!picked[n_picked])
-				goto out;
-			values[n] = picked[n_picked++];
-		}
-		n++;
-	}
-	keywords[n] = NULL;
-	values[n] = NULL;
-	pg = PQconnectStartParams(keywords, values, 0);
-out:
-	for (size_t i = 0; i < n_picked; i++)
-		free(picked[i]);
-	return pg;
-}
-
 static void on_retry(void *arg)
 {
 	struct conn *c = arg;
 
-	c->pg = connect_start(&c->db->target, c->host);
+	c->pg = db_target_connect(&c->db->target, c->host);
 	if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
 		if (c->pg)
 			note_problem(c, PQerrorMessage(c->pg));
@@ -616,39 +632,15 @@ static void on_sweep(void *arg)
 	run_queue(db);
 }
 
-static int read_conninfo(const char *conninfo, struct target *target_out,
-	char *problem, size_t size)
-{
-	char *message = NULL;
-	struct target t = {.n_hosts = 1};
-	size_t n;
-
-	t.options = PQconninfoParse(conninfo, &message);
-	if (!t.options) {
-		snprintf(problem, size, "database: %.*s",
-			message ? (int)strcspn(message, "\n") : 0,
-			message ? message : "");
-		PQfreemem(message);
-		return ERR_INVALID;
-	}
-	for (const PQconninfoOption *o = t.options; o->keyword; o++) {
-		n = is_list(o->keyword) ? count_parts(o->val) : 0;
-		if (n > t.n_hosts)
-			t.n_hosts = n;
-	}
-	*target_out = t;
-	return 0;
-}
-
 int db_new(struct loop *loop, const char *conninfo, size_t n,
 	const struct db_events *events, void *ctx, char *problem,
 	size_t problem_size, struct db **db_out)
 {
-	struct target target;
+	struct db_target target;
 	struct db *db;
 	int err;
 
-	err = read_conninfo(conninfo, &target, problem, problem_size);
+	err = db_target_read(conninfo, &target, problem, problem_size);
 	if (err < 0)
 		return err;
 	db = calloc(1, sizeof(*db));
@@ -712,7 +704,7 @@ void db_free(struct db **db_in)
 	}
 	loop_timer_free(db->loop, &db->sweep);
 	free(db->conns);
-	PQconninfoFree(db->target.options);
+	db_target_done(&db->target);
 	free(db);
 }
 

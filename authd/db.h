@@ -24,13 +24,15 @@
 #define DB_QUEUE_MAX       4096
 #define DB_CONNECTIONS_MAX 16
 /** Oldest schema that this program can work with. */
-#define DB_SCHEMA_VERSION  12
+#define DB_SCHEMA_VERSION  14
 
 struct db;
 
 /** One statement of a job. */
 struct db_step {
 	const char *sql; /* static text */
+	bool often; /* prepared once per connection: planning can cost far more
+		       than running */
 	size_t n_params;
 	const char *params[DB_PARAMS_MAX]; /* copied; NULL = null */
 };

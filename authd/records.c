@@ -27,6 +27,9 @@ enum {
 	BATCH_BYTES = 512 * 1024,
 	STORE_US = 8 * 1000 * 1000,
 	RETRY_US = 1000 * 1000,
+	/* Between the beginnings of two batches that are not full: a
+	 * transaction costs the database more than a record. */
+	GATHER_US = 20 * 1000,
 	KEY_SIZE_MAX = 40,
 	MEMORY_MAX = 10000, /* records while the disk is full */
 };
@@ -51,6 +54,7 @@ struct records {
 	STAILQ_HEAD(, held) held;
 	size_t n_held;
 	uint64_t next_held;
+	uint64_t next_batch_us; /* not before; a full one may go at once */
 	bool busy;
 	bool one_by_one;     /* looking for a bad record */
 	bool batch_is_held;  /* the batch under way is from memory */
@@ -363,7 +367,7 @@ static void on_stored(void *ctx, const struct db_result *result)
 void records_pump(struct records *r)
 {
 	struct batch b = {0};
-	struct db_step step = {.sql = store_sql, .n_params = 1};
+	struct db_step step = {.sql = store_sql, .often = true, .n_params = 1};
 	const struct db_job job = {
 		.steps = &step,
 		.n_steps = 1,
@@ -372,10 +376,18 @@ void records_pump(struct records *r)
 		.ctx = r,
 	};
 	uint64_t max = r->one_by_one ? 1 : BATCH_MAX;
+	uint64_t now;
 	int err;
 
-	if (r->busy || !r->db || !db_is_up(r->db))
+	if (r->busy || !r->db || !db_is_up(r->db) || records_waiting(r) == 0)
 		return;
+	now = clock_now_us();
+	if (now < r->next_batch_us && !r->one_by_one &&
+		records_waiting(r) < BATCH_MAX) {
+		loop_timer_set(r->loop, r->timer, r->next_batch_us - now);
+		return;
+	}
+	r->next_batch_us = now + GATHER_US;
 	r->batch_is_held = r->n_held > 0;
 	err = r->batch_is_held ? fill_from_memory(r, &b, max)
 			       : fill_from_spool(r, &b, max);

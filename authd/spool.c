@@ -38,6 +38,9 @@ enum {
 	RECORD_MAGIC = 0x47485331, /* "GHS1" */
 	/* Batches: a flush begins this long after the first record. */
 	BATCH_US = 2000,
+	/* Of the position: two numbers and their CRC, always as long. */
+	POSITION_CRC_AT = 16 + 1 + 20 + 1,
+	POSITION_LEN = POSITION_CRC_AT + 8 + 1,
 };
 
 /* Numbers never come near these; one from a file that does is damage, or it
@@ -67,6 +70,7 @@ struct spool {
 	struct sync *sync;
 	struct loop_timer *timer;
 	char dir[PATH_SIZE];
+	int position_fd; /* -1 = not yet */
 	uint64_t id;
 	TAILQ_HEAD(, segment) segments;
 	uint64_t next; /* number of the next record */
@@ -371,48 +375,56 @@ static int load_segments(struct spool *s)
 	return err;
 }
 
+/* "id number crc": the CRC is over what stands before it. A line that does not
+ * fit is no position: records are handed out again then. */
 static void load_position(struct spool *s)
 {
 	char path[PATH_SIZE + 16], text[64] = "";
 	uint64_t id, done;
-	int fd;
+	uint32_t crc;
+	ssize_t len;
+	int n, fd;
 
 	snprintf(path, sizeof(path), "%s/position", s->dir);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return;
-	if (read(fd, text, sizeof(text) - 1) > 0 &&
-		sscanf(text, "%16" SCNx64 " %" SCNu64, &id, &done) == 2 &&
-		(s->id == 0 || id == s->id) && done <= FIRST_MAX) {
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	n = sscanf(
+		text, "%16" SCNx64 " %" SCNu64 " %8" SCNx32, &id, &done, &crc);
+	/* The form without a CRC is of an older version. */
+	if (n < 2 || (n == 2 && len >= POSITION_LEN))
+		return;
+	if (n == 3 && crc != crc32c(0, (const uint8_t *)text, POSITION_CRC_AT))
+		return;
+	if ((s->id == 0 || id == s->id) && done <= FIRST_MAX) {
 		s->id = id;
 		s->done = done;
 	}
-	close(fd);
 }
 
-/* Not flushed: after a power cut an old position hands records out again. */
+/* Over the old one, in place: a new file for each batch costs more than all
+ * else that a batch costs here. Not flushed: after a power cut an old position
+ * hands records out again. */
 static void store_position(struct spool *s)
 {
-	char path[PATH_SIZE + 16], aside[PATH_SIZE + 16], text[64];
-	int fd, len;
+	char path[PATH_SIZE + 16], text[POSITION_LEN + 1];
 
-	snprintf(path, sizeof(path), "%s/position", s->dir);
-	snprintf(aside, sizeof(aside), "%s/position.new", s->dir);
-	len = snprintf(text, sizeof(text), "%016" PRIx64 " %" PRIu64 "\n",
-		s->id, s->done);
-	fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		0600);
-	if (fd < 0)
-		goto fail;
-	if (write(fd, text, (size_t)len) != len) {
-		close(fd);
-		goto fail;
+	if (s->position_fd < 0) {
+		snprintf(path, sizeof(path), "%s/position", s->dir);
+		s->position_fd = open(path,
+			O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	}
-	close(fd);
-	if (rename(aside, path) == 0)
-		return;
-fail:
-	log_err("spool_position", LOG_STR("folder", s->dir), LOG_ERRNO(errno));
+	snprintf(text, sizeof(text), "%016" PRIx64 " %020" PRIu64 " ", s->id,
+		s->done);
+	snprintf(text + POSITION_CRC_AT, sizeof(text) - POSITION_CRC_AT,
+		"%08" PRIx32 "\n",
+		crc32c(0, (const uint8_t *)text, POSITION_CRC_AT));
+	if (s->position_fd < 0 ||
+		write_at(s->position_fd, text, POSITION_LEN, 0) < 0)
+		log_err("spool_position", LOG_STR("folder", s->dir),
+			LOG_ERRNO(errno));
 }
 
 static void on_timer(void *arg);
@@ -428,6 +440,7 @@ int spool_open(struct loop *loop, struct sync *sync, const char *dir,
 		return ERR_NOMEM;
 	s->loop = loop;
 	s->sync = sync;
+	s->position_fd = -1;
 	s->on_safe = on_safe;
 	s->ctx = ctx;
 	TAILQ_INIT(&s->segments);
@@ -488,6 +501,8 @@ void spool_free(struct spool **spool)
 	}
 	free_waiters(&s->waiting);
 	free_waiters(&s->flushing);
+	if (s->position_fd >= 0)
+		close(s->position_fd);
 	loop_timer_free(s->loop, &s->timer);
 	free(s->buffer);
 	free(s);

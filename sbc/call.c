@@ -313,6 +313,8 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e)
 
 /* --- the driver --- */
 
+static void set_life(struct call *c);
+
 #define FACTS_US      (6 * CLOCK_US_PER_S) /* two questions of 2 s each */
 #define LOCATING_US   (12 * CLOCK_US_PER_S) /* dns_timeout_ms is 10 s at most */
 #define PORTS_US      (3 * CLOCK_US_PER_S) /* mediad has 2 s */
@@ -384,6 +386,7 @@ static void bury(struct call *c)
 	if (c->buried)
 		return;
 	c->buried = true;
+	call_forget(c);
 	TAILQ_REMOVE(&calls->all, c, link);
 	TAILQ_INSERT_TAIL(&calls->dead, c, link);
 	calls->n_all--;
@@ -420,7 +423,7 @@ static void tear_down(struct call *c)
 			leg_end(p->leg, 500, c->end_lines[CALL_CALLED]);
 		call_limit_release(c, p);
 	}
-	call_media_end(c);
+	call_slot_end(c);
 }
 
 static void wait_in(struct call *c, enum call_state s)
@@ -467,6 +470,19 @@ void call_enter(struct call *c, enum call_state first)
 {
 	wait_in(c, CALL_FACTS);
 	set_state(c, EV_INVITE, first);
+	call_save(c);
+}
+
+void call_resume(struct call *c, enum call_state state)
+{
+	log_info("call_state", LOG_CALL(c->id),
+		LOG_STR("old", call_state_name(c->state)),
+		LOG_STR("event", "restart"),
+		LOG_STR("new", call_state_name(state)));
+	c->state = state;
+	wait_in(c, state);
+	if (c->record.answer_us != 0)
+		set_life(c);
 }
 
 void call_event(struct call *c, struct call_input *in)
@@ -492,6 +508,7 @@ void call_event(struct call *c, struct call_input *in)
 		next = call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	}
 	set_state(c, in->event, next);
+	call_save(c);
 }
 
 enum call_state call_end(
@@ -534,6 +551,7 @@ static const enum call_event from_leg[LEG_EVENT_COUNT] = {
 	[LEG_EXPIRED] = EV_EXPIRED,
 	[LEG_MOVED] = EV_MOVED,
 	[LEG_ENDED] = EV_LEG_ENDED,
+	[LEG_SAVE] = CALL_EVENT_COUNT,
 };
 
 void call_leg_event(void *ctx, struct leg *leg, const struct leg_msg *msg)
@@ -543,8 +561,10 @@ void call_leg_event(void *ctx, struct leg *leg, const struct leg_msg *msg)
 
 	(void)leg;
 	in.event = from_leg[msg->event];
-	if (in.event == CALL_EVENT_COUNT)
+	if (in.event == CALL_EVENT_COUNT) {
+		call_save(p->call);
 		return;
+	}
 	call_event(p->call, &in);
 }
 
@@ -577,6 +597,7 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 		"Reason: SIP;cause=200;text=\"Call completed elsewhere\"");
 	if (call_media_answer(c, in->party, in->msg, &why) != 0)
 		return call_end(c, why, 0, CALL_SBC);
+	call_slot_choose(c, in->party->slot);
 	c->pending_status = 200;
 	if (call_media_want(c) != 0)
 		return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
@@ -588,6 +609,7 @@ static void set_life(struct call *c)
 	const struct party *sides[2] = {&c->caller, c->called};
 	uint64_t limit =
 		settings_number(c->settings, "max_duration_s", 0, 0, 604800);
+	uint64_t talked_us = clock_now_us() - c->record.answer_us;
 
 	for (size_t i = 0; i < 2; i++) {
 		const struct party *p = sides[i];
@@ -599,9 +621,10 @@ static void set_life(struct call *c)
 		if (own != 0 && (limit == 0 || own < limit))
 			limit = own;
 	}
+	limit *= CLOCK_US_PER_S;
 	if (limit != 0)
-		loop_timer_set(
-			c->sbc->daemon.loop, c->life, limit * CLOCK_US_PER_S);
+		loop_timer_set(c->sbc->daemon.loop, c->life,
+			limit > talked_us ? limit - talked_us : 0);
 	else
 		loop_timer_stop(c->sbc->daemon.loop, c->life);
 }
@@ -609,13 +632,17 @@ static void set_life(struct call *c)
 static enum call_state on_connect(struct call *c, const struct call_input *in)
 {
 	(void)in;
-	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+	if (!leg_awaits_answer(c->caller.leg))
 		return call_end(c, REASON_CALL_CANCELLED, 487, CALL_CALLER);
 	c->pending_status = 0;
 	c->record.answer_us = clock_now_us();
 	c->record.wall_answer_us = clock_wall_us();
 	c->record.sip_status = 200;
 	call_note(c, REASON_CALL_ANSWERED, NULL);
+	/* The ACK may come before this function is done. */
+	call_save_as(c, CALL_CONFIRMING);
+	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	set_life(c);
 	return CALL_CONFIRMING;
 }
@@ -673,7 +700,8 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 {
 	enum reason why = REASON_SDP_NO_ANSWER;
 	struct party *p = &c->caller, *gone, *next;
-	struct sdp ours, theirs;
+	struct sdp ours = {0}, theirs;
+	bool fits;
 
 	/* What was tried and lost is not needed any more. */
 	for (gone = TAILQ_FIRST(&c->parties); gone != NULL; gone = next) {
@@ -688,9 +716,13 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 	/* The INVITE had no offer: the ACK has the answer to ours. */
 	if (in->msg->sdp == NULL ||
 		call_media_read(c, p, in->msg->sdp, in->msg->sdp_len, &theirs,
-			&why) != 0 ||
-		sdp_parse(p->ours, strlen(p->ours), &ours, &why) != 0 ||
-		sdp_check_answer(&ours, &theirs, &why) != 0)
+			&why) != 0)
+		return call_end(c, why, 0, CALL_SBC);
+	fits = sdp_parse(p->ours, strlen(p->ours), &ours, &why) == 0 &&
+	       sdp_check_answer(&ours, &theirs, &why) == 0;
+	sdp_wipe(&ours);
+	sdp_wipe(&theirs);
+	if (!fits)
 		return call_end(c, why, 0, CALL_SBC);
 	p->theirs = su_strndup(c->home, in->msg->sdp, in->msg->sdp_len);
 	if (p->theirs == NULL || call_media_want(c) != 0)
@@ -775,8 +807,8 @@ static enum call_state on_end(struct call *c, const struct call_input *in)
 
 static enum call_state on_figures(struct call *c, const struct call_input *in)
 {
-	if (in->ended != NULL)
-		call_record_figures(c, in->ended);
+	(void)c;
+	(void)in;
 	return CALL_DONE;
 }
 

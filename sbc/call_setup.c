@@ -238,8 +238,7 @@ static enum call_state next_target(struct call *c)
 			}
 		}
 		c->record.attempts++;
-		if (call_media_open(c, TAILQ_LAST(&c->parties, party_head)) !=
-			0)
+		if (call_slot_open(c) != 0)
 			return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
 		return CALL_PORTS;
 	}
@@ -414,7 +413,8 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 
 		if (p->round != c->round || c->n_invites >= CALL_HOPS_MAX)
 			continue;
-		why = call_limit_take(c, p);
+		why = p->slot->failed == REASON_NONE ? call_limit_take(c, p)
+						     : p->slot->failed;
 		if (why == REASON_ROUTE_OK)
 			why = invite_party(c, p);
 		if (why == REASON_ROUTE_OK) {
@@ -464,10 +464,8 @@ enum call_state call_setup_on_progress(
 	 * nobody could say whose it is. */
 	if (in->msg->sdp != NULL && c->caller.theirs != NULL &&
 		parties_alive(c) == 1) {
-		if (call_media_answer(c, in->party, in->msg, &why) != 0) {
-			call_note(c, why, "early");
-		} else {
-			c->called = in->party;
+		c->called = in->party;
+		if (call_media_answer(c, in->party, in->msg, &why) == 0) {
 			c->n_progress++;
 			c->pending_status = status;
 			c->pending_sdp = c->caller.ours;
@@ -476,6 +474,8 @@ enum call_state call_setup_on_progress(
 					c, REASON_SESSION_AWAY, 0, CALL_SBC);
 			return CALL_RINGING;
 		}
+		c->called = NULL;
+		call_note(c, why, "early");
 	}
 	if (status == c->progress)
 		return CALL_RINGING;

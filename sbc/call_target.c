@@ -28,7 +28,7 @@ static struct party *add_party(struct call *c)
 	return p;
 }
 
-static const Gh__CodecList *codecs_of(
+const Gh__CodecList *call_target_codecs(
 	const struct call *c, const struct party *p)
 {
 	uint32_t id = 0;
@@ -76,7 +76,7 @@ size_t call_target_phones(struct call *c, struct account *account)
 		p->host = ra->realm->row->n_domains != 0
 				  ? ra->realm->row->domains[0]
 				  : l->advertised_host;
-		p->codecs = codecs_of(c, p);
+		p->codecs = call_target_codecs(c, p);
 		n++;
 	}
 	return n;
@@ -266,6 +266,6 @@ enum reason call_target_trunk(struct call *c, const struct trunk *t,
 	p->flow = flow != NULL ? flow->id : 0;
 	p->host = trunk_host(c, t, row, addr);
 	p->request_uri = trunk_uri(c, number, p->host);
-	p->codecs = codecs_of(c, p);
+	p->codecs = call_target_codecs(c, p);
 	return REASON_ROUTE_OK;
 }

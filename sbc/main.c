@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/daemon.h"
@@ -168,6 +169,10 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = media_new(sbc, mediad_path, &sbc->media);
 	if (err == 0)
+		err = saves_new(sbc, &sbc_save_owners, &sbc->saves);
+	if (err == 0)
+		media_hold(sbc->media);
+	if (err == 0)
 		err = authd_new(sbc, authd_path, &sbc->authd);
 	if (err == 0)
 		err = accounts_new(sbc->authd, &sbc->accounts);
@@ -178,8 +183,12 @@ static int make_parts(struct sbc *sbc)
 	return err;
 }
 
-static void free_parts(struct sbc *sbc)
+/* In order the calls have been ended and nothing is left to save; else the
+ * state is the next process's. */
+static void free_parts(struct sbc *sbc, bool in_order)
 {
+	if (!in_order)
+		saves_free(&sbc->saves, false);
 	call_report_free(&sbc->report);
 	ctl_free(&sbc->ctl);
 	waits_free(&sbc->waits);
@@ -188,6 +197,7 @@ static void free_parts(struct sbc *sbc)
 	locator_free(&sbc->locator);
 	auth_free(&sbc->auth);
 	cdrs_free(&sbc->cdrs);
+	saves_free(&sbc->saves, true);
 	media_free(&sbc->media);
 	bindings_free(&sbc->bindings);
 	authd_free(&sbc->authd);
@@ -228,10 +238,35 @@ static void on_stop(void *ctx)
 	calls_end_all(sbc->calls, REASON_CALL_SHUTDOWN, on_calls_ended, sbc);
 }
 
+/* ------------------------------------------------------------------ keeper */
+
+static void on_keeper_fd(void *ctx, const char *name, int fd)
+{
+	struct sbc *sbc = ctx;
+
+	if (!saves_on_fd(sbc->saves, name, fd)) {
+		log_warning("descriptor_unknown", LOG_STR("name", name));
+		(void)close(fd);
+	}
+}
+
+static void on_keeper_up(void *ctx)
+{
+	struct sbc *sbc = ctx;
+
+	saves_on_keeper(sbc->saves);
+	/* The sockets may have been there first. */
+	if (stack_is_open(sbc->stack))
+		saves_settle(sbc->saves);
+}
+
 int main(int argc, char **argv)
 {
 	static struct settings_file settings;
-	static const struct notify_events keeper_events;
+	static const struct notify_events keeper_events = {
+		.on_fd = on_keeper_fd,
+		.on_up = on_keeper_up,
+	};
 	struct sbc sbc = {
 		.daemon =
 			{
@@ -269,7 +304,7 @@ int main(int argc, char **argv)
 	}
 	if (err != 0)
 		log_err("failed", LOG_ERR(err));
-	free_parts(&sbc);
+	free_parts(&sbc, err == 0);
 	daemon_end(&sbc.daemon);
 	return err ? 1 : 0;
 }

@@ -28,6 +28,7 @@
 #include "common/secret.h"
 #include "common/table.h"
 #include "sbc/entry.h"
+#include "sbc/leg_save.h"
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
 #include "sbc/sofia_cures_private.h"
@@ -394,6 +395,8 @@ static int on_message(
 	tport_t *tport;
 
 	if (!sip || !sip->sip_request) { /* an answer to nothing of ours */
+		if (sip)
+			(void)leg_take_orphan(agent, sip);
 		nta_msg_discard(agent, msg);
 		return 0;
 	}
@@ -448,6 +451,7 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 	if (!stack->agent)
 		goto failed;
 	cures_on_datagram(on_datagram, stack);
+	cures_on_sending(leg_on_sending, sbc);
 	cures_on_stream(on_stream, stack);
 	*stack_out = stack;
 	return 0;
@@ -464,6 +468,7 @@ void stack_free(struct stack **stack_ref)
 		return;
 	*stack_ref = NULL;
 	cures_on_datagram(NULL, NULL);
+	cures_on_sending(NULL, NULL);
 	cures_on_stream(NULL, NULL);
 	if (stack->agent)
 		nta_agent_destroy(stack->agent);

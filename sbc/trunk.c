@@ -33,7 +33,6 @@
 
 #define TRUNKS_MAX   10000u
 #define MISSES_DOWN  2u
-#define CALL_ID_SIZE 40
 
 struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id)
 {
@@ -43,7 +42,7 @@ struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id)
 			    : NULL;
 }
 
-static struct trunk_state *state_make(struct trunks *trunks, uint32_t id)
+struct trunk_state *trunk_state_make(struct trunks *trunks, uint32_t id)
 {
 	struct trunk_state *s = trunk_state_find(trunks, id);
 
@@ -63,6 +62,7 @@ static struct trunk_state *state_make(struct trunks *trunks, uint32_t id)
 
 static void state_free(struct trunk_state *s)
 {
+	save_drop(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved);
 	trunk_where_drop(s);
 	trunk_register_drop(s);
 	table_remove(&s->trunks->table, &s->node);
@@ -201,18 +201,26 @@ void trunk_judge(struct trunk_state *s, const char *data)
 }
 
 nta_leg_t *trunk_make_leg(
-	struct trunk_state *s, const char *from, const char *to)
+	struct trunk_state *s, const char *from, const char *to,
+	struct trunk_names *names)
 {
-	char call_id[CALL_ID_SIZE], random[27], tagged[STACK_URL_SIZE + 40];
-	char tag[21];
+	struct trunk_names fresh = {.cseq = 0};
+	char random[27], tagged[STACK_URL_SIZE + 40], cseq[32];
 
-	ident_make_random(random, sizeof random - 1);
-	ident_make_random(tag, sizeof tag - 1);
-	snprintf(call_id, sizeof call_id, "w0-%s", random);
-	snprintf(tagged, sizeof tagged, "%s;tag=%s", from, tag);
+	if (names == NULL)
+		names = &fresh;
+	if (names->call_id[0] == '\0') {
+		ident_make_random(random, sizeof random - 1);
+		ident_make_random(names->tag, sizeof names->tag - 1);
+		snprintf(names->call_id, sizeof names->call_id, "w0-%s",
+			random);
+	}
+	snprintf(tagged, sizeof tagged, "%s;tag=%s", from, names->tag);
+	snprintf(cseq, sizeof cseq, "%u REGISTER", (unsigned)names->cseq);
 	return nta_leg_tcreate(stack_agent(s->trunks->sbc->stack), NULL, NULL,
-		SIPTAG_CALL_ID_STR(call_id), SIPTAG_FROM_STR(tagged),
-		SIPTAG_TO_STR(to), TAG_END());
+		SIPTAG_CALL_ID_STR(names->call_id), SIPTAG_FROM_STR(tagged),
+		SIPTAG_TO_STR(to),
+		TAG_IF(names->cseq != 0, SIPTAG_CSEQ_STR(cseq)), TAG_END());
 }
 
 static void probe(struct trunk_place *p, const struct trunk *t)
@@ -229,7 +237,7 @@ static void probe(struct trunk_place *p, const struct trunk *t)
 		return;
 	snprintf(contact, sizeof contact, "<%s>", ours);
 	snprintf(to, sizeof to, "<%s>", url);
-	p->probe.leg = trunk_make_leg(s, contact, to);
+	p->probe.leg = trunk_make_leg(s, contact, to, NULL);
 	if (p->probe.leg == NULL)
 		return;
 	p->probe.orq = nta_outgoing_tcreate(p->probe.leg, on_probe_answer,
@@ -297,7 +305,7 @@ static void on_tick(void *arg)
 	}
 	for (size_t i = 0; i < set->n_trunks; i++) {
 		const struct trunk *t = &set->trunks[i];
-		struct trunk_state *s = state_make(trunks, t->row->id);
+		struct trunk_state *s = trunk_state_make(trunks, t->row->id);
 
 		if (s == NULL)
 			continue;
@@ -311,6 +319,7 @@ static void on_tick(void *arg)
 			probe_all(s, t);
 		}
 		trunk_register_tick(s, t, now);
+		trunk_save(s);
 	}
 }
 
@@ -392,7 +401,7 @@ uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
 enum reason trunk_take(
 	struct trunks *trunks, const struct trunk *t, bool emergency)
 {
-	struct trunk_state *s = state_make(trunks, t->row->id);
+	struct trunk_state *s = trunk_state_make(trunks, t->row->id);
 	uint32_t rate = t->row->max_calls_per_s;
 	uint64_t now = clock_now_us();
 

@@ -31,6 +31,13 @@ struct trunk_place {
 	struct trunk_request probe;
 };
 
+/** What a registration is known by. */
+struct trunk_names {
+	char call_id[40]; /* "" = none yet */
+	char tag[21];
+	uint32_t cseq; /* used last by an earlier process */
+};
+
 enum registration {
 	REGISTRATION_NONE, /* not wanted */
 	REGISTRATION_TRYING,
@@ -70,6 +77,8 @@ struct trunk_state {
 	uint64_t next_register_us;
 	unsigned reg_failures; /* in a row */
 	struct addr registrar; /* the place that is asked; unset = the first */
+	struct trunk_names names;
+	struct save_slot saved;
 };
 
 struct trunk_auth_query {
@@ -96,6 +105,10 @@ struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id);
 GH_MUST_CHECK int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	const struct trunk_place *place, struct target *target,
 	char url[STACK_URL_SIZE]);
+/** names of an earlier leg that this one goes on with, or is filled in; NULL =
+ * new ones that nobody needs again. */
+nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
+	const char *to, struct trunk_names *names);
 
 /* trunk_where.c */
 /** Looks again where the targets are, if it is time. */
@@ -108,10 +121,14 @@ const struct trunk_place *trunk_where_registrar(struct trunk_state *s);
 void trunk_where_next_registrar(struct trunk_state *s);
 /** From trunk.c: what the looks and probes say, taken together. */
 void trunk_judge(struct trunk_state *s, const char *data);
-nta_leg_t *trunk_make_leg(
-	struct trunk_state *s, const char *from, const char *to);
+
 void trunk_request_drop(struct trunk_request *r);
 
+/* trunk_save.c */
+/** Writes what a new process has to know. */
+void trunk_save(struct trunk_state *s);
+/** The row of a trunk, made if there is none; NULL without memory. */
+struct trunk_state *trunk_state_make(struct trunks *trunks, uint32_t id);
 /* trunk_register.c */
 void trunk_register_tick(
 	struct trunk_state *s, const struct trunk *t, uint64_t now);

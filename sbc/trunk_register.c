@@ -208,7 +208,7 @@ static void send_register(
 		url + strlen("sip:"));
 	snprintf(expires, sizeof expires, "%u", (unsigned)s->reg_expires_s);
 	if (s->reg.leg == NULL)
-		s->reg.leg = trunk_make_leg(s, aor, aor);
+		s->reg.leg = trunk_make_leg(s, aor, aor, &s->names);
 	if (s->reg.leg != NULL)
 		s->reg.orq = nta_outgoing_tcreate(s->reg.leg,
 			on_register_answer, (nta_outgoing_magic_t *)s,

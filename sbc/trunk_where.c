@@ -62,6 +62,9 @@ static void add(struct trunk_state *s, const Gh__TrunkTarget *row,
 		if (p == NULL)
 			return;
 		*p = like;
+		/* Out of service, also by an earlier process: a probe has to
+		 * say otherwise. */
+		p->down = s->down;
 	}
 	p->seen = true;
 	snprintf(p->host, sizeof p->host, "%s", row->host);

@@ -244,8 +244,8 @@ static int open_socket(const struct load *l, struct sockaddr_in *local)
 /* Side b's contexts: it sends with b_send_key. */
 static int open_srtp(struct stream *b, const struct relay_call *call)
 {
-	struct srtp_master tx = {SRTP_SUITE_AES_CM_128_HMAC_SHA1_80,
-		RELAY_MASTER_LEN, {0}};
+	struct srtp_master tx = {
+		SRTP_SUITE_AES_CM_128_HMAC_SHA1_80, RELAY_MASTER_LEN, {0}};
 	struct srtp_master rx = tx;
 
 	memcpy(tx.bytes, call->b_send_key, RELAY_MASTER_LEN);
@@ -352,8 +352,8 @@ static void print(
 	const struct load *l, uint64_t spent, uint64_t own, uint64_t wall)
 {
 	/* Late streams: the generator is the one that could not keep up. */
-	double planned = 2.0 * (double)l->n_calls * (double)wall /
-			 (PACKET_US * 1000.0);
+	double planned =
+		2.0 * (double)l->n_calls * (double)wall / (PACKET_US * 1000.0);
 
 	printf("relay=%s calls=%zu seconds=%.2f planned=%.0f sent=%llu "
 	       "received=%llu bad=%llu send_errors=%llu loss_percent=%.4f "

@@ -91,8 +91,7 @@ bool sip_read(const char *bytes, size_t len, struct sip_msg *m)
 		}
 		if (first && !first_line(m, at, line_end))
 			return false;
-		colon = first ? NULL
-			      : memchr(at, ':', (size_t)(line_end - at));
+		colon = first ? NULL : memchr(at, ':', (size_t)(line_end - at));
 		if (colon)
 			take_header(m, trimmed(at, colon),
 				trimmed(colon + 1, line_end));
@@ -104,8 +103,7 @@ bool sip_read(const char *bytes, size_t len, struct sip_msg *m)
 		const char *space = memchr(m->cseq.at, ' ', m->cseq.len);
 
 		if (space)
-			m->method = trimmed(
-				space, m->cseq.at + m->cseq.len);
+			m->method = trimmed(space, m->cseq.at + m->cseq.len);
 	}
 	return m->n_via && m->from.len && m->to.len && m->call_id.len &&
 	       m->cseq.len && m->method.len;

@@ -22,9 +22,9 @@ struct sip_text {
 };
 
 struct sip_msg {
-	unsigned status;         /* 0 = a request */
-	struct sip_text method;  /* of a request; of CSeq for a response */
-	struct sip_text uri;     /* of a request */
+	unsigned status;        /* 0 = a request */
+	struct sip_text method; /* of a request; of CSeq for a response */
+	struct sip_text uri;    /* of a request */
 	struct sip_text from, to, call_id, cseq, contact, challenge;
 	struct sip_text via[SIP_LINES], record_route[SIP_LINES];
 	size_t n_via, n_record_route;

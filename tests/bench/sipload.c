@@ -165,8 +165,11 @@ int main(int argc, char **argv)
 		{"patience", required_argument, NULL, 'w'},
 		{0},
 	};
-	struct load_options o = {
-		.hold_ms = 500, .passes = 1, .patience_s = 5, .n = 1, .rate = 1};
+	struct load_options o = {.hold_ms = 500,
+		.passes = 1,
+		.patience_s = 5,
+		.n = 1,
+		.rate = 1};
 	bool calls = argc > 1 && strcmp(argv[1], "calls") == 0;
 	int c;
 

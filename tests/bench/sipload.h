@@ -8,6 +8,7 @@
 #include "tests/bench/sip.h"
 
 #define LOAD_DELAYS 2000000 /* buckets of 1 us */
+#define TICK_NS     100000
 
 struct load_options {
 	struct sockaddr_in to;     /* the SIP server */

@@ -47,7 +47,8 @@ static uint64_t cpu_ns(void)
 
 static int open_set(struct set *set, size_t n)
 {
-	struct srtp_master master = {SRTP_SUITE_AES_CM_128_HMAC_SHA1_80, 30, {0}};
+	struct srtp_master master = {
+		SRTP_SUITE_AES_CM_128_HMAC_SHA1_80, 30, {0}};
 
 	set->n = n;
 	set->pairs = calloc(n, sizeof(*set->pairs));
@@ -115,8 +116,8 @@ static int run(struct set *few, struct set *many, unsigned seconds)
 			return -1;
 	a = (double)few->spent_ns / (double)few->n_packets;
 	b = (double)many->spent_ns / (double)many->n_packets;
-	printf("few=%zu many=%zu few_ns=%.1f many_ns=%.1f ratio=%.3f\n",
-		few->n, many->n, a, b, b / a);
+	printf("few=%zu many=%zu few_ns=%.1f many_ns=%.1f ratio=%.3f\n", few->n,
+		many->n, a, b, b / a);
 	return 0;
 }
 

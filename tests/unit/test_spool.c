@@ -134,6 +134,67 @@ START_TEST(spool_order)
 }
 END_TEST
 
+static void write_position(const char *text, size_t len)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/position", spool_dir);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_eq(fwrite(text, 1, len, f), len);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+/* Whatever becomes of the position, no record is lost: one that can not be
+ * right hands out again what is still there. */
+START_TEST(spool_position_damaged_anywhere)
+{
+	char path[128], good[128] = "", older[128];
+	size_t len;
+	FILE *f;
+
+	reopen();
+	append("one");
+	append("two");
+	append("three");
+	spool_done(spool, 2);
+	spool_free(&spool);
+	snprintf(path, sizeof(path), "%s/position", spool_dir);
+	f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	len = fread(good, 1, sizeof(good) - 1, f);
+	ck_assert_int_eq(fclose(f), 0);
+	ck_assert_uint_gt(len, 40);
+	for (size_t i = 0; i < len - 1; i++) {
+		char bad[128];
+
+		memcpy(bad, good, sizeof(bad));
+		bad[i] = bad[i] == '7' ? '8' : '7';
+		write_position(bad, len);
+		reopen();
+		ck_assert_str_eq(all(), "one two three ");
+		spool_free(&spool);
+	}
+	for (size_t i = 0; i < len - 1; i++) {
+		write_position(good, i);
+		reopen();
+		ck_assert_msg(strcmp(all(), "one two three ") == 0 ||
+				      strcmp(all(), "three ") == 0,
+			"cut at %zu: %s", i, all());
+		spool_free(&spool);
+	}
+	/* As an older version wrote it. */
+	snprintf(older, sizeof(older), "%.16s 2\n", good);
+	write_position(older, strlen(older));
+	reopen();
+	ck_assert_str_eq(all(), "three ");
+	spool_done(spool, 3);
+	reopen();
+	ck_assert_str_eq(all(), "");
+}
+END_TEST
+
 /* A kill can leave any number of the file's bytes: whole records before the
  * cut are all there, nothing else is, and the spool goes on. */
 START_TEST(spool_cut_anywhere)
@@ -280,7 +341,7 @@ static void vault_again(void)
 
 static const char *get(const char *name)
 {
-	static char text[64];
+	static char text[4096];
 	uint8_t *bytes;
 	size_t len;
 
@@ -409,13 +470,61 @@ START_TEST(vault_compacts)
 	memset(big, 'y', sizeof(big) - 1);
 	vault_again();
 	put("keep", "me");
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 1000; i++) {
 		ck_assert_int_eq(vault_put(vault, "x", big, sizeof(big)), 0);
+		vault_replace(vault, vault_rewritten_fd(vault));
+	}
 	ck_assert_int_lt(vault_size(path), 2 * 1024 * 1024);
 	ck_assert_str_eq(get("keep"), "me");
 	vault_again();
 	ck_assert_str_eq(get("keep"), "me");
 	ck_assert_uint_eq(vault_count(vault), 2);
+}
+END_TEST
+
+/* While the file is rewritten bit by bit, what is written and removed counts
+ * at every moment, and a kill (reopening without replacing) loses nothing. */
+START_TEST(vault_rewrites_in_service)
+{
+	enum { NAMES = 300, SIZE = 4000 };
+	static char text[NAMES][SIZE];
+	unsigned n_replaced = 0, n_copying = 0, version = 0;
+	char name[16], path[64];
+	bool there[NAMES] = {false};
+
+	vault_again();
+	srand(3);
+	for (unsigned i = 0; i < 3000; i++) {
+		unsigned k = (unsigned)rand() % NAMES;
+		int fd;
+
+		snprintf(name, sizeof(name), "n%u", k);
+		if (there[k] && rand() % 5 == 0) {
+			ck_assert_int_eq(vault_remove(vault, name), 0);
+			there[k] = false;
+		} else {
+			memset(text[k], 'a' + (int)(version++ % 26), SIZE - 1);
+			put(name, text[k]);
+			there[k] = true;
+		}
+		fd = vault_rewritten_fd(vault);
+		/* Some changes come between the copy and the flush. */
+		if (fd >= 0 && n_copying++ % 7 == 6) {
+			vault_replace(vault, fd);
+			n_replaced++;
+			ck_assert_int_lt(vault_size(path), 4 * 1024 * 1024);
+		}
+		if (i % 500 == 499) {
+			if (i % 1000 == 999)
+				vault_again();
+			for (k = 0; k < NAMES; k++) {
+				snprintf(name, sizeof(name), "n%u", k);
+				ck_assert_str_eq(
+					get(name), there[k] ? text[k] : "-");
+			}
+		}
+	}
+	ck_assert_uint_gt(n_replaced, 2);
 }
 END_TEST
 
@@ -478,6 +587,7 @@ int main(void)
 	tcase_set_timeout(v, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, spool_order);
+	tcase_add_test(t, spool_position_damaged_anywhere);
 	tcase_add_test(t, spool_cut_anywhere);
 	tcase_add_test(t, spool_damaged_anywhere);
 	tcase_add_test(t, spool_segments);
@@ -488,6 +598,7 @@ int main(void)
 	tcase_add_test(v, vault_cut_anywhere);
 	tcase_add_test(v, vault_damaged_anywhere);
 	tcase_add_test(v, vault_compacts);
+	tcase_add_test(v, vault_rewrites_in_service);
 	tcase_add_test(v, vault_of_another_key);
 	tcase_add_test(v, key_files);
 	suite_add_tcase(s, v);
