@@ -324,7 +324,7 @@ def bulk_import(w):
               "select extension, username, password from "
               "sbc.import_phones()"], timeout=120)
     took = time.monotonic() - began
-    assert took < 60, f"the import took {took:.0f} s"
+    assert took < 60 * proc.PATIENCE, f"the import took {took:.0f} s"
     with open(f"{w.dir}/logins.csv", encoding="ascii") as f:
         logins = [line.strip().split(",") for line in f]
     assert len(logins) == 100000 and len({x[2] for x in logins}) == 100000
