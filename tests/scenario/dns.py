@@ -100,3 +100,56 @@ def a_name_that_fails(w):
     uas.done()
     assert time.time() - began < 10
     w.cdr("+8951111", sip_status=200)
+
+
+def _answer(peer, request, status):
+    """Answers a request that came to a peer."""
+    lines = [f"SIP/2.0 {status} Planted"]
+    lines += [f"Via: {via}" for via in request.all("Via")]
+    to = request.get("To")
+    lines += [f"From: {request.get('From')}",
+              f"To: {to if ';tag=' in to else to + ';tag=' + peer.tag}",
+              f"Call-ID: {request.get('Call-ID')}",
+              f"CSeq: {request.get('CSeq')}", "Content-Length: 0"]
+    peer.send("\r\n".join(lines) + "\r\n\r\n")
+
+
+@case("R8 R11", seconds=12, gate="own")
+def each_address_is_probed(w):
+    """OPTIONS goes to every address that a name has; a call passes over the
+    one that says it is out of service, though it comes first."""
+    server = _begin(w)
+    server.set(f"_sip._udp.{NAME}", "SRV", "1 0 5070 down.itsp.test",
+               "2 0 5071 up.itsp.test")
+    server.set("down.itsp.test", "A", ITSP.host(10))
+    server.set("up.itsp.test", "A", ITSP.host(11))
+    down = w.peer("itsp", n=10, port=5070)
+    up = w.peer("itsp", n=11, port=5071)
+    w.settings("update sbc.trunk set options_interval_s = 5 "
+               "where name = 'named'")
+    seen = {"down": 0, "up": 0}
+    calls = []
+
+    def serve(done):
+        end = time.time() + 30
+        while not done():
+            assert time.time() < end, seen
+            for name, peer, status in (("down", down, 503), ("up", up, 200)):
+                m = peer.receive(0.05)
+                if m is None:
+                    continue
+                if m.method == "OPTIONS":
+                    seen[name] += 1
+                    _answer(peer, m, status)
+                elif m.method == "INVITE":
+                    calls.append(name)
+                    _answer(peer, m, 486)
+
+    # The third question tells that two answers have been heard.
+    serve(lambda: seen["down"] >= 3 and seen["up"] >= 3)
+    s = w.sipp("pbx", "uac_refused", target=True, service="+8860000",
+               code=486, who="pbx-probed")
+    serve(lambda: calls)
+    s.done()
+    assert set(calls) == {"up"}, calls
+    w.cdr("+8860000", sip_status=486, attempts=1)
