@@ -4,8 +4,8 @@
  * port the NAPTR and SRV records of that transport lead to hosts and ports,
  * with a port (or without such records) the name itself is the host.
  *
- *	start -> NAPTR and SRV at once -> (SRV that NAPTR names) -> A and AAAA of
- *	all hosts at once -> finish
+ *	start -> NAPTR and SRV at once -> (SRV that NAPTR names)
+ *	      -> A and AAAA of all hosts at once -> finish
  *
  * A transport that is only offered by NAPTR is not changed to: TLS is not left
  * for UDP because DNS says so. Within the deadline; once an address is known
@@ -31,9 +31,9 @@
 #include "sbc/flow.h"
 #include "sbc/locate_ask.h"
 
-#define HOSTS_MAX    8u /* SRV records that are followed */
-#define LINGER_US    (300 * 1000ULL) /* for the rest, once there is one */
-#define FAMILIES     2u
+#define HOSTS_MAX 8u              /* SRV records that are followed */
+#define LINGER_US (300 * 1000ULL) /* for the rest, once there is one */
+#define FAMILIES  2u
 
 enum stage {
 	STAGE_SERVICE, /* NAPTR and SRV are being asked */
@@ -74,7 +74,7 @@ struct locate_query {
 	struct dns_wait *naptr, *srv;
 	struct dns_record services[DNS_RECORDS_MAX];
 	size_t n_services;
-	bool has_services; /* there are SRV records */
+	bool has_services;         /* there are SRV records */
 	char named[DNS_NAME_SIZE]; /* where NAPTR leads; "" = nowhere */
 	struct host hosts[HOSTS_MAX];
 	size_t n_hosts;
@@ -212,8 +212,8 @@ static void on_addresses(void *ctx, const struct dns_answer *answer)
 	struct locate_query *q = f->query;
 
 	f->wait = NULL;
-	for (size_t i = 0; answer != NULL && i < answer->n_records &&
-			   f->n < LOCATE_MAX;
+	for (size_t i = 0;
+		answer != NULL && i < answer->n_records && f->n < LOCATE_MAX;
 		i++)
 		f->addrs[f->n++] = answer->records[i].addr;
 	if (!is_waiting(q))
@@ -251,10 +251,10 @@ static void ask_hosts(struct locate_query *q)
 		for (size_t f = 0; f < FAMILIES; f++) {
 			h->family[f].query = q;
 			/* What fails here has no address. */
-			if (q->use[f] && resolver_ask(q->locator->resolver,
-						 h->name, types[f],
-						 on_addresses, &h->family[f],
-						 &h->family[f].wait) != 0)
+			if (q->use[f] &&
+				resolver_ask(q->locator->resolver, h->name,
+					types[f], on_addresses, &h->family[f],
+					&h->family[f].wait) != 0)
 				h->family[f].wait = NULL;
 		}
 	}

@@ -16,7 +16,7 @@
 #include "common/loop.h"
 #include "common/reason.h"
 
-#define LOCATE_MAX 16 /* addresses of one name */
+#define LOCATE_MAX         16 /* addresses of one name */
 /** What a caller has time for: a dead resolver fails the target after it. */
 #define LOCATE_DEADLINE_US (2 * 1000000ULL)
 

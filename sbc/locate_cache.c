@@ -108,9 +108,8 @@ int dns_cache_hold(struct dns_cache *cache, const char *name,
 	} else {
 		e = made;
 		TAILQ_INIT(&e->waits);
-		if (!make_room(cache) ||
-			table_add(&cache->table, &e->node, &e->key,
-				sizeof e->key) != 0) {
+		if (!make_room(cache) || table_add(&cache->table, &e->node,
+						 &e->key, sizeof e->key) != 0) {
 			free(e);
 			return ERR_FULL;
 		}

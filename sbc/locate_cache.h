@@ -17,9 +17,9 @@
 #define DNS_TTL_MIN_US          (1 * 1000000ULL)
 #define DNS_NEGATIVE_TTL_MAX_US (900 * 1000000ULL) /* RFC 2308 5: hours */
 /** A name that could not be found out is not asked for again so soon. */
-#define DNS_FAIL_US (2 * 1000000ULL)
+#define DNS_FAIL_US             (2 * 1000000ULL)
 /** How long after its end an answer is good for need (RFC 8767 5). */
-#define DNS_STALE_US (24 * 3600 * 1000000ULL)
+#define DNS_STALE_US            (24 * 3600 * 1000000ULL)
 
 enum dns_state {
 	DNS_UNKNOWN, /* ask */

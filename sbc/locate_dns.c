@@ -21,12 +21,12 @@
 
 #include "sbc/text.h"
 
-#define HEADER_LEN   12u
-#define CLASS_IN     1u
-#define TYPE_CNAME   5u
-#define TYPE_SOA     6u
-#define CNAMES_MAX   8u
-#define RECORDS_SEEN 256u /* of any kind, in one message */
+#define HEADER_LEN     12u
+#define CLASS_IN       1u
+#define TYPE_CNAME     5u
+#define TYPE_SOA       6u
+#define CNAMES_MAX     8u
+#define RECORDS_SEEN   256u /* of any kind, in one message */
 
 #define FLAG_RESPONSE  0x8000u
 #define FLAG_TRUNCATED 0x0200u
@@ -80,8 +80,8 @@ bool dns_is_name(const char *name)
 }
 
 /* A name at a place; len_out is what it takes there. The root is "". */
-static int get_name(const struct reader *r, size_t at,
-	char name[DNS_NAME_SIZE], size_t *len_out)
+static int get_name(const struct reader *r, size_t at, char name[DNS_NAME_SIZE],
+	size_t *len_out)
 {
 	char *text = NULL;
 	long len = 0;
@@ -143,8 +143,8 @@ static int get_raw(struct reader *r, struct raw *raw)
 }
 
 /* A character string of RFC 1035 3.3 as text. at moves behind it. */
-static int get_text(const struct reader *r, size_t *at, size_t end, char *text,
-	size_t size)
+static int get_text(
+	const struct reader *r, size_t *at, size_t end, char *text, size_t size)
 {
 	size_t len;
 
@@ -286,8 +286,8 @@ static uint32_t negative_ttl(struct reader *r, unsigned n)
 			break;
 		if (raw.type == TYPE_SOA && raw.class == CLASS_IN &&
 			raw.data_len >= 22) {
-			uint32_t minimum = get32(
-				r->msg + raw.data + raw.data_len - 4);
+			uint32_t minimum =
+				get32(r->msg + raw.data + raw.data_len - 4);
 
 			return minimum < raw.ttl_s ? minimum : raw.ttl_s;
 		}

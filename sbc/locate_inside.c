@@ -21,8 +21,9 @@ static uint8_t prefix_of(const struct sockaddr *mask, sa_family_t family)
 	uint8_t bits = 0;
 
 	if (family == AF_INET) {
-		bytes = (const uint8_t *)&((const struct sockaddr_in *)(const void *)
-			mask)->sin_addr;
+		bytes = (const uint8_t *)&(
+			(const struct sockaddr_in *)(const void *)mask)
+				->sin_addr;
 		len = 4;
 	} else {
 		bytes = (const uint8_t *)&(
@@ -151,8 +152,8 @@ bool locate_is_inside(const struct settings *s, const struct local_nets *nets,
 		const struct realm *r = &s->realms[i];
 
 		/* A list that admits all says nothing of where inside is. */
-		for (size_t k = 0; r->row->zone == GH__ZONE__ZONE_INSIDE &&
-				   k < r->n_acl;
+		for (size_t k = 0;
+			r->row->zone == GH__ZONE__ZONE_INSIDE && k < r->n_acl;
 			k++) {
 			if (r->acl[k].prefix_len != 0 &&
 				addr_in_net(addr, &r->acl[k]))

@@ -31,8 +31,8 @@
 #include "sbc/sbc.h"
 #include "sbc/trunk_inner.h"
 
-#define TRUNKS_MAX   10000u
-#define MISSES_DOWN  2u
+#define TRUNKS_MAX  10000u
+#define MISSES_DOWN 2u
 
 struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id)
 {
@@ -116,9 +116,9 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 		return ERR_NOT_FOUND;
 	/* Without its connection the request fails at once. */
 	if (transport_is_stream(target->listener->transport)) {
-		const struct flow *f = flow_to(sbc->flows,
-			&target->listener->local, target->listener->transport,
-			&addr);
+		const struct flow *f =
+			flow_to(sbc->flows, &target->listener->local,
+				target->listener->transport, &addr);
 
 		target->flow = f != NULL ? f->id : 0;
 	}
@@ -200,9 +200,8 @@ void trunk_judge(struct trunk_state *s, const char *data)
 	tell(s, down ? REASON_TRUNK_DOWN : REASON_TRUNK_UP, data);
 }
 
-nta_leg_t *trunk_make_leg(
-	struct trunk_state *s, const char *from, const char *to,
-	struct trunk_names *names)
+nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
+	const char *to, struct trunk_names *names)
 {
 	struct trunk_names fresh = {.cseq = 0};
 	char random[27], tagged[STACK_URL_SIZE + 40], cseq[32];
@@ -212,8 +211,8 @@ nta_leg_t *trunk_make_leg(
 	if (names->call_id[0] == '\0') {
 		ident_make_random(random, sizeof random - 1);
 		ident_make_random(names->tag, sizeof names->tag - 1);
-		snprintf(names->call_id, sizeof names->call_id, "w0-%s",
-			random);
+		snprintf(
+			names->call_id, sizeof names->call_id, "w0-%s", random);
 	}
 	snprintf(tagged, sizeof tagged, "%s;tag=%s", from, names->tag);
 	snprintf(cseq, sizeof cseq, "%u REGISTER", (unsigned)names->cseq);
@@ -242,7 +241,8 @@ static void probe(struct trunk_place *p, const struct trunk *t)
 		return;
 	p->probe.orq = nta_outgoing_tcreate(p->probe.leg, on_probe_answer,
 		(nta_outgoing_magic_t *)p,
-		URL_STRING_MAKE(stack_next_hop(sbc->stack, &target, hop, sizeof hop)),
+		URL_STRING_MAKE(
+			stack_next_hop(sbc->stack, &target, hop, sizeof hop)),
 		SIP_METHOD_OPTIONS, URL_STRING_MAKE(url),
 		TPTAG_IDENT(target.listener->ident),
 		SIPTAG_CONTACT_STR(contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
@@ -379,8 +379,7 @@ bool trunk_in_service(struct trunks *trunks, uint32_t id)
 	return s == NULL || !s->down;
 }
 
-bool trunk_avoids(
-	struct trunks *trunks, uint32_t id, const struct addr *addr)
+bool trunk_avoids(struct trunks *trunks, uint32_t id, const struct addr *addr)
 {
 	const struct trunk_state *s = trunk_state_find(trunks, id);
 

@@ -212,9 +212,8 @@ static void send_register(
 	if (s->reg.leg != NULL)
 		s->reg.orq = nta_outgoing_tcreate(s->reg.leg,
 			on_register_answer, (nta_outgoing_magic_t *)s,
-			URL_STRING_MAKE(
-				stack_next_hop(s->trunks->sbc->stack,
-					&target, hop, sizeof hop)),
+			URL_STRING_MAKE(stack_next_hop(s->trunks->sbc->stack,
+				&target, hop, sizeof hop)),
 			SIP_METHOD_REGISTER, URL_STRING_MAKE(url),
 			TPTAG_IDENT(target.listener->ident),
 			SIPTAG_CONTACT_STR(contact),

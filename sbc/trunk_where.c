@@ -133,12 +133,12 @@ static void look(struct trunk_state *s)
 			.host = row->host,
 			.port = (uint16_t)row->port,
 			.transport = transport,
-			.ipv4 = realm_address_for(t->realm, AF_INET,
-					transport) != NULL,
-			.ipv6 = realm_address_for(t->realm, AF_INET6,
-					transport) != NULL,
-			.outside = t->realm->row->zone ==
-				   GH__ZONE__ZONE_OUTSIDE,
+			.ipv4 = realm_address_for(
+					t->realm, AF_INET, transport) != NULL,
+			.ipv6 = realm_address_for(
+					t->realm, AF_INET6, transport) != NULL,
+			.outside =
+				t->realm->row->zone == GH__ZONE__ZONE_OUTSIDE,
 		};
 		struct addr addr;
 
@@ -223,7 +223,6 @@ const struct trunk_place *trunk_where_registrar(struct trunk_state *s)
 void trunk_where_next_registrar(struct trunk_state *s)
 {
 	if (s->n_places != 0)
-		s->registrar = s->places[(registrar_index(s) + 1) %
-					 s->n_places]
-				       ->addr;
+		s->registrar =
+			s->places[(registrar_index(s) + 1) % s->n_places]->addr;
 }

@@ -135,8 +135,8 @@ static void put_soa(struct out *o, uint32_t ttl)
 }
 
 /* @return where the question ends; 0 if it is none. */
-static size_t read_question(const uint8_t *query, size_t len, char name[256],
-	unsigned *type)
+static size_t read_question(
+	const uint8_t *query, size_t len, char name[256], unsigned *type)
 {
 	size_t at = 12, n = 0;
 

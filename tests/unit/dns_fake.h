@@ -13,9 +13,9 @@
 #include "common/addr.h"
 #include "common/loop.h"
 
-#define FAKE_RR_MAX    32
-#define FAKE_HELD_MAX  16
-#define FAKE_MSG_MAX   1500
+#define FAKE_RR_MAX     32
+#define FAKE_HELD_MAX   16
+#define FAKE_MSG_MAX    1500
 #define FAKE_TYPE_CNAME 5
 
 enum fake_mode {
@@ -70,7 +70,6 @@ void fake_release(struct dns_fake *f);
 size_t fake_reply(const struct dns_fake *f, const uint8_t *query, size_t len,
 	uint8_t reply[FAKE_MSG_MAX]);
 /** A question. @return its length. */
-size_t fake_query(
-	uint8_t query[FAKE_MSG_MAX], const char *name, unsigned type);
+size_t fake_query(uint8_t query[FAKE_MSG_MAX], const char *name, unsigned type);
 
 #endif

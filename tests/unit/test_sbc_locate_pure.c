@@ -86,8 +86,7 @@ END_TEST
 
 static struct dns_answer *answer_of(uint32_t ttl_s, size_t n)
 {
-	struct dns_answer *a =
-		calloc(1, sizeof *a + n * sizeof a->records[0]);
+	struct dns_answer *a = calloc(1, sizeof *a + n * sizeof a->records[0]);
 
 	ck_assert_ptr_nonnull(a);
 	a->ttl_s = ttl_s;
@@ -155,8 +154,8 @@ START_TEST(bounds_of_ttl)
 		dns_entry_state(e, now + DNS_TTL_MAX_US - 1), DNS_FRESH);
 	ck_assert_int_eq(dns_entry_state(e, now + DNS_TTL_MAX_US), DNS_STALE);
 	dns_entry_set(e, answer_of(UINT32_MAX, 0), now);
-	ck_assert_int_eq(dns_entry_state(e, now + DNS_NEGATIVE_TTL_MAX_US),
-		DNS_UNKNOWN);
+	ck_assert_int_eq(
+		dns_entry_state(e, now + DNS_NEGATIVE_TTL_MAX_US), DNS_UNKNOWN);
 	dns_cache_release(cache, e);
 	dns_cache_free(&cache);
 }
