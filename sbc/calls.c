@@ -19,6 +19,8 @@
 #include <sofia-sip/su_tagarg.h>
 
 #include "common/stat.h"
+#include "sbc/leg_save.h"
+#include "sbc/sofia_cures.h"
 #include "sbc/trunk.h"
 
 #define MIN_SE_S 90
@@ -45,6 +47,8 @@ int calls_new(struct sbc *sbc, struct calls **calls_out)
 	if (err != 0)
 		goto fail_timer;
 	sbc->trunks = calls->trunks;
+	stack_on_orphan(sbc->stack, leg_take_orphan);
+	cures_on_sending(leg_on_sending, sbc);
 	*calls_out = calls;
 	return 0;
 fail_timer:
@@ -119,6 +123,8 @@ void calls_free(struct calls **callsp)
 	on_reap(calls);
 	loop_timer_free(calls->sbc->daemon.loop, &calls->reaper);
 	calls->sbc->trunks = NULL;
+	stack_on_orphan(calls->sbc->stack, NULL);
+	cures_on_sending(NULL, NULL);
 	trunks_free(&calls->trunks);
 	call_limit_done(calls);
 	free(calls);

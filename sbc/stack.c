@@ -28,7 +28,6 @@
 #include "common/secret.h"
 #include "common/table.h"
 #include "sbc/entry.h"
-#include "sbc/leg_save.h"
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
 #include "sbc/sofia_cures_private.h"
@@ -36,6 +35,11 @@
 
 #define TAG_LEN         13 /* 64 bits in base32 */
 #define WARN_PROCEEDING 100000
+
+void stack_on_orphan(struct stack *stack, stack_orphan_fn fn)
+{
+	stack->orphan_fn = fn;
+}
 
 nta_agent_t *stack_agent(struct stack *stack)
 {
@@ -395,8 +399,8 @@ static int on_message(
 	tport_t *tport;
 
 	if (!sip || !sip->sip_request) { /* an answer to nothing of ours */
-		if (sip)
-			(void)leg_take_orphan(agent, sip);
+		if (sip && stack->orphan_fn)
+			(void)stack->orphan_fn(agent, sip);
 		nta_msg_discard(agent, msg);
 		return 0;
 	}
@@ -451,7 +455,6 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 	if (!stack->agent)
 		goto failed;
 	cures_on_datagram(on_datagram, stack);
-	cures_on_sending(leg_on_sending, sbc);
 	cures_on_stream(on_stream, stack);
 	*stack_out = stack;
 	return 0;
@@ -468,7 +471,6 @@ void stack_free(struct stack **stack_ref)
 		return;
 	*stack_ref = NULL;
 	cures_on_datagram(NULL, NULL);
-	cures_on_sending(NULL, NULL);
 	cures_on_stream(NULL, NULL);
 	if (stack->agent)
 		nta_agent_destroy(stack->agent);

@@ -30,6 +30,7 @@ struct stack {
 	uint8_t tag_key[16];
 	unsigned retry_after_s;
 	struct merges *merges;
+	stack_orphan_fn orphan_fn;
 	/* Where flowd connects to: one tport for all listeners for
 	 * connections. */
 	struct node *bridge;
