@@ -315,9 +315,9 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e)
 
 static void set_life(struct call *c);
 
-#define FACTS_US      (6 * CLOCK_US_PER_S) /* two questions of 2 s each */
+#define FACTS_US      (6 * CLOCK_US_PER_S)  /* two questions of 2 s each */
 #define LOCATING_US   (12 * CLOCK_US_PER_S) /* dns_timeout_ms is 10 s at most */
-#define PORTS_US      (3 * CLOCK_US_PER_S) /* mediad has 2 s */
+#define PORTS_US      (3 * CLOCK_US_PER_S)  /* mediad has 2 s */
 #define TRYING_S      8u /* a target that says nothing at all */
 #define CONFIRMING_US (40 * CLOCK_US_PER_S) /* the stack gives up at 32 s */
 #define CHANGING_US   (40 * CLOCK_US_PER_S)
