@@ -7,7 +7,9 @@
  *    |
  *  FACTS ---- who is called? (authd) <---- redirected -----+
  *    |                                                     |     refused,
- *  PORTS ---- open media ports (mediad) <-- next target ---+     cancelled,
+ *  LOCATING - a target that is a name (DNS) <- next target-+     cancelled,
+ *    |                                                     |
+ *  PORTS ---- open media ports (mediad) <-- next target ---+
  *    |                                                     |     timed out
  *  TRYING --- INVITEs are out ------------ all refused ----+--------+
  *    |  \                                                  |        |
@@ -44,6 +46,7 @@
 
 static const char *const state_names[] = {
 	[CALL_FACTS] = "facts",
+	[CALL_LOCATING] = "locating",
 	[CALL_PORTS] = "ports",
 	[CALL_TRYING] = "trying",
 	[CALL_RINGING] = "ringing",
@@ -60,6 +63,7 @@ _Static_assert(sizeof state_names / sizeof *state_names == CALL_STATE_COUNT,
 static const char *const event_names[] = {
 	[EV_INVITE] = "invite",
 	[EV_ACCOUNT] = "account",
+	[EV_LOCATED] = "located",
 	[EV_MEDIA_OK] = "media_ok",
 	[EV_MEDIA_FAILED] = "media_failed",
 	[EV_PROGRESS] = "progress",
@@ -121,7 +125,9 @@ static enum call_state on_leg_ended(struct call *, const struct call_input *);
 static enum call_state stay(struct call *, const struct call_input *);
 
 #define TO_FACTS      CALL_BIT(CALL_FACTS)
+#define TO_LOCATING   CALL_BIT(CALL_LOCATING)
 #define TO_PORTS      CALL_BIT(CALL_PORTS)
+#define TO_TARGET     (TO_LOCATING | TO_PORTS) /* the next one to be tried */
 #define TO_TRYING     CALL_BIT(CALL_TRYING)
 #define TO_RINGING    CALL_BIT(CALL_RINGING)
 #define TO_ANSWERING  CALL_BIT(CALL_ANSWERING)
@@ -134,7 +140,7 @@ static enum call_state stay(struct call *, const struct call_input *);
 /* clang-format off */
 static const struct call_row rows[] = {
 	/* who is called? */
-	{CALL_FACTS, EV_ACCOUNT,   call_setup_on_account, TO_FACTS | TO_PORTS | TO_ENDING},
+	{CALL_FACTS, EV_ACCOUNT,   call_setup_on_account, TO_FACTS | TO_TARGET | TO_ENDING},
 	{CALL_FACTS, EV_CANCEL,    on_cancel,             TO_ENDING},
 	{CALL_FACTS, EV_BYE,       on_bye,                TO_FACTS | TO_ENDING},
 	{CALL_FACTS, EV_LEG_ENDED, stay,                  TO_FACTS}, /* after a redirect */
@@ -142,8 +148,17 @@ static const struct call_row rows[] = {
 	{CALL_FACTS, EV_LIFE,      on_slow,               TO_ENDING},
 	{CALL_FACTS, EV_END,       on_end,                TO_ENDING},
 
+	/* where is the next target's name? */
+	{CALL_LOCATING, EV_LOCATED,   call_setup_on_located, TO_TARGET | TO_ENDING},
+	{CALL_LOCATING, EV_CANCEL,    on_cancel,             TO_ENDING},
+	{CALL_LOCATING, EV_BYE,       on_bye,                TO_LOCATING | TO_ENDING},
+	{CALL_LOCATING, EV_LEG_ENDED, stay,                  TO_LOCATING},
+	{CALL_LOCATING, EV_TIMER,     on_slow,               TO_ENDING},
+	{CALL_LOCATING, EV_LIFE,      on_slow,               TO_ENDING},
+	{CALL_LOCATING, EV_END,       on_end,                TO_ENDING},
+
 	/* media ports for the next target */
-	{CALL_PORTS, EV_MEDIA_OK,     call_setup_on_ports, TO_PORTS | TO_TRYING | TO_ENDING},
+	{CALL_PORTS, EV_MEDIA_OK,     call_setup_on_ports, TO_TARGET | TO_TRYING | TO_ENDING},
 	{CALL_PORTS, EV_MEDIA_FAILED, on_no_media,         TO_ENDING},
 	{CALL_PORTS, EV_CANCEL,       on_cancel,           TO_ENDING},
 	{CALL_PORTS, EV_BYE,          on_bye,              TO_PORTS | TO_ENDING},
@@ -155,21 +170,21 @@ static const struct call_row rows[] = {
 	/* INVITEs are out, nobody has rung */
 	{CALL_TRYING, EV_PROGRESS,     call_setup_on_progress, TO_TRYING | TO_RINGING | TO_ENDING},
 	{CALL_TRYING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_TRYING | TO_PORTS | TO_ENDING},
+	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_TRYING | TO_TARGET | TO_ENDING},
 	{CALL_TRYING, EV_MEDIA_OK,     stay,                   TO_TRYING},
 	{CALL_TRYING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
 	{CALL_TRYING, EV_CANCEL,       on_cancel,              TO_ENDING},
 	{CALL_TRYING, EV_BYE,          on_bye,                 TO_TRYING | TO_ENDING},
 	{CALL_TRYING, EV_CHANGE,       on_not_now,             TO_TRYING},
 	{CALL_TRYING, EV_LEG_ENDED,    stay,                   TO_TRYING},
-	{CALL_TRYING, EV_TIMER,        call_setup_on_timer,    TO_RINGING | TO_PORTS | TO_ENDING},
+	{CALL_TRYING, EV_TIMER,        call_setup_on_timer,    TO_RINGING | TO_TARGET | TO_ENDING},
 	{CALL_TRYING, EV_LIFE,         on_slow,                TO_ENDING},
 	{CALL_TRYING, EV_END,          on_end,                 TO_ENDING},
 
 	/* somebody rings */
 	{CALL_RINGING, EV_PROGRESS,     call_setup_on_progress, TO_RINGING | TO_ENDING},
 	{CALL_RINGING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_RINGING | TO_PORTS | TO_ENDING},
+	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_RINGING | TO_TARGET | TO_ENDING},
 	{CALL_RINGING, EV_MEDIA_OK,     on_early_media,         TO_RINGING},
 	{CALL_RINGING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
 	{CALL_RINGING, EV_CANCEL,       on_cancel,              TO_ENDING},
@@ -301,6 +316,7 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e)
 static void set_life(struct call *c);
 
 #define FACTS_US      (6 * CLOCK_US_PER_S) /* two questions of 2 s each */
+#define LOCATING_US   (12 * CLOCK_US_PER_S) /* dns_timeout_ms is 10 s at most */
 #define PORTS_US      (3 * CLOCK_US_PER_S) /* mediad has 2 s */
 #define TRYING_S      8u /* a target that says nothing at all */
 #define CONFIRMING_US (40 * CLOCK_US_PER_S) /* the stack gives up at 32 s */
@@ -316,6 +332,8 @@ static uint64_t state_wait_us(const struct call *c, enum call_state s)
 	switch (s) {
 	case CALL_FACTS:
 		return FACTS_US;
+	case CALL_LOCATING:
+		return LOCATING_US;
 	case CALL_PORTS:
 	case CALL_ANSWERING:
 		return PORTS_US;
@@ -682,7 +700,8 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 {
 	enum reason why = REASON_SDP_NO_ANSWER;
 	struct party *p = &c->caller, *gone, *next;
-	struct sdp ours, theirs;
+	struct sdp ours = {0}, theirs;
+	bool fits;
 
 	/* What was tried and lost is not needed any more. */
 	for (gone = TAILQ_FIRST(&c->parties); gone != NULL; gone = next) {
@@ -697,9 +716,13 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 	/* The INVITE had no offer: the ACK has the answer to ours. */
 	if (in->msg->sdp == NULL ||
 		call_media_read(c, p, in->msg->sdp, in->msg->sdp_len, &theirs,
-			&why) != 0 ||
-		sdp_parse(p->ours, strlen(p->ours), &ours, &why) != 0 ||
-		sdp_check_answer(&ours, &theirs, &why) != 0)
+			&why) != 0)
+		return call_end(c, why, 0, CALL_SBC);
+	fits = sdp_parse(p->ours, strlen(p->ours), &ours, &why) == 0 &&
+	       sdp_check_answer(&ours, &theirs, &why) == 0;
+	sdp_wipe(&ours);
+	sdp_wipe(&theirs);
+	if (!fits)
 		return call_end(c, why, 0, CALL_SBC);
 	p->theirs = su_strndup(c->home, in->msg->sdp, in->msg->sdp_len);
 	if (p->theirs == NULL || call_media_want(c) != 0)

@@ -22,6 +22,7 @@
 #include "sbc/call_save.h"
 #include "sbc/hdr.h"
 #include "sbc/leg.h"
+#include "sbc/locate.h"
 #include "sbc/media.h"
 #include "sbc/route.h"
 #include "sbc/sbc.h"
@@ -34,6 +35,7 @@
 
 enum call_state {
 	CALL_FACTS,
+	CALL_LOCATING,
 	CALL_PORTS,
 	CALL_TRYING,
 	CALL_RINGING,
@@ -51,6 +53,7 @@ const char *call_state_name(enum call_state s);
 enum call_event {
 	EV_INVITE,        /* the beginning; no state waits for it */
 	EV_ACCOUNT,       /* the called account is known, or there is none */
+	EV_LOCATED,       /* where a target's name leads, or why nowhere */
 	EV_MEDIA_OK,      /* mediad has what was wanted last */
 	EV_MEDIA_FAILED,  /* it has not, and says why */
 	EV_PROGRESS,      /* a called party: 101 to 199 */
@@ -168,6 +171,14 @@ struct call_record {
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
 };
 
+/** The addresses of a target that is a name. */
+struct call_where {
+	struct locate_query *query; /* NULL once it is known */
+	enum reason why;
+	struct addr addrs[LOCATE_MAX];
+	size_t n, next;
+};
+
 struct call {
 	su_home_t home[1]; /* first: all of the call's memory */
 	TAILQ_ENTRY(call) link;
@@ -198,6 +209,7 @@ struct call {
 	struct route_decision *decision;
 	size_t target;     /* index of the one being tried */
 	size_t target_row; /* within a trunk: next of its targets */
+	struct call_where *where; /* of that one, if it is a name */
 	unsigned round;
 	unsigned n_invites;
 	const char *end_lines[2]; /* what goes with the end of each side */
@@ -282,6 +294,9 @@ enum call_state call_setup_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip);
 enum call_state call_setup_on_account(
 	struct call *c, const struct call_input *in);
+/** EV_LOCATED. */
+enum call_state call_setup_on_located(
+	struct call *c, const struct call_input *in);
 enum call_state call_setup_on_ports(
 	struct call *c, const struct call_input *in);
 enum call_state call_setup_on_progress(
@@ -309,9 +324,22 @@ const Gh__CodecList *call_target_codecs(
 size_t call_target_phones(struct call *c, struct account *account);
 /** The nth of a trunk's addresses by priority, or NULL. */
 const Gh__TrunkTarget *call_target_row(const struct trunk *t, size_t nth);
-/** A party for one of them. @return ROUTE_OK, or why it can not be used. */
-enum reason call_target_trunk(
-	struct call *c, const struct trunk *t, const Gh__TrunkTarget *row);
+enum call_place {
+	PLACE_FOUND, /* addr_out is to be tried */
+	PLACE_ASKED, /* EV_LOCATED comes */
+	PLACE_NONE,  /* no further one; why_out says if there was any */
+	PLACE_COUNT,
+};
+/** The next address of a trunk's row; after the last one c->target_row is
+ * moved on. */
+enum call_place call_target_place(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget *row, struct addr *addr_out,
+	enum reason *why_out);
+/** Forgets the addresses of the present row. */
+void call_target_forget_place(struct call *c);
+/** A party for one address. @return ROUTE_OK, or why it can not be used. */
+enum reason call_target_trunk(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget *row, const struct addr *addr);
 
 /* call_media.c */
 enum call_state call_media_offer(struct call *c, const struct leg_msg *offer);
@@ -327,10 +355,15 @@ GH_MUST_CHECK int call_media_want(struct call *c);
 /** Fills in what is ours alone: addresses, origin, version. */
 GH_MUST_CHECK int call_media_dress(
 	struct call *c, struct party *p, struct sdp *sdp);
-/** Parses with our policy applied (profile, addresses, codec list). */
+/** Parses with our policy applied (profile, keys, addresses). The caller wipes
+ * it. */
 GH_MUST_CHECK int call_media_read(struct call *c, const struct party *p,
 	const char *text, size_t len, struct sdp *sdp_out,
 	enum reason *why_out);
+/** Parses one that was accepted when it came: its keys are left as they are,
+ * whatever policy or path are now. The caller wipes it. */
+GH_MUST_CHECK int call_media_again(
+	const struct party *p, const char *text, struct sdp *sdp_out);
 /** Writes a description into the call's home, in place of an older one. */
 GH_MUST_CHECK int call_media_keep(
 	struct call *c, const struct sdp *sdp, char **text);

@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "sbc/call_inner.h"
+#include "sbc/call_srtp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +132,7 @@ static void fill_leg(const struct call *c, const struct party *p,
 		leg->call_id = text(p->leg->call_id);
 		leg->user_agent = text(p->leg->user_agent);
 	}
+	leg->srtp = text(call_srtp_suite(p));
 	if (f == NULL)
 		return;
 	leg->media = p->side == CALL_CALLER ? f->caller : f->called;

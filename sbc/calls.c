@@ -9,7 +9,7 @@
  */
 #include "config.h"
 
-#include "sbc/call_inner.h"
+#include "sbc/call_srtp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +78,7 @@ static void call_free(struct call *c)
 	loop_timer_free(loop, &c->retry);
 	call_slot_drop(c);
 	call_record_free(c);
+	call_srtp_wipe(c);
 	settings_unref(&c->settings);
 	su_home_unref(c->home);
 }

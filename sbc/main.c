@@ -24,6 +24,8 @@
 struct settings_file {
 	struct daemon_settings common;
 	char *bridge;
+	struct conf_list dns_servers;
+	uint64_t dns_timeout_ms;
 };
 
 static const struct conf_option options[] = {
@@ -31,6 +33,14 @@ static const struct conf_option options[] = {
 	{"bridge", CONF_STRING, offsetof(struct settings_file, bridge),
 		"127.0.0.1:5099", 0, 64, "",
 		"local TCP address that flowd connects to"},
+	{"dns_servers", CONF_LIST, offsetof(struct settings_file, dns_servers),
+		NULL, 0, ADDR_TEXT_SIZE, "",
+		"name servers as ip or ip:port; none = those of "
+		"/etc/resolv.conf at the start"},
+	{"dns_timeout_ms", CONF_UINT,
+		offsetof(struct settings_file, dns_timeout_ms), "2000", 100,
+		10000, "milliseconds",
+		"how long a call waits for a trunk's host name"},
 };
 
 static int check(void *settings, char *problem)
@@ -38,6 +48,16 @@ static int check(void *settings, char *problem)
 	const struct settings_file *s = settings;
 	struct addr bridge;
 
+	for (size_t i = 0; i < s->dns_servers.n_items; i++) {
+		struct addr server;
+
+		if (addr_parse(s->dns_servers.items[i], &server) == 0)
+			continue;
+		snprintf(problem, CONF_PROBLEM_SIZE,
+			"dns_servers: \"%.60s\" is no address",
+			s->dns_servers.items[i]);
+		return ERR_INVALID;
+	}
 	if (addr_parse(s->bridge, &bridge) == 0 && bridge.port != 0 &&
 		bridge.family == AF_INET && addr_is_loopback(&bridge))
 		return 0;
@@ -79,6 +99,29 @@ static void on_ready_timer(void *arg)
 
 /* ------------------------------------------------------------------- parts */
 
+static bool is_inside(void *ctx, const struct addr *addr)
+{
+	const struct sbc *sbc = ctx;
+
+	return sbc->settings == NULL ||
+	       locate_is_inside(sbc->settings, &sbc->local_nets, addr);
+}
+
+static int make_locator(struct sbc *sbc)
+{
+	const struct settings_file *s = sbc->daemon.settings;
+	const struct locate_config config = {
+		.loop = sbc->daemon.loop,
+		.servers = &s->dns_servers,
+		.deadline_us = s->dns_timeout_ms * 1000,
+		.inside = is_inside,
+		.ctx = sbc,
+	};
+	int err = local_nets_read(&sbc->local_nets);
+
+	return err != 0 ? err : locator_new(&config, &sbc->locator);
+}
+
 static int make_parts(struct sbc *sbc)
 {
 	char authd_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -109,6 +152,8 @@ static int make_parts(struct sbc *sbc)
 		err = flows_new(sbc, flowd_path, &bridge, &sbc->flows);
 	if (err == 0)
 		err = stack_new(sbc, &sbc->stack);
+	if (err == 0)
+		err = make_locator(sbc);
 	if (err == 0)
 		err = admit_new(sbc, &sbc->admit);
 	if (err == 0)
@@ -149,6 +194,7 @@ static void free_parts(struct sbc *sbc, bool in_order)
 	waits_free(&sbc->waits);
 	calls_free(&sbc->calls);
 	accounts_free(&sbc->accounts);
+	locator_free(&sbc->locator);
 	auth_free(&sbc->auth);
 	cdrs_free(&sbc->cdrs);
 	saves_free(&sbc->saves, true);

@@ -13,6 +13,8 @@
 #include "sbc/call_report.h"
 #include "sbc/cdr.h"
 #include "sbc/flow.h"
+#include "sbc/locate.h"
+#include "sbc/locate_inside.h"
 #include "sbc/media.h"
 #include "sbc/save.h"
 #include "sbc/settings.h"
@@ -34,6 +36,8 @@ struct sbc {
 	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
 	struct flows *flows;
+	struct locator *locator;
+	struct local_nets local_nets; /* as they were at the start */
 	struct waits *waits;
 	struct ctl *ctl;
 	struct leg *sending; /* whose INVITE is about to leave; NULL = none */

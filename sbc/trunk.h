@@ -27,6 +27,11 @@ void trunks_free(struct trunks **trunks);
 /** Does the trunk answer, as far as is known? Unknown trunks do. */
 bool trunk_in_service(struct trunks *trunks, uint32_t id);
 
+/** Does this address of a trunk, as far as is known, not answer, while another
+ * one does? */
+bool trunk_avoids(
+	struct trunks *trunks, uint32_t id, const struct addr *addr);
+
 /** Takes a place for a call and a token of its rate. An emergency call is
  * never refused, but counted.
  * @return ROUTE_OK, LIMIT_TRUNK_CALLS, LIMIT_TRUNK_RATE or CALL_INTERNAL. */

@@ -43,6 +43,7 @@ static void fill_account(const struct cw *w, Gh__Account *row, uint64_t id)
 	row->realm = 1;
 	row->enabled = true;
 	row->max_calls = w->max_calls;
+	row->srtp = w->account_srtp;
 	row->max_contacts = 8;
 }
 
@@ -391,8 +392,8 @@ static void add_codecs(
 }
 
 static void add_realm(struct settings_collector *c, uint32_t id,
-	const struct addr *at, const struct addr *at2, uint64_t version,
-	uint32_t *n)
+	const struct addr *at, const struct addr *at2,
+	const struct cw_config *config, uint64_t version, uint32_t *n)
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Realm realm = GH__REALM__INIT;
@@ -428,6 +429,8 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 	realm.expires_max_s = 3600;
 	realm.expires_default_s = 600;
 	realm.max_contacts = 8;
+	realm.srtp = id == 1 ? config->phones_srtp : GH__SRTP_POLICY__SRTP_NONE;
+	realm.srtp_insecure_signaling = config->keys_in_clear;
 	piece.piece_case = GH__SETTINGS_PIECE__PIECE_REALM;
 	piece.realm = &realm;
 	collect(c, &piece, version, n);
@@ -457,6 +460,7 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 	trunk.codec_list = 1;
 	if (id == 1) {
 		trunk.max_calls = config->itsp_max_calls;
+		trunk.srtp = config->itsp_srtp;
 		if (config->itsp_host != NULL)
 			trunk.host = str(config->itsp_host);
 		trunk.ring_timeout_s = config->itsp_ring_s;
@@ -532,9 +536,9 @@ static void apply_settings(struct cw *w, const struct cw_config *config)
 	w->version++;
 	ck_assert_int_eq(settings_collector_new(&c), 0);
 	add_codecs(c, w->version, &n);
-	add_realm(c, 1, &w->phones, &w->phones2, w->version, &n);
-	add_realm(c, 2, &w->itsp, &w->phones2, w->version, &n);
-	add_realm(c, 3, &w->pbx, &w->phones2, w->version, &n);
+	add_realm(c, 1, &w->phones, &w->phones2, config, w->version, &n);
+	add_realm(c, 2, &w->itsp, &w->phones2, config, w->version, &n);
+	add_realm(c, 3, &w->pbx, &w->phones2, config, w->version, &n);
 	for (uint32_t id = 1; id <= 3; id++)
 		add_trunk(c, id, config, w->version, &n);
 	add_routes(c, w->version, &n);
@@ -629,6 +633,7 @@ struct cw *cw_new(const struct cw_config *config)
 	ck_assert_ptr_nonnull(w);
 	sbc = &w->sbc;
 	w->media_refuses = REASON_SESSION_OPEN;
+	w->account_srtp = config->account_srtp;
 	if (getenv("CW_LOG") == NULL)
 		log_open("test", LOG_LEVEL_ERR);
 	else

@@ -33,6 +33,7 @@ struct cw {
 	struct ipc_link *authd_link;
 	bool accounts_silent;
 	uint32_t max_calls; /* of every account */
+	Gh__SrtpPolicy account_srtp;
 	Gh__Cdr *cdrs[CW_CDRS_MAX];
 	size_t n_cdrs, n_taken;
 	Gh__TrunkAuthRequest *trunk_auth; /* the last question */
@@ -56,6 +57,8 @@ struct cw_config {
 	bool redirects;             /* trunk 1 may redirect */
 	bool registers;             /* we register at trunk 1 */
 	unsigned session_expires_s; /* of trunk 1 */
+	Gh__SrtpPolicy itsp_srtp, account_srtp, phones_srtp;
+	bool keys_in_clear; /* SDES without TLS, in every realm */
 };
 
 /** "ip:port" of a host of this test; port 0 = "ip". */
