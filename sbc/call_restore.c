@@ -87,8 +87,8 @@ static char *keep(struct call *c, const char *s)
 }
 
 /* @return the party's place in the settings in force; false: it has none. */
-static bool find_place(struct call *c, struct party *p,
-	const Gh__SavedParty *saved)
+static bool find_place(
+	struct call *c, struct party *p, const Gh__SavedParty *saved)
 {
 	struct addr listen;
 
@@ -99,8 +99,7 @@ static bool find_place(struct call *c, struct party *p,
 	}
 	if (addr_parse(saved->listen, &listen) != 0)
 		return false;
-	p->address = settings_listener(
-		c->settings, &listen, saved->transport);
+	p->address = settings_listener(c->settings, &listen, saved->transport);
 	if (p->address == NULL)
 		return false;
 	p->listener = stack_listener(c->sbc->stack, p->address);
@@ -141,8 +140,7 @@ static bool restore_leg(
 	err = leg_restore(&config, saved, &p->leg);
 	if (err != 0)
 		log_warning("leg_not_restored", LOG_CALL(c->id),
-			LOG_STR("side", call_side_name(p->side)),
-			LOG_ERR(err));
+			LOG_STR("side", call_side_name(p->side)), LOG_ERR(err));
 	return err == 0;
 }
 
@@ -309,8 +307,9 @@ static void set_state(struct call *c, const Gh__SavedCall *saved, bool whole)
 		if (whole && go_on(c, saved))
 			break;
 		log_warning("call_not_restored", LOG_CALL(c->id),
-			LOG_STR("state", call_state_name(
-				(enum call_state)saved->state)));
+			LOG_STR("state",
+				call_state_name(
+					(enum call_state)saved->state)));
 		end(c, saved);
 		return;
 	case CALL_ENDING:

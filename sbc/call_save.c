@@ -69,8 +69,7 @@ static void save_party(const struct call *c, const struct party *p,
 	out->listen = text("");
 	if (p->address != NULL) {
 		out->listen = address_text(home, &p->address->listen);
-		out->transport =
-			(Gh__Transport)p->address->row->transport;
+		out->transport = (Gh__Transport)p->address->row->transport;
 	}
 	out->peer = address_text(home, &p->peer);
 	out->flow = p->flow;
@@ -172,8 +171,7 @@ static void save_slot(
 	out->listen = text("");
 	if (slot->address != NULL) {
 		out->listen = address_text(home, &slot->address->listen);
-		out->transport =
-			(Gh__Transport)slot->address->row->transport;
+		out->transport = (Gh__Transport)slot->address->row->transport;
 	}
 	out->round = slot->round;
 	out->rtp = many(home, 2, sizeof *out->rtp);
@@ -185,8 +183,7 @@ static void save_slot(
 	}
 	if (slot->session != NULL) {
 		out->session = text(media_session_name(slot->session));
-		media_session_wanted(
-			slot->session, &out->want, &out->version);
+		media_session_wanted(slot->session, &out->want, &out->version);
 	}
 }
 
@@ -201,8 +198,7 @@ static void save_slots(
 	out->slots = many(home, n, sizeof *out->slots);
 	for (slot = c->slots; out->slots != NULL && slot != NULL;
 		slot = slot->next) {
-		out->slots[out->n_slots] =
-			su_zalloc(home, sizeof **out->slots);
+		out->slots[out->n_slots] = su_zalloc(home, sizeof **out->slots);
 		if (out->slots[out->n_slots] == NULL)
 			return;
 		save_slot(slot, home, out->slots[out->n_slots++]);
@@ -214,7 +210,8 @@ static uint32_t slot_number(const struct call *c, const struct media_slot *slot)
 {
 	uint32_t n = 1;
 
-	for (const struct media_slot *s = c->slots; s != NULL; s = s->next, n++) {
+	for (const struct media_slot *s = c->slots; s != NULL;
+		s = s->next, n++) {
 		if (s == slot)
 			return n;
 	}

@@ -3,13 +3,13 @@
  * A call as a record (call_save.c) and back (call_restore.c). What a new
  * process makes of the state that it finds:
  *
- *	FACTS to RINGING	the call is lost: the caller gets a final answer,
- *				every phone that rings a CANCEL, the CDR says why
- *	ANSWERING		goes on: mediad is told again, then our 200
+ *	FACTS to RINGING	the call is lost: the caller gets a final
+ *answer, every phone that rings a CANCEL, the CDR says why ANSWERING
+ *goes on: mediad is told again, then our 200
  *	CONFIRMING		goes on: our 200 is sent again
  *	UP			goes on
- *	CHANGING		goes on as before the change; who asked for it is
- *				refused, who was asked is asked for the old again
+ *	CHANGING		goes on as before the change; who asked for it
+ *is refused, who was asked is asked for the old again
  *	ENDING, DONE		what was not answered is ended again
  *
  * A call whose trunk, realm or socket is not there any more cannot go on: what

@@ -489,7 +489,8 @@ int leg_on_invite_answer(
 	}
 	if (!cancelled &&
 		(leg_auth_take(leg, orq, msg.sip, leg_on_invite_answer) ||
-			leg_interval_take(leg, orq, msg.sip, leg_on_invite_answer)))
+			leg_interval_take(
+				leg, orq, msg.sip, leg_on_invite_answer)))
 		return 0;
 	leg->invite_orq = NULL;
 	leg_close(leg);

@@ -9,9 +9,9 @@
  *    to be set as a Record-Route afterwards.
  *  - A transaction made from a text has no source address; it is put into the
  *    message before.
- *  - nta_outgoing_mcreate() adds a Via of its own: ours is taken out before, and
- *    the branch is handed over. The order of headers stays, so that a peer that
- *    compares bytes sees the same INVITE.
+ *  - nta_outgoing_mcreate() adds a Via of its own: ours is taken out before,
+ * and the branch is handed over. The order of headers stays, so that a peer
+ * that compares bytes sees the same INVITE.
  *
  * Called by call_save.c and call_restore.c; leg_take_orphan() and
  * leg_on_sending() by the stack.
@@ -112,8 +112,7 @@ void leg_on_sending(void *ctx, const struct iovec *parts, size_t n_parts)
 	struct sbc *sbc = ctx;
 	struct leg *leg = sbc->sending;
 
-	if (leg == NULL || n_parts == 0 ||
-		parts[0].iov_len < sizeof word - 1 ||
+	if (leg == NULL || n_parts == 0 || parts[0].iov_len < sizeof word - 1 ||
 		memcmp(parts[0].iov_base, word, sizeof word - 1) != 0)
 		return;
 	sbc->sending = NULL;
@@ -176,8 +175,8 @@ static void save_dialog(
 	out->route = su_alloc(home, ROUTES_MAX * sizeof *out->route);
 	for (; out->route != NULL && route != NULL && n < ROUTES_MAX;
 		route = route->r_next) {
-		char *one = sip_header_as_string(
-			home, (const sip_header_t *)route);
+		char *one =
+			sip_header_as_string(home, (const sip_header_t *)route);
 
 		if (one != NULL)
 			out->route[n++] = one;
@@ -199,8 +198,7 @@ static void save_open_requests(
 		}
 	}
 	out->changing = leg->change.method == sip_method_invite &&
-			(leg->change.orq != NULL ||
-				leg->change.sending);
+			(leg->change.orq != NULL || leg->change.sending);
 }
 
 void leg_save(const struct leg *leg, su_home_t *home, Gh__SavedLeg *out)
@@ -218,10 +216,10 @@ void leg_save(const struct leg *leg, su_home_t *home, Gh__SavedLeg *out)
 	out->user_agent = text(leg->user_agent);
 	out->knows_user_agent = leg->user_agent != NULL;
 	out->invite_cseq = leg->invite_cseq;
-	out->peer = text(
-		su_strdup(home, addr_format(&leg->c.peer.addr, address)));
-	out->listen = text(su_strdup(home,
-		addr_format(&leg->c.peer.listener->local, address)));
+	out->peer =
+		text(su_strdup(home, addr_format(&leg->c.peer.addr, address)));
+	out->listen = text(su_strdup(
+		home, addr_format(&leg->c.peer.listener->local, address)));
 	out->transport = leg->c.peer.listener->transport;
 	out->flow = leg->c.peer.flow;
 	out->owes_bye = leg->owes_bye;

@@ -35,8 +35,8 @@ static struct node *node_find(
 	return NULL;
 }
 
-struct node *stack_node_at(struct stack *stack, const struct addr *local,
-	Gh__Transport transport)
+struct node *stack_node_at(
+	struct stack *stack, const struct addr *local, Gh__Transport transport)
 {
 	struct node *n = node_find(stack, local, transport);
 

@@ -4,8 +4,9 @@
  *
  * Decides: sizes, which record may be looked at at all (kind, version, a whole
  * message), what happens without room. Does not decide what a record means:
- * the owners do (save_owners.c), and say no by an error. Called by main (keeper's link), the listeners, and by whoever owns an
- * object that is saved. One thread, sbc's loop.
+ * the owners do (save_owners.c), and say no by an error. Called by main
+ * (keeper's link), the listeners, and by whoever owns an object that is saved.
+ * One thread, sbc's loop.
  *
  * The packed bytes go through one buffer that is wiped each time: a record of
  * a call has the keys of its media.
@@ -80,6 +81,11 @@ static enum save_file file_of(enum save_kind kind)
 	return FILE_CALLS;
 }
 
+const struct store_config *save_file_of(enum save_kind kind)
+{
+	return &configs[file_of(kind)];
+}
+
 static const ProtobufCMessageDescriptor *descriptor_of(uint32_t kind)
 {
 	switch (kind) {
@@ -114,8 +120,7 @@ static void tell_full(struct saves *saves, enum save_kind kind, int err)
 void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
 	const ProtobufCMessage *msg)
 {
-	struct store *file =
-		saves != NULL ? saves->files[file_of(kind)] : NULL;
+	struct store *file = saves != NULL ? saves->files[file_of(kind)] : NULL;
 	size_t len;
 	uint64_t sum;
 	int err = ERR_TOO_BIG;
@@ -142,11 +147,9 @@ void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
 	tell_full(saves, kind, err);
 }
 
-void save_drop(
-	struct saves *saves, enum save_kind kind, struct save_slot *slot)
+void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)
 {
-	struct store *file =
-		saves != NULL ? saves->files[file_of(kind)] : NULL;
+	struct store *file = saves != NULL ? saves->files[file_of(kind)] : NULL;
 
 	if (file != NULL)
 		store_remove(file, &slot->record);
@@ -232,7 +235,8 @@ static size_t restore_all(struct saves *saves, bool calls_too)
 
 	for (p = STAILQ_FIRST(&saves->pending); p != NULL; p = next) {
 		next = STAILQ_NEXT(p, next);
-		if (!calls_too && (p->kind == SAVE_CALL || p->kind == SAVE_TRUNK))
+		if (!calls_too &&
+			(p->kind == SAVE_CALL || p->kind == SAVE_TRUNK))
 			continue;
 		err = restore(saves, p);
 		if (err != 0)
@@ -364,7 +368,8 @@ void saves_free(struct saves **ref, bool wipe)
 			(void)close(saves->found[i].fd);
 		if (saves->found[i].other_fd >= 0)
 			(void)close(saves->found[i].other_fd);
-		/* Ended in order, but authd was away: the next start tells it. */
+		/* Ended in order, but authd was away: the next start tells it.
+		 */
 		if (wipe && (i != FILE_CDRS || saves->files[i] == NULL ||
 				    store_count(saves->files[i]) == 0))
 			store_end(&saves->files[i], saves->sbc->daemon.keeper);

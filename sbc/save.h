@@ -11,8 +11,8 @@
  *
  *	keeper has handed all over	the files are opened, every record read;
  *					contacts and CDRs are in force at once
- *	settings and sockets are there	trunks, then calls (saves_settle), before
- *					a datagram is read
+ *	settings and sockets are there	trunks, then calls (saves_settle),
+ *before a datagram is read
  *
  * The process ends in order (SIGTERM): its calls have been ended and the files
  * are wiped. An upgrade is a restart that gives the process no time: whoever
@@ -87,6 +87,8 @@ void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
 /** Forgets the record. Safe on NULL and on an empty slot. */
 void save_drop(
 	struct saves *saves, enum save_kind kind, struct save_slot *slot);
+/** The file that a kind stands in; for tests. */
+const struct store_config *save_file_of(enum save_kind kind);
 /** Is there a record? */
 static inline bool save_has(const struct save_slot *slot)
 {

@@ -46,12 +46,13 @@ static void on_settled(struct sbc *sbc, size_t n_restored)
 }
 
 const struct save_owners sbc_save_owners = {
-	.restore = {
-		[SAVE_CALL] = on_call,
-		[SAVE_TRUNK] = on_trunk,
-		[SAVE_BINDING] = on_binding,
-		[SAVE_CDR] = on_cdr,
-	},
+	.restore =
+		{
+			[SAVE_CALL] = on_call,
+			[SAVE_TRUNK] = on_trunk,
+			[SAVE_BINDING] = on_binding,
+			[SAVE_CDR] = on_cdr,
+		},
 	.on_open = on_open,
 	.on_settled = on_settled,
 };

@@ -17,7 +17,7 @@
 #include "sbc/sbc.h"
 #include "sbc/trunk_inner.h"
 
-#define CSEQ_MARGIN 8u
+#define CSEQ_MARGIN  8u
 /* Nothing that was set can lie further ahead than a registration lasts. */
 #define AHEAD_MAX_US (2 * 86400 * CLOCK_US_PER_S)
 

@@ -348,3 +348,32 @@ def registration_outlives(w):
     assert len(w.rows("select 1 from sbc.cdr where called = "
                       f"'{number}'")) >= 1
     _clean(w)
+
+
+@case("R4 R52", seconds=12, gate="own")
+def tls_call_goes_on(w):
+    """A phone over TLS is in a call when sbc is killed; afterwards it hangs up
+    over the connection that it still has."""
+    gate = w.make_gate(start=False, settings=f"""
+        select sbc.add_realm_address('phones', '{PHONES.edge}', 5061, 'tls');
+        """)
+    ca = gate.make_certificate("phones", PHONES.edge, "sbc.example.net")
+    gate.start()
+    w.wait_settings(0)
+    gate.wait_event("listening", process="flowd", transport="TLS")
+    phone = w.phone(transport="tls", ca=ca)
+    s = w.sipp("itsp", "uac_hung_up_on", "far", target=True,
+               service=phone.who["number"])
+    phone.wait_event("CALL_ESTABLISHED")
+    w.wait_speech("itsp", 2)
+    mark = _kill(w)
+    w.gate.wait_event("calls_restored", since=mark, process="sbc", calls=1)
+    w.wait_speech("itsp", 6)
+    phone.hang_up()
+    s.done()
+    phone.wait_event("CALL_CLOSED")
+    w.phone_heard(phone, "far")
+    w.heard_on_wire("itsp", "near")
+    w.cdr(phone.who["number"], sip_status=200, hangup_side="called",
+          reason_text="call_called_hung_up", duration_us=_near(6.5, 4))
+    _clean(w)

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls as records and back: every field comes through, a record that was
+ * damaged is refused or makes a call that ends, and what is in the files that
+ * cannot be read is dropped. Whole restarts are in tests/scenario/survival.py.
+ */
+#include "config.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sbc/leg_save.h"
+#include "sbc/trunk.h"
+#include "tests/unit/call_world.h"
+#include "tests/unit/suite.h"
+
+static void with_saves(struct scene *s)
+{
+	sc_begin(s, NULL);
+	ck_assert_int_eq(
+		saves_new(&s->w->sbc, &sbc_save_owners, &s->w->sbc.saves), 0);
+	saves_on_keeper(s->w->sbc.saves);
+}
+
+static void done(struct scene *s)
+{
+	cw_wait_empty(s->w);
+	saves_free(&s->w->sbc.saves, true);
+	sp_close(&s->itsp);
+	sp_close(&s->phone);
+	cw_free(&s->w);
+}
+
+/* The packed record of a call. */
+struct bytes {
+	uint8_t data[65536];
+	size_t len;
+};
+
+static void pack(const struct call *c, struct bytes *out)
+{
+	su_home_t home[1] = {SU_HOME_INIT(home)};
+	Gh__SavedCall record;
+
+	su_home_init(home);
+	call_to_record(c, home, &record);
+	out->len = gh__saved_call__get_packed_size(&record);
+	ck_assert_uint_lt(out->len, sizeof out->data);
+	gh__saved_call__pack(&record, out->data);
+	su_home_deinit(home);
+}
+
+static Gh__SavedCall *unpack(const struct bytes *b)
+{
+	Gh__SavedCall *saved = gh__saved_call__unpack(NULL, b->len, b->data);
+
+	ck_assert_ptr_nonnull(saved);
+	return saved;
+}
+
+static bool no_call(void *ctx)
+{
+	struct cw *w = ctx;
+
+	return TAILQ_EMPTY(&w->sbc.calls->all) &&
+	       TAILQ_EMPTY(&w->sbc.calls->dead);
+}
+
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+/* Whatever the peers were sent is read and forgotten. */
+static void drain(struct sip_peer *p)
+{
+	while (recv(p->fd, p->rx, sizeof p->rx - 1, MSG_DONTWAIT) >= 0)
+		continue;
+	p->n_seen = 0;
+}
+
+/* Takes the call out of the process as a kill would, but in order: what it
+ * says to the peers meanwhile does not count. */
+static void vanish(struct scene *s)
+{
+	struct cw *w = s->w;
+	struct call *c;
+	bool up = cw_call(w)->state == CALL_UP;
+
+	calls_end_all(w->sbc.calls, REASON_CALL_ADMIN_HUNG_UP, nothing, NULL);
+	if (up) {
+		sp_expect(&s->itsp, "BYE ");
+		dl_answer(&s->caller, s->itsp.rx, 200, NULL, NULL);
+		sp_expect(&s->phone, "BYE ");
+		dl_answer(&s->called, s->phone.rx, 200, NULL, NULL);
+	}
+	cw_turn(w);
+	while ((c = cw_call(w)) != NULL) {
+		cw_fire(w, EV_TIMER);
+		cw_turn(w);
+	}
+	cw_until(w, no_call, w, "the end of the first process");
+	cw_cdr(w);
+	drain(&s->itsp);
+	drain(&s->phone);
+}
+
+static int restore(struct scene *s, const Gh__SavedCall *saved)
+{
+	static const struct save_slot none;
+
+	return call_restore(s->w->sbc.calls, saved, &none);
+}
+
+/* What differs on purpose: numbers leave a margin, what is open becomes what
+ * can be taken up again. */
+static void compare_legs(const Gh__SavedLeg *was, Gh__SavedLeg *now)
+{
+	ck_assert_ptr_nonnull(was);
+	ck_assert_ptr_nonnull(now);
+	if (was->local_cseq != 0)
+		ck_assert_uint_gt(now->local_cseq, was->local_cseq);
+	now->local_cseq = was->local_cseq;
+	if (was->se_due_us != 0)
+		ck_assert_uint_le(now->se_due_us, was->se_due_us + 100000);
+	ck_assert_int_eq(now->se_due_us != 0, was->se_due_us != 0);
+	now->se_due_us = was->se_due_us;
+}
+
+static void compare(const struct bytes *was_bytes, const struct call *c)
+{
+	static struct bytes now_bytes, packed;
+	Gh__SavedCall *was = unpack(was_bytes), *now;
+
+	pack(c, &now_bytes);
+	now = unpack(&now_bytes);
+	compare_legs(was->caller->leg, now->caller->leg);
+	ck_assert_uint_eq(was->n_parties, now->n_parties);
+	for (size_t i = 0; i < was->n_parties; i++)
+		compare_legs(was->parties[i]->leg, now->parties[i]->leg);
+	ck_assert_uint_eq(was->n_slots, now->n_slots);
+	for (size_t i = 0; i < was->n_slots; i++) {
+		Gh__SavedSlot *slot = now->slots[i];
+		Gh__SessionWant *a, *b;
+
+		ck_assert_uint_gt(slot->version, was->slots[i]->version);
+		a = gh__session_want__unpack(NULL, was->slots[i]->want.len,
+			was->slots[i]->want.data);
+		b = gh__session_want__unpack(
+			NULL, slot->want.len, slot->want.data);
+		ck_assert_ptr_nonnull(a);
+		ck_assert_ptr_nonnull(b);
+		ck_assert_uint_eq(b->version, slot->version);
+		b->version = a->version;
+		slot->version = was->slots[i]->version;
+		ck_assert_uint_eq(gh__session_want__get_packed_size(b),
+			was->slots[i]->want.len);
+		gh__session_want__pack(b, slot->want.data);
+		gh__session_want__free_unpacked(a, NULL);
+		gh__session_want__free_unpacked(b, NULL);
+	}
+	packed.len = gh__saved_call__get_packed_size(now);
+	ck_assert_uint_lt(packed.len, sizeof packed.data);
+	gh__saved_call__pack(now, packed.data);
+	ck_assert_uint_eq(packed.len, was_bytes->len);
+	ck_assert_mem_eq(packed.data, was_bytes->data, packed.len);
+	gh__saved_call__free_unpacked(was, NULL);
+	gh__saved_call__free_unpacked(now, NULL);
+}
+
+/* An established call comes back field by field, and its dialogs work. */
+START_TEST(established)
+{
+	static struct bytes b;
+	struct scene s;
+	struct call *c;
+	Gh__SavedCall *saved;
+	const Gh__Cdr *cdr;
+	uint64_t answered, counted;
+
+	with_saves(&s);
+	sc_up(&s);
+	c = cw_call(s.w);
+	ck_assert(save_has(&c->saved));
+	pack(c, &b);
+	answered = c->record.answer_us;
+	vanish(&s);
+	counted = s.w->n_opened;
+	saved = unpack(&b);
+	ck_assert_int_eq(restore(&s, saved), 0);
+	/* The same call once more is another one's record. */
+	ck_assert_int_eq(restore(&s, saved), ERR_EXISTS);
+	c = cw_call(s.w);
+	ck_assert_int_eq(c->state, CALL_UP);
+	ck_assert_uint_eq(c->record.answer_us, answered);
+	compare(&b, c);
+	ck_assert_uint_eq(trunk_calls(s.w->sbc.trunks, 1), 1);
+	cw_turn(s.w);
+	ck_assert_uint_eq(s.w->n_opened, counted);
+	ck_assert_uint_gt(s.w->want->version, 16);
+
+	dl_request(&s.called, "OPTIONS", NULL, NULL, NULL);
+	sp_expect(&s.phone, "SIP/2.0 200");
+	dl_request(&s.caller, "INFO", NULL, "application/dtmf-relay",
+		"Signal=7\r\nDuration=160\r\n");
+	sp_expect(&s.itsp, "SIP/2.0 200");
+	sp_expect(&s.phone, "INFO ");
+	ck_assert(msg_has(s.phone.rx, "Signal=7"));
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	/* A number of before the kill is refused. */
+	s.caller.cseq = 1;
+	dl_request(&s.caller, "INFO", NULL, NULL, NULL);
+	sp_expect(&s.itsp, "SIP/2.0 500");
+	s.caller.cseq = 200;
+	sc_bye_from_caller(&s);
+	cdr = cw_cdr(s.w);
+	sc_cdr(cdr, REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	ck_assert_str_eq(cdr->call, saved->call);
+	ck_assert_uint_eq(cdr->wall_answer_us, saved->wall_answer_us);
+	ck_assert_uint_eq(cdr->wall_start_us, saved->wall_start_us);
+	ck_assert_uint_gt(cdr->duration_us, 0);
+	gh__saved_call__free_unpacked(saved, NULL);
+	s.w->n_ended = s.w->n_opened; /* each was ended by both processes */
+	done(&s);
+}
+END_TEST
+
+/* A call in set-up: the caller hears 503, the phone its INVITE once more, byte
+ * by byte, and then CANCEL. */
+START_TEST(in_set_up)
+{
+	static struct bytes b;
+	struct scene s;
+	Gh__SavedCall *saved;
+
+	with_saves(&s);
+	s.phone.repeats = true;
+	sc_ring(&s, sdp_text(&s.itsp, 6000, "8 0 101", NULL));
+	pack(cw_call(s.w), &b);
+	vanish(&s);
+	saved = unpack(&b);
+	ck_assert_int_eq(saved->state, CALL_RINGING);
+	ck_assert_uint_gt(saved->caller->leg->invite.len, 0);
+	ck_assert_int_eq(restore(&s, saved), 0);
+	sp_expect(&s.itsp, "SIP/2.0 503");
+	dl_ack(&s.caller, NULL);
+	sp_expect(&s.phone, "INVITE ");
+	ck_assert_str_eq(s.phone.rx, s.called.invite);
+	s.phone.repeats = false;
+	dl_answer(&s.called, s.called.invite, 180, NULL, NULL);
+	sp_expect_but(&s.phone, "CANCEL ", "INVITE");
+	ck_assert_str_eq(msg_header_value(s.phone.rx, "Via", 0),
+		msg_header_value(s.called.invite, "Via", 0));
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	dl_answer(&s.called, s.called.invite, 487, NULL, NULL);
+	sp_expect_but(&s.phone, "ACK ", "INVITE");
+	sc_cdr(cw_cdr(s.w), REASON_CALL_LOST_IN_RESTART, 503, "sbc");
+	gh__saved_call__free_unpacked(saved, NULL);
+	s.w->n_ended = s.w->n_opened;
+	done(&s);
+}
+END_TEST
+
+/* Each field that a call cannot be without, or that speaks of something that
+ * is not there. */
+START_TEST(impossible)
+{
+	static struct bytes b;
+	struct scene s;
+	enum {
+		WRONG_ID,
+		NO_CALLER,
+		STATE,
+		HANGUP,
+		REASON,
+		TWO,
+		KIND,
+		PEER,
+		NUMBER,
+		FUTURE,
+		N
+	};
+
+	with_saves(&s);
+	sc_up(&s);
+	pack(cw_call(s.w), &b);
+	vanish(&s);
+	for (int i = 0; i < N; i++) {
+		static char long_number[200];
+		Gh__SavedCall *saved = unpack(&b);
+		Gh__SavedParty *caller = saved->caller;
+		char *peer = caller->peer, *number = saved->caller_number;
+
+		memset(long_number, '1', sizeof long_number - 1);
+		if (i == WRONG_ID)
+			saved->call[3] = '!';
+		else if (i == NO_CALLER)
+			saved->caller = NULL;
+		else if (i == STATE)
+			saved->state = CALL_STATE_COUNT;
+		else if (i == HANGUP)
+			saved->hangup = CALL_SIDE_COUNT;
+		else if (i == REASON)
+			saved->why = 9999;
+		else if (i == TWO)
+			saved->parties[0]->answered = 0;
+		else if (i == KIND)
+			caller->kind = SIDE_PHONE;
+		else if (i == PEER)
+			caller->peer = number;
+		else if (i == NUMBER)
+			saved->caller_number = long_number;
+		else if (i == FUTURE)
+			saved->answer_us = clock_now_us() + 1000000;
+		ck_assert_int_eq(restore(&s, saved), ERR_INVALID);
+		saved->caller = caller;
+		caller->peer = peer;
+		saved->caller_number = number;
+		gh__saved_call__free_unpacked(saved, NULL);
+		ck_assert_ptr_null(cw_call(s.w));
+	}
+	s.w->n_ended = s.w->n_opened;
+	done(&s);
+}
+END_TEST
+
+/* A trunk that is not there any more: what can be reached is ended. */
+START_TEST(without_its_trunk)
+{
+	static struct bytes b;
+	struct scene s;
+	Gh__SavedCall *saved;
+
+	with_saves(&s);
+	sc_up(&s);
+	pack(cw_call(s.w), &b);
+	vanish(&s);
+	saved = unpack(&b);
+	saved->caller->trunk = 77;
+	ck_assert_int_eq(restore(&s, saved), 0);
+	sp_expect(&s.phone, "BYE ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	sc_cdr(cw_cdr(s.w), REASON_CALL_LOST_IN_RESTART, 200, "sbc");
+	sp_silent(&s.itsp);
+	gh__saved_call__free_unpacked(saved, NULL);
+	s.w->n_ended = s.w->n_opened;
+	done(&s);
+}
+END_TEST
+
+/* Flipped bytes that still are a message: refused, or a call that ends. */
+START_TEST(damaged)
+{
+	static struct bytes good, bad;
+	struct scene s;
+	unsigned n_restored = 0, n_refused = 0;
+
+	with_saves(&s);
+	sc_up(&s);
+	pack(cw_call(s.w), &good);
+	vanish(&s);
+	for (size_t i = 0; i < good.len; i += 13) {
+		Gh__SavedCall *saved;
+		struct call *c;
+
+		bad = good;
+		bad.data[i] ^= (uint8_t)(1u << i % 8);
+		if (i % 5 == 0)
+			bad.len = i;
+		saved = gh__saved_call__unpack(NULL, bad.len, bad.data);
+		if (saved == NULL)
+			continue;
+		if (restore(&s, saved) == 0)
+			n_restored++;
+		else
+			n_refused++;
+		gh__saved_call__free_unpacked(saved, NULL);
+		while ((c = cw_call(s.w)) != NULL) {
+			struct call_input in = {.event = EV_END,
+				.why = REASON_CALL_ADMIN_HUNG_UP};
+
+			if (c->state < CALL_ENDING)
+				call_event(c, &in);
+			in.event = EV_FIGURES;
+			if (c->state == CALL_ENDING)
+				call_event(c, &in);
+			in.event = EV_TIMER;
+			call_event(c, &in);
+			cw_step(s.w);
+		}
+		drain(&s.itsp);
+		drain(&s.phone);
+	}
+	ck_assert_uint_gt(n_restored, 20);
+	ck_assert_uint_ge(n_refused, 3);
+	s.w->n_ended = s.w->n_opened;
+	done(&s);
+}
+END_TEST
+
+static int keep(void *ctx, struct store_record *record, uint32_t type,
+	uint32_t version, const void *bytes, size_t len)
+{
+	(void)ctx;
+	(void)record;
+	(void)type;
+	(void)version;
+	(void)bytes;
+	(void)len;
+	return 0;
+}
+
+static void put(struct store *file, uint32_t kind, uint32_t version,
+	const void *bytes, size_t len)
+{
+	struct store_record *record = NULL;
+
+	ck_assert_int_eq(
+		store_put(file, &record, kind, version, bytes, len, 0), 0);
+}
+
+/* What an earlier process left: good contacts and CDRs come into force,
+ * another version, another kind and rubbish are dropped, one by one. */
+START_TEST(files)
+{
+	struct scene s;
+	struct store *calls = NULL, *bindings = NULL;
+	static uint8_t rubbish[300];
+	Gh__SavedBinding contact = GH__SAVED_BINDING__INIT;
+	Gh__Binding row = GH__BINDING__INIT;
+	Gh__Account account = GH__ACCOUNT__INIT;
+	Gh__SavedTrunk trunk = GH__SAVED_TRUNK__INIT;
+	uint8_t bytes[1000];
+	char number[] = "202", local[ADDR_TEXT_SIZE], uri[] = "sip:x@192.0.2.9";
+	char source[] = "192.0.2.9:5060";
+	size_t len;
+
+	sc_begin(&s, NULL);
+	ck_assert_int_eq(
+		saves_new(&s.w->sbc, &sbc_save_owners, &s.w->sbc.saves), 0);
+	ck_assert_int_eq(
+		store_open(save_file_of(SAVE_CALL), NULL, keep, NULL, &calls),
+		0);
+	ck_assert_int_eq(store_open(save_file_of(SAVE_BINDING), NULL, keep,
+				 NULL, &bindings),
+		0);
+	memset(rubbish, 0xa5, sizeof rubbish);
+	put(calls, SAVE_CALL, SAVE_VERSION, rubbish, sizeof rubbish);
+	put(calls, SAVE_CALL, SAVE_VERSION + 1, "", 0);
+	put(calls, 99, SAVE_VERSION, "", 0);
+	put(calls, SAVE_CALL, SAVE_VERSION, "", 0); /* empty, and no call */
+	trunk.trunk = 1;
+	trunk.down = 1;
+	len = gh__saved_trunk__pack(&trunk, bytes);
+	put(calls, SAVE_TRUNK, SAVE_VERSION, bytes, len);
+	account.id = row.account = 9;
+	account.extension = number;
+	row.contact = uri;
+	row.source = source;
+	row.local = (char *)(uintptr_t)addr_format(&s.w->phones, local);
+	row.wall_expires_us = clock_wall_us() + 60 * CLOCK_US_PER_S;
+	contact.binding = &row;
+	contact.account = &account;
+	len = gh__saved_binding__pack(&contact, bytes);
+	ck_assert_uint_lt(len, sizeof bytes);
+	put(bindings, SAVE_BINDING, SAVE_VERSION, bytes, len);
+	contact.account = NULL; /* whose is it? */
+	len = gh__saved_binding__pack(&contact, bytes);
+	put(bindings, SAVE_BINDING, SAVE_VERSION, bytes, len);
+	ck_assert(saves_on_fd(
+		s.w->sbc.saves, store_fd_name(calls), dup(store_fd(calls))));
+	ck_assert(saves_on_fd(s.w->sbc.saves, store_fd_name(bindings),
+		dup(store_fd(bindings))));
+	ck_assert(!saves_on_fd(s.w->sbc.saves, "something", 0));
+	store_close(&calls);
+	store_close(&bindings);
+
+	saves_on_keeper(s.w->sbc.saves);
+	ck_assert_ptr_nonnull(bindings_of(s.w->sbc.bindings, 9));
+	ck_assert_uint_eq(bindings_count(s.w->sbc.bindings), 2);
+	saves_settle(s.w->sbc.saves);
+	ck_assert(!trunk_in_service(s.w->sbc.trunks, 1));
+	ck_assert_ptr_null(cw_call(s.w));
+	done(&s);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("sbc_save");
+
+	suite_add(s, "established", established);
+	suite_add(s, "in_set_up", in_set_up);
+	suite_add(s, "impossible", impossible);
+	suite_add(s, "without_its_trunk", without_its_trunk);
+	suite_add(s, "damaged", damaged);
+	suite_add(s, "files", files);
+	return s;
+}
+
+int main(void)
+{
+	return suite_run(suite());
+}
