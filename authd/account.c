@@ -7,7 +7,7 @@
  * "n:+49..."). A second one leads from such keys to the user name under which
  * the disk has the account.
  */
-#include "authd/account.h"
+#include "authd/account_i.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,88 +19,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/table.h"
-
-enum {
-	KEY_SIZE_MAX = 80,
-	KEYS_PER_ENTRY = 4, /* on average */
-	NEGATIVE_MAX = 20000,
-	ALIAS_KEYS_MAX = 4 * 1000 * 1000,
-	SWEEP_US = 1000 * 1000,
-	ASK_US = 1500 * 1000,
-	REFRESH_BATCH = 200,
-};
-#define DAY_US (24ull * 3600 * 1000 * 1000)
-
-/* A key of an entry or alias, with the node that makes it findable. */
-struct index_key {
-	struct table_node node;
-	void *owner;
-	char *text;
-};
-
-struct entry {
-	TAILQ_ENTRY(entry) order; /* loaded longest ago first */
-	Gh__AccountRecord *record;
-	uint64_t loaded_us;
-	size_t n_keys;
-	struct index_key keys[];
-};
-
-struct negative {
-	struct table_node node;
-	TAILQ_ENTRY(negative) order;
-	uint64_t until_us;
-	char key[];
-};
-
-/* What leads to a kept account. */
-struct alias {
-	TAILQ_ENTRY(alias) order;
-	uint64_t wall_used_us;
-	unsigned round; /* of refreshing that it was part of */
-	char *user;
-	size_t n_keys;
-	struct index_key keys[];
-};
-
-struct account_wait {
-	TAILQ_ENTRY(account_wait) order;
-	struct ask *ask;
-	account_fn fn; /* NULL = cancelled */
-	void *ctx;
-};
-
-/* A question under way; who asks the same waits with it. */
-struct ask {
-	struct table_node node;
-	TAILQ_ENTRY(ask) order;
-	struct accounts *accounts;
-	TAILQ_HEAD(, account_wait) waits;
-	bool changed_meanwhile; /* the answer may be old: asked again */
-	Gh__AccountKey by;
-	char key[]; /* with its prefix */
-};
-
-struct accounts {
-	struct loop *loop;
-	struct db *db;
-	struct vault *vault;
-	struct loop_timer *sweep;
-	struct table index;
-	size_t max_cached, n_cached;
-	uint64_t ttl_us;
-	TAILQ_HEAD(, entry) entries;
-	struct table negatives;
-	TAILQ_HEAD(, negative) negative_order;
-	struct table asks;
-	TAILQ_HEAD(, ask) ask_order; /* asks to answer from the disk */
-	size_t n_waits;
-	struct table alias_index;
-	TAILQ_HEAD(, alias) aliases; /* refreshed longest ago first */
-	/* Bringing the disk up to date after changes that were not heard. */
-	bool refreshing;
-	unsigned round;
-};
 
 static const char prefixes[] = {
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_ID] = 'i',
@@ -147,13 +65,13 @@ static bool is_possible(Gh__AccountKey by, const char *key)
 	return len > 0 && len <= longest[by] && strspn(key, allowed[by]) == len;
 }
 
-static void make_key(
+void account_make_key(
 	Gh__AccountKey by, const char *key, char text[KEY_SIZE_MAX])
 {
 	snprintf(text, KEY_SIZE_MAX, "%c:%s", prefixes[by], key);
 }
 
-static void *lookup(const struct table *t, const char *key)
+void *account_lookup(const struct table *t, const char *key)
 {
 	struct table_node *node = table_find(t, key, strlen(key));
 
@@ -162,7 +80,7 @@ static void *lookup(const struct table *t, const char *key)
 
 /* ------------------------------------------------------------- keys */
 
-static size_t count_keys(const Gh__Account *a)
+size_t account_count_keys(const Gh__Account *a)
 {
 	return 3 + a->n_numbers;
 }
@@ -173,7 +91,7 @@ static int add_key(struct table *t, struct index_key *k, void *owner,
 	char text[KEY_SIZE_MAX];
 	int err;
 
-	make_key(by, key, text);
+	account_make_key(by, key, text);
 	k->text = strdup(text);
 	if (!k->text)
 		return ERR_NOMEM;
@@ -186,7 +104,7 @@ static int add_key(struct table *t, struct index_key *k, void *owner,
 	return err;
 }
 
-static void remove_keys(struct table *t, struct index_key *keys, size_t n)
+void account_remove_keys(struct table *t, struct index_key *keys, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (!keys[i].text)
@@ -197,7 +115,7 @@ static void remove_keys(struct table *t, struct index_key *keys, size_t n)
 }
 
 /* Puts all keys of an account in. On failure none is. */
-static int add_keys(struct table *t, struct index_key *keys, size_t n,
+int account_add_keys(struct table *t, struct index_key *keys, size_t n,
 	void *owner, const Gh__Account *a)
 {
 	char id[24];
@@ -215,15 +133,15 @@ static int add_keys(struct table *t, struct index_key *keys, size_t n,
 		err = add_key(t, &keys[3 + i], owner,
 			GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, a->numbers[i]);
 	if (err < 0)
-		remove_keys(t, keys, n);
+		account_remove_keys(t, keys, n);
 	return err;
 }
 
 /* ------------------------------------------------------------ cache */
 
-static void drop_entry(struct accounts *a, struct entry *e)
+void account_drop_entry(struct accounts *a, struct entry *e)
 {
-	remove_keys(&a->index, e->keys, e->n_keys);
+	account_remove_keys(&a->index, e->keys, e->n_keys);
 	TAILQ_REMOVE(&a->entries, e, order);
 	a->n_cached--;
 	row_account_free(e->record);
@@ -237,17 +155,17 @@ static void drop_negative(struct accounts *a, struct negative *n)
 	free(n);
 }
 
-static void drop_negatives(struct accounts *a)
+void account_drop_negatives(struct accounts *a)
 {
 	while (!TAILQ_EMPTY(&a->negative_order))
 		drop_negative(a, TAILQ_FIRST(&a->negative_order));
 }
 
-static void drop_all(struct accounts *a)
+void account_drop_all(struct accounts *a)
 {
 	while (!TAILQ_EMPTY(&a->entries))
-		drop_entry(a, TAILQ_FIRST(&a->entries));
-	drop_negatives(a);
+		account_drop_entry(a, TAILQ_FIRST(&a->entries));
+	account_drop_negatives(a);
 }
 
 /* Whoever has one of this account's keys is out of date. */
@@ -257,25 +175,25 @@ static void drop_rivals(struct accounts *a, const Gh__Account *account)
 	struct entry *e;
 
 	snprintf(id, sizeof(id), "%" PRIu64, account->id);
-	make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_ID, id, text);
-	if ((e = lookup(&a->index, text)))
-		drop_entry(a, e);
-	make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_USER, account->user, text);
-	if ((e = lookup(&a->index, text)))
-		drop_entry(a, e);
-	make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, account->extension,
-		text);
-	if ((e = lookup(&a->index, text)))
-		drop_entry(a, e);
+	account_make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_ID, id, text);
+	if ((e = account_lookup(&a->index, text)))
+		account_drop_entry(a, e);
+	account_make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_USER, account->user, text);
+	if ((e = account_lookup(&a->index, text)))
+		account_drop_entry(a, e);
+	account_make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION,
+		account->extension, text);
+	if ((e = account_lookup(&a->index, text)))
+		account_drop_entry(a, e);
 	for (size_t i = 0; i < account->n_numbers; i++) {
-		make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER,
+		account_make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER,
 			account->numbers[i], text);
-		if ((e = lookup(&a->index, text)))
-			drop_entry(a, e);
+		if ((e = account_lookup(&a->index, text)))
+			account_drop_entry(a, e);
 	}
 }
 
-static bool is_sound(const Gh__Account *a)
+bool account_is_sound(const Gh__Account *a)
 {
 	if (!is_possible(GH__ACCOUNT_KEY__ACCOUNT_BY_USER, a->user) ||
 		!is_possible(
@@ -294,23 +212,24 @@ static bool is_sound(const Gh__Account *a)
  * @return the entry, or NULL without memory. */
 static struct entry *add_entry(struct accounts *a, Gh__AccountRecord *record)
 {
-	size_t n_keys = count_keys(record->account);
+	size_t n_keys = account_count_keys(record->account);
 	struct entry *e;
 
 	drop_rivals(a, record->account);
 	while (a->n_cached >= a->max_cached)
-		drop_entry(a, TAILQ_FIRST(&a->entries));
+		account_drop_entry(a, TAILQ_FIRST(&a->entries));
 	e = calloc(1, sizeof(*e) + n_keys * sizeof(e->keys[0]));
 	if (!e)
 		goto fail;
 	e->record = record;
 	e->n_keys = n_keys;
 	e->loaded_us = clock_now_us();
-	while (add_keys(&a->index, e->keys, n_keys, e, record->account) < 0) {
+	while (account_add_keys(
+		       &a->index, e->keys, n_keys, e, record->account) < 0) {
 		memset(e->keys, 0, n_keys * sizeof(e->keys[0]));
 		if (TAILQ_EMPTY(&a->entries))
 			goto fail;
-		drop_entry(a, TAILQ_FIRST(&a->entries));
+		account_drop_entry(a, TAILQ_FIRST(&a->entries));
 	}
 	TAILQ_INSERT_TAIL(&a->entries, e, order);
 	a->n_cached++;
@@ -348,8 +267,8 @@ int account_find(struct accounts *a, Gh__AccountKey by, const char *key,
 
 	if (!is_possible(by, key))
 		return ERR_NOT_FOUND;
-	make_key(by, key, text);
-	e = lookup(&a->index, text);
+	account_make_key(by, key, text);
+	e = account_lookup(&a->index, text);
 	if (e) {
 		*record_out = e->record;
 		return 0;
@@ -362,128 +281,6 @@ int account_find(struct accounts *a, Gh__AccountKey by, const char *key,
 size_t accounts_cached(const struct accounts *a)
 {
 	return a->n_cached;
-}
-
-/* ------------------------------------------------------- kept on disk */
-
-static void drop_alias(struct accounts *a, struct alias *al)
-{
-	remove_keys(&a->alias_index, al->keys, al->n_keys);
-	TAILQ_REMOVE(&a->aliases, al, order);
-	free(al->user);
-	free(al);
-}
-
-static struct alias *alias_of_user(struct accounts *a, const char *user)
-{
-	char text[KEY_SIZE_MAX];
-
-	make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_USER, user, text);
-	return lookup(&a->alias_index, text);
-}
-
-static void forget_kept(struct accounts *a, struct alias *al)
-{
-	if (vault_remove(a->vault, al->user) < 0)
-		log_err("account_disk",
-			LOG_STR("problem",
-				"an account can not be removed from the disk"));
-	drop_alias(a, al);
-}
-
-static void note_alias(struct accounts *a, const Gh__AccountRecord *rec)
-{
-	size_t n_keys = count_keys(rec->account);
-	struct alias *al = alias_of_user(a, rec->account->user);
-
-	if (al)
-		drop_alias(a, al);
-	al = calloc(1, sizeof(*al) + n_keys * sizeof(al->keys[0]));
-	if (!al)
-		return;
-	al->n_keys = n_keys;
-	al->round = a->round;
-	al->wall_used_us = rec->wall_used_us;
-	al->user = strdup(rec->account->user);
-	/* Another kept account may still have the same extension until it is
-	 * brought up to date: then this one is found by its user name only
-	 * after that. */
-	if (!al->user || add_keys(&a->alias_index, al->keys, n_keys, al,
-				 rec->account) < 0) {
-		free(al->user);
-		free(al);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&a->aliases, al, order);
-}
-
-static Gh__AccountRecord *read_kept(struct accounts *a, const char *user)
-{
-	Gh__AccountRecord *rec = NULL;
-	uint8_t *bytes;
-	size_t len;
-
-	if (vault_get(a->vault, user, &bytes, &len) < 0)
-		return NULL;
-	rec = gh__account_record__unpack(NULL, len, bytes);
-	vault_bytes_free(&bytes, len);
-	if (rec && (!rec->account || !is_sound(rec->account))) {
-		row_account_free(rec);
-		rec = NULL;
-	}
-	return rec;
-}
-
-static void keep(struct accounts *a, Gh__AccountRecord *rec)
-{
-	size_t len = gh__account_record__get_packed_size(rec);
-	uint8_t *bytes = malloc(len);
-	int err;
-
-	if (!bytes)
-		return;
-	gh__account_record__pack(rec, bytes);
-	err = vault_put(a->vault, rec->account->user, bytes, len);
-	vault_bytes_free(&bytes, len);
-	if (err < 0) {
-		log_peer_warning("account_not_kept", LOG_ERR(err));
-		return;
-	}
-	note_alias(a, rec);
-}
-
-static void load_kept(void *ctx, const char *name)
-{
-	struct accounts *a = ctx;
-	uint64_t now = clock_wall_us();
-	Gh__AccountRecord *rec = read_kept(a, name);
-
-	if (!rec || strcmp(rec->account->user, name) != 0 ||
-		rec->wall_used_us + ACCOUNT_KEEP_US < now) {
-		if (vault_remove(a->vault, name) < 0)
-			log_err("account_disk",
-				LOG_STR("problem",
-					"an old account can not be removed"));
-	} else {
-		note_alias(a, rec);
-	}
-	row_account_free(rec);
-}
-
-void account_used(struct accounts *a, const Gh__AccountRecord *record)
-{
-	struct alias *al = alias_of_user(a, record->account->user);
-	char text[KEY_SIZE_MAX];
-	struct entry *e;
-
-	if (al && al->wall_used_us + DAY_US > clock_wall_us())
-		return;
-	make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_USER, record->account->user, text);
-	e = lookup(&a->index, text);
-	if (!e)
-		return;
-	e->record->wall_used_us = clock_wall_us();
-	keep(a, e->record);
 }
 
 /* -------------------------------------------------------- questions */
@@ -511,8 +308,8 @@ static void finish_ask(
 static void answer_from_disk(struct ask *ask)
 {
 	struct accounts *a = ask->accounts;
-	struct alias *al = lookup(&a->alias_index, ask->key);
-	Gh__AccountRecord *rec = al ? read_kept(a, al->user) : NULL;
+	struct alias *al = account_lookup(&a->alias_index, ask->key);
+	Gh__AccountRecord *rec = al ? account_read_kept(a, al->user) : NULL;
 	struct entry *e = rec ? add_entry(a, rec) : NULL;
 
 	if (e)
@@ -543,16 +340,16 @@ static void on_asked(void *ctx, const struct db_result *result)
 		return;
 	}
 	if (PQntuples(result->results[0]) == 0) {
-		al = lookup(&a->alias_index, ask->key);
+		al = account_lookup(&a->alias_index, ask->key);
 		if (al)
-			forget_kept(a, al);
+			account_forget_kept(a, al);
 		add_negative(a, ask->key);
 		finish_ask(ask, ERR_NOT_FOUND, NULL);
 		return;
 	}
 	row_begin(&row, result->results[0], 0, "account", "username");
 	rec = row_account(&row);
-	if (!rec || !is_sound(rec->account)) {
+	if (!rec || !account_is_sound(rec->account)) {
 		log_err("account_invalid",
 			LOG_STR("problem", rec ? "its keys" : row.problem));
 		row_account_free(rec);
@@ -565,10 +362,10 @@ static void on_asked(void *ctx, const struct db_result *result)
 		return;
 	}
 	/* What is kept follows what the database says. */
-	al = alias_of_user(a, rec->account->user);
+	al = account_alias_of_user(a, rec->account->user);
 	if (al) {
 		rec->wall_used_us = al->wall_used_us;
-		keep(a, rec);
+		account_keep(a, rec);
 	}
 	finish_ask(ask, 0, rec);
 }
@@ -610,7 +407,7 @@ int account_ask(struct accounts *a, Gh__AccountKey by, const char *key,
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return ERR_NOMEM;
-	make_key(by, key, text);
+	account_make_key(by, key, text);
 	node = table_find(&a->asks, text, strlen(text));
 	if (node) {
 		ask = TABLE_ENTRY(node, struct ask, node);
@@ -666,121 +463,10 @@ static void on_sweep(void *arg)
 	/* After that: nothing in the cache is younger than now. */
 	now = clock_now_us();
 	while ((e = TAILQ_FIRST(&a->entries)) && now - e->loaded_us > a->ttl_us)
-		drop_entry(a, e);
+		account_drop_entry(a, e);
 	while ((n = TAILQ_FIRST(&a->negative_order)) && now > n->until_us)
 		drop_negative(a, n);
 	loop_timer_set(a->loop, a->sweep, SWEEP_US);
-}
-
-/* ---------------------------------------------------------- changes */
-
-static void refresh_next(struct accounts *a);
-
-static void refresh_row(struct accounts *a, const PGresult *r, int i)
-{
-	struct alias *al = alias_of_user(a, db_text(r, i, "kept"));
-	Gh__AccountRecord *rec;
-	struct row row;
-
-	if (!al)
-		return;
-	if (db_text(r, i, "username")[0] == '\0') {
-		forget_kept(a, al);
-		return;
-	}
-	al->round = a->round;
-	TAILQ_REMOVE(&a->aliases, al, order);
-	TAILQ_INSERT_TAIL(&a->aliases, al, order);
-	row_begin(&row, r, i, "account", "username");
-	rec = row_account(&row);
-	if (rec && is_sound(rec->account)) {
-		rec->wall_used_us = al->wall_used_us;
-		keep(a, rec);
-	}
-	row_account_free(rec);
-}
-
-static void on_refreshed(void *ctx, const struct db_result *result)
-{
-	struct accounts *a = ctx;
-
-	a->refreshing = false;
-	if (result->err != 0)
-		return; /* when the database is back, all begins again */
-	for (int i = 0; i < PQntuples(result->results[0]); i++)
-		refresh_row(a, result->results[0], i);
-	refresh_next(a);
-}
-
-/* Asks for the next kept accounts of this round: they stand first. */
-static void refresh_next(struct accounts *a)
-{
-	static const char sql[] =
-		"SELECT k.kept, a.* FROM unnest(string_to_array($1, ' ')) "
-		"AS k (kept) LEFT JOIN sbc.authd_account a "
-		"ON a.username = k.kept";
-	struct db_step step = {.sql = sql, .n_params = 1};
-	const struct db_job job = {
-		.steps = &step,
-		.n_steps = 1,
-		.secret = true,
-		.timeout_us = 10 * CLOCK_US_PER_S,
-		.fn = on_refreshed,
-		.ctx = a,
-	};
-	char list[REFRESH_BATCH * 65 + 1];
-	struct alias *al;
-	size_t len = 0;
-	int n = 0;
-
-	if (a->refreshing || !a->db)
-		return;
-	TAILQ_FOREACH (al, &a->aliases, order) {
-		if (al->round == a->round || n++ == REFRESH_BATCH)
-			break;
-		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
-			len ? " " : "", al->user);
-	}
-	step.params[0] = list;
-	if (len > 0 && db_submit(a->db, &job) == 0)
-		a->refreshing = true;
-}
-
-/* One account changed: what is cached goes, what is kept is asked for again;
- * on_asked() brings it up to date. */
-static void changed_one(struct accounts *a, uint64_t id)
-{
-	char key[24], text[KEY_SIZE_MAX];
-	struct account_wait *wait;
-	struct entry *e;
-
-	snprintf(key, sizeof(key), "%" PRIu64, id);
-	make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_ID, key, text);
-	e = lookup(&a->index, text);
-	if (e)
-		drop_entry(a, e);
-	drop_negatives(a);
-	if (lookup(&a->alias_index, text) &&
-		account_ask(a, GH__ACCOUNT_KEY__ACCOUNT_BY_ID, key, NULL, NULL,
-			&wait) < 0)
-		log_warning("account_not_refreshed", LOG_UINT("account", id));
-}
-
-void accounts_changed(struct accounts *a, uint64_t id)
-{
-	struct table_node *node = NULL;
-	size_t bucket = 0;
-
-	/* Answers on their way may have been read before the change. */
-	while ((node = table_next(&a->asks, &bucket, node)))
-		TABLE_ENTRY(node, struct ask, node)->changed_meanwhile = true;
-	if (id != 0) {
-		changed_one(a, id);
-		return;
-	}
-	drop_all(a);
-	a->round++;
-	refresh_next(a);
 }
 
 /* ------------------------------------------------------------- life */
@@ -814,7 +500,7 @@ int accounts_new(struct loop *loop, struct vault *vault, size_t max_cached,
 		accounts_free(&a);
 		return err;
 	}
-	vault_each(vault, load_kept, a);
+	vault_each(vault, account_load_kept, a);
 	loop_timer_set(loop, a->sweep, SWEEP_US);
 	*accounts_out = a;
 	return 0;
@@ -846,7 +532,7 @@ void accounts_free(struct accounts **accounts)
 	*accounts = NULL;
 	if (!a)
 		return;
-	drop_all(a);
+	account_drop_all(a);
 	for (node = a->asks.buckets ? table_next(&a->asks, &bucket, NULL)
 				    : NULL;
 		node; node = next) {
@@ -854,7 +540,7 @@ void accounts_free(struct accounts **accounts)
 		free_ask(a, TABLE_ENTRY(node, struct ask, node));
 	}
 	while (!TAILQ_EMPTY(&a->aliases))
-		drop_alias(a, TAILQ_FIRST(&a->aliases));
+		account_drop_alias(a, TAILQ_FIRST(&a->aliases));
 	loop_timer_free(a->loop, &a->sweep);
 	table_done(&a->index);
 	table_done(&a->negatives);

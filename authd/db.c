@@ -10,6 +10,7 @@
  * Connection 0 listens and works for nobody.
  */
 #include "authd/db.h"
+#include "authd/db_target.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +31,6 @@ enum {
 	SWEEP_US = 100 * 1000,
 	PROBLEM_SIZE = 256,
 	RESULTS_MAX = DB_STEPS_MAX + 2, /* BEGIN and COMMIT */
-	CONN_OPTIONS_MAX = 64,
 	PREPARED_MAX = 16,
 };
 
@@ -82,17 +82,9 @@ struct conn {
 	char logged[PROBLEM_SIZE]; /* the last problem that was told */
 };
 
-/* The connection string, taken apart. libpq tries the hosts of a list one
- * after another, but leaves it to the caller to notice that one is silent; so
- * each attempt names one host, and the next attempt the next one. */
-struct target {
-	PQconninfoOption *options; /* owned */
-	size_t n_hosts;            /* at least 1 */
-};
-
 struct db {
 	struct loop *loop;
-	struct target target;
+	struct db_target target;
 	struct db_events events;
 	void *ctx;
 	struct conn *conns;
@@ -590,73 +582,11 @@ static void on_notice(void *arg, const PGresult *r)
 	log_debug("database_notice", LOG_STR("text", PQresultErrorMessage(r)));
 }
 
-/* The n-th part of a comma-separated list, or its only one, in a new string. */
-static char *pick(const char *list, size_t n)
-{
-	const char *at = list;
-
-	if (!strchr(list, ','))
-		return strdup(list);
-	while (n-- > 0 && *at) {
-		at += strcspn(at, ",");
-		at += *at == ',';
-	}
-	return strndup(at, strcspn(at, ","));
-}
-
-static size_t count_parts(const char *list)
-{
-	size_t n = 1;
-
-	if (!list || !*list)
-		return 0;
-	for (; *list; list++)
-		n += *list == ',';
-	return n;
-}
-
-static bool is_list(const char *keyword)
-{
-	return strcmp(keyword, "host") == 0 ||
-	       strcmp(keyword, "hostaddr") == 0 || strcmp(keyword, "port") == 0;
-}
-
-/* Begins to connect to the host whose turn it is. */
-static PGconn *connect_start(const struct target *t, size_t turn)
-{
-	const char *keywords[CONN_OPTIONS_MAX + 1],
-		*values[CONN_OPTIONS_MAX + 1];
-	char *picked[3] = {NULL};
-	size_t n = 0, n_picked = 0;
-	PGconn *pg = NULL;
-
-	for (const PQconninfoOption *o = t->options; o->keyword; o++) {
-		if (!o->val || n == CONN_OPTIONS_MAX)
-			continue;
-		keywords[n] = o->keyword;
-		values[n] = o->val;
-		if (is_list(o->keyword) && n_picked < 3) {
-			picked[n_picked] = pick(o->val, turn % t->n_hosts);
-			if (!picked[n_picked])
-				goto out;
-			values[n] = picked[n_picked++];
-		}
-		n++;
-	}
-	keywords[n] = NULL;
-	values[n] = NULL;
-	pg = PQconnectStartParams(keywords, values, 0);
-out:
-	for (size_t i = 0; i < n_picked; i++)
-		free(picked[i]);
-	return pg;
-}
-
 static void on_retry(void *arg)
 {
 	struct conn *c = arg;
 
-	c->pg = connect_start(&c->db->target, c->host);
+	c->pg = db_target_connect(&c->db->target, c->host);
 	if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
 		if (c->pg)
 			note_problem(c, PQerrorMessage(c->pg));
@@ -702,39 +632,15 @@ static void on_sweep(void *arg)
 	run_queue(db);
 }
 
-static int read_conninfo(const char *conninfo, struct target *target_out,
-	char *problem, size_t size)
-{
-	char *message = NULL;
-	struct target t = {.n_hosts = 1};
-	size_t n;
-
-	t.options = PQconninfoParse(conninfo, &message);
-	if (!t.options) {
-		snprintf(problem, size, "database: %.*s",
-			message ? (int)strcspn(message, "\n") : 0,
-			message ? message : "");
-		PQfreemem(message);
-		return ERR_INVALID;
-	}
-	for (const PQconninfoOption *o = t.options; o->keyword; o++) {
-		n = is_list(o->keyword) ? count_parts(o->val) : 0;
-		if (n > t.n_hosts)
-			t.n_hosts = n;
-	}
-	*target_out = t;
-	return 0;
-}
-
 int db_new(struct loop *loop, const char *conninfo, size_t n,
 	const struct db_events *events, void *ctx, char *problem,
 	size_t problem_size, struct db **db_out)
 {
-	struct target target;
+	struct db_target target;
 	struct db *db;
 	int err;
 
-	err = read_conninfo(conninfo, &target, problem, problem_size);
+	err = db_target_read(conninfo, &target, problem, problem_size);
 	if (err < 0)
 		return err;
 	db = calloc(1, sizeof(*db));
@@ -798,7 +704,7 @@ void db_free(struct db **db_in)
 	}
 	loop_timer_free(db->loop, &db->sweep);
 	free(db->conns);
-	PQconninfoFree(db->target.options);
+	db_target_done(&db->target);
 	free(db);
 }
 

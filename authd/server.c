@@ -135,10 +135,27 @@ static void on_flushed(void *ctx, int err)
 		log_err("state_flush", LOG_ERRNO(errno));
 }
 
+/* A store's new file is on the disk. */
+static void on_rewritten(void *ctx, int err)
+{
+	struct server *s = ctx;
+
+	if (err == 0)
+		vault_replace(s->vaults[s->rewritten], s->rewritten_fd);
+	on_flushed(s, err);
+}
+
 /* What is kept sealed reaches the disk within seconds, not at once: after a
  * power cut the newest registrations are missing, nothing is wrong. */
 static void flush_vaults(struct server *s)
 {
+	for (size_t i = 0; s->n_flushing == 0 && i < SERVER_VAULTS; i++) {
+		s->rewritten = i;
+		s->rewritten_fd = vault_rewritten_fd(s->vaults[i]);
+		if (s->rewritten_fd >= 0 && sync_file(s->sync, s->rewritten_fd,
+						    on_rewritten, s) == 0)
+			s->n_flushing++;
+	}
 	for (size_t i = 0; s->n_flushing == 0 && i < SERVER_VAULTS; i++) {
 		if (vault_is_dirty(s->vaults[i]) &&
 			sync_file(s->sync, vault_fd(s->vaults[i]), on_flushed,

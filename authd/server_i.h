@@ -60,6 +60,8 @@ struct server {
 	struct token failure_budget;         /* wrong answers that are judged */
 	struct vault *vaults[SERVER_VAULTS]; /* borrowed */
 	unsigned n_flushing;
+	size_t rewritten; /* vault whose new file is being flushed */
+	int rewritten_fd;
 	uint64_t purged_us;
 	TAILQ_HEAD(, ask_request) asks;
 	size_t n_asks;

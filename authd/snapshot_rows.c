@@ -187,6 +187,9 @@ static void read_realm_addresses(struct reader *in, Gh__Realm *realm)
 		a->advertised_sip = text(r, "advertised_sip");
 		a->media = text(r, "media");
 		a->advertised_media = text(r, "advertised_media");
+		a->certificates =
+			row_words(r, "certificates", &a->n_certificates);
+		a->client_ca = text(r, "client_ca");
 		check_addr(r, "listen", a->listen, false, true);
 		check_addr(r, "media", a->media, false, false);
 		check_addr(r, "advertised_media", a->advertised_media, true,
@@ -340,6 +343,11 @@ static Gh__SettingsPiece *read_trunk(struct reader *in, int i)
 	m->max_calls_per_s = row_u32(r, "max_calls_per_s");
 	m->host = text(r, "host");
 	m->domain = text(r, "domain");
+	m->tls_name = text(r, "tls_name");
+	m->tls_ca = text(r, "tls_ca");
+	m->tls_pin = text(r, "tls_pin");
+	m->tls_certificate = text(r, "tls_certificate");
+	m->tls_verify = row_bool(r, "tls_verify");
 	m->called_from = (Gh__CalledFrom)row_word(
 		r, "called_from", called_froms, N(called_froms));
 	m->caller_from = (Gh__CallerFrom)row_word(
@@ -398,6 +406,7 @@ static Gh__SettingsPiece *read_route(struct reader *in, int i)
 	m->timeout_s = row_u32(r, "timeout_s");
 	m->reject_code = row_u32(r, "reject_code");
 	m->emergency = row_bool(r, "emergency");
+	m->destination_class = text(r, "destination_class");
 	/* Routes come by priority, so their targets are searched for. */
 	for (int row = 0; !r->err && row < PQntuples(targets); row++) {
 		Gh__RouteTarget *t;

@@ -11,63 +11,21 @@
  * with len the additional data. A file's key is used for one file only, so a
  * number never seals two texts: frames are only ever appended, and a tail that
  * is cut off at the start is followed by a compaction into a new file.
+ * vault_rewrite.c makes new files.
  */
-#include "authd/vault.h"
+#include "authd/vault_i.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "authd/crypto.h"
 #include "common/log.h"
-#include "common/table.h"
-
-enum {
-	MAGIC_LEN = 8,
-	SALT_LEN = 16,
-	HEAD_LEN = MAGIC_LEN + SALT_LEN,
-	TAG_LEN = 16,
-	FRAME_EXTRA = 4 + TAG_LEN,
-	OP_PUT = 1,
-	OP_REMOVE = 2,
-	PATH_SIZE = 4096,
-	/* A file is rewritten when it holds this much and twice its worth. */
-	COMPACT_MIN = 1024 * 1024,
-};
 
 static const char magic[MAGIC_LEN + 1] = "GHVAULT1";
-
-struct record {
-	struct table_node node;
-	uint64_t offset; /* of the frame */
-	uint64_t number;
-	uint32_t len; /* sealed */
-	/* While the file is rewritten: where it will be. */
-	uint64_t new_offset;
-	uint64_t new_number;
-	char name[];
-};
-
-struct vault {
-	const struct key *key;
-	struct table table;
-	char path[PATH_SIZE];
-	char what[32]; /* for the log */
-	int fd;
-	uint64_t end;  /* bytes in the file */
-	uint64_t live; /* of them, in records that still count */
-	uint64_t next; /* frame number */
-	bool dirty;    /* written since it was last flushed */
-	bool torn;     /* a write failed: a new file before the next one */
-	uint8_t file_key[KEY_SIZE];
-	EVP_CIPHER *cipher;
-	EVP_CIPHER_CTX *ctx;
-};
 
 static void put_u32(uint8_t *at, uint32_t v)
 {
@@ -136,6 +94,7 @@ static struct record *find(const struct vault *v, const char *name)
 
 static void drop(struct vault *v, struct record *r)
 {
+	TAILQ_REMOVE(&v->order, r, order);
 	v->live -= r->len + FRAME_EXTRA;
 	table_remove(&v->table, &r->node);
 	free(r);
@@ -157,15 +116,19 @@ static int note(struct vault *v, const char *name, size_t name_len,
 	r->offset = offset;
 	r->number = number;
 	r->len = len;
+	r->round = 0;
 	struct record *old = find(v, r->name);
 
-	if (old)
+	if (old) {
+		vault_rewrite_drop(v, old);
 		drop(v, old);
+	}
 	err = table_add(&v->table, &r->node, r->name, (uint32_t)name_len);
 	if (err < 0) {
 		free(r);
 		return err;
 	}
+	TAILQ_INSERT_HEAD(&v->order, r, order);
 	v->live += len + FRAME_EXTRA;
 	return 0;
 }
@@ -206,7 +169,7 @@ static int read_all(int fd, uint8_t *bytes, size_t len, uint64_t offset)
 
 /* Seals and appends one frame. After a failed write the file is torn: its
  * number may have been sealed with, so nothing more goes into this file. */
-static int append(struct vault *v, uint8_t op, const char *name,
+int vault_append(struct vault *v, uint8_t op, const char *name,
 	const void *bytes, size_t len, uint64_t *offset_out,
 	uint64_t *number_out, uint32_t *len_out)
 {
@@ -245,7 +208,7 @@ static int append(struct vault *v, uint8_t op, const char *name,
 }
 
 /* Reads and opens the frame at offset. bytes_out is the sealed part. */
-static int read_frame(struct vault *v, uint64_t offset, uint64_t number,
+int vault_read_frame(struct vault *v, uint64_t offset, uint64_t number,
 	uint64_t end, uint8_t **bytes_out, uint32_t *len_out)
 {
 	uint8_t head[4], *bytes;
@@ -301,7 +264,7 @@ static int apply(struct vault *v, const uint8_t *bytes, uint64_t offset,
 }
 
 /* Makes a new, empty file aside. */
-static int begin_file(struct vault *v, const char *path)
+int vault_begin_file(struct vault *v, const char *path)
 {
 	uint8_t head[HEAD_LEN];
 	int fd, err;
@@ -328,69 +291,6 @@ static int begin_file(struct vault *v, const char *path)
 	return 0;
 }
 
-/* Copies one record into the new file. */
-static int copy_record(struct vault *v, struct vault *new, struct record *r)
-{
-	size_t head = 2 + strlen(r->name);
-	uint8_t *bytes;
-	uint32_t len;
-	int err;
-
-	err = read_frame(v, r->offset, r->number, v->end, &bytes, &len);
-	if (err < 0)
-		return err;
-	err = append(new, OP_PUT, r->name, bytes + head, len - head,
-		&r->new_offset, &r->new_number, &r->len);
-	secret_wipe(bytes, len);
-	free(bytes);
-	return err;
-}
-
-/* Copies what still counts into a new file and puts that in place. On failure
- * the old file stays. */
-static int compact(struct vault *v)
-{
-	struct vault new = *v;
-	struct table_node *node = NULL;
-	char aside[PATH_SIZE + 8];
-	size_t bucket = 0;
-	int err;
-
-	snprintf(aside, sizeof(aside), "%s.new", v->path);
-	new.torn = false;
-	err = begin_file(&new, aside);
-	if (err < 0)
-		return err;
-	while ((node = table_next(&v->table, &bucket, node))) {
-		struct record *r = TABLE_ENTRY(node, struct record, node);
-
-		err = copy_record(v, &new, r);
-		if (err < 0)
-			goto fail;
-		new.live += r->len + FRAME_EXTRA;
-	}
-	if (fdatasync(new.fd) < 0 || rename(aside, v->path) < 0) {
-		err = ERR_SYSTEM;
-		goto fail;
-	}
-	node = NULL;
-	bucket = 0;
-	while ((node = table_next(&v->table, &bucket, node))) {
-		struct record *r = TABLE_ENTRY(node, struct record, node);
-
-		r->offset = r->new_offset;
-		r->number = r->new_number;
-	}
-	close(v->fd);
-	*v = new;
-	return 0;
-fail:
-	close(new.fd);
-	unlink(aside);
-	secret_wipe(new.file_key, sizeof(new.file_key));
-	return err;
-}
-
 static void read_back(struct vault *v, uint64_t size)
 {
 	int err = 0;
@@ -399,7 +299,7 @@ static void read_back(struct vault *v, uint64_t size)
 		uint8_t *bytes;
 		uint32_t len;
 
-		err = read_frame(v, v->end, v->next, size, &bytes, &len);
+		err = vault_read_frame(v, v->end, v->next, size, &bytes, &len);
 		if (err < 0)
 			break;
 		err = apply(v, bytes, v->end, v->next, len);
@@ -456,7 +356,7 @@ static int begin_anew(struct vault *v)
 		if (rename(v->path, bad) < 0)
 			return ERR_SYSTEM;
 	}
-	return begin_file(v, v->path);
+	return vault_begin_file(v, v->path);
 }
 
 int vault_open(const struct key *key, const char *dir, const char *name,
@@ -470,6 +370,7 @@ int vault_open(const struct key *key, const char *dir, const char *name,
 		return ERR_NOMEM;
 	v->key = key;
 	v->fd = -1;
+	TAILQ_INIT(&v->order);
 	err = table_init(&v->table, max_records);
 	if (err < 0) {
 		free(v);
@@ -491,7 +392,7 @@ int vault_open(const struct key *key, const char *dir, const char *name,
 		goto fail;
 	/* New frames must not use a number that a cut tail has used. */
 	if (fstat(v->fd, &st) < 0 || (uint64_t)st.st_size != v->end) {
-		err = compact(v);
+		err = vault_compact(v);
 		if (err < 0)
 			goto fail;
 	}
@@ -511,6 +412,7 @@ void vault_free(struct vault **vault)
 	*vault = NULL;
 	if (!v)
 		return;
+	vault_rewrite_end(v);
 	for (node = table_next(&v->table, &bucket, NULL); node; node = next) {
 		next = table_next(&v->table, &bucket, node);
 		drop(v, TABLE_ENTRY(node, struct record, node));
@@ -524,18 +426,6 @@ void vault_free(struct vault **vault)
 	free(v);
 }
 
-static void compact_if_worth(struct vault *v)
-{
-	int err;
-
-	if (v->end < COMPACT_MIN || v->end < 2 * v->live)
-		return;
-	err = compact(v);
-	if (err < 0)
-		log_err("vault_compact", LOG_STR("file", v->path),
-			LOG_ERR(err));
-}
-
 int vault_put(struct vault *v, const char *name, const void *bytes, size_t len)
 {
 	uint64_t offset, number;
@@ -544,15 +434,17 @@ int vault_put(struct vault *v, const char *name, const void *bytes, size_t len)
 
 	if (!find(v, name) && v->table.n_entries == v->table.max_entries)
 		return ERR_FULL;
-	if (v->torn && (err = compact(v)) < 0)
+	if (v->torn && (err = vault_compact(v)) < 0)
 		return err;
-	err = append(v, OP_PUT, name, bytes, len, &offset, &number, &sealed);
+	err = vault_append(
+		v, OP_PUT, name, bytes, len, &offset, &number, &sealed);
 	if (err < 0)
 		return err;
 	err = note(v, name, strlen(name), offset, number, sealed);
 	if (err < 0)
 		return err;
-	compact_if_worth(v);
+	vault_rewrite_put(v, find(v, name), bytes, len);
+	vault_rewrite_some(v);
 	return 0;
 }
 
@@ -565,13 +457,15 @@ int vault_remove(struct vault *v, const char *name)
 
 	if (!r)
 		return 0;
-	if (v->torn && (err = compact(v)) < 0)
+	if (v->torn && (err = vault_compact(v)) < 0)
 		return err;
-	err = append(v, OP_REMOVE, name, NULL, 0, &offset, &number, &sealed);
+	err = vault_append(
+		v, OP_REMOVE, name, NULL, 0, &offset, &number, &sealed);
 	if (err < 0)
 		return err;
+	vault_rewrite_drop(v, r);
 	drop(v, r);
-	compact_if_worth(v);
+	vault_rewrite_some(v);
 	return 0;
 }
 
@@ -586,7 +480,7 @@ int vault_get(
 
 	if (!r)
 		return ERR_NOT_FOUND;
-	err = read_frame(v, r->offset, r->number, v->end, &bytes, &len);
+	err = vault_read_frame(v, r->offset, r->number, v->end, &bytes, &len);
 	if (err < 0)
 		return err;
 	memmove(bytes, bytes + head, len - head);

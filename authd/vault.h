@@ -59,6 +59,11 @@ size_t vault_count(const struct vault *v);
 /** Was anything written since the last call? Whoever asks flushes vault_fd().
  */
 bool vault_is_dirty(struct vault *v);
+/** A new file that holds all and has to be flushed before vault_replace() puts
+ * it in the old one's place; -1 = none. */
+int vault_rewritten_fd(const struct vault *v);
+/** @param fd	as vault_rewritten_fd() gave it, flushed. */
+void vault_replace(struct vault *v, int fd);
 /** The descriptor, for flushing it without blocking. A flush under way holds
  * the file even if the store is rewritten meanwhile. */
 int vault_fd(const struct vault *v);

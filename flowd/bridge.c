@@ -18,8 +18,8 @@ struct bridge_packet {
 	uint8_t bytes[];
 };
 
-static const struct frame_limits from_sbc = {
-	BRIDGE_HEADER_MAX, BRIDGE_BODY_MAX, BRIDGE_LINES_MAX};
+static const struct frame_limits from_sbc = {BRIDGE_HEADER_MAX, BRIDGE_BODY_MAX,
+	BRIDGE_LINES_MAX, BRIDGE_HEADER_MAX};
 
 void bridge_init(struct bridge *b, struct loop *loop,
 	const struct bridge_events *events, void *ctx)

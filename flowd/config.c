@@ -10,6 +10,7 @@
 /* Where sbc names no limit. */
 #define HEADER_DEFAULT       16384u
 #define BODY_DEFAULT         16384u
+#define SEPARATORS_MAX       1200u
 #define LINES_MAX            160u
 #define MESSAGE_DEFAULT_MS   10000u
 #define HANDSHAKE_DEFAULT_MS 10000u
@@ -218,7 +219,8 @@ static int read_all(const Gh__FlowConfig *m, struct config *c, char *problem)
 	c->reserve_known = m->reserve_known;
 	c->limits = (struct flow_limits){
 		.frame = {bytes_of(m->header_max, HEADER_DEFAULT),
-			bytes_of(m->body_max, BODY_DEFAULT), LINES_MAX},
+			bytes_of(m->body_max, BODY_DEFAULT), LINES_MAX,
+			SEPARATORS_MAX},
 		.message_us =
 			time_us(m->message_timeout_ms, MESSAGE_DEFAULT_MS),
 		.handshake_us =

@@ -94,6 +94,15 @@ static enum frame_event frame_read_line(
 	return FRAME_MESSAGE;
 }
 
+static size_t frame_count_separators(const uint8_t *bytes, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += bytes[i] == ',' || bytes[i] == ';';
+	return n;
+}
+
 /* A complete header of f->header_len bytes: every line, folded ones joined to
  * the line that they continue. A broken line counts more than a bad length,
  * wherever it stands: the answer to a bad length needs a good header. */
@@ -216,7 +225,9 @@ enum frame_event frame_next(struct frame *f, const struct frame_limits *limits,
 		event = frame_read_header(f, bytes);
 		if (event != FRAME_MESSAGE)
 			return event;
-		if (f->body_len > limits->body_max)
+		if (f->body_len > limits->body_max ||
+			frame_count_separators(bytes, f->header_len) >
+				limits->n_separators_max)
 			return FRAME_TOO_BIG;
 	}
 	if (len - f->header_len < f->body_len)

@@ -19,6 +19,8 @@ struct frame_limits {
 	size_t header_max; /* bytes up to and with the empty line */
 	size_t body_max;
 	size_t n_lines_max;
+	size_t n_separators_max; /* commas and semicolons in the header: each
+				  * is an object to a SIP parser */
 };
 
 enum frame_event {

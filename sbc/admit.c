@@ -370,6 +370,8 @@ enum reason admit_request(struct admit *admit, struct inbound *in)
 		!(method == sip_method_register && in->realm->row->phones))
 		in->trunk =
 			settings_trunk_by_source(s, &in->source, in->address);
+	if (in->trunk && !flow_proves(admit->sbc->flows, in->flow, in->trunk))
+		in->trunk = NULL;
 	if (!in->trunk) {
 		why = admit_phone(s, in, method);
 		if (why != REASON_ADMIT_OK)

@@ -41,6 +41,7 @@ struct item {
 	struct owner *owner;
 	struct source *at;
 	TAILQ_ENTRY(item) next_at;
+	struct save_slot saved;
 	struct loop_timer *timer;
 	struct loop_timer *keepalive; /* NULL: not behind a NAT */
 };
@@ -194,6 +195,7 @@ static void item_unlink(struct bindings *b, struct item *i)
 		at = &(*at)->next;
 	if (*at)
 		*at = i->pub.next;
+	flow_known(b->sbc->flows, &i->pub.source, false);
 	i->owner->n_items--;
 	b->n_items--;
 	stat_set(STAT_BINDINGS, b->n_items);
@@ -201,8 +203,18 @@ static void item_unlink(struct bindings *b, struct item *i)
 
 static void item_remove(struct bindings *b, struct item *i)
 {
+	save_drop(b->sbc->saves, SAVE_BINDING, &i->saved);
 	item_unlink(b, i);
 	item_free(b, i);
+}
+
+static void item_save(struct bindings *b, struct item *i)
+{
+	Gh__SavedBinding saved = GH__SAVED_BINDING__INIT;
+
+	saved.binding = i->pub.row;
+	saved.account = (Gh__Account *)(uintptr_t)i->pub.account->row;
+	save_put(b->sbc->saves, SAVE_BINDING, &i->saved, &saved.base);
 }
 
 static struct item *item_new(struct bindings *b, struct owner *o,
@@ -258,7 +270,7 @@ static void item_link(struct bindings *b, struct item *i)
 	i->owner->n_items++;
 	b->n_items++;
 	stat_set(STAT_BINDINGS, b->n_items);
-	flow_known(b->sbc->flows, &i->pub.source);
+	flow_known(b->sbc->flows, &i->pub.source, true);
 	loop_timer_set(b->sbc->daemon.loop, i->timer,
 		i->pub.expires_us > now ? i->pub.expires_us - now : 0);
 	set_keepalive(b, i);
@@ -427,8 +439,10 @@ static void log_replaced(const struct item *was, const struct item *now)
 		LOG_ADDR("source", &now->pub.source));
 }
 
-int bindings_put(struct bindings *b, struct account *account,
-	const Gh__Binding *row, unsigned max_contacts)
+/* slot: its record, or NULL. */
+static int put(struct bindings *b, struct account *account,
+	const Gh__Binding *row, unsigned max_contacts,
+	const struct save_slot *slot)
 {
 	struct owner *o = owner_get(b, account->row->id);
 	struct item *old, *i;
@@ -453,13 +467,27 @@ int bindings_put(struct bindings *b, struct account *account,
 		goto failed;
 	if (old) {
 		log_replaced(old, i);
+		/* The new one is written over it: no moment without either. */
+		if (!slot) {
+			i->saved = old->saved;
+			memset(&old->saved, 0, sizeof(old->saved));
+		}
 		item_remove(b, old);
 	}
+	if (slot)
+		i->saved = *slot;
 	item_link(b, i);
+	item_save(b, i);
 	return 0;
 failed:
 	owner_release(b, o);
 	return err;
+}
+
+int bindings_put(struct bindings *b, struct account *account,
+	const Gh__Binding *row, unsigned max_contacts)
+{
+	return put(b, account, row, max_contacts, NULL);
 }
 
 int bindings_remove(struct bindings *b, uint64_t account, const char *contact,
@@ -545,8 +573,13 @@ void bindings_walk(struct bindings *b,
 static void restore(struct bindings *b, const Gh__Binding *row,
 	const Gh__Account *account_row)
 {
+	struct owner *o = owner_find(b, row->account);
+	struct item *known = o ? item_find(o, row) : NULL;
 	struct account *account;
 	int err;
+
+	if (known && !is_newer(known, row->call_id, row->cseq))
+		return; /* the state that outlived us has it */
 
 	if (row->wall_expires_us <= clock_wall_us())
 		return;
@@ -591,6 +624,56 @@ void bindings_on_authd_up(struct bindings *b)
 	if (!TAILQ_EMPTY(&b->dirty))
 		loop_timer_set(
 			b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
+}
+
+/* ------------------------------------------------------------ over a restart */
+
+int bindings_on_found(struct bindings *b, const Gh__SavedBinding *saved,
+	const struct save_slot *slot)
+{
+	struct account *account;
+	struct owner *o;
+	struct item *known;
+	int err;
+
+	if (!saved->binding || !saved->account ||
+		saved->account->id != saved->binding->account)
+		return ERR_INVALID;
+	if (saved->binding->wall_expires_us <= clock_wall_us()) {
+		struct save_slot gone = *slot;
+
+		save_drop(b->sbc->saves, SAVE_BINDING, &gone);
+		return 0;
+	}
+	o = owner_find(b, saved->account->id);
+	known = o ? item_find(o, saved->binding) : NULL;
+	if (known && !is_newer(known, saved->binding->call_id,
+			     saved->binding->cseq)) {
+		/* authd was faster. */
+		if (save_has(&known->saved))
+			return ERR_EXISTS;
+		known->saved = *slot;
+		item_save(b, known);
+		return 0;
+	}
+	err = account_new(saved->account, &account);
+	if (err != 0)
+		return err;
+	err = put(b, account, saved->binding, CONTACTS_MAX, slot);
+	account_unref(&account);
+	return err;
+}
+
+void bindings_save_all(struct bindings *b)
+{
+	size_t bucket = 0;
+	struct table_node *n = NULL;
+
+	while ((n = table_next(&b->owners, &bucket, n)))
+		for (struct binding *m = TABLE_ENTRY(n, struct owner, node)->first;
+			m; m = m->next)
+			if (!save_has(&item_of(m)->saved))
+				item_save(b, item_of(m));
 }
 
 /* ------------------------------------------------------------- life, death */

@@ -15,6 +15,7 @@
 #include "common/err.h"
 #include "common/ipc.pb-c.h"
 #include "sbc/account.h"
+#include "sbc/save.h"
 
 struct sbc;
 struct bindings;
@@ -78,5 +79,11 @@ void bindings_walk(struct bindings *b,
 /* From authd's link. */
 void bindings_on_saved(struct bindings *b, const Gh__BindingsSaved *saved);
 void bindings_on_authd_up(struct bindings *b);
+
+/* From save.c: what an earlier process knew, newer than what authd remembers. */
+GH_MUST_CHECK int bindings_on_found(struct bindings *b,
+	const Gh__SavedBinding *saved, const struct save_slot *slot);
+/** Writes the record of every contact that has none. */
+void bindings_save_all(struct bindings *b);
 
 #endif

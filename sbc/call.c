@@ -7,7 +7,9 @@
  *    |
  *  FACTS ---- who is called? (authd) <---- redirected -----+
  *    |                                                     |     refused,
- *  PORTS ---- open media ports (mediad) <-- next target ---+     cancelled,
+ *  LOCATING - a target that is a name (DNS) <- next target-+     cancelled,
+ *    |                                                     |
+ *  PORTS ---- open media ports (mediad) <-- next target ---+
  *    |                                                     |     timed out
  *  TRYING --- INVITEs are out ------------ all refused ----+--------+
  *    |  \                                                  |        |
@@ -44,6 +46,7 @@
 
 static const char *const state_names[] = {
 	[CALL_FACTS] = "facts",
+	[CALL_LOCATING] = "locating",
 	[CALL_PORTS] = "ports",
 	[CALL_TRYING] = "trying",
 	[CALL_RINGING] = "ringing",
@@ -60,6 +63,7 @@ _Static_assert(sizeof state_names / sizeof *state_names == CALL_STATE_COUNT,
 static const char *const event_names[] = {
 	[EV_INVITE] = "invite",
 	[EV_ACCOUNT] = "account",
+	[EV_LOCATED] = "located",
 	[EV_MEDIA_OK] = "media_ok",
 	[EV_MEDIA_FAILED] = "media_failed",
 	[EV_PROGRESS] = "progress",
@@ -121,7 +125,9 @@ static enum call_state on_leg_ended(struct call *, const struct call_input *);
 static enum call_state stay(struct call *, const struct call_input *);
 
 #define TO_FACTS      CALL_BIT(CALL_FACTS)
+#define TO_LOCATING   CALL_BIT(CALL_LOCATING)
 #define TO_PORTS      CALL_BIT(CALL_PORTS)
+#define TO_TARGET     (TO_LOCATING | TO_PORTS) /* the next one to be tried */
 #define TO_TRYING     CALL_BIT(CALL_TRYING)
 #define TO_RINGING    CALL_BIT(CALL_RINGING)
 #define TO_ANSWERING  CALL_BIT(CALL_ANSWERING)
@@ -134,7 +140,7 @@ static enum call_state stay(struct call *, const struct call_input *);
 /* clang-format off */
 static const struct call_row rows[] = {
 	/* who is called? */
-	{CALL_FACTS, EV_ACCOUNT,   call_setup_on_account, TO_FACTS | TO_PORTS | TO_ENDING},
+	{CALL_FACTS, EV_ACCOUNT,   call_setup_on_account, TO_FACTS | TO_TARGET | TO_ENDING},
 	{CALL_FACTS, EV_CANCEL,    on_cancel,             TO_ENDING},
 	{CALL_FACTS, EV_BYE,       on_bye,                TO_FACTS | TO_ENDING},
 	{CALL_FACTS, EV_LEG_ENDED, stay,                  TO_FACTS}, /* after a redirect */
@@ -142,8 +148,17 @@ static const struct call_row rows[] = {
 	{CALL_FACTS, EV_LIFE,      on_slow,               TO_ENDING},
 	{CALL_FACTS, EV_END,       on_end,                TO_ENDING},
 
+	/* where is the next target's name? */
+	{CALL_LOCATING, EV_LOCATED,   call_setup_on_located, TO_TARGET | TO_ENDING},
+	{CALL_LOCATING, EV_CANCEL,    on_cancel,             TO_ENDING},
+	{CALL_LOCATING, EV_BYE,       on_bye,                TO_LOCATING | TO_ENDING},
+	{CALL_LOCATING, EV_LEG_ENDED, stay,                  TO_LOCATING},
+	{CALL_LOCATING, EV_TIMER,     on_slow,               TO_ENDING},
+	{CALL_LOCATING, EV_LIFE,      on_slow,               TO_ENDING},
+	{CALL_LOCATING, EV_END,       on_end,                TO_ENDING},
+
 	/* media ports for the next target */
-	{CALL_PORTS, EV_MEDIA_OK,     call_setup_on_ports, TO_PORTS | TO_TRYING | TO_ENDING},
+	{CALL_PORTS, EV_MEDIA_OK,     call_setup_on_ports, TO_TARGET | TO_TRYING | TO_ENDING},
 	{CALL_PORTS, EV_MEDIA_FAILED, on_no_media,         TO_ENDING},
 	{CALL_PORTS, EV_CANCEL,       on_cancel,           TO_ENDING},
 	{CALL_PORTS, EV_BYE,          on_bye,              TO_PORTS | TO_ENDING},
@@ -155,21 +170,21 @@ static const struct call_row rows[] = {
 	/* INVITEs are out, nobody has rung */
 	{CALL_TRYING, EV_PROGRESS,     call_setup_on_progress, TO_TRYING | TO_RINGING | TO_ENDING},
 	{CALL_TRYING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_TRYING | TO_PORTS | TO_ENDING},
+	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_TRYING | TO_TARGET | TO_ENDING},
 	{CALL_TRYING, EV_MEDIA_OK,     stay,                   TO_TRYING},
 	{CALL_TRYING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
 	{CALL_TRYING, EV_CANCEL,       on_cancel,              TO_ENDING},
 	{CALL_TRYING, EV_BYE,          on_bye,                 TO_TRYING | TO_ENDING},
 	{CALL_TRYING, EV_CHANGE,       on_not_now,             TO_TRYING},
 	{CALL_TRYING, EV_LEG_ENDED,    stay,                   TO_TRYING},
-	{CALL_TRYING, EV_TIMER,        call_setup_on_timer,    TO_RINGING | TO_PORTS | TO_ENDING},
+	{CALL_TRYING, EV_TIMER,        call_setup_on_timer,    TO_RINGING | TO_TARGET | TO_ENDING},
 	{CALL_TRYING, EV_LIFE,         on_slow,                TO_ENDING},
 	{CALL_TRYING, EV_END,          on_end,                 TO_ENDING},
 
 	/* somebody rings */
 	{CALL_RINGING, EV_PROGRESS,     call_setup_on_progress, TO_RINGING | TO_ENDING},
 	{CALL_RINGING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_RINGING | TO_PORTS | TO_ENDING},
+	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_RINGING | TO_TARGET | TO_ENDING},
 	{CALL_RINGING, EV_MEDIA_OK,     on_early_media,         TO_RINGING},
 	{CALL_RINGING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
 	{CALL_RINGING, EV_CANCEL,       on_cancel,              TO_ENDING},
@@ -298,7 +313,10 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e)
 
 /* --- the driver --- */
 
+static void set_life(struct call *c);
+
 #define FACTS_US      (6 * CLOCK_US_PER_S) /* two questions of 2 s each */
+#define LOCATING_US   (12 * CLOCK_US_PER_S) /* dns_timeout_ms is 10 s at most */
 #define PORTS_US      (3 * CLOCK_US_PER_S) /* mediad has 2 s */
 #define TRYING_S      8u /* a target that says nothing at all */
 #define CONFIRMING_US (40 * CLOCK_US_PER_S) /* the stack gives up at 32 s */
@@ -314,6 +332,8 @@ static uint64_t state_wait_us(const struct call *c, enum call_state s)
 	switch (s) {
 	case CALL_FACTS:
 		return FACTS_US;
+	case CALL_LOCATING:
+		return LOCATING_US;
 	case CALL_PORTS:
 	case CALL_ANSWERING:
 		return PORTS_US;
@@ -366,6 +386,7 @@ static void bury(struct call *c)
 	if (c->buried)
 		return;
 	c->buried = true;
+	call_forget(c);
 	TAILQ_REMOVE(&calls->all, c, link);
 	TAILQ_INSERT_TAIL(&calls->dead, c, link);
 	calls->n_all--;
@@ -402,7 +423,7 @@ static void tear_down(struct call *c)
 			leg_end(p->leg, 500, c->end_lines[CALL_CALLED]);
 		call_limit_release(c, p);
 	}
-	call_media_end(c);
+	call_slot_end(c);
 }
 
 static void wait_in(struct call *c, enum call_state s)
@@ -449,6 +470,19 @@ void call_enter(struct call *c, enum call_state first)
 {
 	wait_in(c, CALL_FACTS);
 	set_state(c, EV_INVITE, first);
+	call_save(c);
+}
+
+void call_resume(struct call *c, enum call_state state)
+{
+	log_info("call_state", LOG_CALL(c->id),
+		LOG_STR("old", call_state_name(c->state)),
+		LOG_STR("event", "restart"),
+		LOG_STR("new", call_state_name(state)));
+	c->state = state;
+	wait_in(c, state);
+	if (c->record.answer_us != 0)
+		set_life(c);
 }
 
 void call_event(struct call *c, struct call_input *in)
@@ -474,6 +508,7 @@ void call_event(struct call *c, struct call_input *in)
 		next = call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	}
 	set_state(c, in->event, next);
+	call_save(c);
 }
 
 enum call_state call_end(
@@ -516,6 +551,7 @@ static const enum call_event from_leg[LEG_EVENT_COUNT] = {
 	[LEG_EXPIRED] = EV_EXPIRED,
 	[LEG_MOVED] = EV_MOVED,
 	[LEG_ENDED] = EV_LEG_ENDED,
+	[LEG_SAVE] = CALL_EVENT_COUNT,
 };
 
 void call_leg_event(void *ctx, struct leg *leg, const struct leg_msg *msg)
@@ -525,8 +561,10 @@ void call_leg_event(void *ctx, struct leg *leg, const struct leg_msg *msg)
 
 	(void)leg;
 	in.event = from_leg[msg->event];
-	if (in.event == CALL_EVENT_COUNT)
+	if (in.event == CALL_EVENT_COUNT) {
+		call_save(p->call);
 		return;
+	}
 	call_event(p->call, &in);
 }
 
@@ -559,6 +597,7 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 		"Reason: SIP;cause=200;text=\"Call completed elsewhere\"");
 	if (call_media_answer(c, in->party, in->msg, &why) != 0)
 		return call_end(c, why, 0, CALL_SBC);
+	call_slot_choose(c, in->party->slot);
 	c->pending_status = 200;
 	if (call_media_want(c) != 0)
 		return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
@@ -570,6 +609,7 @@ static void set_life(struct call *c)
 	const struct party *sides[2] = {&c->caller, c->called};
 	uint64_t limit =
 		settings_number(c->settings, "max_duration_s", 0, 0, 604800);
+	uint64_t talked_us = clock_now_us() - c->record.answer_us;
 
 	for (size_t i = 0; i < 2; i++) {
 		const struct party *p = sides[i];
@@ -581,9 +621,10 @@ static void set_life(struct call *c)
 		if (own != 0 && (limit == 0 || own < limit))
 			limit = own;
 	}
+	limit *= CLOCK_US_PER_S;
 	if (limit != 0)
-		loop_timer_set(
-			c->sbc->daemon.loop, c->life, limit * CLOCK_US_PER_S);
+		loop_timer_set(c->sbc->daemon.loop, c->life,
+			limit > talked_us ? limit - talked_us : 0);
 	else
 		loop_timer_stop(c->sbc->daemon.loop, c->life);
 }
@@ -591,13 +632,17 @@ static void set_life(struct call *c)
 static enum call_state on_connect(struct call *c, const struct call_input *in)
 {
 	(void)in;
-	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+	if (!leg_awaits_answer(c->caller.leg))
 		return call_end(c, REASON_CALL_CANCELLED, 487, CALL_CALLER);
 	c->pending_status = 0;
 	c->record.answer_us = clock_now_us();
 	c->record.wall_answer_us = clock_wall_us();
 	c->record.sip_status = 200;
 	call_note(c, REASON_CALL_ANSWERED, NULL);
+	/* The ACK may come before this function is done. */
+	call_save_as(c, CALL_CONFIRMING);
+	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	set_life(c);
 	return CALL_CONFIRMING;
 }
@@ -655,7 +700,8 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 {
 	enum reason why = REASON_SDP_NO_ANSWER;
 	struct party *p = &c->caller, *gone, *next;
-	struct sdp ours, theirs;
+	struct sdp ours = {0}, theirs;
+	bool fits;
 
 	/* What was tried and lost is not needed any more. */
 	for (gone = TAILQ_FIRST(&c->parties); gone != NULL; gone = next) {
@@ -670,9 +716,13 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 	/* The INVITE had no offer: the ACK has the answer to ours. */
 	if (in->msg->sdp == NULL ||
 		call_media_read(c, p, in->msg->sdp, in->msg->sdp_len, &theirs,
-			&why) != 0 ||
-		sdp_parse(p->ours, strlen(p->ours), &ours, &why) != 0 ||
-		sdp_check_answer(&ours, &theirs, &why) != 0)
+			&why) != 0)
+		return call_end(c, why, 0, CALL_SBC);
+	fits = sdp_parse(p->ours, strlen(p->ours), &ours, &why) == 0 &&
+	       sdp_check_answer(&ours, &theirs, &why) == 0;
+	sdp_wipe(&ours);
+	sdp_wipe(&theirs);
+	if (!fits)
 		return call_end(c, why, 0, CALL_SBC);
 	p->theirs = su_strndup(c->home, in->msg->sdp, in->msg->sdp_len);
 	if (p->theirs == NULL || call_media_want(c) != 0)
@@ -757,8 +807,8 @@ static enum call_state on_end(struct call *c, const struct call_input *in)
 
 static enum call_state on_figures(struct call *c, const struct call_input *in)
 {
-	if (in->ended != NULL)
-		call_record_figures(c, in->ended);
+	(void)c;
+	(void)in;
 	return CALL_DONE;
 }
 

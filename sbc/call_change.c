@@ -15,7 +15,7 @@
  */
 #include "config.h"
 
-#include "sbc/call_inner.h"
+#include "sbc/call_srtp.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -66,10 +66,13 @@ static bool address_differs(const char *a, const char *b)
 {
 	struct sdp one, two;
 	enum reason why;
+	bool differs = sdp_parse(a, strlen(a), &one, &why) != 0 ||
+		       sdp_parse(b, strlen(b), &two, &why) != 0 ||
+		       !addr_equal(&one.rtp, &two.rtp);
 
-	return sdp_parse(a, strlen(a), &one, &why) != 0 ||
-	       sdp_parse(b, strlen(b), &two, &why) != 0 ||
-	       !addr_equal(&one.rtp, &two.rtp);
+	sdp_wipe(&one);
+	sdp_wipe(&two);
+	return differs;
 }
 
 /* Hands the new state to mediad; EV_MEDIA_OK or EV_MEDIA_FAILED follows. */
@@ -138,19 +141,20 @@ static Gh__Direction direction_of(const struct sdp *sdp)
 			     : sdp->direction;
 }
 
-/* What a side's description means for the other side: our next offer there.
+/* What a side's description means for the other side: our next offer there,
+ * without keys.
  * @return 0, or ERR_NOT_FOUND if no codec is left. */
 static int far_offer(const struct party *from, const struct party *to,
 	const struct sdp *theirs, struct sdp *offer)
 {
 	*offer = *theirs;
+	sdp_wipe(offer);
 	if (sdp_restrict(offer, from->codecs, to->codecs, to->codecs) != 0)
 		return ERR_NOT_FOUND;
 	offer->direction = direction_of(theirs);
 	offer->n_lines = 0;
 	offer->audio_line = 0;
 	offer->has_audio = true;
-	offer->profile = SDP_AVP;
 	offer->rtcp_mux = false;
 	offer->old_hold = false;
 	return 0;
@@ -178,8 +182,14 @@ static int write_ours(
 /* Sends a re-INVITE with an offer. */
 static int ask_far(struct call *c, struct party *asked, struct sdp *offer)
 {
-	int err = write_ours(c, asked, offer, &c->change.asked_ours);
+	enum reason why;
+	int err = call_srtp_offer_again(asked, offer, &why);
 
+	if (err != 0)
+		call_decide(c, why, "change");
+	else
+		err = write_ours(c, asked, offer, &c->change.asked_ours);
+	sdp_wipe(offer);
 	if (err == 0)
 		err = leg_change(asked->leg, c->change.asked_ours);
 	if (err == 0)
@@ -187,24 +197,38 @@ static int ask_far(struct call *c, struct party *asked, struct sdp *offer)
 	return err;
 }
 
+/* Writes our answer to the asker's offer, out of the other side's. */
+static int answer_asker(struct call *c, struct party *asker,
+	const struct sdp *offer, const struct sdp *far, enum reason *why)
+{
+	struct sdp answer;
+	int err;
+
+	*why = REASON_SDP_NO_CODEC;
+	if (sdp_make_answer(offer, far, &answer) != 0)
+		return ERR_NOT_FOUND;
+	answer.direction = sdp_direction_and(
+		answer.direction, sdp_reverse(direction_of(offer)));
+	if (call_srtp_answer(asker, offer, &answer, why) != 0)
+		return ERR_NOT_FOUND;
+	*why = REASON_CALL_INTERNAL;
+	err = write_ours(c, asker, &answer, &c->change.asker_ours);
+	sdp_wipe(&answer);
+	return err;
+}
+
 /* An offer that changes nothing for the other side is answered at once. */
 static enum call_state answer_alone(struct call *c, struct party *p,
 	const struct sdp *offer, const struct sdp *far)
 {
-	struct sdp answer;
+	enum reason why = REASON_NONE;
+	int err = answer_asker(c, p, offer, far, &why);
 
-	if (sdp_make_answer(offer, far, &answer) != 0) {
-		call_change_drop(c);
-		return refuse(c, p, REASON_SDP_NO_CODEC, 488);
-	}
-	answer.direction = sdp_direction_and(
-		answer.direction, sdp_reverse(direction_of(offer)));
-	if (write_ours(c, p, &answer, &c->change.asker_ours) != 0 ||
-		apply(c) != 0) {
-		call_change_drop(c);
-		return refuse(c, p, REASON_SESSION_AWAY, 503);
-	}
-	return CALL_CHANGING;
+	if (err == 0 && apply(c) == 0)
+		return CALL_CHANGING;
+	call_change_drop(c);
+	return err != 0 ? refuse(c, p, why, 0)
+			: refuse(c, p, REASON_SESSION_AWAY, 503);
 }
 
 /* A re-INVITE without an offer: ours is what the other side says of itself. */
@@ -213,11 +237,17 @@ static enum call_state offer_in_answer(
 {
 	struct sdp ours;
 	enum reason why;
+	int err;
 
 	if (sdp_parse(p->ours, strlen(p->ours), &ours, &why) != 0)
 		return refuse(c, p, REASON_CALL_INTERNAL, 500);
 	ours.direction = direction_of(far);
-	if (write_ours(c, p, &ours, &c->change.asker_ours) != 0)
+	/* Who asks may be about to bring in somebody else: all is offered. */
+	if (call_srtp_offer(p, &ours, &why) != 0)
+		return refuse(c, p, why, 0);
+	err = write_ours(c, p, &ours, &c->change.asker_ours);
+	sdp_wipe(&ours);
+	if (err != 0)
 		return refuse(c, p, REASON_CALL_INTERNAL, 500);
 	c->change.active = true;
 	c->change.awaits_ack = true;
@@ -226,49 +256,41 @@ static enum call_state offer_in_answer(
 	return CALL_UP;
 }
 
-enum call_state call_change_on_offer(
-	struct call *c, const struct call_input *in)
+/* What a side was told, and of what it said only what was agreed; no keys. */
+static int read_agreed(const struct party *p, struct sdp *told, struct sdp *far,
+	enum reason *why)
 {
-	struct party *p = in->party, *other;
-	struct sdp offer, far, told, next;
+	bool fits = sdp_parse(p->ours, strlen(p->ours), told, why) == 0 &&
+		    sdp_parse(p->theirs, strlen(p->theirs), far, why) == 0 &&
+		    sdp_check_answer(told, far, why) == 0;
+
+	sdp_wipe(told);
+	sdp_wipe(far);
+	return fits ? 0 : ERR_INVALID;
+}
+
+static enum call_state on_new_offer(struct call *c, struct party *p,
+	const struct leg_msg *msg, struct sdp *offer)
+{
+	struct party *other = call_other(c, p);
+	struct sdp far, told, next;
 	enum reason why = REASON_CALL_INTERNAL;
 
-	if (p != &c->caller && p != c->called) {
-		leg_change_refuse(p->leg, 481);
-		return c->state;
-	}
-	if (c->change.active)
-		return refuse(c, p, REASON_CALL_PENDING, 491);
-	other = call_other(c, p);
-	if (sdp_parse(other->ours, strlen(other->ours), &told, &why) != 0 ||
-		sdp_parse(other->theirs, strlen(other->theirs), &far, &why) !=
-			0)
+	if (read_agreed(other, &told, &far, &why) != 0)
 		return refuse(c, p, why, 500);
-	if (in->msg->sdp == NULL)
-		return offer_in_answer(c, p, &far);
-	if (call_media_read(
-		    c, p, in->msg->sdp, in->msg->sdp_len, &offer, &why) != 0) {
-		if (why == REASON_SDP_NO_AUDIO && is_t38_only(&offer))
-			why = REASON_SDP_T38;
-		return refuse(c, p, why, 0);
-	}
-	if (sdp_restrict(&offer, p->codecs, NULL, NULL) != 0 ||
-		far_offer(p, other, &offer, &next) != 0)
+	if (sdp_restrict(offer, p->codecs, NULL, NULL) != 0 ||
+		far_offer(p, other, offer, &next) != 0)
 		return refuse(c, p, REASON_SDP_NO_CODEC, 488);
-	/* Of what the other side said only what was agreed counts. */
-	if (sdp_check_answer(&told, &far, &why) != 0)
-		return refuse(c, p, why, 500);
-
 	c->change.active = true;
 	c->change.asker = p;
 	c->change.asker_theirs =
-		su_strndup(c->home, in->msg->sdp, (isize_t)in->msg->sdp_len);
+		su_strndup(c->home, msg->sdp, (isize_t)msg->sdp_len);
 	if (c->change.asker_theirs == NULL) {
 		call_change_drop(c);
 		return refuse(c, p, REASON_CALL_INTERNAL, 500);
 	}
 	if (!matters_to(&next, &told, &far))
-		return answer_alone(c, p, &offer, &far);
+		return answer_alone(c, p, offer, &far);
 	switch (ask_far(c, other, &next)) {
 	case 0:
 		return CALL_CHANGING;
@@ -279,6 +301,39 @@ enum call_state call_change_on_offer(
 		call_change_drop(c);
 		return refuse(c, p, REASON_CALL_INTERNAL, 500);
 	}
+}
+
+enum call_state call_change_on_offer(
+	struct call *c, const struct call_input *in)
+{
+	struct party *p = in->party;
+	struct sdp offer, far;
+	enum reason why = REASON_CALL_INTERNAL;
+	enum call_state next;
+
+	if (p != &c->caller && p != c->called) {
+		leg_change_refuse(p->leg, 481);
+		return c->state;
+	}
+	if (c->change.active)
+		return refuse(c, p, REASON_CALL_PENDING, 491);
+	if (in->msg->sdp == NULL) {
+		const char *text = call_other(c, p)->theirs;
+
+		if (sdp_parse(text, strlen(text), &far, &why) != 0)
+			return refuse(c, p, why, 500);
+		sdp_wipe(&far);
+		return offer_in_answer(c, p, &far);
+	}
+	if (call_media_read(
+		    c, p, in->msg->sdp, in->msg->sdp_len, &offer, &why) != 0) {
+		if (why == REASON_SDP_NO_AUDIO && is_t38_only(&offer))
+			why = REASON_SDP_T38;
+		return refuse(c, p, why, 0);
+	}
+	next = on_new_offer(c, p, in->msg, &offer);
+	sdp_wipe(&offer);
+	return next;
 }
 
 /* The other side has changed and the first one has not: back again. */
@@ -304,22 +359,37 @@ static enum call_state fail(struct call *c, enum reason why, unsigned status)
 	return CALL_UP;
 }
 
+/* The answer to an offer of ours, without keys. */
+static int read_answer(struct call *c, const struct party *p,
+	const struct leg_msg *msg, const char *our_text, struct sdp *theirs,
+	enum reason *why)
+{
+	struct sdp ours;
+	bool fits;
+
+	*why = REASON_SDP_NO_ANSWER;
+	if (msg->sdp == NULL ||
+		call_media_read(c, p, msg->sdp, msg->sdp_len, theirs, why) != 0)
+		return ERR_INVALID;
+	fits = sdp_parse(our_text, strlen(our_text), &ours, why) == 0 &&
+	       sdp_check_answer(&ours, theirs, why) == 0;
+	sdp_wipe(&ours);
+	sdp_wipe(theirs);
+	return fits ? 0 : ERR_INVALID;
+}
+
 enum call_state call_change_on_done(struct call *c, const struct call_input *in)
 {
 	struct call_change *ch = &c->change;
 	struct party *asker = ch->asker, *asked = in->party;
-	struct sdp ours, far, offer, answer;
-	const char *our_text;
+	struct sdp far, offer;
 	enum reason why = REASON_SDP_NO_ANSWER;
 
 	if (!ch->active || asked != ch->asked)
 		return c->state;
-	our_text = ch->asked_ours != NULL ? ch->asked_ours : asked->ours;
-	if (in->msg->sdp == NULL ||
-		call_media_read(c, asked, in->msg->sdp, in->msg->sdp_len, &far,
-			&why) != 0 ||
-		sdp_parse(our_text, strlen(our_text), &ours, &why) != 0 ||
-		sdp_check_answer(&ours, &far, &why) != 0) {
+	if (read_answer(c, asked, in->msg,
+		    ch->asked_ours != NULL ? ch->asked_ours : asked->ours, &far,
+		    &why) != 0) {
 		enum call_state s = fail(c, why, 500);
 
 		restore(c, asked);
@@ -331,6 +401,7 @@ enum call_state call_change_on_done(struct call *c, const struct call_input *in)
 		return fail(c, REASON_CALL_INTERNAL, 500);
 	if (asker != NULL) {
 		const char *text = ch->asker_theirs;
+		int err;
 
 		if (asker->leg->change_irq == NULL) {
 			/* It has taken its offer back (CANCEL). */
@@ -339,14 +410,14 @@ enum call_state call_change_on_done(struct call *c, const struct call_input *in)
 			restore(c, asked);
 			return s;
 		}
-		if (call_media_read(
-			    c, asker, text, strlen(text), &offer, &why) != 0 ||
-			sdp_make_answer(&offer, &far, &answer) != 0)
-			return fail(c, REASON_SDP_NO_CODEC, 488);
-		answer.direction = sdp_direction_and(
-			answer.direction, sdp_reverse(direction_of(&offer)));
-		if (write_ours(c, asker, &answer, &ch->asker_ours) != 0)
-			return fail(c, REASON_CALL_INTERNAL, 500);
+		err = call_media_read(
+			c, asker, text, strlen(text), &offer, &why);
+		if (err == 0)
+			err = answer_asker(c, asker, &offer, &far, &why);
+		sdp_wipe(&offer);
+		if (err != 0)
+			return fail(c, why,
+				reason_sip(why) != 0 ? reason_sip(why) : 500);
 	}
 	if (apply(c) != 0)
 		return fail(c, REASON_SESSION_AWAY, 503);
@@ -411,18 +482,13 @@ enum call_state call_change_on_ack(struct call *c, const struct call_input *in)
 {
 	struct call_change *ch = &c->change;
 	struct party *p = in->party, *other;
-	struct sdp ours, theirs, told, far, next;
+	struct sdp theirs, told, far, next;
 	enum reason why = REASON_SDP_NO_ANSWER;
 
 	if (!ch->awaits_ack || p != ch->asker)
 		return c->state;
 	other = call_other(c, p);
-	if (in->msg->sdp == NULL ||
-		call_media_read(c, p, in->msg->sdp, in->msg->sdp_len, &theirs,
-			&why) != 0 ||
-		sdp_parse(ch->asker_ours, strlen(ch->asker_ours), &ours,
-			&why) != 0 ||
-		sdp_check_answer(&ours, &theirs, &why) != 0) {
+	if (read_answer(c, p, in->msg, ch->asker_ours, &theirs, &why) != 0) {
 		/* The offer was ours and is not answered: as before. */
 		call_decide(c, why, "change");
 		call_change_drop(c);
@@ -434,10 +500,7 @@ enum call_state call_change_on_ack(struct call *c, const struct call_input *in)
 		call_change_drop(c);
 		return CALL_UP;
 	}
-	if (sdp_parse(other->ours, strlen(other->ours), &told, &why) == 0 &&
-		sdp_parse(other->theirs, strlen(other->theirs), &far, &why) ==
-			0 &&
-		sdp_check_answer(&told, &far, &why) == 0 &&
+	if (read_agreed(other, &told, &far, &why) == 0 &&
 		far_offer(p, other, &theirs, &next) == 0 &&
 		matters_to(&next, &told, &far)) {
 		/* This side is settled; now the other one hears of it. */
@@ -464,13 +527,13 @@ static enum call_state ask_again(struct call *c, struct party *p)
 {
 	struct party *other = call_other(c, p);
 	struct sdp theirs, offer;
-	enum reason why;
 
 	if (c->change.active || other == NULL || other->theirs == NULL)
 		return c->state;
-	if (call_media_read(c, other, other->theirs, strlen(other->theirs),
-		    &theirs, &why) != 0 ||
-		far_offer(other, p, &theirs, &offer) != 0)
+	if (call_media_again(other, other->theirs, &theirs) != 0)
+		return c->state;
+	sdp_wipe(&theirs);
+	if (far_offer(other, p, &theirs, &offer) != 0)
 		return c->state;
 	c->change.active = true;
 	if (ask_far(c, p, &offer) == 0)

@@ -19,8 +19,10 @@
 #include "common/log.h"
 #include "common/table.h"
 #include "sbc/call.h"
+#include "sbc/call_save.h"
 #include "sbc/hdr.h"
 #include "sbc/leg.h"
+#include "sbc/locate.h"
 #include "sbc/media.h"
 #include "sbc/route.h"
 #include "sbc/sbc.h"
@@ -33,6 +35,7 @@
 
 enum call_state {
 	CALL_FACTS,
+	CALL_LOCATING,
 	CALL_PORTS,
 	CALL_TRYING,
 	CALL_RINGING,
@@ -50,6 +53,7 @@ const char *call_state_name(enum call_state s);
 enum call_event {
 	EV_INVITE,        /* the beginning; no state waits for it */
 	EV_ACCOUNT,       /* the called account is known, or there is none */
+	EV_LOCATED,       /* where a target's name leads, or why nowhere */
 	EV_MEDIA_OK,      /* mediad has what was wanted last */
 	EV_MEDIA_FAILED,  /* it has not, and says why */
 	EV_PROGRESS,      /* a called party: 101 to 199 */
@@ -96,9 +100,10 @@ struct party {
 	char *request_uri; /* called: what the INVITE asks for */
 	const char *host;  /* called: its host in To */
 	struct leg *leg;
-	unsigned round;  /* called: which target it belongs to */
-	unsigned status; /* called: its final answer; 0 = none yet */
-	bool silent;     /* nobody answered: a time-out of ours */
+	struct media_slot *slot; /* called: where its media goes */
+	unsigned round;          /* called: which target it belongs to */
+	unsigned status;         /* called: its final answer; 0 = none yet */
+	bool silent;             /* nobody answered: a time-out of ours */
 	bool behind_nat;
 	/* The descriptions in force, as texts: theirs is the peer's own, ours
 	 * was written here. NULL before there is one. */
@@ -129,8 +134,17 @@ struct call_change {
 	unsigned tries;
 };
 
-/** Our ports on both sides, by enum call_side; unset before they are open. */
-struct call_ports {
+/** A media session of the call, for one address of ours on the called side. */
+struct media_slot {
+	struct media_slot *next;
+	struct call *call;
+	struct media_session *session; /* NULL once it has ended */
+	const struct realm_address *address;
+	unsigned round;
+	bool asked;         /* in this round */
+	bool waits;         /* for mediad's answer */
+	enum reason failed; /* NONE = it has its ports */
+	/* Our ports, by enum call_side; unset before they are open. */
 	struct addr rtp[2];
 	struct addr rtcp[2];
 };
@@ -155,6 +169,14 @@ struct call_record {
 	unsigned attempts;
 	bool written;
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
+};
+
+/** The addresses of a target that is a name. */
+struct call_where {
+	struct locate_query *query; /* NULL once it is known */
+	enum reason why;
+	struct addr addrs[LOCATE_MAX];
+	size_t n, next;
 };
 
 struct call {
@@ -187,6 +209,7 @@ struct call {
 	struct route_decision *decision;
 	size_t target;     /* index of the one being tried */
 	size_t target_row; /* within a trunk: next of its targets */
+	struct call_where *where; /* of that one, if it is a name */
 	unsigned round;
 	unsigned n_invites;
 	const char *end_lines[2]; /* what goes with the end of each side */
@@ -197,15 +220,15 @@ struct call {
 	unsigned n_progress;
 
 	/* media: call_media.c */
-	struct media_session *session;
+	struct media_slot *slots;
 	bool figures_done;       /* none are coming any more */
 	bool buried;             /* waits for the reaper */
 	char *pending_sdp;       /* to go to the caller once mediad is ready */
 	unsigned pending_status; /* with that: 180 to 200; 0 = nothing */
-	struct call_ports ports; /* what mediad opened */
 
 	struct call_change change;
 	struct call_record record;
+	struct save_slot saved; /* call_save.c */
 };
 
 /** What the driver hands to a handler; borrowed. */
@@ -215,7 +238,6 @@ struct call_input {
 	const struct leg_msg *msg;
 	enum reason why;
 	struct account *account; /* EV_ACCOUNT: taken by the handler */
-	const Gh__SessionEnded *ended;
 };
 
 struct calls {
@@ -247,6 +269,8 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e);
 
 /** THE way into the machine. Never from inside a handler. */
 void call_event(struct call *c, struct call_input *in);
+/** A call of an earlier process goes on in this state (CONFIRMING, UP ...). */
+void call_resume(struct call *c, enum call_state state);
 /** A new call's first state. */
 void call_enter(struct call *c, enum call_state first);
 void call_leg_event(void *ctx, struct leg *leg, const struct leg_msg *msg);
@@ -258,6 +282,8 @@ const char *call_side_name(enum call_side side);
 struct party *call_other(struct call *c, const struct party *p);
 
 /* calls.c */
+/** An empty call, in the list of all. */
+struct call *call_make(struct calls *calls);
 /** EV_RETRY comes after this time. */
 void call_retry_in(struct call *c, uint64_t delay_us);
 /** The session interval that we ask this party for; 0 = none. */
@@ -267,6 +293,9 @@ uint32_t call_session_expires(const struct call *c, const struct party *p);
 enum call_state call_setup_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip);
 enum call_state call_setup_on_account(
+	struct call *c, const struct call_input *in);
+/** EV_LOCATED. */
+enum call_state call_setup_on_located(
 	struct call *c, const struct call_input *in);
 enum call_state call_setup_on_ports(
 	struct call *c, const struct call_input *in);
@@ -288,17 +317,32 @@ void call_setup_release(struct call *c);
 void call_setup_forget(struct call *c);
 
 /* call_target.c */
+/** The list of a party's trunk, account or realm; NULL = all that we know. */
+const Gh__CodecList *call_target_codecs(
+	const struct call *c, const struct party *p);
 /** A party per registered phone. @return how many. */
 size_t call_target_phones(struct call *c, struct account *account);
 /** The nth of a trunk's addresses by priority, or NULL. */
 const Gh__TrunkTarget *call_target_row(const struct trunk *t, size_t nth);
-/** A party for one of them. @return ROUTE_OK, or why it can not be used. */
-enum reason call_target_trunk(
-	struct call *c, const struct trunk *t, const Gh__TrunkTarget *row);
+enum call_place {
+	PLACE_FOUND, /* addr_out is to be tried */
+	PLACE_ASKED, /* EV_LOCATED comes */
+	PLACE_NONE,  /* no further one; why_out says if there was any */
+	PLACE_COUNT,
+};
+/** The next address of a trunk's row; after the last one c->target_row is
+ * moved on. */
+enum call_place call_target_place(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget *row, struct addr *addr_out,
+	enum reason *why_out);
+/** Forgets the addresses of the present row. */
+void call_target_forget_place(struct call *c);
+/** A party for one address. @return ROUTE_OK, or why it can not be used. */
+enum reason call_target_trunk(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget *row, const struct addr *addr);
 
 /* call_media.c */
 enum call_state call_media_offer(struct call *c, const struct leg_msg *offer);
-GH_MUST_CHECK int call_media_open(struct call *c, const struct party *called);
 /** Our offer to a party of the present round. @return a text in c's home. */
 const char *call_media_make_offer(
 	struct call *c, struct party *p, enum reason *why_out);
@@ -308,19 +352,42 @@ GH_MUST_CHECK int call_media_answer(struct call *c, struct party *p,
 	const struct leg_msg *msg, enum reason *why_out);
 /** Tells mediad what both sides agreed on. @return 0, ERR_AWAY, ERR_NOMEM. */
 GH_MUST_CHECK int call_media_want(struct call *c);
-void call_media_end(struct call *c);
 /** Fills in what is ours alone: addresses, origin, version. */
 GH_MUST_CHECK int call_media_dress(
 	struct call *c, struct party *p, struct sdp *sdp);
-/** Parses with our policy applied (profile, addresses, codec list). */
+/** Parses with our policy applied (profile, keys, addresses). The caller wipes
+ * it. */
 GH_MUST_CHECK int call_media_read(struct call *c, const struct party *p,
 	const char *text, size_t len, struct sdp *sdp_out,
 	enum reason *why_out);
+/** Parses one that was accepted when it came: its keys are left as they are,
+ * whatever policy or path are now. The caller wipes it. */
+GH_MUST_CHECK int call_media_again(
+	const struct party *p, const char *text, struct sdp *sdp_out);
 /** Writes a description into the call's home, in place of an older one. */
 GH_MUST_CHECK int call_media_keep(
 	struct call *c, const struct sdp *sdp, char **text);
 void call_media_drop_text(struct call *c, char **text);
-extern const struct media_events call_media_events;
+/** Wants what both sides agreed on so far from a session of the call. */
+GH_MUST_CHECK int call_media_tell(
+	struct call *c, struct media_slot *slot, const struct party *called);
+
+/* call_slot.c */
+/** Asks for the ports of the present round's parties; EV_MEDIA_OK or
+ * EV_MEDIA_FAILED follows. @return 0, ERR_AWAY or ERR_NOMEM. */
+GH_MUST_CHECK int call_slot_open(struct call *c);
+/** This session is the call's: the others end. */
+void call_slot_choose(struct call *c, const struct media_slot *chosen);
+/** All end; figures_done if there is nothing to wait for. */
+void call_slot_end(struct call *c);
+/** Forgets them without waiting. */
+void call_slot_drop(struct call *c);
+/** One of an earlier process, behind those that are there. Nothing is sent.
+ * @return 0, ERR_NOMEM, ERR_EXISTS or ERR_CORRUPT. */
+GH_MUST_CHECK int call_slot_restore(
+	struct call *c, const Gh__SavedSlot *saved);
+/** The nth from 1, or NULL. */
+struct media_slot *call_slot_nth(struct call *c, uint32_t n);
 
 /* call_change.c */
 enum call_state call_change_on_offer(
@@ -350,6 +417,9 @@ void call_record_figures(struct call *c, const Gh__SessionEnded *ended);
 /** Writes the CDR; does nothing the second time. */
 void call_record_write(struct call *c);
 void call_record_free(struct call *c);
+/** The chain of an earlier process. */
+void call_record_steps(
+	struct call *c, Gh__Decision *const *decisions, size_t n);
 
 /* call_limit.c */
 struct party;
@@ -357,6 +427,8 @@ struct party;
  * @return ROUTE_OK or the limit that is reached. */
 enum reason call_limit_take(struct call *c, struct party *p);
 void call_limit_release(struct call *c, struct party *p);
+/** Takes the place that the party had in an earlier process. */
+void call_limit_restore(struct call *c, struct party *p, bool shares);
 GH_MUST_CHECK int call_limit_init(struct calls *calls);
 void call_limit_done(struct calls *calls);
 

@@ -49,25 +49,34 @@ static struct usage *find(struct calls *calls, uint64_t account)
 	return node != NULL ? TABLE_ENTRY(node, struct usage, node) : NULL;
 }
 
-static enum reason take_account(struct calls *calls, const Gh__Account *row)
+/* One more call of the account. */
+static bool count_account(struct calls *calls, uint64_t account)
 {
-	struct usage *u = find(calls, row->id);
+	struct usage *u = find(calls, account);
 
 	if (u == NULL) {
 		u = calloc(1, sizeof *u);
 		if (u == NULL)
-			return REASON_CALL_INTERNAL;
-		u->account = row->id;
+			return false;
+		u->account = account;
 		if (table_add(&calls->accounts, &u->node, &u->account,
 			    sizeof u->account) != 0) {
 			free(u);
-			return REASON_LIMIT_CALLS;
+			return false;
 		}
 	}
-	if (row->max_calls != 0 && u->n_calls >= row->max_calls)
-		return REASON_LIMIT_ACCOUNT_CALLS;
 	u->n_calls++;
-	return REASON_ROUTE_OK;
+	return true;
+}
+
+static enum reason take_account(struct calls *calls, const Gh__Account *row)
+{
+	const struct usage *u = find(calls, row->id);
+
+	if (u != NULL && row->max_calls != 0 && u->n_calls >= row->max_calls)
+		return REASON_LIMIT_ACCOUNT_CALLS;
+	return count_account(calls, row->id) ? REASON_ROUTE_OK
+					     : REASON_LIMIT_CALLS;
 }
 
 static void release_account(struct calls *calls, uint64_t account)
@@ -119,6 +128,18 @@ enum reason call_limit_take(struct call *c, struct party *p)
 	}
 	p->counted = why == REASON_ROUTE_OK;
 	return why;
+}
+
+void call_limit_restore(struct call *c, struct party *p, bool shares)
+{
+	if (p->trunk != NULL) {
+		p->counted = trunk_take(c->calls->trunks, p->trunk, true) ==
+			     REASON_ROUTE_OK;
+	} else if (shares) {
+		p->shares = p->counted = true;
+	} else if (p->account != NULL) {
+		p->counted = count_account(c->calls, p->account->row->id);
+	}
 }
 
 void call_limit_release(struct call *c, struct party *p)

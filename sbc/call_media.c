@@ -11,11 +11,12 @@
  *
  * Decides: which addresses of a description are used, which payloads may flow,
  * who may and who must send, when a source may be learned anew. Does not
- * decide what text means (sdp.c) or which packet passes (mediad).
+ * decide what text means (sdp.c), which media keys are used (call_srtp.c) or
+ * which packet passes (mediad).
  */
 #include "config.h"
 
-#include "sbc/call_inner.h"
+#include "sbc/call_srtp.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -77,22 +78,17 @@ static bool address_is_allowed(const struct party *p, const struct addr *rtp)
 	return !addr_is_loopback(rtp);
 }
 
-int call_media_read(struct call *c, const struct party *p, const char *text,
-	size_t len, struct sdp *sdp, enum reason *why)
+static int read_audio(const struct party *p, const char *text, size_t len,
+	struct sdp *sdp, enum reason *why)
 {
-	(void)c;
 	if (sdp_parse(text, len, sdp, why) != 0)
 		return ERR_INVALID;
 	*why = REASON_SDP_NO_AUDIO;
 	if (!sdp->has_audio || sdp->rtp.port == 0)
 		goto refuse;
-	*why = REASON_SDP_SRTP_FORBIDDEN;
-	if (sdp->profile != SDP_AVP && sdp->profile != SDP_AVPF)
-		goto refuse;
 	*why = REASON_SDP_ADDRESS;
 	if (!address_is_allowed(p, &sdp->rtp))
 		goto refuse;
-	sdp_wipe(sdp); /* plain media: keys that were offered are not taken */
 	*why = REASON_SDP_OK;
 	return 0;
 refuse:
@@ -100,13 +96,34 @@ refuse:
 	return ERR_INVALID;
 }
 
+int call_media_read(struct call *c, const struct party *p, const char *text,
+	size_t len, struct sdp *sdp, enum reason *why)
+{
+	(void)c;
+	if (read_audio(p, text, len, sdp, why) != 0)
+		return ERR_INVALID;
+	return call_srtp_check(p, sdp, why);
+}
+
+int call_media_again(const struct party *p, const char *text, struct sdp *sdp)
+{
+	enum reason why;
+
+	return read_audio(p, text, strlen(text), sdp, &why);
+}
+
 int call_media_dress(struct call *c, struct party *p, struct sdp *sdp)
 {
-	const struct addr *rtp = &c->ports.rtp[p->side];
-	const struct addr *rtcp = &c->ports.rtcp[p->side];
+	/* The caller's port is the one that goes with whom it talks to. */
+	const struct media_slot *slot = p->side != CALL_CALLER ? p->slot
+					: c->called != NULL    ? c->called->slot
+							       : NULL;
+	const struct addr *rtp, *rtcp;
 
-	if (!addr_is_set(rtp))
+	if (slot == NULL || !addr_is_set(&slot->rtp[p->side]))
 		return ERR_STATE;
+	rtp = &slot->rtp[p->side];
+	rtcp = &slot->rtcp[p->side];
 	if (p->sdp_id == 0) {
 		secret_random_bytes(&p->sdp_id, sizeof p->sdp_id);
 		p->sdp_id >>= 2; /* fits the peers' signed integers */
@@ -142,6 +159,7 @@ enum call_state call_media_offer(struct call *c, const struct leg_msg *offer)
 		return CALL_FACTS; /* we shall offer, in our 200 */
 	if (call_media_read(c, p, offer->sdp, offer->sdp_len, &sdp, &why) != 0)
 		return call_end(c, why, 0, CALL_SBC);
+	sdp_wipe(&sdp);
 	if (sdp_restrict(&sdp, p->codecs, NULL, NULL) != 0)
 		return call_end(c, REASON_SDP_NO_CODEC, 0, CALL_SBC);
 	p->theirs = su_strndup(c->home, offer->sdp, (isize_t)offer->sdp_len);
@@ -154,11 +172,13 @@ const char *call_media_make_offer(
 	struct call *c, struct party *p, enum reason *why)
 {
 	struct sdp sdp = {0};
+	int err;
 
 	if (c->caller.theirs != NULL) {
 		if (call_media_read(c, &c->caller, c->caller.theirs,
 			    strlen(c->caller.theirs), &sdp, why) != 0)
 			return NULL;
+		sdp_wipe(&sdp);
 		if (sdp_restrict(&sdp, c->caller.codecs, p->codecs,
 			    p->codecs) != 0) {
 			*why = REASON_SDP_NO_CODEC;
@@ -181,27 +201,67 @@ const char *call_media_make_offer(
 	sdp.n_lines = 0;
 	sdp.audio_line = 0;
 	sdp.has_audio = true;
-	sdp.profile = SDP_AVP;
 	sdp.rtcp_mux = false;
 	if (sdp.old_hold)
 		sdp.direction = sdp_direction_and(
 			sdp.direction, GH__DIRECTION__DIRECTION_SENDONLY);
-	*why = REASON_CALL_INTERNAL;
-	if (call_media_dress(c, p, &sdp) != 0 ||
-		call_media_keep(c, &sdp, &p->ours) != 0)
+	if (call_srtp_offer(p, &sdp, why) != 0)
 		return NULL;
-	return p->ours;
+	*why = REASON_CALL_INTERNAL;
+	err = call_media_dress(c, p, &sdp);
+	if (err == 0)
+		err = call_media_keep(c, &sdp, &p->ours);
+	sdp_wipe(&sdp);
+	return err == 0 ? p->ours : NULL;
+}
+
+/* Ours to the caller, out of what the called party took. */
+static int answer_caller(
+	struct call *c, const struct sdp *far, enum reason *why)
+{
+	struct sdp offer, answer;
+	int err;
+
+	if (c->caller.theirs == NULL) {
+		/* Our offer to a caller that made none: what the far side took.
+		 */
+		answer = *far;
+		answer.n_lines = 0;
+		answer.audio_line = 0;
+		answer.rtcp_mux = false;
+		if (call_srtp_offer(&c->caller, &answer, why) != 0)
+			return ERR_INVALID;
+	} else {
+		if (call_media_read(c, &c->caller, c->caller.theirs,
+			    strlen(c->caller.theirs), &offer, why) != 0)
+			return ERR_INVALID;
+		*why = REASON_SDP_NO_CODEC;
+		err = sdp_make_answer(&offer, far, &answer);
+		if (err == 0)
+			err = call_srtp_answer(
+				&c->caller, &offer, &answer, why);
+		sdp_wipe(&offer);
+		if (err != 0)
+			return ERR_INVALID;
+	}
+	*why = REASON_CALL_INTERNAL;
+	err = call_media_dress(c, &c->caller, &answer);
+	if (err == 0)
+		err = call_media_keep(c, &answer, &c->caller.ours);
+	sdp_wipe(&answer);
+	return err == 0 ? 0 : ERR_INVALID;
 }
 
 int call_media_answer(struct call *c, struct party *p,
 	const struct leg_msg *msg, enum reason *why)
 {
-	struct sdp offer, far, answer = {0};
+	struct sdp offer, far;
 	const char *text = msg->sdp != NULL ? msg->sdp : p->theirs;
 	size_t len = msg->sdp != NULL ? msg->sdp_len
 		     : text != NULL   ? strlen(text)
 				      : 0;
 	char *copy;
+	bool fits;
 
 	/* RFC 3261 13.2.1: some repeat in the 2xx what a 18x said, some not. */
 	*why = REASON_SDP_NO_ANSWER;
@@ -213,9 +273,11 @@ int call_media_answer(struct call *c, struct party *p,
 		return ERR_INVALID;
 	}
 	*why = REASON_CALL_INTERNAL;
-	if (sdp_parse(p->ours, strlen(p->ours), &offer, why) != 0)
-		return ERR_INVALID;
-	if (sdp_check_answer(&offer, &far, why) != 0)
+	fits = sdp_parse(p->ours, strlen(p->ours), &offer, why) == 0 &&
+	       sdp_check_answer(&offer, &far, why) == 0;
+	sdp_wipe(&offer);
+	sdp_wipe(&far);
+	if (!fits)
 		return ERR_INVALID;
 	if (msg->sdp != NULL) {
 		*why = REASON_CALL_INTERNAL;
@@ -225,25 +287,7 @@ int call_media_answer(struct call *c, struct party *p,
 		call_media_drop_text(c, &p->theirs);
 		p->theirs = copy;
 	}
-	if (c->caller.theirs == NULL) {
-		/* Our offer to a caller that made none: what the far side took.
-		 */
-		answer = far;
-		answer.n_lines = 0;
-		answer.audio_line = 0;
-		answer.profile = SDP_AVP;
-		answer.rtcp_mux = false;
-	} else {
-		if (call_media_read(c, &c->caller, c->caller.theirs,
-			    strlen(c->caller.theirs), &offer, why) != 0)
-			return ERR_INVALID;
-		*why = REASON_SDP_NO_CODEC;
-		if (sdp_make_answer(&offer, &far, &answer) != 0)
-			return ERR_INVALID;
-	}
-	*why = REASON_CALL_INTERNAL;
-	if (call_media_dress(c, &c->caller, &answer) != 0 ||
-		call_media_keep(c, &answer, &c->caller.ours) != 0)
+	if (answer_caller(c, &far, why) != 0)
 		return ERR_INVALID;
 	*why = REASON_SDP_OK;
 	return 0;
@@ -259,6 +303,7 @@ struct side_memory {
 	char source[ADDR_TEXT_SIZE];
 	Gh__Payload rows[SDP_PAYLOADS_MAX];
 	Gh__Payload *pointers[SDP_PAYLOADS_MAX];
+	struct call_srtp_keys keys;
 	char *networks[64];
 	char network_texts[64][ADDR_TEXT_SIZE + 4];
 };
@@ -341,25 +386,25 @@ struct agreed {
 	bool known;
 };
 
-static bool read_agreed(struct call *c, const struct party *p, struct agreed *a)
+static bool read_agreed(const struct party *p, struct agreed *a)
 {
 	enum reason why;
 
 	a->known = p != NULL && p->ours != NULL && p->theirs != NULL &&
-		   call_media_read(c, p, p->theirs, strlen(p->theirs),
-			   &a->theirs, &why) == 0 &&
+		   call_media_again(p, p->theirs, &a->theirs) == 0 &&
 		   sdp_parse(p->ours, strlen(p->ours), &a->ours, &why) == 0;
 	return a->known;
 }
 
 static void fill_media(struct call *c, const struct party *p,
-	const struct agreed *mine, const struct agreed *far,
-	Gh__MediaSide *side, struct side_memory *m)
+	struct agreed *mine, const struct agreed *far, Gh__MediaSide *side,
+	struct side_memory *m)
 {
 	size_t n, kept = 0;
 	bool answered = c->pending_status == 200 || c->record.answer_us != 0;
 
 	fill_address(p, &mine->theirs, side, m);
+	call_srtp_fill(p, &mine->ours, &mine->theirs, side, &m->keys);
 	n = sdp_payload_map(&mine->ours, &far->theirs, m->rows);
 	for (size_t i = 0; i < n && kept < PAYLOADS_MAX; i++) {
 		/* Only what all four descriptions name was agreed on. */
@@ -383,137 +428,28 @@ static void fill_media(struct call *c, const struct party *p,
 					  "media_timeout_s", 30, 2, 3600));
 }
 
-static int want(struct call *c, const struct party *called)
+int call_media_tell(
+	struct call *c, struct media_slot *slot, const struct party *called)
 {
 	Gh__SessionWant w = GH__SESSION_WANT__INIT;
 	Gh__MediaSide sides[2] = {GH__MEDIA_SIDE__INIT, GH__MEDIA_SIDE__INIT};
 	struct side_memory memory[2];
-	struct agreed agreed[2];
-
-	w.caller = &sides[0];
-	fill_realm(&c->caller, &sides[0], &memory[0]);
-	if (called != NULL) {
-		w.called = &sides[1];
-		fill_realm(called, &sides[1], &memory[1]);
-	}
-	if (read_agreed(c, called, &agreed[1])) {
-		/* A caller whose answer is still owed has ours alone. */
-		if (read_agreed(c, &c->caller, &agreed[0])) {
-			fill_media(c, &c->caller, &agreed[0], &agreed[1],
-				&sides[0], &memory[0]);
-			fill_media(c, called, &agreed[1], &agreed[0], &sides[1],
-				&memory[1]);
-		}
-	}
-	return media_want(c->session, &w);
-}
-
-int call_media_open(struct call *c, const struct party *called)
-{
+	struct agreed agreed[2] = {0};
 	int err;
 
-	if (c->session == NULL) {
-		err = media_session_new(c->sbc->media, c->id,
-			&call_media_events, c, &c->session);
-		if (err != 0)
-			return err;
+	w.caller = &sides[0];
+	w.called = &sides[1];
+	fill_realm(&c->caller, &sides[0], &memory[0]);
+	fill_realm(called, &sides[1], &memory[1]);
+	/* A caller whose answer is still owed has agreed to nothing yet. */
+	if (read_agreed(called, &agreed[1]) &&
+		read_agreed(&c->caller, &agreed[0])) {
+		fill_media(c, &c->caller, &agreed[0], &agreed[1], &sides[0],
+			&memory[0]);
+		fill_media(c, called, &agreed[1], &agreed[0], &sides[1],
+			&memory[1]);
 	}
-	return want(c, called);
+	err = media_want(slot->session, &w);
+	secret_wipe(agreed, sizeof agreed);
+	return err;
 }
-
-int call_media_want(struct call *c)
-{
-	if (c->session == NULL)
-		return ERR_STATE;
-	return want(c, c->called);
-}
-
-void call_media_end(struct call *c)
-{
-	if (c->session == NULL)
-		c->figures_done = true;
-	else
-		media_end(c->session);
-}
-
-/* --- what mediad says --- */
-
-static void read_ports(const Gh__MediaSideState *side, struct call_ports *ports,
-	enum call_side at)
-{
-	/* A text that is no address leaves the port unset. */
-	if (side == NULL || addr_parse(side->rtp, &ports->rtp[at]) != 0)
-		return;
-	if (addr_parse(side->rtcp, &ports->rtcp[at]) != 0)
-		memset(&ports->rtcp[at], 0, sizeof ports->rtcp[at]);
-}
-
-/* After a restart of mediad the ports must be the same, or what the peers were
- * told is wrong. */
-static bool ports_moved(const struct call *c, const struct call_ports *now)
-{
-	if (c->state == CALL_PORTS)
-		return false;
-	for (size_t i = 0; i < 2; i++) {
-		if (addr_is_set(&c->ports.rtp[i]) &&
-			addr_is_set(&now->rtp[i]) &&
-			!addr_equal(&c->ports.rtp[i], &now->rtp[i]))
-			return true;
-	}
-	return false;
-}
-
-static void on_state(void *ctx, enum reason why, const Gh__SessionState *state)
-{
-	struct call *c = ctx;
-	struct call_input in = {.event = EV_MEDIA_FAILED, .why = why};
-	struct call_ports ports = {0};
-
-	if (why == REASON_SESSION_OPEN && state != NULL) {
-		read_ports(state->caller, &ports, CALL_CALLER);
-		read_ports(state->called, &ports, CALL_CALLED);
-		if (ports_moved(c, &ports)) {
-			in.why = REASON_SESSION_LEASE;
-		} else {
-			c->ports = ports;
-			in.event = EV_MEDIA_OK;
-		}
-	}
-	call_event(c, &in);
-}
-
-static void on_ended(void *ctx, enum reason why, const Gh__SessionEnded *ended)
-{
-	struct call *c = ctx;
-	struct call_input in = {
-		.event = EV_FIGURES, .why = why, .ended = ended};
-
-	c->session = NULL;
-	c->figures_done = true;
-	call_event(c, &in);
-}
-
-static void on_event(void *ctx, const Gh__MediaEvent *event)
-{
-	struct call *c = ctx;
-	struct call_input in = {.event = EV_SILENCE};
-	enum reason why;
-
-	if (event->kind == GH__MEDIA_EVENT_KIND__MEDIA_TIMED_OUT) {
-		call_note(c, REASON_CALL_MEDIA_TIMEOUT,
-			event->called_side ? "called" : "caller");
-		call_event(c, &in);
-		return;
-	}
-	if (event->kind != GH__MEDIA_EVENT_KIND__MEDIA_LEARNED &&
-		event->kind != GH__MEDIA_EVENT_KIND__MEDIA_VIOLATION)
-		return;
-	if (reason_from_number(event->reason, &why) == 0)
-		call_note(c, why, event->source);
-}
-
-const struct media_events call_media_events = {
-	.on_state = on_state,
-	.on_ended = on_ended,
-	.on_event = on_event,
-};

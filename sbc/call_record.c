@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "sbc/call_inner.h"
+#include "sbc/call_srtp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +87,22 @@ void call_record_figures(struct call *c, const Gh__SessionEnded *ended)
 	free(bytes);
 }
 
+void call_record_steps(struct call *c, Gh__Decision *const *decisions, size_t n)
+{
+	struct call_record *r = &c->record;
+
+	for (size_t i = 0; i < n; i++) {
+		enum reason why;
+
+		if (reason_from_number(decisions[i]->reason, &why) != 0)
+			continue;
+		call_note(c, why, decisions[i]->data);
+		if (r->n_steps != 0)
+			r->steps[r->n_steps - 1].wall_us =
+				decisions[i]->wall_us;
+	}
+}
+
 void call_record_free(struct call *c)
 {
 	if (c->record.figures != NULL)
@@ -116,6 +132,7 @@ static void fill_leg(const struct call *c, const struct party *p,
 		leg->call_id = text(p->leg->call_id);
 		leg->user_agent = text(p->leg->user_agent);
 	}
+	leg->srtp = text(call_srtp_suite(p));
 	if (f == NULL)
 		return;
 	leg->media = p->side == CALL_CALLER ? f->caller : f->called;

@@ -188,6 +188,7 @@ static enum call_state next_target(struct call *c)
 	while (c->target < d->n_targets && c->n_invites < CALL_HOPS_MAX) {
 		const struct route_target *target = &d->targets[c->target];
 		const Gh__TrunkTarget *row;
+		struct addr addr;
 		enum reason why;
 
 		c->round++;
@@ -202,13 +203,34 @@ static enum call_state next_target(struct call *c)
 				continue;
 			}
 		} else {
-			row = call_target_row(target->trunk, c->target_row++);
+			row = call_target_row(target->trunk, c->target_row);
 			if (row == NULL) {
 				c->target_row = 0;
 				c->target++;
 				continue;
 			}
-			why = call_target_trunk(c, target->trunk, row);
+			switch (call_target_place(
+				c, target->trunk, row, &addr, &why)) {
+			case PLACE_ASKED:
+				return CALL_LOCATING;
+			case PLACE_FOUND:
+				why = !d->emergency &&
+						      trunk_avoids(
+							      c->calls->trunks,
+							      target->trunk->row
+								      ->id,
+							      &addr)
+					      ? REASON_ROUTE_TRUNK_DOWN
+					      : call_target_trunk(c,
+							target->trunk, row,
+							&addr);
+				break;
+			case PLACE_NONE:
+			case PLACE_COUNT:
+				if (why == REASON_ROUTE_OK)
+					continue;
+				break;
+			}
 			if (why != REASON_ROUTE_OK) {
 				call_decide(c, why, row->host);
 				note_failure(c, why, reason_sip(why));
@@ -216,8 +238,7 @@ static enum call_state next_target(struct call *c)
 			}
 		}
 		c->record.attempts++;
-		if (call_media_open(c, TAILQ_LAST(&c->parties, party_head)) !=
-			0)
+		if (call_slot_open(c) != 0)
 			return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
 		return CALL_PORTS;
 	}
@@ -282,6 +303,13 @@ enum call_state call_setup_on_account(
 		return CALL_FACTS;
 	}
 	return route(c);
+}
+
+enum call_state call_setup_on_located(
+	struct call *c, const struct call_input *in)
+{
+	(void)in;
+	return next_target(c);
 }
 
 /* --- INVITEs --- */
@@ -385,7 +413,8 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 
 		if (p->round != c->round || c->n_invites >= CALL_HOPS_MAX)
 			continue;
-		why = call_limit_take(c, p);
+		why = p->slot->failed == REASON_NONE ? call_limit_take(c, p)
+						     : p->slot->failed;
 		if (why == REASON_ROUTE_OK)
 			why = invite_party(c, p);
 		if (why == REASON_ROUTE_OK) {
@@ -435,10 +464,8 @@ enum call_state call_setup_on_progress(
 	 * nobody could say whose it is. */
 	if (in->msg->sdp != NULL && c->caller.theirs != NULL &&
 		parties_alive(c) == 1) {
-		if (call_media_answer(c, in->party, in->msg, &why) != 0) {
-			call_note(c, why, "early");
-		} else {
-			c->called = in->party;
+		c->called = in->party;
+		if (call_media_answer(c, in->party, in->msg, &why) == 0) {
 			c->n_progress++;
 			c->pending_status = status;
 			c->pending_sdp = c->caller.ours;
@@ -447,6 +474,8 @@ enum call_state call_setup_on_progress(
 					c, REASON_SESSION_AWAY, 0, CALL_SBC);
 			return CALL_RINGING;
 		}
+		c->called = NULL;
+		call_note(c, why, "early");
 	}
 	if (status == c->progress)
 		return CALL_RINGING;
@@ -564,6 +593,7 @@ static enum call_state reroute(struct call *c)
 	su_free(c->home, c->decision);
 	c->decision = NULL;
 	c->target = c->target_row = 0;
+	call_target_forget_place(c);
 	c->failed_status = 0;
 	c->n_queries = 0;
 	c->query_by_number = c->called_number[0] == '+';
@@ -644,6 +674,7 @@ void call_setup_release(struct call *c)
 	if (c->query != NULL)
 		account_query_cancel(&c->query);
 	c->query = NULL;
+	call_target_forget_place(c);
 	if (c->invite != NULL)
 		msg_destroy(c->invite);
 	c->invite = NULL;

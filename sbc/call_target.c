@@ -28,7 +28,7 @@ static struct party *add_party(struct call *c)
 	return p;
 }
 
-static const Gh__CodecList *codecs_of(
+const Gh__CodecList *call_target_codecs(
 	const struct call *c, const struct party *p)
 {
 	uint32_t id = 0;
@@ -76,7 +76,7 @@ size_t call_target_phones(struct call *c, struct account *account)
 		p->host = ra->realm->row->n_domains != 0
 				  ? ra->realm->row->domains[0]
 				  : l->advertised_host;
-		p->codecs = codecs_of(c, p);
+		p->codecs = call_target_codecs(c, p);
 		n++;
 	}
 	return n;
@@ -113,11 +113,16 @@ static const char *trunk_host(struct call *c, const struct trunk *t,
 	const Gh__TrunkTarget *row, const struct addr *addr)
 {
 	char text[ADDR_TEXT_SIZE];
+	struct addr numeric;
+	bool is_name = addr_parse(row->host, &numeric) != 0;
 
 	if (*t->row->domain != '\0')
 		return t->row->domain;
-	if (row->port == 0 && addr->family == AF_INET)
+	if (row->port == 0 && (is_name || addr->family == AF_INET))
 		return su_strdup(c->home, row->host);
+	if (is_name)
+		return su_sprintf(
+			c->home, "%s:%u", row->host, (unsigned)row->port);
 	return su_strdup(c->home, addr_format(addr, text));
 }
 
@@ -146,29 +151,103 @@ static char *trunk_uri(struct call *c, const char *number, const char *host)
 	return su_sprintf(c->home, "sip:%s@%s", user, host);
 }
 
-/* One address of a trunk. @return ROUTE_OK, or why it can not be used. */
-enum reason call_target_trunk(
+static void on_located(
+	void *ctx, enum reason why, const struct addr *addrs, size_t n)
+{
+	struct call *c = ctx;
+	struct call_input in = {.event = EV_LOCATED, .why = why};
+
+	c->where->query = NULL;
+	c->where->why = why;
+	c->where->n = n;
+	if (n != 0)
+		memcpy(c->where->addrs, addrs, n * sizeof *addrs);
+	call_event(c, &in);
+}
+
+/* RFC 3263 for a row that is a name. */
+static int locate(
 	struct call *c, const struct trunk *t, const Gh__TrunkTarget *row)
+{
+	Gh__Transport transport = (Gh__Transport)row->transport;
+	struct locate_wish wish = {
+		.host = row->host,
+		.port = (uint16_t)row->port,
+		.transport = transport,
+		.ipv4 = realm_address_for(t->realm, AF_INET, transport) != NULL,
+		.ipv6 = realm_address_for(t->realm, AF_INET6, transport) !=
+			NULL,
+		.outside = t->realm->row->zone == GH__ZONE__ZONE_OUTSIDE,
+	};
+
+	if (c->sbc->locator == NULL)
+		return ERR_STATE;
+	c->where = su_zalloc(c->home, sizeof *c->where);
+	if (c->where == NULL)
+		return ERR_NOMEM;
+	if (locate_start(c->sbc->locator, &wish, on_located, c,
+		    &c->where->query) != 0) {
+		call_target_forget_place(c);
+		return ERR_NOMEM;
+	}
+	return 0;
+}
+
+void call_target_forget_place(struct call *c)
+{
+	if (c->where == NULL)
+		return;
+	locate_cancel(&c->where->query);
+	su_free(c->home, c->where);
+	c->where = NULL;
+}
+
+enum call_place call_target_place(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget *row, struct addr *addr_out,
+	enum reason *why_out)
+{
+	struct call_where *w = c->where;
+
+	*why_out = REASON_ROUTE_OK;
+	if (addr_parse(row->host, addr_out) == 0) {
+		bool secured = transport_is_secured(
+			(Gh__Transport)row->transport);
+
+		addr_out->port = row->port != 0 ? (uint16_t)row->port
+				 : secured      ? 5061
+						: 5060;
+		c->target_row++;
+		return PLACE_FOUND;
+	}
+	if (w == NULL && locate(c, t, row) == 0)
+		return PLACE_ASKED;
+	if (w != NULL && w->next < w->n) {
+		*addr_out = w->addrs[w->next++];
+		return PLACE_FOUND;
+	}
+	*why_out = w != NULL ? w->why : REASON_ROUTE_DNS;
+	call_target_forget_place(c);
+	c->target_row++;
+	return PLACE_NONE;
+}
+
+/* One address of a trunk. @return ROUTE_OK, or why it can not be used. */
+enum reason call_target_trunk(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget *row, const struct addr *addr)
 {
 	char number[ROUTE_NUMBER_SIZE];
 	const struct realm_address *ra;
 	const struct flow *flow = NULL;
 	struct listener *l;
-	struct addr addr;
 	struct party *p;
 
-	if (addr_parse(row->host, &addr) != 0)
-		return REASON_ROUTE_DNS;
-	addr.port = row->port != 0 ? (uint16_t)row->port
-		    : transport_is_secured((Gh__Transport)row->transport) ? 5061
-									  : 5060;
 	ra = realm_address_for(
-		t->realm, addr.family, (Gh__Transport)row->transport);
+		t->realm, addr->family, (Gh__Transport)row->transport);
 	l = ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
 	if (l == NULL)
 		return REASON_ROUTE_TRUNK_DOWN;
 	if (transport_is_stream(l->transport)) {
-		flow = flow_to(c->sbc->flows, &l->local, l->transport, &addr);
+		flow = flow_to(c->sbc->flows, &l->local, l->transport, addr);
 		if (flow == NULL)
 			return REASON_ROUTE_TRUNK_DOWN;
 	}
@@ -183,10 +262,10 @@ enum reason call_target_trunk(
 	p->trunk = t;
 	p->address = ra;
 	p->listener = l;
-	p->peer = addr;
+	p->peer = *addr;
 	p->flow = flow != NULL ? flow->id : 0;
-	p->host = trunk_host(c, t, row, &addr);
+	p->host = trunk_host(c, t, row, addr);
 	p->request_uri = trunk_uri(c, number, p->host);
-	p->codecs = codecs_of(c, p);
+	p->codecs = call_target_codecs(c, p);
 	return REASON_ROUTE_OK;
 }

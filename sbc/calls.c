@@ -9,7 +9,7 @@
  */
 #include "config.h"
 
-#include "sbc/call_inner.h"
+#include "sbc/call_srtp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +19,8 @@
 #include <sofia-sip/su_tagarg.h>
 
 #include "common/stat.h"
+#include "sbc/leg_save.h"
+#include "sbc/sofia_cures.h"
 #include "sbc/trunk.h"
 
 #define MIN_SE_S 90
@@ -45,6 +47,8 @@ int calls_new(struct sbc *sbc, struct calls **calls_out)
 	if (err != 0)
 		goto fail_timer;
 	sbc->trunks = calls->trunks;
+	stack_on_orphan(sbc->stack, leg_take_orphan);
+	cures_on_sending(leg_on_sending, sbc);
 	*calls_out = calls;
 	return 0;
 fail_timer:
@@ -72,9 +76,9 @@ static void call_free(struct call *c)
 	loop_timer_free(loop, &c->timer);
 	loop_timer_free(loop, &c->life);
 	loop_timer_free(loop, &c->retry);
-	if (c->session != NULL)
-		media_session_drop(&c->session);
+	call_slot_drop(c);
 	call_record_free(c);
+	call_srtp_wipe(c);
 	settings_unref(&c->settings);
 	su_home_unref(c->home);
 }
@@ -119,6 +123,8 @@ void calls_free(struct calls **callsp)
 	on_reap(calls);
 	loop_timer_free(calls->sbc->daemon.loop, &calls->reaper);
 	calls->sbc->trunks = NULL;
+	stack_on_orphan(calls->sbc->stack, NULL);
+	cures_on_sending(NULL, NULL);
 	trunks_free(&calls->trunks);
 	call_limit_done(calls);
 	free(calls);
@@ -159,8 +165,7 @@ void call_retry_in(struct call *c, uint64_t delay_us)
 	loop_timer_set(loop, c->retry, delay_us);
 }
 
-static struct call *call_new(
-	struct calls *calls, const struct inbound *in, struct account *account)
+struct call *call_make(struct calls *calls)
 {
 	struct loop *loop = calls->sbc->daemon.loop;
 	struct call *c = su_home_new(sizeof *c);
@@ -170,7 +175,6 @@ static struct call *call_new(
 	c->calls = calls;
 	c->sbc = calls->sbc;
 	TAILQ_INIT(&c->parties);
-	ident_make_call(c->id);
 	if (loop_timer_new(loop, on_timer, c, &c->timer) != 0 ||
 		loop_timer_new(loop, on_life, c, &c->life) != 0) {
 		loop_timer_free(loop, &c->timer);
@@ -181,6 +185,21 @@ static struct call *call_new(
 	c->settings = settings_ref(calls->sbc->settings);
 	c->caller.call = c;
 	c->caller.side = CALL_CALLER;
+	TAILQ_INSERT_TAIL(&calls->all, c, link);
+	calls->n_all++;
+	calls->n_active++;
+	stat_set(STAT_CALLS, calls->n_active);
+	return c;
+}
+
+static struct call *call_new(
+	struct calls *calls, const struct inbound *in, struct account *account)
+{
+	struct call *c = call_make(calls);
+
+	if (c == NULL)
+		return NULL;
+	ident_make_call(c->id);
 	c->caller.kind = in->trunk == NULL ? SIDE_PHONE
 			 : in->realm->row->zone == GH__ZONE__ZONE_INSIDE
 				 ? SIDE_PBX
@@ -191,11 +210,7 @@ static struct call *call_new(
 	c->caller.listener = in->listener;
 	c->caller.peer = in->source;
 	c->caller.learn_generation = 1;
-	TAILQ_INSERT_TAIL(&calls->all, c, link);
-	calls->n_all++;
-	calls->n_active++;
 	stat_add(STAT_CALLS_TOTAL, 1);
-	stat_set(STAT_CALLS, calls->n_active);
 	call_record_begin(c, in);
 	return c;
 }
@@ -331,6 +346,9 @@ void call_on_invite(
 				      CALL_SBC));
 		goto out;
 	}
+	/* Who has the 100 does not repeat the INVITE: from here on we owe an
+	 * answer, also after a kill. */
+	call_save(c);
 	if (nta_incoming_status(irq) < 100)
 		(void)nta_incoming_treply(irq, SIP_100_TRYING, TAG_END());
 	loop_timer_set(calls->sbc->daemon.loop, c->life,

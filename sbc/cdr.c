@@ -15,8 +15,10 @@
 #include "sbc/cdr.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
+#include "common/ident.h"
 #include "common/log.h"
 #include "sbc/sbc.h"
 
@@ -29,6 +31,7 @@ struct waiting {
 	TAILQ_ENTRY(waiting) link;
 	uint64_t id;
 	bool sent;
+	struct save_slot saved;
 	size_t len;
 	uint8_t bytes[]; /* a packed Gh__Cdr, or a Gh__Event */
 };
@@ -153,7 +156,7 @@ static void pump(struct cdrs *cdrs)
 		loop_timer_set(cdrs->sbc->daemon.loop, cdrs->retry, PUMP_US);
 }
 
-int cdr_write(struct cdrs *cdrs, const Gh__Cdr *cdr)
+static struct waiting *append(struct cdrs *cdrs, const Gh__Cdr *cdr)
 {
 	size_t len = gh__cdr__get_packed_size(cdr);
 	struct waiting *w = NULL;
@@ -164,15 +167,40 @@ int cdr_write(struct cdrs *cdrs, const Gh__Cdr *cdr)
 		log_err("cdr_lost", LOG_CALL(cdr->call),
 			LOG_UINT("waiting", cdrs->n_cdrs));
 		reason_count(REASON_SPOOL_FULL);
-		return ERR_NOMEM;
+		return NULL;
 	}
+	memset(w, 0, sizeof *w);
 	w->id = cdrs->next_id++;
-	w->sent = false;
 	w->len = gh__cdr__pack(cdr, w->bytes);
 	TAILQ_INSERT_TAIL(&cdrs->cdrs, w, link);
 	cdrs->n_cdrs++;
 	if (cdrs->next == NULL)
 		cdrs->next = w;
+	return w;
+}
+
+int cdr_write(struct cdrs *cdrs, const Gh__Cdr *cdr)
+{
+	struct waiting *w = append(cdrs, cdr);
+
+	if (w == NULL)
+		return ERR_NOMEM;
+	save_put(cdrs->sbc->saves, SAVE_CDR, &w->saved, &cdr->base);
+	pump(cdrs);
+	return 0;
+}
+
+int cdrs_on_found(
+	struct cdrs *cdrs, const Gh__Cdr *cdr, const struct save_slot *slot)
+{
+	struct waiting *w;
+
+	if (!ident_is_call(cdr->call))
+		return ERR_INVALID;
+	w = append(cdrs, cdr);
+	if (w == NULL)
+		return ERR_NOMEM;
+	w->saved = *slot;
 	pump(cdrs);
 	return 0;
 }
@@ -217,6 +245,7 @@ void cdrs_on_ack(struct cdrs *cdrs, const Gh__CdrAck *ack)
 		TAILQ_REMOVE(&cdrs->cdrs, w, link);
 		cdrs->n_cdrs--;
 		cdrs->n_sent--;
+		save_drop(cdrs->sbc->saves, SAVE_CDR, &w->saved);
 		free(w);
 		pump(cdrs);
 		return;

@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 #include "common/ipc.pb-c.h"
+#include "sbc/save.h"
 
 struct sbc;
 struct cdrs;
@@ -23,6 +24,10 @@ GH_MUST_CHECK int cdr_write(struct cdrs *cdrs, const Gh__Cdr *cdr);
 size_t cdrs_waiting(const struct cdrs *cdrs);
 /** A security or trunk event; lost if authd is away for long (bounded). */
 void cdr_event(struct cdrs *cdrs, const Gh__Event *event);
+
+/** From save.c: a CDR that authd has not acknowledged to an earlier process. */
+GH_MUST_CHECK int cdrs_on_found(
+	struct cdrs *cdrs, const Gh__Cdr *cdr, const struct save_slot *slot);
 
 /* From authd's link. */
 void cdrs_on_ack(struct cdrs *cdrs, const Gh__CdrAck *ack);

@@ -83,7 +83,9 @@ void entry_on_request(struct sbc *sbc, struct inbound *in)
 
 void entry_on_listener(struct sbc *sbc)
 {
-	if (sbc->said_ready || !stack_is_open(sbc->stack))
+	if (!stack_is_open(sbc->stack))
+		return;
+	if (sbc->said_ready)
 		return;
 	sbc->said_ready = true;
 	daemon_ready(&sbc->daemon);

@@ -70,8 +70,15 @@ int flow_may_read(struct flows *flows, uint16_t port);
 const struct flow *flow_to(const struct flows *flows, const struct addr *listen,
 	Gh__Transport transport, const struct addr *remote);
 
-/** A phone registered from there. */
-void flow_known(struct flows *flows, const struct addr *host);
+/** May what came over this flow (0 = a datagram) speak for the trunk? Always,
+ * unless the trunk has to prove itself: then the flow's certificate must have
+ * its name or its pinned key. */
+bool flow_proves(
+	const struct flows *flows, uint64_t flow, const struct trunk *t);
+
+/** A binding of a phone at this address came, or went. flowd is told of hosts
+ * that have some. */
+void flow_known(struct flows *flows, const struct addr *addr, bool known);
 /** authd's Ban goes on to flowd. */
 void flow_ban(struct flows *flows, const Gh__Ban *ban);
 

@@ -69,6 +69,7 @@ static const char *const event_names[] = {
 	[LEG_EXPIRED] = "expired",
 	[LEG_MOVED] = "moved",
 	[LEG_ENDED] = "ended",
+	[LEG_SAVE] = "save",
 };
 _Static_assert(sizeof event_names / sizeof *event_names == LEG_EVENT_COUNT,
 	"each event has a name");
@@ -99,6 +100,13 @@ void leg_emit(struct leg *leg, const struct leg_msg *msg)
 	leg->c.on_event(leg->c.ctx, leg, msg);
 }
 
+void leg_note(struct leg *leg)
+{
+	static const struct leg_msg msg = {.event = LEG_SAVE};
+
+	leg_emit(leg, &msg);
+}
+
 const char *leg_retry_after(const struct leg *leg, char *text, size_t size)
 {
 	const struct settings *s = leg->c.sbc->settings;
@@ -126,6 +134,11 @@ static int on_request(nta_leg_magic_t *magic, nta_leg_t *dialog,
 	if (verdict == LEG_SOURCE_OK)
 		return leg_dispatch(leg, irq, sip);
 	return 0;
+}
+
+struct leg *leg_of_dialog(nta_leg_t *dialog)
+{
+	return (struct leg *)nta_leg_magic(dialog, on_request);
 }
 
 int leg_make_dialog(struct leg *leg, const char *remote_tag,
@@ -210,6 +223,7 @@ void leg_free(struct leg **legp)
 	account_unref(&leg->c.account);
 	su_free(leg->c.home, leg->user_agent);
 	su_free(leg->c.home, leg->end_lines);
+	su_free(leg->c.home, leg->invite_text);
 	su_free(leg->c.home, leg->names);
 	su_free(leg->c.home, leg);
 }
@@ -386,8 +400,6 @@ static int on_bye(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	struct leg_msg msg = {.event = LEG_BYE, .sip = sip};
 	bool ending = leg->state == LEG_ENDING;
 
-	(void)nta_incoming_treply(irq, SIP_200_OK, TAG_END());
-	/* The request's memory is needed until the event has run. */
 	if (leg->server && leg->invite_irq != NULL &&
 		nta_incoming_status(leg->invite_irq) < 200)
 		leg_refuse(leg, 487, NULL); /* RFC 3261 15.1.2 */
@@ -395,6 +407,9 @@ static int on_bye(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	if (ending)
 		msg.event = LEG_ENDED;
 	leg_emit(leg, &msg);
+	/* Last: who has this answer does not ask again, and a process that is
+	 * killed before would not have heard of the end. */
+	(void)nta_incoming_treply(irq, SIP_200_OK, TAG_END());
 	nta_incoming_destroy(irq);
 	return 0;
 }
@@ -409,8 +424,9 @@ static int on_info(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	return 0;
 }
 
-static int on_options(nta_incoming_t *irq)
+static int on_options(struct leg *leg, nta_incoming_t *irq)
 {
+	leg_note(leg);
 	(void)nta_incoming_treply(irq, SIP_200_OK,
 		SIPTAG_ALLOW_STR(STACK_ALLOW),
 		SIPTAG_ACCEPT_STR("application/sdp"),
@@ -456,7 +472,7 @@ int leg_dispatch(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	case sip_method_info:
 		return on_info(leg, irq, sip);
 	case sip_method_options:
-		return on_options(irq);
+		return on_options(leg, irq);
 	case sip_method_cancel:
 	case sip_method_prack:
 		return reply(irq, 481);

@@ -78,6 +78,7 @@ enum leg_event {
 	LEG_EXPIRED,       /* the session timer ran out (RFC 4028 10) */
 	LEG_MOVED,         /* a digest proved the peer's new source */
 	LEG_ENDED,         /* our BYE or CANCEL is done; GONE */
+	LEG_SAVE,          /* only numbers have moved: to be saved */
 	LEG_EVENT_COUNT,
 };
 const char *leg_event_name(enum leg_event e);
@@ -119,6 +120,7 @@ struct leg_config {
 struct leg_request {
 	nta_outgoing_t *orq;
 	sip_method_t method;
+	bool sending; /* orq is being made */
 };
 
 #define LEG_MINORS_MAX 4
@@ -141,6 +143,7 @@ struct leg {
 
 	nta_incoming_t *invite_irq; /* server: the first INVITE */
 	nta_outgoing_t *invite_orq; /* client: the first INVITE */
+	char *invite_text;          /* either, for leg_save(); NULL = done */
 	bool owes_bye;              /* server: BYE goes out once the ACK came */
 	bool provisional;           /* client: any answer came */
 	char *end_lines;            /* for CANCEL or BYE; NULL = none */
@@ -184,6 +187,7 @@ struct leg {
 	bool se_server;         /* set by a request of the peer */
 	bool se_peer_can;       /* it said Supported: timer */
 	struct loop_timer *se_timer;
+	uint64_t se_due_us; /* when it fires; 0 = it does not run */
 };
 
 /**
@@ -238,6 +242,13 @@ void leg_change_refuse(struct leg *leg, unsigned status);
 /** Sends an INFO; dropped if too many are under way. */
 void leg_info(struct leg *leg, const char *content_type, const char *body);
 
+/** Server: would leg_accept() go through? */
+static inline bool leg_awaits_answer(const struct leg *leg)
+{
+	return leg->server && leg->invite_irq != NULL &&
+	       (leg->state == LEG_CALLING || leg->state == LEG_EARLY);
+}
+
 /** Is anything of it still under way? */
 static inline bool leg_is_gone(const struct leg *leg)
 {
@@ -262,6 +273,8 @@ void leg_close(struct leg *leg);
 /** Makes the nta leg for these tags and the next CSeq: also after a restart. */
 GH_MUST_CHECK int leg_make_dialog(struct leg *leg, const char *remote_tag,
 	uint32_t local_cseq, uint32_t remote_cseq);
+/** The leg of one of the library's dialogs, or NULL if it is none. */
+struct leg *leg_of_dialog(nta_leg_t *dialog);
 /** Sends a request inside the dialog, or the first INVITE. */
 nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
 	sip_method_t method, const char *name, const char *request_uri,
@@ -272,8 +285,16 @@ void leg_send_bye(struct leg *leg);
  * @return ADMIT_OK or ADMIT_CONTENT_TYPE. */
 enum reason leg_body(const sip_t *sip, struct leg_msg *msg);
 void leg_learn_peer(struct leg *leg, const sip_t *sip);
+/** Says that numbers have moved which no other event tells of. */
+void leg_note(struct leg *leg);
 
 /* leg_invite.c */
+struct leg *leg_alloc(const struct leg_config *config, bool server);
+/** The leg's texts; contact is our Contact value. @return 0 or ERR_NOMEM. */
+GH_MUST_CHECK int leg_keep_texts(struct leg *leg, const char *call_id,
+	const char *contact, const char *local, const char *remote);
+int leg_on_invite_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
 int leg_on_ack_cancel(
 	nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip);
 /* leg_change.c */
@@ -315,6 +336,8 @@ void leg_auth_drop(struct leg *leg);
 void leg_timer_from_request(struct leg *leg, const sip_t *sip);
 void leg_timer_from_answer(struct leg *leg, const sip_t *sip);
 void leg_timer_stop(struct leg *leg);
+/** Goes on with one of an earlier process. */
+void leg_timer_resume(struct leg *leg, uint64_t due_us);
 /** (Re)starts it with the values in force. */
 void leg_timer_run(struct leg *leg);
 /** Session-Expires value for an answer of ours, or NULL. */

@@ -15,6 +15,7 @@
 #include "config.h"
 
 #include "sbc/leg.h"
+#include "sbc/leg_save.h"
 
 #include <stdio.h>
 
@@ -72,12 +73,14 @@ static nta_outgoing_t *send_again(struct leg *leg, nta_outgoing_t *old,
 			       sip->sip_request->rq_method,
 			       sip->sip_request->rq_method_name, NULL) < 0)
 		goto out;
+	leg_save_sending(leg);
 	orq = nta_outgoing_mcreate(stack_agent(leg->c.sbc->stack), fn,
 		(nta_outgoing_magic_t *)leg,
 		URL_STRING_MAKE(stack_next_hop(
 			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
 		msg, TPTAG_IDENT(leg->c.peer.listener->ident),
 		NTATAG_PASS_100(1), TAG_END());
+	leg_save_sent(leg);
 out:
 	if (orq == NULL && msg != NULL)
 		msg_destroy(msg);

@@ -11,6 +11,7 @@
 #include "config.h"
 
 #include "sbc/leg.h"
+#include "sbc/leg_save.h"
 
 #include <stdio.h>
 
@@ -112,6 +113,7 @@ int leg_on_update(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 		nta_leg_server_route(leg->dialog, NULL, sip->sip_contact);
 		leg_aim(leg);
 		leg_timer_from_request(leg, sip);
+		leg_note(leg);
 		expires = leg_timer_answer(leg, timer, sizeof timer);
 		(void)nta_incoming_treply(irq, SIP_200_OK,
 			SIPTAG_CONTACT_STR(leg->contact),
@@ -230,11 +232,15 @@ int leg_change(struct leg *leg, const char *sdp)
 	leg->auth.tried = leg->se_raised = false;
 	expires = leg_timer_request(leg, timer, sizeof timer);
 	leg->change.method = sip_method_invite;
+	leg->change.sending = true;
+	leg_save_sending(leg);
 	leg->change.orq = leg_send(leg, on_change_answer, SIP_METHOD_INVITE,
 		NULL, SIPTAG_CONTACT_STR(leg->contact),
 		SIPTAG_ALLOW_STR(STACK_ALLOW), SIPTAG_SUPPORTED_STR("timer"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
 		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
 		SIPTAG_PAYLOAD_STR(sdp), TAG_END());
+	leg_save_sent(leg);
+	leg->change.sending = false;
 	return leg->change.orq != NULL ? 0 : ERR_NOMEM;
 }

@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include "sbc/leg.h"
+#include "sbc/leg_save.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@
 
 #define CALL_ID_RANDOM 26 /* characters: 130 bits */
 
-static struct leg *leg_alloc(const struct leg_config *config, bool server)
+struct leg *leg_alloc(const struct leg_config *config, bool server)
 {
 	struct leg *leg = su_zalloc(config->home, sizeof *leg);
 
@@ -38,26 +39,15 @@ static struct leg *leg_alloc(const struct leg_config *config, bool server)
 	return leg;
 }
 
-/* The texts of a leg in one piece: a held call has few blocks of memory.
- * @return 0, ERR_NOMEM, or ERR_TOO_BIG for our own Contact. */
-static int keep_names(struct leg *leg, const char *call_id, const char *local,
-	const char *remote)
+/* In one piece: a held call has few blocks of memory. */
+int leg_keep_texts(struct leg *leg, const char *call_id, const char *contact,
+	const char *local, const char *remote)
 {
-	char url[STACK_URL_SIZE], contact[STACK_URL_SIZE + 2];
 	const char *texts[] = {call_id, contact, local, remote};
 	const char **fields[] = {
 		&leg->call_id, &leg->contact, &leg->local, &leg->remote};
 	size_t len = 0;
-	int err;
 
-	err = leg->c.trunk != NULL
-		      ? trunk_contact(leg->c.trunk, leg->c.peer.listener,
-				leg->c.user, url, sizeof url)
-		      : stack_contact(leg->c.peer.listener, leg->c.user, url,
-				sizeof url);
-	if (err != 0)
-		return err;
-	snprintf(contact, sizeof contact, "<%s>", url);
 	for (size_t i = 0; i < 4; i++) {
 		if (texts[i] == NULL)
 			return ERR_NOMEM;
@@ -74,6 +64,23 @@ static int keep_names(struct leg *leg, const char *call_id, const char *local,
 		len += n;
 	}
 	return 0;
+}
+
+/* @return 0, ERR_NOMEM, or ERR_TOO_BIG for our own Contact. */
+static int keep_names(struct leg *leg, const char *call_id, const char *local,
+	const char *remote)
+{
+	char url[STACK_URL_SIZE], contact[STACK_URL_SIZE + 2];
+	int err = leg->c.trunk != NULL
+			  ? trunk_contact(leg->c.trunk, leg->c.peer.listener,
+				    leg->c.user, url, sizeof url)
+			  : stack_contact(leg->c.peer.listener, leg->c.user,
+				    url, sizeof url);
+
+	if (err != 0)
+		return err;
+	snprintf(contact, sizeof contact, "<%s>", url);
+	return leg_keep_texts(leg, call_id, contact, local, remote);
 }
 
 static bool contact_is_usable(const sip_contact_t *m)
@@ -127,6 +134,7 @@ int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 	leg_aim(leg);
 	leg_timer_from_request(leg, sip);
 	leg->invite_irq = irq;
+	leg->invite_text = leg_save_text(leg, sip);
 	leg->state = LEG_CALLING;
 	nta_incoming_bind(irq, leg_on_ack_cancel, (nta_incoming_magic_t *)leg);
 	*leg_out = leg;
@@ -272,6 +280,7 @@ static void server_acked(
 		return;
 	}
 	leg->invite_irq = NULL;
+	leg_save_answered(leg);
 	nta_incoming_bind(irq, NULL, NULL);
 	if (leg->owes_bye) {
 		leg_send_bye(leg);
@@ -421,8 +430,14 @@ static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 		nta_leg_client_reroute(leg->dialog, sip->sip_record_route,
 			sip->sip_contact, 1);
 	leg_aim(leg);
-	leg_send_ack(leg, orq, cseq);
+	/* With our ACK the peer is in a dialog that only BYE can end: this has
+	 * to be known before it leaves. */
 	leg->invite_orq = NULL;
+	leg_save_answered(leg);
+	if (wanted && err == 0)
+		leg_set_state(leg, LEG_UP);
+	leg_note(leg);
+	leg_send_ack(leg, orq, cseq);
 	if (!wanted || err != 0) {
 		/* It crossed our CANCEL. */
 		leg_send_bye(leg);
@@ -434,13 +449,12 @@ static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 		leg_emit(leg, msg);
 		return;
 	}
-	leg_set_state(leg, LEG_UP);
 	leg_timer_from_answer(leg, sip);
 	msg->event = LEG_ANSWER;
 	leg_emit(leg, msg);
 }
 
-static int on_invite_answer(
+int leg_on_invite_answer(
 	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
@@ -474,8 +488,8 @@ static int on_invite_answer(
 		return 0;
 	}
 	if (!cancelled &&
-		(leg_auth_take(leg, orq, msg.sip, on_invite_answer) ||
-			leg_interval_take(leg, orq, msg.sip, on_invite_answer)))
+		(leg_auth_take(leg, orq, msg.sip, leg_on_invite_answer) ||
+			leg_interval_take(leg, orq, msg.sip, leg_on_invite_answer)))
 		return 0;
 	leg->invite_orq = NULL;
 	leg_close(leg);
@@ -493,7 +507,9 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 
 	leg->auth.tried = false;
 	snprintf(forwards, sizeof forwards, "%u", max_forwards);
-	leg->invite_orq = leg_send(leg, on_invite_answer, SIP_METHOD_INVITE,
+	leg_set_state(leg, LEG_CALLING);
+	leg_save_sending(leg);
+	leg->invite_orq = leg_send(leg, leg_on_invite_answer, SIP_METHOD_INVITE,
 		request_uri, SIPTAG_MAX_FORWARDS_STR(forwards),
 		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
 		SIPTAG_SUPPORTED_STR("timer, 100rel"),
@@ -503,9 +519,11 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 		TAG_IF(lines != NULL && *lines != '\0',
 			SIPTAG_HEADER_STR(lines)),
 		NTATAG_PASS_100(1), TAG_END());
-	if (leg->invite_orq == NULL)
+	leg_save_sent(leg);
+	if (leg->invite_orq == NULL) {
+		leg_set_state(leg, LEG_NEW);
 		return ERR_NOMEM;
+	}
 	leg->invite_cseq = nta_outgoing_cseq(leg->invite_orq);
-	leg_set_state(leg, LEG_CALLING);
 	return 0;
 }

@@ -60,7 +60,8 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 	/* The present snapshot's sources: an address that was taken away must
 	 * not speak any more, one that was added may. */
 	now = settings_trunk(leg->c.sbc->settings, leg->c.trunk->row->id);
-	return now != NULL && trunk_accepts(now, &in->source, in->address);
+	return now != NULL && trunk_accepts(now, &in->source, in->address) &&
+	       flow_proves(leg->c.sbc->flows, in->flow, now);
 }
 
 bool leg_accepts_message(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)

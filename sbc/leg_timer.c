@@ -27,6 +27,7 @@
 
 void leg_timer_stop(struct leg *leg)
 {
+	leg->se_due_us = 0;
 	if (leg->se_timer != NULL)
 		loop_timer_stop(leg->c.sbc->daemon.loop, leg->se_timer);
 }
@@ -47,6 +48,7 @@ static int on_refresh_answer(
 	leg->change.orq = NULL;
 	if (status < 300) {
 		leg_timer_from_answer(leg, sip);
+		leg_note(leg);
 	} else if (status == 481 || status == 408) {
 		leg_emit(leg, &msg);
 	} else {
@@ -89,20 +91,39 @@ static void on_timer(void *arg)
 		TAG_END());
 	if (leg->change.orq == NULL)
 		leg_timer_run(leg);
+	leg_note(leg);
+}
+
+static void set_timer(struct leg *leg, uint64_t wait_us)
+{
+	struct loop *loop = leg->c.sbc->daemon.loop;
+
+	if (leg->se_timer == NULL &&
+		loop_timer_new(loop, on_timer, leg, &leg->se_timer) != 0) {
+		log_warning("session_timer_not_set", LOG_CALL(leg->c.call));
+		return;
+	}
+	leg->se_due_us = clock_now_us() + wait_us;
+	loop_timer_set(loop, leg->se_timer, wait_us);
+}
+
+void leg_timer_resume(struct leg *leg, uint64_t due_us)
+{
+	uint64_t now = clock_now_us();
+
+	/* One that is over gets a moment: the peer's refresh may be waiting in
+	 * the socket. */
+	if (leg->se_interval_s != 0 && due_us != 0)
+		set_timer(leg, due_us > now + CLOCK_US_PER_S ? due_us - now
+							     : CLOCK_US_PER_S);
 }
 
 void leg_timer_run(struct leg *leg)
 {
-	struct loop *loop = leg->c.sbc->daemon.loop;
 	uint64_t seconds = leg->se_interval_s;
 
 	if (leg->se_interval_s == 0) {
 		leg_timer_stop(leg);
-		return;
-	}
-	if (leg->se_timer == NULL &&
-		loop_timer_new(loop, on_timer, leg, &leg->se_timer) != 0) {
-		log_warning("session_timer_not_set", LOG_CALL(leg->c.call));
 		return;
 	}
 	/* RFC 4028 7.2 and 10: refresh at half time; give up the smaller of 32
@@ -111,7 +132,7 @@ void leg_timer_run(struct leg *leg)
 		seconds /= 2;
 	else
 		seconds -= seconds / 3 < 32 ? seconds / 3 : 32;
-	loop_timer_set(loop, leg->se_timer, seconds * CLOCK_US_PER_S);
+	set_timer(leg, seconds * CLOCK_US_PER_S);
 }
 
 bool leg_interval_too_small(const struct leg *leg, const sip_t *sip)

@@ -170,6 +170,52 @@ static void open_streams(struct stack *stack)
 	}
 }
 
+/* Puts keeper's socket into use. @return whether it has come to that. */
+static bool open_one(struct stack *stack, struct node *n)
+{
+	int err;
+
+	if (n->state != NODE_HELD)
+		return false;
+	err = open_node(stack, n, n->fd);
+	close(n->fd);
+	if (err != 0) {
+		on_listen_failed(stack, n, err_text(err));
+		return false;
+	}
+	n->state = NODE_OPEN;
+	log_notice("listening", LOG_ADDR("local", &n->pub.local),
+		LOG_STR("advertised", n->pub.advertised_host));
+	return true;
+}
+
+/* A call may have its sides at two sockets: none is read before all are there
+ * and the calls of an earlier process are known again. */
+static void open_held(struct stack *stack)
+{
+	struct node *bridge = stack->bridge;
+	bool opened = false;
+
+	if (bridge && bridge->state == NODE_ASKED)
+		return;
+	for (struct node *n = stack->nodes; n; n = n->next)
+		if (n->wanted && n->state == NODE_ASKED &&
+			!transport_is_stream(n->pub.transport))
+			return;
+	for (struct node *n = stack->nodes; n; n = n->next)
+		opened = open_one(stack, n) || opened;
+	if (bridge && open_one(stack, bridge)) {
+		open_streams(stack);
+		flows_on_bridge(stack->sbc->flows);
+		opened = true;
+	}
+	if (!opened)
+		return;
+	advertise(stack);
+	saves_settle(stack->sbc->saves);
+	entry_on_listener(stack->sbc);
+}
+
 static void on_listen(void *ctx, enum notify_kind kind,
 	const struct addr *local, int fd, const char *problem)
 {
@@ -178,7 +224,6 @@ static void on_listen(void *ctx, enum notify_kind kind,
 		kind == NOTIFY_TCP
 			? stack->bridge
 			: node_find(stack, local, GH__TRANSPORT__TRANSPORT_UDP);
-	int err;
 
 	if (!n || n->state != NODE_ASKED) {
 		if (fd >= 0)
@@ -187,23 +232,11 @@ static void on_listen(void *ctx, enum notify_kind kind,
 	}
 	if (fd < 0) {
 		on_listen_failed(stack, n, problem ? problem : "no socket");
-		return;
+	} else {
+		n->fd = fd;
+		n->state = NODE_HELD;
 	}
-	err = open_node(stack, n, fd);
-	close(fd);
-	if (err != 0) {
-		on_listen_failed(stack, n, err_text(err));
-		return;
-	}
-	n->state = NODE_OPEN;
-	advertise(stack);
-	log_notice("listening", LOG_ADDR("local", &n->pub.local),
-		LOG_STR("advertised", n->pub.advertised_host));
-	if (n == stack->bridge) {
-		open_streams(stack);
-		flows_on_bridge(stack->sbc->flows);
-	}
-	entry_on_listener(stack->sbc);
+	open_held(stack);
 }
 
 static void ask_keeper(struct stack *stack, struct node *n)
@@ -345,12 +378,16 @@ bool stack_is_open(const struct stack *stack)
 
 void stack_free_nodes(struct stack *stack)
 {
+	if (stack->bridge && stack->bridge->state == NODE_HELD)
+		close(stack->bridge->fd);
 	free(stack->bridge);
 	stack->bridge = NULL;
 	while (stack->nodes) {
 		struct node *n = stack->nodes;
 
 		stack->nodes = n->next;
+		if (n->state == NODE_HELD)
+			close(n->fd);
 		free(n);
 	}
 }

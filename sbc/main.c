@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/daemon.h"
@@ -23,6 +24,8 @@
 struct settings_file {
 	struct daemon_settings common;
 	char *bridge;
+	struct conf_list dns_servers;
+	uint64_t dns_timeout_ms;
 };
 
 static const struct conf_option options[] = {
@@ -30,6 +33,14 @@ static const struct conf_option options[] = {
 	{"bridge", CONF_STRING, offsetof(struct settings_file, bridge),
 		"127.0.0.1:5099", 0, 64, "",
 		"local TCP address that flowd connects to"},
+	{"dns_servers", CONF_LIST, offsetof(struct settings_file, dns_servers),
+		NULL, 0, ADDR_TEXT_SIZE, "",
+		"name servers as ip or ip:port; none = those of "
+		"/etc/resolv.conf at the start"},
+	{"dns_timeout_ms", CONF_UINT,
+		offsetof(struct settings_file, dns_timeout_ms), "2000", 100,
+		10000, "milliseconds",
+		"how long a call waits for a trunk's host name"},
 };
 
 static int check(void *settings, char *problem)
@@ -37,6 +48,16 @@ static int check(void *settings, char *problem)
 	const struct settings_file *s = settings;
 	struct addr bridge;
 
+	for (size_t i = 0; i < s->dns_servers.n_items; i++) {
+		struct addr server;
+
+		if (addr_parse(s->dns_servers.items[i], &server) == 0)
+			continue;
+		snprintf(problem, CONF_PROBLEM_SIZE,
+			"dns_servers: \"%.60s\" is no address",
+			s->dns_servers.items[i]);
+		return ERR_INVALID;
+	}
 	if (addr_parse(s->bridge, &bridge) == 0 && bridge.port != 0 &&
 		bridge.family == AF_INET && addr_is_loopback(&bridge))
 		return 0;
@@ -78,6 +99,29 @@ static void on_ready_timer(void *arg)
 
 /* ------------------------------------------------------------------- parts */
 
+static bool is_inside(void *ctx, const struct addr *addr)
+{
+	const struct sbc *sbc = ctx;
+
+	return sbc->settings == NULL ||
+	       locate_is_inside(sbc->settings, &sbc->local_nets, addr);
+}
+
+static int make_locator(struct sbc *sbc)
+{
+	const struct settings_file *s = sbc->daemon.settings;
+	const struct locate_config config = {
+		.loop = sbc->daemon.loop,
+		.servers = &s->dns_servers,
+		.deadline_us = s->dns_timeout_ms * 1000,
+		.inside = is_inside,
+		.ctx = sbc,
+	};
+	int err = local_nets_read(&sbc->local_nets);
+
+	return err != 0 ? err : locator_new(&config, &sbc->locator);
+}
+
 static int make_parts(struct sbc *sbc)
 {
 	char authd_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -109,6 +153,8 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = stack_new(sbc, &sbc->stack);
 	if (err == 0)
+		err = make_locator(sbc);
+	if (err == 0)
 		err = admit_new(sbc, &sbc->admit);
 	if (err == 0)
 		err = auth_new(sbc, &sbc->auth);
@@ -123,6 +169,10 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = media_new(sbc, mediad_path, &sbc->media);
 	if (err == 0)
+		err = saves_new(sbc, &sbc_save_owners, &sbc->saves);
+	if (err == 0)
+		media_hold(sbc->media);
+	if (err == 0)
 		err = authd_new(sbc, authd_path, &sbc->authd);
 	if (err == 0)
 		err = accounts_new(sbc->authd, &sbc->accounts);
@@ -133,15 +183,21 @@ static int make_parts(struct sbc *sbc)
 	return err;
 }
 
-static void free_parts(struct sbc *sbc)
+/* In order the calls have been ended and nothing is left to save; else the
+ * state is the next process's. */
+static void free_parts(struct sbc *sbc, bool in_order)
 {
+	if (!in_order)
+		saves_free(&sbc->saves, false);
 	call_report_free(&sbc->report);
 	ctl_free(&sbc->ctl);
 	waits_free(&sbc->waits);
 	calls_free(&sbc->calls);
 	accounts_free(&sbc->accounts);
+	locator_free(&sbc->locator);
 	auth_free(&sbc->auth);
 	cdrs_free(&sbc->cdrs);
+	saves_free(&sbc->saves, true);
 	media_free(&sbc->media);
 	bindings_free(&sbc->bindings);
 	authd_free(&sbc->authd);
@@ -182,10 +238,35 @@ static void on_stop(void *ctx)
 	calls_end_all(sbc->calls, REASON_CALL_SHUTDOWN, on_calls_ended, sbc);
 }
 
+/* ------------------------------------------------------------------ keeper */
+
+static void on_keeper_fd(void *ctx, const char *name, int fd)
+{
+	struct sbc *sbc = ctx;
+
+	if (!saves_on_fd(sbc->saves, name, fd)) {
+		log_warning("descriptor_unknown", LOG_STR("name", name));
+		(void)close(fd);
+	}
+}
+
+static void on_keeper_up(void *ctx)
+{
+	struct sbc *sbc = ctx;
+
+	saves_on_keeper(sbc->saves);
+	/* The sockets may have been there first. */
+	if (stack_is_open(sbc->stack))
+		saves_settle(sbc->saves);
+}
+
 int main(int argc, char **argv)
 {
 	static struct settings_file settings;
-	static const struct notify_events keeper_events;
+	static const struct notify_events keeper_events = {
+		.on_fd = on_keeper_fd,
+		.on_up = on_keeper_up,
+	};
 	struct sbc sbc = {
 		.daemon =
 			{
@@ -223,7 +304,7 @@ int main(int argc, char **argv)
 	}
 	if (err != 0)
 		log_err("failed", LOG_ERR(err));
-	free_parts(&sbc);
+	free_parts(&sbc, err == 0);
 	daemon_end(&sbc.daemon);
 	return err ? 1 : 0;
 }

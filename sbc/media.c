@@ -65,6 +65,9 @@ struct media {
 	struct loop_timer *deadline;
 	struct loop_timer *claim;
 	Gh__MediaConfig *config; /* as last told; NULL before the first */
+	bool held;               /* calls of an earlier process are not known yet */
+	char (*listed)[IDENT_CALL_SIZE]; /* meanwhile: what mediad has */
+	size_t n_listed;
 };
 
 static void on_up(void *ctx, struct ipc_link *link);
@@ -189,15 +192,28 @@ static uint64_t claim_us(const struct media *media)
 	return lease_ms / 3 * CLOCK_US_PER_MS;
 }
 
-static void on_claim(void *arg)
+static void forget_listed(struct media *media)
 {
-	struct media *media = arg;
+	free(media->listed);
+	media->listed = NULL;
+	media->n_listed = 0;
+}
+
+static void claim_all(struct media *media)
+{
 	Gh__SessionClaim claim = GH__SESSION_CLAIM__INIT;
 
 	claim.all = 1;
 	IPC_MSG(msg, SESSION_CLAIM, session_claim, &claim);
 	if (media->up && ipc_send(media->link, &msg) != 0)
 		log_warning("claim_not_sent");
+}
+
+static void on_claim(void *arg)
+{
+	struct media *media = arg;
+
+	claim_all(media);
 	loop_timer_set(media->sbc->daemon.loop, media->claim, claim_us(media));
 }
 
@@ -260,6 +276,7 @@ void media_free(struct media **mediap)
 	loop_timer_free(media->sbc->daemon.loop, &media->deadline);
 	loop_timer_free(media->sbc->daemon.loop, &media->claim);
 	table_done(&media->sessions);
+	forget_listed(media);
 	if (media->config != NULL)
 		gh__media_config__free_unpacked(media->config, NULL);
 	free(media);
@@ -390,19 +407,21 @@ int media_want(struct media_session *s, const Gh__SessionWant *want)
 	return 0;
 }
 
+static bool send_ending(struct media_session *s)
+{
+	s->request = s->media->next_request++;
+	return send_end(s->media, s->call, s->request) == 0;
+}
+
 void media_end(struct media_session *s)
 {
-	bool sent = false;
-
 	if (s->phase == SESSION_ENDING)
 		return;
-	if (s->media->up && s->version != 0) {
-		s->request = s->media->next_request++;
-		sent = send_end(s->media, s->call, s->request) == 0;
-	}
-	/* Not sent: mediad hears of it from the list after the reconnect, or
-	 * its lease runs out. */
-	set_phase(s, SESSION_ENDING, sent ? DEADLINE_US : 0);
+	if (s->media->up && s->version != 0 && !send_ending(s))
+		log_warning("end_not_sent", LOG_CALL(s->call));
+	/* Where mediad is away it is said when it is back, which is soon if
+	 * it died; the figures of the call are worth the wait. */
+	set_phase(s, SESSION_ENDING, s->version != 0 ? DEADLINE_US : 0);
 }
 
 void media_session_drop(struct media_session **session)
@@ -419,6 +438,129 @@ void media_session_drop(struct media_session **session)
 	session_free(s);
 }
 
+/* --- over a restart --- */
+
+/* A version that was sent just before a kill may not have been saved. */
+#define VERSION_MARGIN 16u
+
+void media_session_wanted(const struct media_session *s,
+	ProtobufCBinaryData *want_out, uint32_t *version_out)
+{
+	want_out->data = s->want;
+	want_out->len = s->want_len;
+	*version_out = s->version;
+}
+
+const char *media_session_name(const struct media_session *s)
+{
+	return s->call;
+}
+
+bool media_session_exists(const struct media *media, const char *call)
+{
+	return table_find(&media->sessions, call, strlen(call)) != NULL;
+}
+
+static void free_want(Gh__SessionWant *want)
+{
+	IPC_MSG(msg, SESSION_WANT, session_want, want);
+
+	ipc_msg_wipe(&msg);
+	gh__session_want__free_unpacked(want, NULL);
+}
+
+static int restore_want(struct media_session *s, const ProtobufCBinaryData *want)
+{
+	Gh__SessionWant *w =
+		gh__session_want__unpack(NULL, want->len, want->data);
+	int err = ERR_CORRUPT;
+
+	if (w == NULL)
+		return ERR_CORRUPT;
+	if (strcmp(w->call, s->call) != 0)
+		goto out;
+	w->version = s->version;
+	s->want_len = gh__session_want__get_packed_size(w);
+	s->want = malloc(s->want_len);
+	err = s->want != NULL ? 0 : ERR_NOMEM;
+	if (err == 0)
+		gh__session_want__pack(w, s->want);
+	else
+		s->want_len = 0;
+out:
+	free_want(w);
+	return err;
+}
+
+int media_session_restore(struct media *media,
+	const char call[IDENT_CALL_SIZE], const struct media_events *events,
+	void *ctx, const ProtobufCBinaryData *want, uint32_t version,
+	struct media_session **session_out)
+{
+	struct media_session *s;
+	int err = media_session_new(media, call, events, ctx, &s);
+
+	if (err != 0)
+		return err;
+	s->version = version + VERSION_MARGIN;
+	if (want->len != 0)
+		err = restore_want(s, want);
+	if (err != 0) {
+		session_free(s);
+		return err;
+	}
+	*session_out = s;
+	return 0;
+}
+
+void media_again(struct media_session *s)
+{
+	/* Without a link on_up() sends it. */
+	if (s->want != NULL && s->media->up && send_want(s) != 0)
+		log_warning("session_not_sent", LOG_CALL(s->call));
+}
+
+static void end_unknown(struct media *media, const char *call)
+{
+	/* One that ends is told so by on_up(). */
+	if (find(media, call) != NULL)
+		return;
+	log_info("session_unknown", LOG_CALL(call));
+	if (send_end(media, call, media->next_request++) != 0)
+		log_warning("end_not_sent", LOG_CALL(call));
+}
+
+void media_hold(struct media *media)
+{
+	media->held = true;
+}
+
+void media_release(struct media *media)
+{
+	if (!media->held)
+		return;
+	media->held = false;
+	for (size_t i = 0; media->up && i < media->n_listed; i++)
+		end_unknown(media, media->listed[i]);
+	forget_listed(media);
+}
+
+static void note_listed(struct media *media, const char *call)
+{
+	void *grown;
+
+	if (media->n_listed >= SESSIONS_MAX)
+		return;
+	if (media->n_listed % 256 == 0) {
+		grown = realloc(media->listed,
+			(media->n_listed + 256) * sizeof *media->listed);
+		if (grown == NULL)
+			return; /* its lease will end it */
+		media->listed = grown;
+	}
+	memcpy(media->listed[media->n_listed++], call, IDENT_CALL_SIZE);
+}
+
 /* --- from mediad --- */
 
 static void on_up(void *ctx, struct ipc_link *link)
@@ -431,6 +573,9 @@ static void on_up(void *ctx, struct ipc_link *link)
 	log_notice(
 		"mediad_up", LOG_UINT("sessions", media->sessions.n_entries));
 	media->up = true;
+	forget_listed(media);
+	/* Nobody may have claimed for a while. */
+	claim_all(media);
 	if (media->config != NULL)
 		send_config(media);
 	for (node = table_next(&media->sessions, &bucket, NULL); node != NULL;
@@ -438,8 +583,12 @@ static void on_up(void *ctx, struct ipc_link *link)
 		struct media_session *s =
 			TABLE_ENTRY(node, struct media_session, node);
 
-		if (s->phase != SESSION_ENDING && s->want != NULL &&
-			send_want(s) != 0)
+		if (s->phase == SESSION_ENDING) {
+			if (s->version != 0 && !send_ending(s))
+				log_warning("end_not_sent", LOG_CALL(s->call));
+			continue;
+		}
+		if (s->want != NULL && send_want(s) != 0)
 			log_warning("session_not_sent", LOG_CALL(s->call));
 	}
 }
@@ -499,11 +648,10 @@ static void on_list(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	for (size_t i = 0; i < list->n_calls; i++) {
 		if (!ident_is_call(list->calls[i]))
 			continue;
-		if (find(media, list->calls[i]) != NULL)
-			continue;
-		log_info("session_unknown", LOG_CALL(list->calls[i]));
-		if (send_end(media, list->calls[i], media->next_request++) != 0)
-			log_warning("end_not_sent", LOG_CALL(list->calls[i]));
+		if (media->held)
+			note_listed(media, list->calls[i]);
+		else
+			end_unknown(media, list->calls[i]);
 	}
 }
 

@@ -31,6 +31,12 @@ struct media_events {
 	void (*on_event)(void *ctx, const Gh__MediaEvent *event);
 };
 
+/** After a restart: what mediad has is claimed and left alone until the calls
+ * of the earlier process are known again. */
+void media_hold(struct media *media);
+/** They are: what nobody here has is ended. */
+void media_release(struct media *media);
+
 GH_MUST_CHECK int media_new(
 	struct sbc *sbc, const char *path, struct media **media_out);
 void media_free(struct media **media);
@@ -51,6 +57,22 @@ GH_MUST_CHECK int media_session_new(struct media *media,
  * within 2 s. @return 0, ERR_AWAY or ERR_NOMEM. */
 GH_MUST_CHECK int media_want(
 	struct media_session *session, const Gh__SessionWant *want);
+/** The state that was wanted last, packed, for the record of the call; borrowed
+ * until the next want. */
+void media_session_wanted(const struct media_session *session,
+	ProtobufCBinaryData *want_out, uint32_t *version_out);
+/** Its name for mediad; the session's. */
+const char *media_session_name(const struct media_session *session);
+bool media_session_exists(const struct media *media, const char *call);
+/** A session of an earlier process, with what that wanted last (empty = it had
+ * wanted nothing). Nothing is sent yet.
+ * @return 0, ERR_NOMEM, ERR_EXISTS, or ERR_CORRUPT. */
+GH_MUST_CHECK int media_session_restore(struct media *media,
+	const char call[IDENT_CALL_SIZE], const struct media_events *events,
+	void *ctx, const ProtobufCBinaryData *want, uint32_t version,
+	struct media_session **session_out);
+/** Wants the same again; on_state follows when mediad is there. */
+void media_again(struct media_session *session);
 /** Ends it; on_ended follows within 2 s. Safe in any state. */
 void media_end(struct media_session *session);
 /** Ends it without a callback: for an owner that goes away at once. */

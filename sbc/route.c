@@ -213,6 +213,20 @@ static void to_account(const Gh__Account *account, struct route_decision *d)
 	d->why = REASON_ROUTE_OK;
 }
 
+/* An account with a list of classes may use the routes of these. */
+static bool may_use(const struct route_facts *facts, const Gh__Route *row)
+{
+	const Gh__Account *account = facts->from_account;
+
+	if (!account || !account->n_destination_classes || row->emergency)
+		return true;
+	for (size_t i = 0; i < account->n_destination_classes; i++)
+		if (!strcmp(account->destination_classes[i],
+			    row->destination_class))
+			return true;
+	return false;
+}
+
 static void follow_route(const struct settings *s,
 	const struct route_facts *facts, struct route_decision *d)
 {
@@ -233,6 +247,10 @@ static void follow_route(const struct settings *s,
 			return;
 		}
 		to_account(facts->called_account, d);
+		return;
+	}
+	if (!may_use(facts, row)) {
+		refuse(d, REASON_LIMIT_DESTINATION);
 		return;
 	}
 	add_trunks(s, facts, row, d, &trial);

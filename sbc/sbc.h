@@ -13,7 +13,10 @@
 #include "sbc/call_report.h"
 #include "sbc/cdr.h"
 #include "sbc/flow.h"
+#include "sbc/locate.h"
+#include "sbc/locate_inside.h"
 #include "sbc/media.h"
+#include "sbc/save.h"
 #include "sbc/settings.h"
 #include "sbc/stack.h"
 #include "sbc/wait.h"
@@ -33,12 +36,19 @@ struct sbc {
 	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
 	struct flows *flows;
+	struct locator *locator;
+	struct local_nets local_nets; /* as they were at the start */
 	struct waits *waits;
 	struct ctl *ctl;
+	struct leg *sending; /* whose INVITE is about to leave; NULL = none */
+	struct saves *saves; /* NULL: nothing outlives the process (tests) */
 	struct call_report *report;
 	struct loop_timer *ready_timer;
 	bool said_ready;
 };
+
+/** For saves_new(). */
+extern const struct save_owners sbc_save_owners;
 
 /** Puts a new snapshot in force everywhere (takes the reference). */
 void sbc_apply(struct sbc *sbc, struct settings *settings);

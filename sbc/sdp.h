@@ -93,6 +93,9 @@ GH_MUST_CHECK int sdp_parse(const char *text, size_t len, struct sdp *sdp_out,
 /** Writes it. @return its length without the terminator, or ERR_TOO_BIG. */
 GH_MUST_CHECK int sdp_write(const struct sdp *sdp, char *text, size_t size);
 
+/** A suite's name as it stands in a=crypto, "" for none that we know. */
+const char *sdp_suite_name(Gh__Suite suite);
+
 /** Overwrites key material. */
 void sdp_wipe(struct sdp *sdp);
 

@@ -41,6 +41,14 @@ size_t sdp_suite_len(Gh__Suite suite)
 	return 0;
 }
 
+const char *sdp_suite_name(Gh__Suite suite)
+{
+	for (size_t i = 0; i < N_ROWS(suites); i++)
+		if (suites[i].suite == suite)
+			return suites[i].name;
+	return "";
+}
+
 static int base64_value(char c)
 {
 	const char *at = c ? strchr(base64, c) : NULL;

@@ -476,6 +476,9 @@ int settings_check_route(struct settings_build *b, struct route *route)
 	if (row->emergency && row->action != GH__ROUTE_ACTION__ROUTE_TO_TRUNK)
 		return settings_problem(
 			b, "is for emergencies and leads to no trunk");
+	if (*row->destination_class &&
+		!text_is_token(row->destination_class, 64))
+		return settings_problem(b, "destination_class is no word");
 	if (row->emergency && !*row->called_match)
 		return settings_problem(
 			b, "is for emergencies and names no number");
@@ -525,6 +528,15 @@ static const struct {
 	{"trunk_rate", 1, 1000000},
 	{"keepalive_s", 10, 300},
 	{"retry_after_s", 1, 600},
+	{"max_flows", 0, 1000000},
+	{"max_flows_per_source", 1, 1000000},
+	{"flows_reserved", 0, 1000000},
+	{"flow_header_max", 1024, 65536},
+	{"flow_body_max", 1024, 65536},
+	{"flow_message_timeout_ms", 100, 600000},
+	{"flow_handshake_timeout_ms", 100, 600000},
+	{"flow_first_message_timeout_ms", 100, 600000},
+	{"flow_idle_timeout_ms", 1000, 86400000},
 };
 
 int settings_check_setting(struct settings_build *b, const Gh__Setting *row)

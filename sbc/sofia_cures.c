@@ -44,6 +44,8 @@ static struct {
 	size_t n_sockets;
 	cures_datagram_fn fn;
 	void *ctx;
+	cures_sending_fn sending_fn;
+	void *sending_ctx;
 	cures_stream_fn stream_fn;
 	void *stream_ctx;
 	/* adopt */
@@ -281,6 +283,12 @@ static bool stream_passes(int fd)
 	return verdict > 0;
 }
 
+void cures_on_sending(cures_sending_fn fn, void *ctx)
+{
+	cures.sending_fn = fn;
+	cures.sending_ctx = ctx;
+}
+
 void cures_answer_is_ours(void)
 {
 	cures.gate_shut = false;
@@ -444,6 +452,8 @@ issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 		reason_count(REASON_ADMIT_UNKNOWN_SOURCE);
 		return (issize_t)total_len(parts, (size_t)n);
 	}
+	if (cures.sending_fn)
+		cures.sending_fn(cures.sending_ctx, parts, (size_t)n);
 	stat_add(STAT_SIP_TX, 1);
 	hdr.msg_name = (void *)(uintptr_t)su;
 	hdr.msg_namelen = name_len;

@@ -43,6 +43,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "common/addr.h"
 #include "common/err.h"
@@ -96,6 +97,11 @@ void cures_on_stream(cures_stream_fn fn, void *ctx);
 /** Prepares environment, library and its log; call before any su_root exists.
  * @return 0, or ERR_SYSTEM. */
 GH_MUST_CHECK int cures_begin(void);
+/** Called before a message leaves for the network; the parts are the library's.
+ * NULL ends it. */
+typedef void (*cures_sending_fn)(
+	void *ctx, const struct iovec *parts, size_t n_parts);
+void cures_on_sending(cures_sending_fn fn, void *ctx);
 /** NULL: datagrams are only checked by cures_check_datagram(). */
 void cures_on_datagram(cures_datagram_fn fn, void *ctx);
 

@@ -36,6 +36,11 @@
 #define TAG_LEN         13 /* 64 bits in base32 */
 #define WARN_PROCEEDING 100000
 
+void stack_on_orphan(struct stack *stack, stack_orphan_fn fn)
+{
+	stack->orphan_fn = fn;
+}
+
 nta_agent_t *stack_agent(struct stack *stack)
 {
 	return stack->agent;
@@ -394,6 +399,8 @@ static int on_message(
 	tport_t *tport;
 
 	if (!sip || !sip->sip_request) { /* an answer to nothing of ours */
+		if (sip && stack->orphan_fn)
+			(void)stack->orphan_fn(agent, sip);
 		nta_msg_discard(agent, msg);
 		return 0;
 	}

@@ -67,6 +67,10 @@ struct target {
 GH_MUST_CHECK int stack_new(struct sbc *sbc, struct stack **stack_out);
 void stack_free(struct stack **stack);
 nta_agent_t *stack_agent(struct stack *stack);
+/** Hears of every answer that no transaction waits for; NULL = nobody.
+ * @return whether it was somebody's. */
+typedef bool (*stack_orphan_fn)(nta_agent_t *agent, const sip_t *sip);
+void stack_on_orphan(struct stack *stack, stack_orphan_fn fn);
 
 /** Opens the listeners of a snapshot through keeper, asynchronously; each
  * that cannot be opened is logged, and counted as SETTINGS_LISTEN. */

@@ -7,12 +7,13 @@
 #include "sbc/sbc.h"
 #include "sbc/stack.h"
 
-enum node_state { NODE_ASKED, NODE_OPEN, NODE_FAILED };
+enum node_state { NODE_ASKED, NODE_HELD, NODE_OPEN, NODE_FAILED };
 
 /* A listener and what it is made of. */
 struct node {
 	struct listener pub;
 	enum node_state state;
+	int fd;         /* NODE_HELD: keeper's socket */
 	bool wanted;    /* the snapshot in force names it */
 	bool told;      /* that it could not be opened */
 	char host[256]; /* of pub.advertised_host, as the Via shows them */
@@ -29,6 +30,7 @@ struct stack {
 	uint8_t tag_key[16];
 	unsigned retry_after_s;
 	struct merges *merges;
+	stack_orphan_fn orphan_fn;
 	/* Where flowd connects to: one tport for all listeners for
 	 * connections. */
 	struct node *bridge;

@@ -3,9 +3,10 @@
  * The state of trunks: places, rates, and whether they answer.
  *
  * Once a second every trunk of the snapshot in force is looked at: one that is
- * probed (options_interval_s) gets OPTIONS at its first address when its time
- * has come (RFC 3261 11); any answer but 503 is a sign of life. Two silences in
- * a row take a trunk out of service, one answer puts it back. A trunk that is
+ * probed (options_interval_s) gets OPTIONS at each of its addresses when its
+ * time has come (RFC 3261 11); any answer but 503 is a sign of life. Two
+ * silences in a row take an address out of service, one answer puts it back; a
+ * trunk is out of service when all its addresses are. A trunk that is
  * not probed is always in service.
  *
  * Decides: service, limits. Does not decide where a call goes instead
@@ -32,7 +33,6 @@
 
 #define TRUNKS_MAX   10000u
 #define MISSES_DOWN  2u
-#define CALL_ID_SIZE 40
 
 struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id)
 {
@@ -42,7 +42,7 @@ struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id)
 			    : NULL;
 }
 
-static struct trunk_state *state_make(struct trunks *trunks, uint32_t id)
+struct trunk_state *trunk_state_make(struct trunks *trunks, uint32_t id)
 {
 	struct trunk_state *s = trunk_state_find(trunks, id);
 
@@ -62,7 +62,8 @@ static struct trunk_state *state_make(struct trunks *trunks, uint32_t id)
 
 static void state_free(struct trunk_state *s)
 {
-	trunk_request_drop(&s->probe);
+	save_drop(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved);
+	trunk_where_drop(s);
 	trunk_register_drop(s);
 	table_remove(&s->trunks->table, &s->node);
 	free(s);
@@ -97,25 +98,17 @@ static void tell(struct trunk_state *s, enum reason why, const char *data)
 }
 
 int trunk_target_of(struct sbc *sbc, const struct trunk *t,
-	struct target *target, char url[STACK_URL_SIZE])
+	const struct trunk_place *place, struct target *target,
+	char url[STACK_URL_SIZE])
 {
-	const Gh__TrunkTarget *best = NULL;
 	const struct realm_address *ra;
 	struct addr addr;
 	char text[ADDR_TEXT_SIZE];
 
-	for (size_t i = 0; i < t->row->n_targets; i++) {
-		if (best == NULL ||
-			t->row->targets[i]->priority < best->priority)
-			best = t->row->targets[i];
-	}
-	if (best == NULL || addr_parse(best->host, &addr) != 0)
+	if (place == NULL)
 		return ERR_NOT_FOUND;
-	ra = realm_address_for(
-		t->realm, addr.family, (Gh__Transport)best->transport);
-	addr.port = best->port != 0 ? (uint16_t)best->port
-		    : transport_is_secured(best->transport) ? 5061
-							    : 5060;
+	addr = place->addr;
+	ra = realm_address_for(t->realm, addr.family, place->transport);
 	target->addr = addr;
 	target->flow = 0;
 	target->listener = ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
@@ -131,9 +124,11 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	}
 	if (*t->row->domain != '\0')
 		snprintf(url, STACK_URL_SIZE, "sip:%s", t->row->domain);
+	else if (addr_parse(place->host, &addr) != 0)
+		snprintf(url, STACK_URL_SIZE, "sip:%s", place->host);
 	else
 		snprintf(url, STACK_URL_SIZE, "sip:%s",
-			addr_format(&addr, text));
+			addr_format(&place->addr, text));
 	return 0;
 }
 
@@ -164,7 +159,8 @@ int trunk_contact(const struct trunk *t, const struct listener *l,
 static int on_probe_answer(
 	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
-	struct trunk_state *s = (struct trunk_state *)magic;
+	struct trunk_place *p = (struct trunk_place *)magic;
+	struct trunk_state *s = p->state;
 	unsigned status =
 		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	bool internal = sip == NULL || nta_sip_is_internal(sip);
@@ -173,69 +169,103 @@ static int on_probe_answer(
 	if (status < 200)
 		return 0;
 	nta_outgoing_destroy(orq);
-	s->probe.orq = NULL;
-	trunk_request_drop(&s->probe);
+	p->probe.orq = NULL;
+	trunk_request_drop(&p->probe);
 	snprintf(text, sizeof text, "%u", status);
 	if (!internal && status != 503) {
-		s->misses = 0;
-		if (s->down) {
-			s->down = false;
-			tell(s, REASON_TRUNK_UP, text);
-		}
-		return 0;
+		p->misses = 0;
+		p->down = false;
+	} else {
+		p->down = ++p->misses >= MISSES_DOWN;
+		/* After the first silence it is asked again soon. */
+		if (!p->down)
+			s->next_probe_us = clock_now_us() + CLOCK_US_PER_S;
 	}
-	if (++s->misses >= MISSES_DOWN && !s->down) {
-		s->down = true;
-		tell(s, REASON_TRUNK_DOWN, internal ? "silent" : text);
-	}
-	/* Out of service it is asked again soon. */
-	if (s->misses < MISSES_DOWN)
-		s->next_probe_us = clock_now_us() + CLOCK_US_PER_S;
+	trunk_judge(s, internal ? "silent" : text);
 	return 0;
 }
 
-nta_leg_t *trunk_make_leg(
-	struct trunk_state *s, const char *from, const char *to)
+/* Out of service when nothing is left that may answer. */
+void trunk_judge(struct trunk_state *s, const char *data)
 {
-	char call_id[CALL_ID_SIZE], random[27], tagged[STACK_URL_SIZE + 40];
-	char tag[21];
+	bool down = s->n_places == 0 && s->misses >= MISSES_DOWN;
+	size_t n_down = 0;
 
-	ident_make_random(random, sizeof random - 1);
-	ident_make_random(tag, sizeof tag - 1);
-	snprintf(call_id, sizeof call_id, "w0-%s", random);
-	snprintf(tagged, sizeof tagged, "%s;tag=%s", from, tag);
-	return nta_leg_tcreate(stack_agent(s->trunks->sbc->stack), NULL, NULL,
-		SIPTAG_CALL_ID_STR(call_id), SIPTAG_FROM_STR(tagged),
-		SIPTAG_TO_STR(to), TAG_END());
+	for (size_t i = 0; i < s->n_places; i++)
+		n_down += s->places[i]->down;
+	down = down || (n_down != 0 && n_down == s->n_places);
+	if (down == s->down)
+		return;
+	s->down = down;
+	tell(s, down ? REASON_TRUNK_DOWN : REASON_TRUNK_UP, data);
 }
 
-static void probe(struct trunk_state *s, const struct trunk *t)
+nta_leg_t *trunk_make_leg(
+	struct trunk_state *s, const char *from, const char *to,
+	struct trunk_names *names)
 {
+	struct trunk_names fresh = {.cseq = 0};
+	char random[27], tagged[STACK_URL_SIZE + 40], cseq[32];
+
+	if (names == NULL)
+		names = &fresh;
+	if (names->call_id[0] == '\0') {
+		ident_make_random(random, sizeof random - 1);
+		ident_make_random(names->tag, sizeof names->tag - 1);
+		snprintf(names->call_id, sizeof names->call_id, "w0-%s",
+			random);
+	}
+	snprintf(tagged, sizeof tagged, "%s;tag=%s", from, names->tag);
+	snprintf(cseq, sizeof cseq, "%u REGISTER", (unsigned)names->cseq);
+	return nta_leg_tcreate(stack_agent(s->trunks->sbc->stack), NULL, NULL,
+		SIPTAG_CALL_ID_STR(names->call_id), SIPTAG_FROM_STR(tagged),
+		SIPTAG_TO_STR(to),
+		TAG_IF(names->cseq != 0, SIPTAG_CSEQ_STR(cseq)), TAG_END());
+}
+
+static void probe(struct trunk_place *p, const struct trunk *t)
+{
+	struct trunk_state *s = p->state;
 	struct sbc *sbc = s->trunks->sbc;
 	char url[STACK_URL_SIZE], hop[STACK_URL_SIZE], ours[STACK_URL_SIZE];
 	char contact[STACK_URL_SIZE + 2], to[STACK_URL_SIZE + 2];
 	struct target target;
 
-	s->next_probe_us =
-		clock_now_us() + t->row->options_interval_s * CLOCK_US_PER_S;
-	if (s->probe.orq != NULL ||
-		trunk_target_of(sbc, t, &target, url) != 0 ||
+	if (p->probe.orq != NULL ||
+		trunk_target_of(sbc, t, p, &target, url) != 0 ||
 		trunk_contact(t, target.listener, NULL, ours, sizeof ours) != 0)
 		return;
 	snprintf(contact, sizeof contact, "<%s>", ours);
 	snprintf(to, sizeof to, "<%s>", url);
-	s->probe.leg = trunk_make_leg(s, contact, to);
-	if (s->probe.leg == NULL)
+	p->probe.leg = trunk_make_leg(s, contact, to, NULL);
+	if (p->probe.leg == NULL)
 		return;
-	s->probe.orq = nta_outgoing_tcreate(s->probe.leg, on_probe_answer,
-		(nta_outgoing_magic_t *)s,
+	p->probe.orq = nta_outgoing_tcreate(p->probe.leg, on_probe_answer,
+		(nta_outgoing_magic_t *)p,
 		URL_STRING_MAKE(stack_next_hop(sbc->stack, &target, hop, sizeof hop)),
 		SIP_METHOD_OPTIONS, URL_STRING_MAKE(url),
 		TPTAG_IDENT(target.listener->ident),
 		SIPTAG_CONTACT_STR(contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
 		SIPTAG_ACCEPT_STR("application/sdp"), TAG_END());
-	if (s->probe.orq == NULL)
-		trunk_request_drop(&s->probe);
+	if (p->probe.orq == NULL)
+		trunk_request_drop(&p->probe);
+}
+
+static void probe_all(struct trunk_state *s, const struct trunk *t)
+{
+	s->next_probe_us =
+		clock_now_us() + t->row->options_interval_s * CLOCK_US_PER_S;
+	for (size_t i = 0; i < s->n_places; i++)
+		probe(s->places[i], t);
+}
+
+static void forget_probes(struct trunk_state *s)
+{
+	s->misses = 0;
+	for (size_t i = 0; i < s->n_places; i++) {
+		s->places[i]->misses = 0;
+		s->places[i]->down = false;
+	}
 }
 
 /* --- once a second --- */
@@ -263,29 +293,33 @@ static void on_tick(void *arg)
 	struct trunks *trunks = arg;
 	const struct settings *set = trunks->sbc->settings;
 	uint64_t now = clock_now_us();
+	bool is_new;
 
 	loop_timer_set(trunks->sbc->daemon.loop, trunks->tick, CLOCK_US_PER_S);
 	if (set == NULL)
 		return;
-	if (set->version != trunks->version) {
+	is_new = set->version != trunks->version;
+	if (is_new) {
 		trunks->version = set->version;
 		forget_gone(trunks);
 	}
 	for (size_t i = 0; i < set->n_trunks; i++) {
 		const struct trunk *t = &set->trunks[i];
-		struct trunk_state *s = state_make(trunks, t->row->id);
+		struct trunk_state *s = trunk_state_make(trunks, t->row->id);
 
 		if (s == NULL)
 			continue;
+		if (is_new)
+			s->next_where_us = 0;
+		trunk_where_tick(s, t, now);
 		if (!t->row->enabled || t->row->options_interval_s == 0) {
-			if (s->down)
-				tell(s, REASON_TRUNK_UP, "not probed");
-			s->down = false;
-			s->misses = 0;
-		} else if (now >= s->next_probe_us) {
-			probe(s, t);
+			forget_probes(s);
+			trunk_judge(s, "not probed");
+		} else if (now >= s->next_probe_us && s->n_places != 0) {
+			probe_all(s, t);
 		}
 		trunk_register_tick(s, t, now);
+		trunk_save(s);
 	}
 }
 
@@ -345,6 +379,18 @@ bool trunk_in_service(struct trunks *trunks, uint32_t id)
 	return s == NULL || !s->down;
 }
 
+bool trunk_avoids(
+	struct trunks *trunks, uint32_t id, const struct addr *addr)
+{
+	const struct trunk_state *s = trunk_state_find(trunks, id);
+
+	for (size_t i = 0; s != NULL && !s->down && i < s->n_places; i++) {
+		if (addr_equal(&s->places[i]->addr, addr))
+			return s->places[i]->down;
+	}
+	return false;
+}
+
 uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
 {
 	const struct trunk_state *s = trunk_state_find(trunks, id);
@@ -355,7 +401,7 @@ uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
 enum reason trunk_take(
 	struct trunks *trunks, const struct trunk *t, bool emergency)
 {
-	struct trunk_state *s = state_make(trunks, t->row->id);
+	struct trunk_state *s = trunk_state_make(trunks, t->row->id);
 	uint32_t rate = t->row->max_calls_per_s;
 	uint64_t now = clock_now_us();
 

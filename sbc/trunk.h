@@ -14,6 +14,7 @@
 #include "common/err.h"
 #include "common/ipc.pb-c.h"
 #include "common/reason.h"
+#include "sbc/save.h"
 #include "sbc/settings.h"
 
 struct addr;
@@ -25,6 +26,11 @@ void trunks_free(struct trunks **trunks);
 
 /** Does the trunk answer, as far as is known? Unknown trunks do. */
 bool trunk_in_service(struct trunks *trunks, uint32_t id);
+
+/** Does this address of a trunk, as far as is known, not answer, while another
+ * one does? */
+bool trunk_avoids(
+	struct trunks *trunks, uint32_t id, const struct addr *addr);
 
 /** Takes a place for a call and a token of its rate. An emergency call is
  * never refused, but counted.
@@ -53,6 +59,9 @@ GH_MUST_CHECK int trunk_auth_ask(struct trunks *trunks, const struct trunk *t,
 	struct trunk_auth_query **query_out);
 /** fn will not run. */
 void trunk_auth_cancel(struct trunk_auth_query **query);
+/** From save.c: what an earlier process knew of a trunk. */
+GH_MUST_CHECK int trunk_restore(struct trunks *trunks,
+	const Gh__SavedTrunk *saved, const struct save_slot *slot);
 /** From authd's link. */
 void trunks_on_auth_answer(
 	struct trunks *trunks, const Gh__TrunkAuthAnswer *answer);

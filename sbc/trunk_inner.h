@@ -7,6 +7,7 @@
 
 #include "common/table.h"
 #include "common/token.h"
+#include "sbc/locate.h"
 #include "sbc/stack.h"
 #include "sbc/trunk.h"
 
@@ -14,6 +15,27 @@
 struct trunk_request {
 	nta_leg_t *leg;
 	nta_outgoing_t *orq;
+};
+
+#define TRUNK_PLACES_MAX 16
+
+/** One address of a trunk, as its targets lead there. */
+struct trunk_place {
+	struct trunk_state *state;
+	struct addr addr;
+	Gh__Transport transport;
+	char host[256]; /* of the row that led here: a name or an address */
+	bool seen;      /* by the look that is under way */
+	bool down;
+	unsigned misses;
+	struct trunk_request probe;
+};
+
+/** What a registration is known by. */
+struct trunk_names {
+	char call_id[40]; /* "" = none yet */
+	char tag[21];
+	uint32_t cseq; /* used last by an earlier process */
 };
 
 enum registration {
@@ -33,9 +55,18 @@ struct trunk_state {
 	struct token rate;
 
 	bool down;
-	unsigned misses;
+	unsigned misses; /* looks that found no address, in a row */
 	uint64_t next_probe_us;
-	struct trunk_request probe;
+
+	/* where its targets are: trunk_where.c */
+	struct trunk_place *places[TRUNK_PLACES_MAX];
+	size_t n_places;
+	bool where_known; /* looked once */
+	uint64_t next_where_us;
+	struct locate_query *where_query;
+	size_t where_row; /* being looked at */
+	struct trunk_place *found[TRUNK_PLACES_MAX];
+	size_t n_found;
 
 	enum registration registration;
 	struct trunk_request reg;
@@ -45,6 +76,9 @@ struct trunk_state {
 	uint32_t reg_expires_s; /* asked for; the registrar may raise it */
 	uint64_t next_register_us;
 	unsigned reg_failures; /* in a row */
+	struct addr registrar; /* the place that is asked; unset = the first */
+	struct trunk_names names;
+	struct save_slot saved;
 };
 
 struct trunk_auth_query {
@@ -67,13 +101,34 @@ struct trunks {
 };
 
 struct trunk_state *trunk_state_find(struct trunks *trunks, uint32_t id);
-/** The trunk's first address and the URI of its domain. */
+/** How to reach a place, and the URI of the trunk's domain. */
 GH_MUST_CHECK int trunk_target_of(struct sbc *sbc, const struct trunk *t,
-	struct target *target, char url[STACK_URL_SIZE]);
-nta_leg_t *trunk_make_leg(
-	struct trunk_state *s, const char *from, const char *to);
+	const struct trunk_place *place, struct target *target,
+	char url[STACK_URL_SIZE]);
+/** names of an earlier leg that this one goes on with, or is filled in; NULL =
+ * new ones that nobody needs again. */
+nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
+	const char *to, struct trunk_names *names);
+
+/* trunk_where.c */
+/** Looks again where the targets are, if it is time. */
+void trunk_where_tick(
+	struct trunk_state *s, const struct trunk *t, uint64_t now);
+void trunk_where_drop(struct trunk_state *s);
+/** The registrar in use, or the first place; NULL if there is none. */
+const struct trunk_place *trunk_where_registrar(struct trunk_state *s);
+/** The registrar in use failed: the next one. */
+void trunk_where_next_registrar(struct trunk_state *s);
+/** From trunk.c: what the looks and probes say, taken together. */
+void trunk_judge(struct trunk_state *s, const char *data);
+
 void trunk_request_drop(struct trunk_request *r);
 
+/* trunk_save.c */
+/** Writes what a new process has to know. */
+void trunk_save(struct trunk_state *s);
+/** The row of a trunk, made if there is none; NULL without memory. */
+struct trunk_state *trunk_state_make(struct trunks *trunks, uint32_t id);
 /* trunk_register.c */
 void trunk_register_tick(
 	struct trunk_state *s, const struct trunk *t, uint64_t now);

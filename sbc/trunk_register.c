@@ -82,6 +82,7 @@ static void failed(struct trunk_state *s, enum reason why, const char *data)
 	if (wait_s > RETRY_MAX_S)
 		wait_s = RETRY_MAX_S;
 	s->reg_failures++;
+	trunk_where_next_registrar(s);
 	s->next_register_us = clock_now_us() + spread(wait_s * CLOCK_US_PER_S);
 }
 
@@ -144,7 +145,8 @@ static void challenged(struct trunk_state *s, const sip_t *sip)
 	if (au == NULL)
 		au = sip->sip_proxy_authenticate;
 	if (s->reg_challenged || au == NULL || t == NULL ||
-		trunk_target_of(s->trunks->sbc, t, &target, url) != 0 ||
+		trunk_target_of(s->trunks->sbc, t, trunk_where_registrar(s),
+			&target, url) != 0 ||
 		trunk_challenge_text(au, text, sizeof text) != 0) {
 		failed(s, REASON_TRUNK_REGISTER_FAILED, "challenged again");
 		return;
@@ -193,7 +195,8 @@ static void send_register(
 	char expires[12];
 	struct target target;
 
-	if (trunk_target_of(sbc, t, &target, url) != 0 ||
+	if (trunk_target_of(sbc, t, trunk_where_registrar(s), &target, url) !=
+			0 ||
 		trunk_contact(t, target.listener, t->row->register_user, ours,
 			sizeof ours) != 0) {
 		failed(s, REASON_TRUNK_REGISTER_FAILED, "no usable address");
@@ -205,7 +208,7 @@ static void send_register(
 		url + strlen("sip:"));
 	snprintf(expires, sizeof expires, "%u", (unsigned)s->reg_expires_s);
 	if (s->reg.leg == NULL)
-		s->reg.leg = trunk_make_leg(s, aor, aor);
+		s->reg.leg = trunk_make_leg(s, aor, aor, &s->names);
 	if (s->reg.leg != NULL)
 		s->reg.orq = nta_outgoing_tcreate(s->reg.leg,
 			on_register_answer, (nta_outgoing_magic_t *)s,
@@ -237,7 +240,7 @@ void trunk_register_tick(
 		return;
 	}
 	if (s->reg.orq != NULL || s->reg_query != NULL ||
-		now < s->next_register_us)
+		now < s->next_register_us || !s->where_known)
 		return;
 	s->reg_challenged = false;
 	if (s->reg_expires_s < t->row->register_expires_s ||

@@ -14,7 +14,7 @@
 #define EVENTS_MAX 256
 #define OUT_SIZE   (1 << 17)
 
-static const struct frame_limits limits = {1024, 512, 40};
+static const struct frame_limits limits = {1024, 512, 40, 100};
 
 struct event {
 	enum frame_event kind;

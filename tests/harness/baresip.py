@@ -20,11 +20,13 @@ REGISTERED = re.compile(r"\{\d/\w+/v\d\} (\d{3}) [^\n]*")
 
 
 class Baresip:
-    """One phone with one account."""
+    """One phone with one account. srtp: "srtp" offers keys in RTP/AVP,
+    "srtp-mand" insists on RTP/SAVP."""
 
     def __init__(self, work_dir, ns=None, local="127.0.0.1", port=5060,
                  speech=None, control_port=4444, rtp_ports="30000-30999",
-                 interface=None, codecs="PCMA/8000/1", ipv6=False, ca=None):
+                 interface=None, codecs="PCMA/8000/1", ipv6=False, ca=None,
+                 srtp=None):
         self.dir = work_dir
         self.ns = ns
         self.local = local
@@ -32,6 +34,7 @@ class Baresip:
         self.control_port = control_port
         self.codecs = codecs
         self.ipv6 = ipv6
+        self.srtp = srtp
         self.proc = None
         self.sock = None
         self.buffer = b""
@@ -52,6 +55,8 @@ class Baresip:
                  f"ctrl_tcp_listen {CONTROL}:{control_port}"]
         if ca:
             lines.append(f"sip_cafile {ca}")
+        if srtp:
+            lines.append("module srtp.so")
         if interface:
             lines.append(f"net_interface {interface}")
         with open(f"{work_dir}/config", "w", encoding="utf-8") as f:
@@ -62,6 +67,8 @@ class Baresip:
         line = (f"<sip:{user}@{server}>;auth_user={user};"
                 f"auth_pass={password};regint={register};answermode={answer};"
                 f"audio_codecs={self.codecs}")
+        if self.srtp:
+            line += f";mediaenc={self.srtp}"
         with open(f"{self.dir}/accounts", "w", encoding="utf-8") as f:
             f.write(line + "\n")
         return self

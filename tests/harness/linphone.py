@@ -15,10 +15,10 @@ PROGRAM = "linphonec"
 
 class Linphone:
     """One phone with one account; plays a WAV file and records what it
-    hears."""
+    hears. srtp: the one suite that it has to use."""
 
     def __init__(self, work_dir, ns=None, local="127.0.0.1", port=5060,
-                 speech=None, rtp_port=7078, answer=True):
+                 speech=None, rtp_port=7078, answer=True, srtp=None):
         self.dir = work_dir
         self.ns = ns
         self.local = local
@@ -26,6 +26,7 @@ class Linphone:
         self.speech = speech
         self.rtp_port = rtp_port
         self.answer_calls = answer
+        self.srtp = srtp
         self.proc = None
         self.seen = 0
         self.config = {}
@@ -58,6 +59,10 @@ class Linphone:
                     "audio_jitt_comp": 100},
             "sound": {"echocancellation": 0},
             **self.config}
+        if self.srtp:
+            sections["sip"].update(media_encryption="srtp",
+                                   media_encryption_mandatory=1,
+                                   srtp_crypto_suites=self.srtp)
         with open(f"{self.dir}/rc", "w", encoding="utf-8") as f:
             for name, values in sections.items():
                 f.write(f"[{name}]\n")

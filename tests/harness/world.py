@@ -203,7 +203,8 @@ class World:
         return row
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
-              register=True, codecs="PCMA/8000/1", transport=None, ca=None):
+              register=True, codecs="PCMA/8000/1", transport=None, ca=None,
+              srtp=None):
         """A baresip with an account, registered. n tells phones of one case
         apart; transport is "tcp" or "tls" where it is not UDP."""
         account = account or self.add_phone()
@@ -213,7 +214,7 @@ class World:
             local=PHONES.host6() if v6 else PHONES.host(), port=5060 + 10 * n,
             speech=self.audio.wav(voice), control_port=4444 + n,
             rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
-            codecs=codecs, ipv6=v6, ca=ca)
+            codecs=codecs, ipv6=v6, ca=ca, srtp=srtp)
         where = f"{server};transport={transport}" if transport else server
         p.account(account["username"], where, account["password"], answer,
                   300 if register else 0)
@@ -225,7 +226,8 @@ class World:
             p.registered()
         return p
 
-    def linphone(self, n=0, voice="near", answer=True, account=None):
+    def linphone(self, account=None, n=0, voice="near", answer=True,
+                 srtp=None):
         """A linphonec with an account, registered."""
         if not linphone.Linphone.there():
             raise cases.Skip("linphonec is not installed")
@@ -234,7 +236,7 @@ class World:
             f"{self.dir}/linphone{n}", ns=self.ns("phones"),
             local=PHONES.host(), port=5160 + 10 * n,
             speech=self.audio.wav(voice), rtp_port=9000 + 100 * n,
-            answer=answer)
+            answer=answer, srtp=srtp)
         p.account(account["username"], PHONES.edge, account["password"])
         self.group.add(p)
         p.start()
@@ -297,7 +299,9 @@ class World:
         said = {role: capture.tokens_of(p, edges[role])
                 for role, p in all_packets.items()}
         names = {a["username"].encode(): "account" for a in accounts}
-        names[os.uname().nodename.encode()] = "host name"
+        # RTCP's random octets have a shorter name by chance.
+        if len(os.uname().nodename) > 3:
+            names[os.uname().nodename.encode()] = "host name"
         problems = []
         for role in LINKS:
             tokens = {} if role == "phones" else dict(names)

@@ -276,6 +276,35 @@ def active_calls_in_sql(w):
     w.wait(lambda: not w.rows(query), "the call to go", 8)
 
 
+@case("R11 R40", seconds=3)
+def destination_classes(w):
+    """A phone that may call one class only: a route of another class refuses it
+    with the reason in the CDR, and not once the class is allowed."""
+    account = w.add_phone()
+    w.settings("begin; select sbc.set_route_class('to-itsp', 'national'); "
+               f"select sbc.allow_classes('{account['extension']}', 'mobile'); "
+               "commit")
+    try:
+        phone = w.phone(account)
+        called = "+4940" + account["number"][-7:]
+        phone.dial(f"sip:{called}@{phone.server}")
+        event = phone.wait_event("CALL_CLOSED")
+        assert "403" in event.get("param", ""), event
+        w.cdr(called, sip_status=403, reason_text="limit_destination")
+        w.sql(f"select sbc.allow_classes('{account['extension']}', 'mobile', "
+              "'national')")
+        called = "+4941" + account["number"][-7:]
+        uas = w.sipp("itsp", "uas_refuse", code=486, reason="Busy")
+
+        def reaches_the_trunk():
+            phone.dial(f"sip:{called}@{phone.server}")
+            return "486" in phone.wait_event("CALL_CLOSED").get("param", "")
+        w.wait(reaches_the_trunk, "the call to reach the trunk", 5)
+        uas.done()
+    finally:
+        w.settings("select sbc.set_route_class('to-itsp', '')")
+
+
 @case("R40 R41", seconds=30, gate="own", builds="release", limit=180)
 def bulk_import(w):
     """100,000 phones from a CSV file in under a minute; one of them registers
@@ -303,3 +332,128 @@ def bulk_import(w):
     assert w.peer("phones").register(PHONES.edge, username,
                                      password).status == 200
     assert w.rows(f"select 1 from sbc.account where extension = '{extension}'")
+
+
+# ------------------------------------------------------------------- bad input
+
+def _credentials(challenge, account, **changes):
+    """A right Authorization header with some parameters replaced; None takes
+    one out."""
+    nc = changes.pop("count", 1)
+    value = authorization(challenge, account["username"],
+                          account["password"], "REGISTER", URI, nc=nc)
+    fields = dict(part.split("=", 1) for part in value[7:].split(", "))
+    fields.update({k: v for k, v in changes.items() if v is not None})
+    for name in (k for k, v in changes.items() if v is None):
+        fields.pop(name, None)
+    return ("Digest " + ", ".join(f"{k}={v}" for k, v in fields.items())
+            ).encode("latin-1")
+
+
+def _numbers(value, key=""):
+    """All numbers of an answer with their names."""
+    if isinstance(value, dict):
+        if "name" in value and isinstance(value.get("value"), int):
+            yield value["name"], value["value"]
+        for k, v in value.items():
+            yield from _numbers(v, k)
+    elif isinstance(value, list):
+        for v in value:
+            yield from _numbers(v, key)
+    elif isinstance(value, int):
+        yield key, value
+
+
+_FRAGMENT = "x'); drop table sbc.account cascade; --"
+# name, what is changed, the answers that it may get; none = dropped unread
+_BAD = (
+    ("an SQL fragment as user", {"username": f'"{_FRAGMENT}"'}, (401,)),
+    ("an SQL fragment as nonce", {"nonce": f'"{_FRAGMENT}"'}, (401,)),
+    ("an SQL fragment as realm", {"realm": f'"{_FRAGMENT}"'}, (401,)),
+    ("an SQL fragment as cnonce", {"cnonce": f'"{_FRAGMENT}"'}, (401,)),
+    ("a user of 300 characters", {"username": '"' + "u" * 300 + '"'}, (400,)),
+    ("a user of 3000 characters", {"username": '"' + "u" * 3000 + '"'}, (400,)),
+    ("a user that is no UTF-8", {"username": '"\xff\xfe\xc0\x80"'}, (400, 401)),
+    ("an empty user", {"username": '""'}, (400, 401)),
+    ("no user", {"username": None}, (400,)),
+    ("no nonce", {"nonce": None}, (400, 401)),
+    ("no response", {"response": None}, (400,)),
+    ("no uri", {"uri": None}, (400,)),
+    ("a nonce count of 9 digits", {"nc": "100000001"}, (400,)),
+    ("a negative nonce count", {"nc": "-0000001"}, (400,)),
+    ("a nonce count of no digits", {"nc": "zzzzzzzz"}, (400,)),
+    ("no nonce count", {"nc": None}, (400, 401)),
+    ("no qop where it was asked for",
+     {"qop": None, "nc": None, "cnonce": None}, (400, 401)),
+    ("another qop", {"qop": "auth-conf"}, (400, 401)),
+    ("another algorithm", {"algorithm": "MD5-sess"}, (400, 401)),
+    ("an algorithm that nobody offered", {"algorithm": "SHA-256"}, (400, 401)),
+    ("a response that is too short", {"response": '"abcd"'}, (400, 401)),
+    ("a response of 100 kB", {"response": '"' + "a" * 20000 + '"'}, (400,)),
+    ("another uri", {"uri": '"sip:elsewhere.example"'}, (400, 401)),
+    ("a quote that does not end", {"response": '"' + "a" * 32}, (400, 401)),
+)
+_BROKEN = (b"Digest", b"Digest ,,,,", b"Digest =", b"Basic YTpi", b"\xff\xfe",
+           b"Digest username", b'Digest username="a', b"Digest " + b"a=b," * 900)
+
+
+@case("R7 R47", seconds=8, gate="own")
+def bad_credentials(w):
+    """SQL fragments, names too long or of no UTF-8, broken headers, huge nonce
+    counts: refused with the right status and counted; the database sees what
+    came only as bound parameters, and a right password still works."""
+    name = f"{w.net.prefix}-{w.n_gates + 1}"
+    gate = w.make_gate(
+        settings=f"alter database \"{name}\" set log_statement = 'all';")
+    account = w.add_phone()
+    wrong = []
+
+    def send(text):
+        p = w.peer("phones")
+        p.send(p.request("REGISTER", URI, _aor(account)))
+        challenge = challenge_of(p.final())
+        value = text(challenge)
+        p.send(p.request("REGISTER", URI, _aor(account), headers=[
+            "Authorization: PLACE"]).encode().replace(b"PLACE", value))
+        m = p.receive(1.5)
+        while m and m.status < 200:
+            m = p.receive(1.5)
+        p.stop()
+        return m.status if m else None
+
+    for what, changes, wanted in _BAD:
+        status = send(lambda c, ch=changes: _credentials(c, account, **ch))
+        if status not in wanted:
+            wrong.append(f"{what}: {status}, not {wanted}")
+    for value in _BROKEN:
+        status = send(lambda c, v=value: v)
+        if status not in (400, 401):
+            wrong.append(f"{value[:20]!r}: {status}")
+    assert not wrong, "; ".join(wrong)
+
+    p = w.peer("phones")
+    for raw in (b"REGISTER sip:x\x00y SIP/2.0\r\n\r\n", b"\x00" * 200,
+                p.request("REGISTER", URI, "a\x00b@" + PHONES.edge).encode()):
+        p.send(raw)
+        m = p.receive(0.3)
+        assert m is None or m.status == 400, m.first
+    challenge = _challenges(p, account["username"])[0]
+    assert _answer(p, account, challenge, nc=0xffffffff).status == 200
+    assert _answer(p, account, challenge, nc=0xfffffffe).status == 200
+    assert _answer(p, account, challenge, nc=0xffffffff).status == 401
+    counted = {}
+    for answer in gate.ctl("counters"):
+        for key, value in _numbers(answer):
+            counted[key] = counted.get(key, 0) + value
+    assert counted["auth_syntax"] >= 12, counted
+    assert counted["auth_replay"] >= 1, counted
+
+    with open(w.cluster.log_path, encoding="utf-8", errors="replace") as f:
+        lines = [line for line in f if f"sbc_authd@{name}" in line]
+    asked = [line for line in lines if account["username"] in line]
+    assert asked, "the log is not read"
+    for line in lines:
+        if "drop table" not in line and line not in asked:
+            continue
+        assert "DETAIL:  parameters:" in line, line
+    assert w.rows("select 1 from sbc.account")

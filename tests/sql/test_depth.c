@@ -159,6 +159,20 @@ void case_kills(void)
 	lab_check(LAB_UNTIL(strcmp(lab_sql_one("SELECT count(*) FROM sbc.cdr"),
 				    want) == 0),
 		"%u CDRs are in SQL, each once", n);
+	/* In order: a call sent later was never stored in an earlier batch. */
+	lab_sql("CREATE TEMP TABLE sent (n int, call text)");
+	for (unsigned i = 0; i < n; i++)
+		lab_sql("INSERT INTO sent VALUES (%u, '%s')", i, calls[i]);
+	lab_check(strcmp(lab_sql_one("SELECT count(*) FROM (SELECT c.stored_at "
+				     "< lag(c.stored_at) OVER (ORDER BY s.n) "
+				     "AS late FROM sent s JOIN sbc.cdr c USING "
+				     "(call)) x WHERE late"),
+			  "0") == 0 &&
+			  strtoul(lab_sql_one("SELECT count(DISTINCT "
+					      "c.stored_at) FROM sent JOIN "
+					      "sbc.cdr c USING (call)"),
+				  NULL, 10) > 3,
+		"and in the order in which they were sent");
 	lab_check(strcmp(lab_sql_one("SELECT count(*) FROM sbc.cdr_leg l "
 				     "GROUP BY call HAVING count(*) <> 2"),
 			  "") == 0,

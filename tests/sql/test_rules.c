@@ -184,6 +184,14 @@ void case_rules(void)
 	check_patterns();
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		lab_sql_fails(wrong[i].sql, wrong[i].message, wrong[i].hint);
+	lab_sql_fails("SELECT sbc.set_route_class('nothing', 'x')",
+		"there is no route", "out");
+	lab_sql_fails("SELECT sbc.set_route_class('out', 'a b')",
+		"a destination class is one plain word", NULL);
+	lab_check(lab_sql("BEGIN; SELECT sbc.set_route_class('out', "
+			  "'national'), sbc.allow_classes('101', 'national'); "
+			  "ROLLBACK"),
+		"a route has a class, and a phone's classes are named");
 	lab_check(lab_sql("SELECT sbc.set_header('itsp', 'in', 'carry', "
 			  "'User-to-User')"),
 		"a header that may be carried");
@@ -231,6 +239,8 @@ void case_check_config(void)
 		{"SELECT sbc.add_trunk_source('itsp', '192.0.2.0/24', "
 		 "local_address => '127.0.0.77')",
 			"no address of realm"},
+		{"UPDATE sbc.account SET destination_classes = '{moon}'",
+			"no route has the class moon"},
 		{"UPDATE sbc.route SET emergency = false",
 			"no emergency number"},
 		{"INSERT INTO sbc.config_status VALUES (9e18, now() + "

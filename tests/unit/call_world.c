@@ -43,6 +43,7 @@ static void fill_account(const struct cw *w, Gh__Account *row, uint64_t id)
 	row->realm = 1;
 	row->enabled = true;
 	row->max_calls = w->max_calls;
+	row->srtp = w->account_srtp;
 	row->max_contacts = 8;
 }
 
@@ -391,17 +392,20 @@ static void add_codecs(
 }
 
 static void add_realm(struct settings_collector *c, uint32_t id,
-	const struct addr *at, uint64_t version, uint32_t *n)
+	const struct addr *at, const struct addr *at2,
+	const struct cw_config *config, uint64_t version, uint32_t *n)
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Realm realm = GH__REALM__INIT;
-	Gh__RealmAddress address = GH__REALM_ADDRESS__INIT,
-			 *addresses = &address;
+	Gh__RealmAddress address = GH__REALM_ADDRESS__INIT;
+	Gh__RealmAddress second = GH__REALM_ADDRESS__INIT;
+	Gh__RealmAddress *addresses[2] = {&address, &second};
 	Gh__DigestOffer offer = GH__DIGEST_OFFER__INIT, *offers = &offer;
-	char listen[ADDR_TEXT_SIZE];
+	char listen[ADDR_TEXT_SIZE], also[ADDR_TEXT_SIZE];
 	char *domain = str("example.com");
 
 	address.listen = str(addr_format(at, listen));
+	second.listen = str(addr_format(at2, also));
 	address.media = str("127.0.0.1");
 	/* Where we stand behind a 1:1 NAT the world knows another address. */
 	address.advertised_media = str(id == 2 ? "198.51.100.7" : "");
@@ -410,8 +414,9 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 	realm.zone = id == 3 ? GH__ZONE__ZONE_INSIDE : GH__ZONE__ZONE_OUTSIDE;
 	realm.phones = id == 1;
 	realm.strangers_invite = id == 1;
-	realm.addresses = &addresses;
-	realm.n_addresses = 1;
+	second.media = str("127.0.0.9");
+	realm.addresses = addresses;
+	realm.n_addresses = id == 1 ? 2 : 1;
 	realm.domains = &domain;
 	realm.n_domains = 1;
 	realm.digest_realm = str("example.com");
@@ -424,6 +429,8 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 	realm.expires_max_s = 3600;
 	realm.expires_default_s = 600;
 	realm.max_contacts = 8;
+	realm.srtp = id == 1 ? config->phones_srtp : GH__SRTP_POLICY__SRTP_NONE;
+	realm.srtp_insecure_signaling = config->keys_in_clear;
 	piece.piece_case = GH__SETTINGS_PIECE__PIECE_REALM;
 	piece.realm = &realm;
 	collect(c, &piece, version, n);
@@ -453,6 +460,7 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 	trunk.codec_list = 1;
 	if (id == 1) {
 		trunk.max_calls = config->itsp_max_calls;
+		trunk.srtp = config->itsp_srtp;
 		if (config->itsp_host != NULL)
 			trunk.host = str(config->itsp_host);
 		trunk.ring_timeout_s = config->itsp_ring_s;
@@ -528,9 +536,9 @@ static void apply_settings(struct cw *w, const struct cw_config *config)
 	w->version++;
 	ck_assert_int_eq(settings_collector_new(&c), 0);
 	add_codecs(c, w->version, &n);
-	add_realm(c, 1, &w->phones, w->version, &n);
-	add_realm(c, 2, &w->itsp, w->version, &n);
-	add_realm(c, 3, &w->pbx, w->version, &n);
+	add_realm(c, 1, &w->phones, &w->phones2, config, w->version, &n);
+	add_realm(c, 2, &w->itsp, &w->phones2, config, w->version, &n);
+	add_realm(c, 3, &w->pbx, &w->phones2, config, w->version, &n);
 	for (uint32_t id = 1; id <= 3; id++)
 		add_trunk(c, id, config, w->version, &n);
 	add_routes(c, w->version, &n);
@@ -625,6 +633,7 @@ struct cw *cw_new(const struct cw_config *config)
 	ck_assert_ptr_nonnull(w);
 	sbc = &w->sbc;
 	w->media_refuses = REASON_SESSION_OPEN;
+	w->account_srtp = config->account_srtp;
 	if (getenv("CW_LOG") == NULL)
 		log_open("test", LOG_LEVEL_ERR);
 	else
@@ -632,6 +641,7 @@ struct cw *cw_new(const struct cw_config *config)
 	snprintf(w->dir, sizeof w->dir, "/tmp/call-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(w->dir));
 	pick(&w->phones);
+	pick(&w->phones2);
 	pick(&w->itsp);
 	pick(&w->pbx);
 	ck_assert_int_eq(cures_begin(), 0);
@@ -704,6 +714,12 @@ void cw_free(struct cw **ref)
 
 void cw_bind(struct cw *w, uint64_t account, const struct sip_peer *p)
 {
+	cw_bind_at(w, account, p, &w->phones);
+}
+
+void cw_bind_at(struct cw *w, uint64_t account, const struct sip_peer *p,
+	const struct addr *at)
+{
 	Gh__Account row = GH__ACCOUNT__INIT;
 	Gh__Binding b = GH__BINDING__INIT;
 	struct account *a;
@@ -716,7 +732,7 @@ void cw_bind(struct cw *w, uint64_t account, const struct sip_peer *p)
 	b.realm = 1;
 	b.contact = contact;
 	b.source = str(p->text);
-	b.local = str(addr_format(&w->phones, local));
+	b.local = str(addr_format(at, local));
 	b.transport = GH__TRANSPORT__TRANSPORT_UDP;
 	b.wall_expires_us = clock_wall_us() + 3600 * CLOCK_US_PER_S;
 	b.call_id = str(p->text);

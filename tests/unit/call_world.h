@@ -25,6 +25,7 @@ struct cw {
 	struct sbc sbc;
 	char dir[64];
 	struct addr phones, itsp, pbx; /* where sbc listens */
+	struct addr phones2;           /* a second address for phones */
 	struct addr bridge;            /* and waits for flowd */
 	uint64_t version;
 
@@ -32,6 +33,7 @@ struct cw {
 	struct ipc_link *authd_link;
 	bool accounts_silent;
 	uint32_t max_calls; /* of every account */
+	Gh__SrtpPolicy account_srtp;
 	Gh__Cdr *cdrs[CW_CDRS_MAX];
 	size_t n_cdrs, n_taken;
 	Gh__TrunkAuthRequest *trunk_auth; /* the last question */
@@ -55,6 +57,8 @@ struct cw_config {
 	bool redirects;             /* trunk 1 may redirect */
 	bool registers;             /* we register at trunk 1 */
 	unsigned session_expires_s; /* of trunk 1 */
+	Gh__SrtpPolicy itsp_srtp, account_srtp, phones_srtp;
+	bool keys_in_clear; /* SDES without TLS, in every realm */
 };
 
 /** "ip:port" of a host of this test; port 0 = "ip". */
@@ -79,6 +83,9 @@ void cw_trunk_auth_answer(struct cw *w, const char *header);
 /** Registers a phone of an account at a peer's address, as register.c would. */
 struct sip_peer;
 void cw_bind(struct cw *w, uint64_t account, const struct sip_peer *p);
+/** The same at another address of ours. */
+void cw_bind_at(struct cw *w, uint64_t account, const struct sip_peer *p,
+	const struct addr *at);
 
 /** The call that is in progress (the only one), or NULL. */
 struct call *cw_call(struct cw *w);

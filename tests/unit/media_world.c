@@ -5,6 +5,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,8 +59,9 @@ static _Noreturn void be_mediad(const struct media_world *w, int stop_fd)
 	static const struct notify_events events = {
 		.on_fd = on_keeper_fd, .on_up = on_keeper_up};
 	static struct mediad m;
-	struct ctl_config config = {
-		.daemon = &m.daemon, .n_workers = 2, .capacity = 64};
+	struct ctl_config config = {.daemon = &m.daemon,
+		.n_workers = 2,
+		.capacity = MEDIA_WORLD_CALLS};
 	struct loop_fd *watch = NULL;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -147,6 +149,19 @@ static void link_close(struct media_world *w)
 	w->link_fd = -1;
 }
 
+/* mediad reads by itself; @return whether it lives. */
+static bool send_packet(
+	struct media_world *w, const char *text, const int *fds, size_t n_fds)
+{
+	struct pollfd p = {.fd = w->link_fd, .events = POLLOUT};
+	int rc;
+
+	while ((rc = notify_send_fds(w->link_fd, text, fds, n_fds)) ==
+		ERR_AGAIN)
+		(void)poll(&p, 1, 10);
+	return rc == 0;
+}
+
 static void give_back(struct media_world *w)
 {
 	const struct fdstore_entry *e;
@@ -155,12 +170,11 @@ static void give_back(struct media_world *w)
 	fdstore_rewind(&w->store, PROCESS_MEDIAD);
 	while ((e = fdstore_peek(&w->store, PROCESS_MEDIAD)) != NULL) {
 		(void)snprintf(text, sizeof(text), "FDNAME=%s\n", e->name);
-		if (notify_send_fds(w->link_fd, text, e->fds, e->n_fds))
-			return; /* it was killed */
+		if (!send_packet(w, text, e->fds, e->n_fds))
+			return;
 		fdstore_given(&w->store, PROCESS_MEDIAD);
 	}
-	if (notify_send_fds(w->link_fd, "FDSDONE=1\n", NULL, 0))
-		return;
+	(void)send_packet(w, "FDSDONE=1\n", NULL, 0);
 }
 
 static void take_packet(struct media_world *w, const char *text, size_t len,
@@ -239,7 +253,7 @@ static void open_keeper(struct media_world *w)
 	ck_assert_int_eq(loop_fd_add(w->rig.daemon.loop, w->listen_fd,
 				 LOOP_READ, on_connect, w, &w->listen_watch),
 		0);
-	ck_assert_int_eq(fdstore_init(&w->store, 1000, 1000), 0);
+	ck_assert_int_eq(fdstore_init(&w->store, 5000, 5000), 0);
 }
 
 static void close_keeper(struct media_world *w)

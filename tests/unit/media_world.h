@@ -30,6 +30,8 @@ struct media_world {
 	int stop_fd;
 };
 
+#define MEDIA_WORLD_CALLS 1100u /* at most */
+
 /** Starts keeper and mediad, and waits until sbc is connected. */
 void media_world_begin(struct media_world *w);
 void media_world_end(struct media_world *w);

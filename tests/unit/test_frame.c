@@ -6,7 +6,7 @@
 #include "flowd/frame.h"
 #include "suite.h"
 
-static const struct frame_limits limits = {600, 300, 20};
+static const struct frame_limits limits = {600, 300, 20, 60};
 
 #define HEAD "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP x\r\n"
 
@@ -246,6 +246,10 @@ START_TEST(test_limits)
 		n += (size_t)snprintf(stream + n, sizeof(stream) - n, "a:\r\n");
 	snprintf(stream + n, sizeof(stream) - n, "\r\n");
 	expect_text(stream, "big0 ");
+	/* Lists that are cheap to write and dear to read. */
+	expect_text(HEAD "X: ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+			 ";;;;;;;;;;;;;;;;;;;;;\r\nl: 0\r\n\r\n",
+		"big0 ");
 	/* A body at the limit, and above: refused before a byte of it. */
 	n = (size_t)snprintf(
 		stream, sizeof(stream), HEAD "l: 300\r\n\r\n%0300d", 0);

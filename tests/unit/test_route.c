@@ -462,6 +462,49 @@ START_TEST(rejects_by_route)
 }
 END_TEST
 
+START_TEST(classes_of_destinations)
+{
+	static const struct {
+		const char *route, *account[2];
+		bool emergency, allowed;
+	} rows[] = {
+		{"", {NULL, NULL}, false, true},
+		{"premium", {NULL, NULL}, false, true},
+		{"national", {"national", NULL}, false, true},
+		{"national", {"mobile", "national"}, false, true},
+		{"premium", {"mobile", "national"}, false, false},
+		{"", {"national", NULL}, false, false},
+		{"nation", {"national", NULL}, false, false},
+		{"premium", {"national", NULL}, true, true},
+	};
+	static struct world w;
+	Gh__Account account = GH__ACCOUNT__INIT;
+	char *classes[2];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		world_init(&w);
+		account.enabled = true;
+		account.n_destination_classes = 0;
+		account.destination_classes = classes;
+		for (size_t k = 0; k < 2 && rows[i].account[k]; k++)
+			classes[account.n_destination_classes++] =
+				TEXT(rows[i].account[k]);
+		w.r.routes[0].destination_class = TEXT(rows[i].route);
+		w.r.routes[0].called_match = TEXT("112");
+		w.r.routes[0].emergency = rows[i].emergency;
+		w.s = rows_build(&w.r);
+		w.facts.from = SIDE_PHONE;
+		w.facts.from_account = &account;
+		decide(&w, "112");
+		if (rows[i].allowed)
+			ck_assert_int_eq(w.d.why, REASON_ROUTE_OK);
+		else
+			expect_refusal(&w, REASON_LIMIT_DESTINATION, 403);
+		settings_unref(&w.s);
+	}
+}
+END_TEST
+
 START_TEST(emergency_comes_first_and_never_gives_up)
 {
 	static struct world w;
@@ -713,6 +756,7 @@ static Suite *suite(void)
 	tcase_add_test(route, leaves_disabled_trunks_out);
 	tcase_add_test(route, names_a_trunk_once);
 	tcase_add_test(route, rejects_by_route);
+	tcase_add_test(route, classes_of_destinations);
 	tcase_add_test(route, emergency_comes_first_and_never_gives_up);
 	tcase_add_test(route, finds_accounts_without_a_route);
 	tcase_add_test(route, a_route_goes_before_the_account);

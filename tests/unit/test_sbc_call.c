@@ -314,6 +314,59 @@ START_TEST(fork_late_answer)
 }
 END_TEST
 
+/* Two phones at different addresses of ours: each is told a port that it can
+ * reach, and who answers has the call's media. */
+START_TEST(fork_over_addresses)
+{
+	struct scene s;
+	struct sip_peer second;
+	struct dialog other;
+	char first_session[IDENT_CALL_SIZE];
+	const Gh__Cdr *cdr;
+
+	sc_begin(&s, NULL);
+	sp_open(s.w, &second, 6);
+	cw_bind_at(s.w, 1, &second, &s.w->phones2);
+	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", "+4930100", NULL,
+		sdp_text(&s.itsp, 6000, "8", NULL));
+	sp_expect(&s.phone, "INVITE ");
+	ck_assert(msg_has(msg_body(s.phone.rx), "c=IN IP4 127.0.0.1"));
+	dl_from_invite(&s.called, &s.phone, &s.w->phones);
+	sp_expect(&second, "INVITE ");
+	ck_assert(msg_has(msg_body(second.rx), "c=IN IP4 127.0.0.9"));
+	dl_from_invite(&other, &second, &s.w->phones2);
+	ck_assert_uint_eq(s.w->n_opened, 2);
+	snprintf(first_session, sizeof first_session, "%s", cw_call(s.w)->id);
+	dl_answer(&s.called, s.called.invite, 180, NULL, NULL);
+	sp_expect(&s.itsp, "SIP/2.0 180");
+	dl_answer(&other, other.invite, 200, NULL,
+		sdp_text(&second, 7100, "8", NULL));
+	sp_expect(&second, "ACK ");
+	sp_expect(&s.itsp, "SIP/2.0 200");
+	ck_assert_str_eq(s.w->want->called->media, "127.0.0.9");
+	ck_assert_str_eq(s.w->want->called->remote_rtp, cw_at(6, 7100));
+	sp_expect(&s.phone, "CANCEL ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	dl_answer(&s.called, s.called.invite, 487, NULL, NULL);
+	sp_expect(&s.phone, "ACK ");
+	dl_answered(&s.caller);
+	dl_ack(&s.caller, NULL);
+	cw_turn(s.w);
+	ck_assert_uint_eq(s.w->n_ended, 1);
+	dl_request(&s.caller, "BYE", NULL, NULL, NULL);
+	sp_expect(&s.itsp, "SIP/2.0 200");
+	sp_expect(&second, "BYE ");
+	dl_answer(&other, second.rx, 200, NULL, NULL);
+	cdr = cw_cdr(s.w);
+	sc_cdr(cdr, REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	ck_assert_str_eq(cdr->call, first_session);
+	ck_assert_str_eq(cdr->called_leg->peer, second.text);
+	ck_assert_uint_eq(cdr->called_leg->media->rx_packets, 22);
+	sp_close(&second);
+	sc_end(&s);
+}
+END_TEST
+
 /* All refuse: the caller hears the best of it, once. */
 START_TEST(fork_all_refuse)
 {
@@ -790,6 +843,7 @@ static Suite *suite(void)
 	suite_add(s, "silent_phone", silent_phone);
 	suite_add(s, "fork_first_wins", fork_first_wins);
 	suite_add(s, "fork_late_answer", fork_late_answer);
+	suite_add(s, "fork_over_addresses", fork_over_addresses);
 	suite_add(s, "fork_all_refuse", fork_all_refuse);
 	suite_add(s, "fork_declined", fork_declined);
 	suite_add(s, "second_answer_of_a_fork", second_answer_of_a_fork);

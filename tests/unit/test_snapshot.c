@@ -55,7 +55,7 @@ static PGresult *table(const char *const *rows, size_t n)
 	"max_contacts=5|acl=%s"
 #define ADDRESS                                                                \
 	"realm=1|listen=%s|transport=udp|advertised_sip=|media=127.0.0.1|"     \
-	"advertised_media="
+	"advertised_media=|certificates=main second|client_ca=internal"
 #define TRUNK                                                                  \
 	"id=4|name=itsp|realm=1|enabled=t|codec_list=0|srtp=none|max_calls=%"  \
 	"s|"                                                                   \
@@ -63,11 +63,14 @@ static PGresult *table(const char *const *rows, size_t n)
 	"caller_from=from|caller_to=p_asserted_identity|registers=f|"          \
 	"register_user=|register_expires_s=600|options_interval_s=0|"          \
 	"max_duration_s=0|session_expires_s=1800|ring_timeout_s=120|"          \
-	"follow_redirects=f|groups=1 2|media_networks=192.0.2.0/24"
+	"follow_redirects=f|groups=1 2|media_networks=192.0.2.0/24|"           \
+	"tls_name=itsp.example|tls_ca=theirs|tls_pin=|tls_certificate=ours|"   \
+	"tls_verify=t"
 #define ROUTE                                                                  \
 	"id=9|name=out|priority=10|source=phones|source_trunk=0|"              \
 	"called_regex=f|called_match=+|caller_match=|action=trunk|"            \
-	"failover_causes=%s|timeout_s=8|reject_code=403|emergency=f"
+	"failover_causes=%s|timeout_s=8|reject_code=403|emergency=f|"          \
+	"destination_class=national"
 
 struct variant {
 	const char *digest, *srtp, *acl, *listen, *max_calls, *causes;
@@ -145,12 +148,20 @@ START_TEST(a_set)
 	ck_assert_uint_eq(r->n_digest, 2);
 	ck_assert_int_eq(r->digest[1]->qop, GH__QOP__QOP_AUTH_INT);
 	ck_assert_uint_eq(r->n_addresses, 1);
+	ck_assert_uint_eq(r->addresses[0]->n_certificates, 2);
+	ck_assert_str_eq(r->addresses[0]->certificates[1], "second");
+	ck_assert_str_eq(r->addresses[0]->client_ca, "internal");
 	ck_assert_uint_eq(r->n_acl, 2);
 	ck_assert_uint_eq(s.saved->pieces[1]->codec_list->n_codecs, 2);
 	ck_assert_uint_eq(s.saved->pieces[2]->codec_list->n_codecs, 0);
 	t = s.saved->pieces[3]->trunk;
 	ck_assert_uint_eq(t->max_calls, 30);
 	ck_assert_uint_eq(t->n_groups, 2);
+	ck_assert_str_eq(t->tls_name, "itsp.example");
+	ck_assert_str_eq(t->tls_ca, "theirs");
+	ck_assert_str_eq(t->tls_pin, "");
+	ck_assert_str_eq(t->tls_certificate, "ours");
+	ck_assert(t->tls_verify);
 	ck_assert_int_eq(t->caller_to, GH__CALLER_FROM__CALLER_P_ASSERTED);
 	ck_assert_uint_eq(t->n_sources, 1);
 	ck_assert_uint_eq(t->n_targets, 1);

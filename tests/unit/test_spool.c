@@ -341,7 +341,7 @@ static void vault_again(void)
 
 static const char *get(const char *name)
 {
-	static char text[64];
+	static char text[4096];
 	uint8_t *bytes;
 	size_t len;
 
@@ -470,13 +470,61 @@ START_TEST(vault_compacts)
 	memset(big, 'y', sizeof(big) - 1);
 	vault_again();
 	put("keep", "me");
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 1000; i++) {
 		ck_assert_int_eq(vault_put(vault, "x", big, sizeof(big)), 0);
+		vault_replace(vault, vault_rewritten_fd(vault));
+	}
 	ck_assert_int_lt(vault_size(path), 2 * 1024 * 1024);
 	ck_assert_str_eq(get("keep"), "me");
 	vault_again();
 	ck_assert_str_eq(get("keep"), "me");
 	ck_assert_uint_eq(vault_count(vault), 2);
+}
+END_TEST
+
+/* While the file is rewritten bit by bit, what is written and removed counts
+ * at every moment, and a kill (reopening without replacing) loses nothing. */
+START_TEST(vault_rewrites_in_service)
+{
+	enum { NAMES = 300, SIZE = 4000 };
+	static char text[NAMES][SIZE];
+	unsigned n_replaced = 0, n_copying = 0, version = 0;
+	char name[16], path[64];
+	bool there[NAMES] = {false};
+
+	vault_again();
+	srand(3);
+	for (unsigned i = 0; i < 3000; i++) {
+		unsigned k = (unsigned)rand() % NAMES;
+		int fd;
+
+		snprintf(name, sizeof(name), "n%u", k);
+		if (there[k] && rand() % 5 == 0) {
+			ck_assert_int_eq(vault_remove(vault, name), 0);
+			there[k] = false;
+		} else {
+			memset(text[k], 'a' + (int)(version++ % 26), SIZE - 1);
+			put(name, text[k]);
+			there[k] = true;
+		}
+		fd = vault_rewritten_fd(vault);
+		/* Some changes come between the copy and the flush. */
+		if (fd >= 0 && n_copying++ % 7 == 6) {
+			vault_replace(vault, fd);
+			n_replaced++;
+			ck_assert_int_lt(vault_size(path), 4 * 1024 * 1024);
+		}
+		if (i % 500 == 499) {
+			if (i % 1000 == 999)
+				vault_again();
+			for (k = 0; k < NAMES; k++) {
+				snprintf(name, sizeof(name), "n%u", k);
+				ck_assert_str_eq(
+					get(name), there[k] ? text[k] : "-");
+			}
+		}
+	}
+	ck_assert_uint_gt(n_replaced, 2);
 }
 END_TEST
 
@@ -550,6 +598,7 @@ int main(void)
 	tcase_add_test(v, vault_cut_anywhere);
 	tcase_add_test(v, vault_damaged_anywhere);
 	tcase_add_test(v, vault_compacts);
+	tcase_add_test(v, vault_rewrites_in_service);
 	tcase_add_test(v, vault_of_another_key);
 	tcase_add_test(v, key_files);
 	suite_add_tcase(s, v);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What account.c (cache and questions) and account_keep.c (what the disk has)
+ * share. */
+#ifndef AUTHD_ACCOUNT_I_H
+#define AUTHD_ACCOUNT_I_H
+
+#include <sys/queue.h>
+
+#include "authd/account.h"
+#include "authd/row.h"
+#include "common/table.h"
+
+enum {
+	KEY_SIZE_MAX = 80,
+	KEYS_PER_ENTRY = 4, /* on average */
+	NEGATIVE_MAX = 20000,
+	ALIAS_KEYS_MAX = 4 * 1000 * 1000,
+	SWEEP_US = 1000 * 1000,
+	ASK_US = 1500 * 1000,
+	REFRESH_BATCH = 200,
+};
+#define DAY_US (24ull * 3600 * 1000 * 1000)
+
+/* A key of an entry or alias, with the node that makes it findable. */
+struct index_key {
+	struct table_node node;
+	void *owner;
+	char *text;
+};
+
+struct entry {
+	TAILQ_ENTRY(entry) order; /* loaded longest ago first */
+	Gh__AccountRecord *record;
+	uint64_t loaded_us;
+	size_t n_keys;
+	struct index_key keys[];
+};
+
+struct negative {
+	struct table_node node;
+	TAILQ_ENTRY(negative) order;
+	uint64_t until_us;
+	char key[];
+};
+
+/* What leads to a kept account. */
+struct alias {
+	TAILQ_ENTRY(alias) order;
+	uint64_t wall_used_us;
+	unsigned round; /* of refreshing that it was part of */
+	char *user;
+	size_t n_keys;
+	struct index_key keys[];
+};
+
+struct account_wait {
+	TAILQ_ENTRY(account_wait) order;
+	struct ask *ask;
+	account_fn fn; /* NULL = cancelled */
+	void *ctx;
+};
+
+/* A question under way; who asks the same waits with it. */
+struct ask {
+	struct table_node node;
+	TAILQ_ENTRY(ask) order;
+	struct accounts *accounts;
+	TAILQ_HEAD(, account_wait) waits;
+	bool changed_meanwhile; /* the answer may be old: asked again */
+	Gh__AccountKey by;
+	char key[]; /* with its prefix */
+};
+
+struct accounts {
+	struct loop *loop;
+	struct db *db;
+	struct vault *vault;
+	struct loop_timer *sweep;
+	struct table index;
+	size_t max_cached, n_cached;
+	uint64_t ttl_us;
+	TAILQ_HEAD(, entry) entries;
+	struct table negatives;
+	TAILQ_HEAD(, negative) negative_order;
+	struct table asks;
+	TAILQ_HEAD(, ask) ask_order; /* asks to answer from the disk */
+	size_t n_waits;
+	struct table alias_index;
+	TAILQ_HEAD(, alias) aliases; /* refreshed longest ago first */
+	/* Bringing the disk up to date after changes that were not heard. */
+	bool refreshing;
+	unsigned round;
+};
+
+/* account.c: keys and the cache */
+void account_make_key(
+	Gh__AccountKey by, const char *key, char text[KEY_SIZE_MAX]);
+void *account_lookup(const struct table *t, const char *key);
+size_t account_count_keys(const Gh__Account *a);
+int account_add_keys(struct table *t, struct index_key *keys, size_t n,
+	void *owner, const Gh__Account *account);
+void account_remove_keys(struct table *t, struct index_key *keys, size_t n);
+bool account_is_sound(const Gh__Account *a);
+void account_drop_entry(struct accounts *a, struct entry *e);
+void account_drop_negatives(struct accounts *a);
+void account_drop_all(struct accounts *a);
+
+/* account_keep.c: what the disk has */
+void account_drop_alias(struct accounts *a, struct alias *al);
+struct alias *account_alias_of_user(struct accounts *a, const char *user);
+void account_forget_kept(struct accounts *a, struct alias *al);
+Gh__AccountRecord *account_read_kept(struct accounts *a, const char *user);
+void account_keep(struct accounts *a, Gh__AccountRecord *rec);
+/** For vault_each(). */
+void account_load_kept(void *ctx, const char *name);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What flow.c, flow_line.c and flow_config.c share. */
+#ifndef SBC_FLOW_INNER_H
+#define SBC_FLOW_INNER_H
+
+#include <sys/queue.h>
+
+#include "common/clock.h"
+#include "common/ipc.h"
+#include "sbc/flow.h"
+#include "sbc/sbc.h"
+
+#define FLOWS_MAX     1000000u
+#define UNTOLD_MAX    64u
+#define LINE_PAUSE_US (500 * CLOCK_US_PER_MS)
+
+/* A connection to a trunk that we want. */
+struct line {
+	LIST_ENTRY(line) next;
+	struct flows *all;
+	bool wanted;
+	uint32_t trunk;
+	uint32_t realm;
+	struct addr listen;
+	Gh__Transport transport;
+	struct addr remote;
+	char name[256]; /* that its certificate must have */
+	char ca[65], pin[65], certificate[65];
+	uint64_t request; /* under way; 0 = none */
+	struct flow *flow;
+	uint64_t pause_us;
+	struct loop_timer *timer;
+};
+
+/* A local connection that flowd has not announced yet. */
+struct untold {
+	uint16_t port;
+	uint64_t since_us;
+};
+
+/* Where registered phones are. */
+struct host {
+	struct table_node node;
+	struct addr addr;
+	size_t n_bindings;
+};
+
+struct flows {
+	struct sbc *sbc;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct addr bridge;
+	bool bridge_open;
+	struct ipc_link *link;
+	uint64_t version, last_request;
+	struct table by_id, by_port, hosts;
+	LIST_HEAD(, line) lines;
+	struct untold untold[UNTOLD_MAX];
+	size_t n_untold;
+	uint64_t peer_start; /* of the flowd that told the flows */
+};
+
+/* flow.c */
+void flow_say(struct flows *flows, const Gh__Msg *msg);
+struct flow *flow_by_id(const struct flows *flows, uint64_t id);
+void flow_close(struct flows *flows, uint64_t id);
+
+/* flow_line.c */
+/** Asks for it, if it lacks and flowd is there. */
+void flow_line_ask(struct line *line);
+/** The same later, with a growing pause. */
+void flow_line_retry(struct line *line);
+void flow_line_free(struct line *line);
+/** Lines as a snapshot wants them. */
+void flow_want_lines(struct flows *flows, const struct settings *s);
+
+/* flow_config.c */
+/** Tells flowd the wanted state by the snapshot in force. */
+void flow_send_config(struct flows *flows);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sbc's live state that outlives it (common/store.h): calls, what is known of
+ * trunks, contacts of phones, and CDRs that authd has not acknowledged. Three
+ * files, so that a flood of one kind leaves room for the others.
+ *
+ * This module keeps the files and says when what was found may be put in
+ * force; each owner of an object turns it into a record and back (call_save.c,
+ * leg_save.c, binding.c, trunk_save.c, cdr.c). A record that cannot be read is
+ * dropped with one line.
+ *
+ *	keeper has handed all over	the files are opened, every record read;
+ *					contacts and CDRs are in force at once
+ *	settings and sockets are there	trunks, then calls (saves_settle), before
+ *					a datagram is read
+ *
+ * The process ends in order (SIGTERM): its calls have been ended and the files
+ * are wiped. An upgrade is a restart that gives the process no time: whoever
+ * renews it kills it, and its state is met by the new one.
+ *
+ * Without memory for a record the object lives on unsaved; that is counted
+ * (STORE_FULL) and told once a minute at most.
+ */
+#ifndef SBC_SAVE_H
+#define SBC_SAVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/ipc.pb-c.h"
+#include "common/notify.h"
+#include "common/store.h"
+
+struct sbc;
+struct saves;
+
+/** Kinds of records; the numbers stand in the files. */
+enum save_kind {
+	SAVE_CALL = 1,
+	SAVE_TRUNK = 2,
+	SAVE_BINDING = 3,
+	SAVE_CDR = 4,
+	SAVE_KIND_END,
+};
+/** Of every kind: grows when a field of an old record would be misunderstood.
+ * A record of a newer one is dropped. */
+#define SAVE_VERSION 1u
+
+/** An object's record and what stands in it. Zeroed = none. */
+struct save_slot {
+	struct store_record *record;
+	uint64_t sum; /* of the bytes written last */
+};
+
+/** Who makes objects out of records, and what follows. */
+struct save_owners {
+	/* By kind. @return 0, and slot is the object's; or an error, and the
+	 * record is dropped. */
+	int (*restore[SAVE_KIND_END])(struct sbc *sbc,
+		const ProtobufCMessage *msg, const struct save_slot *slot);
+	/* Contacts and CDRs that were found are in force: what came to be
+	 * before the files were open is to be saved. */
+	void (*on_open)(struct sbc *sbc);
+	/* Calls that were found are in force too. */
+	void (*on_settled)(struct sbc *sbc, size_t n_restored);
+};
+
+/** @param owners	borrowed. */
+GH_MUST_CHECK int saves_new(struct sbc *sbc, const struct save_owners *owners,
+	struct saves **saves_out);
+/** Leaves the state to the next process, or wipes it. */
+void saves_free(struct saves **saves, bool wipe);
+
+/* From keeper's link. */
+/** @return whether the descriptor was ours. */
+bool saves_on_fd(struct saves *saves, const char *name, int fd);
+void saves_on_keeper(struct saves *saves);
+/** All sockets of the settings in force are open: puts trunks and calls in
+ * force, once. */
+void saves_settle(struct saves *saves);
+/** Writes an object's record if anything has changed. saves may be NULL: then
+ * nothing is kept (tests of other parts). The message is copied. */
+void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
+	const ProtobufCMessage *msg);
+/** Forgets the record. Safe on NULL and on an empty slot. */
+void save_drop(
+	struct saves *saves, enum save_kind kind, struct save_slot *slot);
+/** Is there a record? */
+static inline bool save_has(const struct save_slot *slot)
+{
+	return slot->record != NULL;
+}
+
+#endif

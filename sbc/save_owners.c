@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which module makes which object out of a record of save.c, in one table. */
+#include "config.h"
+
+#include "common/log.h"
+#include "sbc/call_save.h"
+#include "sbc/sbc.h"
+#include "sbc/trunk.h"
+
+static int on_call(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	return call_restore(sbc->calls, (const Gh__SavedCall *)msg, slot);
+}
+
+static int on_trunk(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	return trunk_restore(sbc->trunks, (const Gh__SavedTrunk *)msg, slot);
+}
+
+static int on_binding(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	return bindings_on_found(
+		sbc->bindings, (const Gh__SavedBinding *)msg, slot);
+}
+
+static int on_cdr(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	return cdrs_on_found(sbc->cdrs, (const Gh__Cdr *)msg, slot);
+}
+
+static void on_open(struct sbc *sbc)
+{
+	bindings_save_all(sbc->bindings);
+}
+
+static void on_settled(struct sbc *sbc, size_t n_restored)
+{
+	media_release(sbc->media);
+	if (n_restored != 0)
+		log_notice("calls_restored",
+			LOG_UINT("calls", calls_count(sbc->calls)));
+}
+
+const struct save_owners sbc_save_owners = {
+	.restore = {
+		[SAVE_CALL] = on_call,
+		[SAVE_TRUNK] = on_trunk,
+		[SAVE_BINDING] = on_binding,
+		[SAVE_CDR] = on_cdr,
+	},
+	.on_open = on_open,
+	.on_settled = on_settled,
+};

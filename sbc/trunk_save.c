@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known of a trunk, over a restart: that it is silent (so that nothing
+ * is sent there before it answers again) and our registration, which goes on
+ * with the same Call-ID and the next number at the time that was set.
+ *
+ * Looked at once a second with the trunk itself (trunk.c): a change that a kill
+ * comes before is found out again by the next probe or REGISTER.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "sbc/sbc.h"
+#include "sbc/trunk_inner.h"
+
+#define CSEQ_MARGIN 8u
+/* Nothing that was set can lie further ahead than a registration lasts. */
+#define AHEAD_MAX_US (2 * 86400 * CLOCK_US_PER_S)
+
+void trunk_save(struct trunk_state *s)
+{
+	Gh__SavedTrunk saved = GH__SAVED_TRUNK__INIT;
+
+	if (!s->down && s->registration == REGISTRATION_NONE) {
+		save_drop(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved);
+		return;
+	}
+	saved.trunk = s->id;
+	saved.down = s->down;
+	saved.misses = s->misses;
+	saved.registration = s->registration;
+	saved.expires_s = s->reg_expires_s;
+	saved.next_register_us = s->next_register_us;
+	saved.failures = s->reg_failures;
+	saved.call_id = s->names.call_id;
+	saved.local_tag = s->names.tag;
+	saved.cseq = s->reg.leg != NULL ? nta_leg_get_seq(s->reg.leg)
+					: s->names.cseq;
+	save_put(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved, &saved.base);
+}
+
+int trunk_restore(struct trunks *trunks, const Gh__SavedTrunk *saved,
+	const struct save_slot *slot)
+{
+	uint64_t now = clock_now_us();
+	struct trunk_state *s;
+
+	if (saved->registration >= REGISTRATION_COUNT ||
+		strlen(saved->call_id) >= sizeof s->names.call_id ||
+		strlen(saved->local_tag) >= sizeof s->names.tag ||
+		(*saved->call_id == '\0') != (*saved->local_tag == '\0'))
+		return ERR_INVALID;
+	s = trunk_state_make(trunks, saved->trunk);
+	if (s == NULL)
+		return ERR_NOMEM;
+	if (save_has(&s->saved))
+		return ERR_EXISTS;
+	s->saved = *slot;
+	s->down = saved->down;
+	s->misses = saved->misses;
+	s->reg_expires_s = saved->expires_s;
+	s->reg_failures = saved->failures;
+	snprintf(s->names.call_id, sizeof s->names.call_id, "%s",
+		saved->call_id);
+	snprintf(s->names.tag, sizeof s->names.tag, "%s", saved->local_tag);
+	if (saved->cseq != 0)
+		s->names.cseq = saved->cseq + CSEQ_MARGIN;
+	s->registration = (enum registration)saved->registration;
+	/* An answer that was awaited will not come to us: at once. */
+	if (s->registration != REGISTRATION_TRYING &&
+		saved->next_register_us < now + AHEAD_MAX_US)
+		s->next_register_us = saved->next_register_us;
+	return 0;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a trunk's targets are, for what we send it outside of calls: probes and
+ * registrations. All targets are looked up one after the other, by RFC 3263
+ * where they are names; what is known of an address that is still there is
+ * kept. Looked again as often as below; the cache decides whether that asks
+ * anybody.
+ *
+ * Decides: which addresses a trunk has, and which of them is the registrar in
+ * use. Does not decide whether they answer (trunk.c). A call looks up its own
+ * target (call_target.c), so that it has the weights of SRV to itself.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "sbc/call_inner.h"
+#include "sbc/trunk_inner.h"
+
+#define LOOK_US       (20 * CLOCK_US_PER_S)
+#define LOOK_AGAIN_US (2 * CLOCK_US_PER_S) /* nothing was found */
+
+static void look(struct trunk_state *s);
+
+static struct trunk_place *place_find(
+	const struct trunk_state *s, const struct trunk_place *like)
+{
+	for (size_t i = 0; i < s->n_places; i++) {
+		if (addr_equal(&s->places[i]->addr, &like->addr) &&
+			s->places[i]->transport == like->transport)
+			return s->places[i];
+	}
+	return NULL;
+}
+
+static void place_free(struct trunk_place *p)
+{
+	trunk_request_drop(&p->probe);
+	free(p);
+}
+
+static void add(struct trunk_state *s, const Gh__TrunkTarget *row,
+	const struct addr *addr)
+{
+	struct trunk_place like = {.state = s,
+		.addr = *addr,
+		.transport = (Gh__Transport)row->transport};
+	struct trunk_place *p = place_find(s, &like);
+
+	if (s->n_found >= TRUNK_PLACES_MAX || (p != NULL && p->seen))
+		return;
+	if (p == NULL) {
+		for (size_t i = 0; i < s->n_found; i++) {
+			if (addr_equal(&s->found[i]->addr, addr) &&
+				s->found[i]->transport == like.transport)
+				return;
+		}
+		p = malloc(sizeof *p);
+		if (p == NULL)
+			return;
+		*p = like;
+		/* Out of service, also by an earlier process: a probe has to
+		 * say otherwise. */
+		p->down = s->down;
+	}
+	p->seen = true;
+	snprintf(p->host, sizeof p->host, "%s", row->host);
+	s->found[s->n_found++] = p;
+}
+
+/* What was found takes the place of what was known. Nothing found: a name that
+ * leads nowhere today may keep the addresses of yesterday. */
+static void look_ends(struct trunk_state *s, bool is_row_left)
+{
+	s->where_known = true;
+	s->next_where_us = clock_now_us() + LOOK_US;
+	if (s->n_found == 0) {
+		if (is_row_left)
+			s->next_where_us = clock_now_us() + LOOK_AGAIN_US;
+		s->misses++;
+		trunk_judge(s, "no address");
+		return;
+	}
+	s->misses = 0;
+	for (size_t i = 0; i < s->n_places; i++) {
+		if (!s->places[i]->seen)
+			place_free(s->places[i]);
+	}
+	s->n_places = s->n_found;
+	s->n_found = 0;
+	for (size_t i = 0; i < s->n_places; i++) {
+		s->places[i] = s->found[i];
+		s->places[i]->seen = false;
+	}
+	trunk_judge(s, "address found");
+}
+
+static void on_located(
+	void *ctx, enum reason why, const struct addr *addrs, size_t n)
+{
+	struct trunk_state *s = ctx;
+	const struct trunk *t = settings_trunk(s->trunks->sbc->settings, s->id);
+	const Gh__TrunkTarget *row =
+		t != NULL ? call_target_row(t, s->where_row) : NULL;
+
+	s->where_query = NULL;
+	if (why != REASON_ROUTE_OK) {
+		reason_count(why);
+		log_warning("trunk_name", LOG_UINT("trunk", s->id),
+			LOG_STR("name", row != NULL ? row->host : "?"),
+			LOG_STR("reason", reason_text(why)));
+	}
+	for (size_t i = 0; row != NULL && i < n; i++)
+		add(s, row, &addrs[i]);
+	s->where_row++;
+	look(s);
+}
+
+/* From the present row on: until one has to be asked for, or the end. */
+static void look(struct trunk_state *s)
+{
+	struct sbc *sbc = s->trunks->sbc;
+	const struct trunk *t = settings_trunk(sbc->settings, s->id);
+	const Gh__TrunkTarget *row;
+
+	for (; t != NULL && (row = call_target_row(t, s->where_row)) != NULL;
+		s->where_row++) {
+		Gh__Transport transport = (Gh__Transport)row->transport;
+		struct locate_wish wish = {
+			.host = row->host,
+			.port = (uint16_t)row->port,
+			.transport = transport,
+			.ipv4 = realm_address_for(t->realm, AF_INET,
+					transport) != NULL,
+			.ipv6 = realm_address_for(t->realm, AF_INET6,
+					transport) != NULL,
+			.outside = t->realm->row->zone ==
+				   GH__ZONE__ZONE_OUTSIDE,
+		};
+		struct addr addr;
+
+		if (addr_parse(row->host, &addr) == 0) {
+			addr.port = row->port != 0 ? (uint16_t)row->port
+				    : transport_is_secured(transport) ? 5061
+								      : 5060;
+			add(s, row, &addr);
+		} else if (sbc->locator != NULL &&
+			   locate_start(sbc->locator, &wish, on_located, s,
+				   &s->where_query) == 0) {
+			return;
+		}
+	}
+	look_ends(s, t != NULL && t->row->n_targets != 0);
+}
+
+static void forget_look(struct trunk_state *s)
+{
+	locate_cancel(&s->where_query);
+	for (size_t i = 0; i < s->n_found; i++) {
+		if (place_find(s, s->found[i]) == s->found[i])
+			s->found[i]->seen = false;
+		else
+			place_free(s->found[i]);
+	}
+	s->n_found = 0;
+}
+
+void trunk_where_tick(
+	struct trunk_state *s, const struct trunk *t, uint64_t now)
+{
+	bool wanted = t->row->enabled &&
+		      (t->row->options_interval_s != 0 || t->row->registers);
+
+	if (!wanted) {
+		trunk_where_drop(s);
+		return;
+	}
+	if (now < s->next_where_us)
+		return;
+	/* New settings while a look is under way: it begins again. */
+	forget_look(s);
+	s->next_where_us = UINT64_MAX;
+	s->where_row = 0;
+	look(s);
+}
+
+void trunk_where_drop(struct trunk_state *s)
+{
+	forget_look(s);
+	for (size_t i = 0; i < s->n_places; i++)
+		place_free(s->places[i]);
+	s->n_places = 0;
+	s->where_known = false;
+	s->next_where_us = 0;
+	s->misses = 0;
+}
+
+/* --- the registrar in use --- */
+
+static size_t registrar_index(const struct trunk_state *s)
+{
+	for (size_t i = 0; i < s->n_places; i++) {
+		if (addr_equal(&s->places[i]->addr, &s->registrar))
+			return i;
+	}
+	return 0;
+}
+
+const struct trunk_place *trunk_where_registrar(struct trunk_state *s)
+{
+	const struct trunk_place *p;
+
+	if (s->n_places == 0)
+		return NULL;
+	p = s->places[registrar_index(s)];
+	s->registrar = p->addr;
+	return p;
+}
+
+void trunk_where_next_registrar(struct trunk_state *s)
+{
+	if (s->n_places != 0)
+		s->registrar = s->places[(registrar_index(s) + 1) %
+					 s->n_places]
+				       ->addr;
+}

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sbc is killed in the middle of calls: what was up goes on, what was being
+set up ends for everybody, every call has one CDR, and nobody on the network
+sees a closed port."""
+import os
+import signal
+import socket
+
+from harness import net
+from harness.cases import case
+from harness.dialog import Side
+from harness.net import LINKS
+
+ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
+LOST = "call_lost_in_restart"
+
+
+def _near(seconds, slack=2.5):
+    return lambda us: abs(us / 1e6 - seconds) < slack
+
+
+def _kill(w, during=lambda: None):
+    """Kills sbc; during() runs when it can read no datagram any more. Returns
+    when the new one has its calls."""
+    w.faults_allowed = True
+    old = w.gate.pid_of("sbc")
+    os.kill(old, signal.SIGSTOP)
+    during()
+    mark = w.gate.kill_daemon("sbc")
+    w.gate.wait_event("settings_applied", since=mark, process="sbc", timeout=20)
+    w.gate.wait_event("listening", since=mark, process="sbc", timeout=20)
+    return mark
+
+
+def _clean(w):
+    """Nothing of a call is left, in any process; nothing was dropped."""
+    def closed():
+        status = w.gate.status("mediad")
+        return not status.get("media_sessions") and \
+            not status.get("media_ports_used")
+    w.wait(closed, "all media sessions and ports to close", 20)
+    w.wait(lambda: not w.gate.status("sbc").get("calls"), "no call", 20)
+    # The kill itself is a fault of the log; what a sanitizer says is not.
+    bad = [line for line in w.gate.faults() if " keeper " not in line]
+    assert not bad, bad
+    for event in w.gate.events():
+        assert event.name not in (
+            "record_dropped", "store_record_dropped", "store_damaged",
+            "not_saved", "leg_not_restored", "call_not_restored"), event
+
+
+def _pair(w, number=None):
+    """A caller in itsp and a called one in the PBX, ready to speak SIP."""
+    called = number or "7" + w.number()[1][-5:]
+    a = Side(w.peer("itsp", port=5060), 7000)
+    b = Side(w.peer("pbx", port=5060), 7100)
+    return called, a, b
+
+
+def _up(a, b, called):
+    a.call(called)
+    b.taken(b.expect("INVITE"))
+    b.answer(b.invite, 180)
+    a.expect("180")
+    b.answer(b.invite, 200, b.sdp())
+    b.expect("ACK")
+    a.answered(a.expect("200"))
+    a.ack()
+
+
+def _hang_up(this, other):
+    this.request("BYE")
+    other.answer(other.expect("BYE"), 200)
+    this.expect("200")
+
+
+@case("R20 R30 R52", seconds=16, gate="own")
+def talk_goes_on(w):
+    """Two calls with speech; sbc is killed; nobody hears it; one call is ended
+    by its caller, the other by the phone that was called."""
+    w.make_gate()
+    one, two = w.phone(n=0), w.phone(n=1)
+    first = w.sipp("itsp", "uac_call", "far", target=True,
+                   service=one.who["number"], hold=8000)
+    second = w.sipp("pbx", "uac_hung_up_on", "far", target=True,
+                    service=two.who["extension"], caller="701")
+    one.wait_event("CALL_ESTABLISHED")
+    two.wait_event("CALL_ESTABLISHED")
+    w.wait_speech("pbx", 2)
+    mark = _kill(w)
+    w.gate.wait_event("calls_restored", since=mark, process="sbc", calls=2)
+    first.done()
+    one.wait_event("CALL_CLOSED")
+    w.wait_speech("pbx", 8)
+    two.hang_up()
+    two.wait_event("CALL_CLOSED")
+    second.done()
+    w.heard_on_wire("itsp", "near")
+    w.heard_on_wire("pbx", "near")
+    w.phone_heard(one, "far")
+    w.phone_heard(two, "far")
+    row = w.cdr(one.who["number"], sip_status=200, hangup_side="caller",
+                reason_text="call_caller_hung_up", duration_us=_near(8),
+                rang_at=bool, answered_at=bool, attempts=1,
+                caller="+4989123456", caller_name="Anna Caller",
+                caller_leg__rx_packets=lambda n: n >= 300,
+                called_leg__rx_packets=lambda n: n >= 300,
+                called_leg__extension=one.who["extension"],
+                called_leg__user_agent=lambda v: v.startswith("baresip"),
+                caller_leg__user_agent="planted-itsp/1.0",
+                route_name="to-phones")
+    assert w.is_call_id(row["call"])
+    w.cdr(two.who["extension"], sip_status=200, hangup_side="called",
+          reason_text="call_called_hung_up", duration_us=_near(9, 4))
+    _clean(w)
+
+
+@case("R52", seconds=10, gate="own")
+def dialog_goes_on(w):
+    """After a kill: INFO, OPTIONS, hold and resume from either side, a refresh,
+    and after a second kill a BYE from the called side."""
+    w.make_gate()
+    called, a, b = _pair(w)
+    _up(a, b, called)
+    w.gate.wait_event("call_state", process="sbc", new="up")
+    _kill(w)
+    _talk(a, b)
+    _talk(b, a)
+    # A refresh without a word about media stays on its side.
+    a.request("UPDATE", ["Session-Expires: 1800;refresher=uac",
+                         "Supported: timer"])
+    a.expect("200")
+    _kill(w)
+    _talk(b, a)
+    _hang_up(b, a)
+    w.cdr(called, sip_status=200, hangup_side="called",
+          reason_text="call_called_hung_up")
+    a.silent()
+    b.silent()
+    _clean(w)
+
+
+def _talk(one, other):
+    """INFO, OPTIONS, hold and resume."""
+    one.request("OPTIONS")
+    one.expect("200")
+    one.request("INFO", ["Content-Type: application/dtmf-relay"],
+                "Signal=5\r\nDuration=160\r\n")
+    one.expect("200")
+    info = other.expect("INFO")
+    assert b"Signal=5" in info.body, info.body
+    other.answer(info, 200)
+    for direction, seen, answer in (("sendonly", b"sendonly", "recvonly"),
+                                    ("sendrecv", b"sendrecv", "sendrecv")):
+        one.request("INVITE", body=one.sdp(direction))
+        invite = other.expect("INVITE")
+        assert b"a=" + seen in invite.body, invite.body
+        other.answer(invite, 200, other.sdp(answer))
+        other.expect("ACK")
+        final = one.expect("200")
+        assert b"a=" + answer.encode() in final.body, final.body
+        one.ack()
+
+
+@case("R52", seconds=9, gate="own")
+def change_is_cut_off(w):
+    """A hold is half way when sbc is killed: it is refused, the other side is
+    asked for what was before, and the call can be ended."""
+    w.make_gate()
+    called, a, b = _pair(w)
+    _up(a, b, called)
+    w.gate.wait_event("call_state", process="sbc", new="up")
+    a.request("INVITE", body=a.sdp("sendonly"))
+    first = b.expect("INVITE")
+    _kill(w, lambda: b.answer(first, 200, b.sdp("recvonly")))
+    refused = a.expect("500")
+    a.ack_failure(refused)
+    b.expect("ACK")
+    again = b.expect("INVITE", passing=("ACK",))
+    assert b"a=sendrecv" in again.body, again.body
+    b.answer(again, 200, b.sdp())
+    b.expect("ACK")
+    _hang_up(a, b)
+    w.cdr(called, sip_status=200, reason_text="call_caller_hung_up")
+    _clean(w)
+
+
+def _lost(w, called):
+    w.cdr(called, sip_status=503, reason_text=LOST, hangup_side="sbc",
+          answered_at=None, duration_us=lambda v: not v)
+
+
+@case("R52", seconds=9, gate="own")
+def killed_after_100(w):
+    """The called side has said nothing yet; when it does, it hears CANCEL."""
+    w.make_gate()
+    called, a, b = _pair(w)
+    a.call(called)
+    b.taken(b.expect("INVITE"))
+    _kill(w)
+    a.ack_failure(a.expect("503"))
+    again = b.peer.receive()
+    assert again.data == b.invite.data, "the INVITE is not repeated as it was"
+    b.answer(b.invite, 180)
+    cancel = b.expect("CANCEL", passing=("INVITE",))
+    assert cancel.get("via") == b.invite.get("via"), cancel.get("via")
+    b.answer(cancel, 200)
+    b.answer(b.invite, 487)
+    b.expect("ACK", passing=("INVITE",))
+    _lost(w, called)
+    _clean(w)
+
+
+@case("R52", seconds=12, gate="own")
+def killed_while_it_rings(w):
+    """A phone and a PBX ring: both stop, both callers hear 503."""
+    w.make_gate()
+    phone = w.phone(answer="manual")
+    called = "7" + w.number()[1][-5:]
+    rings = w.sipp("pbx", "uas_rings")
+    a = Side(w.peer("itsp", port=5060))
+    b = Side(w.peer("itsp", port=5070))
+    a.call(called)
+    a.expect("180")
+    b.call(phone.who["number"])
+    b.expect("180")
+    phone.wait_event("CALL_INCOMING")
+    _kill(w)
+    a.ack_failure(a.expect("503"))
+    b.ack_failure(b.expect("503"))
+    rings.done()
+    phone.wait_event("CALL_CLOSED")
+    _lost(w, called)
+    _lost(w, phone.who["number"])
+    _clean(w)
+
+
+@case("R52", seconds=9, gate="own")
+def killed_before_a_late_200(w):
+    """The called side answers while sbc is dead: its 200 is acknowledged and
+    ended by BYE, the caller hears 503."""
+    w.make_gate()
+    called, a, b = _pair(w)
+    a.call(called)
+    b.taken(b.expect("INVITE"))
+    b.answer(b.invite, 180)
+    a.expect("180")
+    _kill(w, lambda: b.answer(b.invite, 200, b.sdp()))
+    a.ack_failure(a.expect("503"))
+    b.expect("ACK", passing=("INVITE", "CANCEL"))
+    bye = b.expect("BYE", passing=("INVITE", "CANCEL", "ACK"))
+    b.answer(bye, 200)
+    _lost(w, called)
+    _clean(w)
+
+
+@case("R52", seconds=9, gate="own")
+def killed_between_200_and_ack(w):
+    """The caller has its 200 and has not acknowledged it: the call is
+    completed, whether the ACK comes during the kill or after it."""
+    w.make_gate()
+    for during in (True, False):
+        called, a, b = _pair(w)
+        a.call(called)
+        b.taken(b.expect("INVITE"))
+        b.answer(b.invite, 180)
+        a.expect("180")
+        b.answer(b.invite, 200, b.sdp())
+        b.expect("ACK")
+        a.answered(a.expect("200"))
+        mark = _kill(w, a.ack if during else lambda: None)
+        if not during:
+            a.seen.clear()  # the very same 200 comes again
+            a.expect("200")
+            a.ack()
+        w.gate.wait_event("call_state", since=mark, process="sbc", new="up")
+        _hang_up(a, b) if during else _hang_up(b, a)
+        w.cdr(called, sip_status=200, answered_at=bool)
+        a.peer.stop()
+        b.peer.stop()
+    _clean(w)
+
+
+@case("R52", seconds=8, gate="own")
+def nobody_meets_a_closed_port(w):
+    """A connected peer sends ten requests while sbc is dead: no error comes
+    back, ten answers do; an INVITE of that time becomes a call."""
+    w.make_gate()
+    called, a, b = _pair(w)
+    sock = net.open_socket(w.ns("itsp"), socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((ITSP.host(), 5080))
+    sock.connect((ITSP.edge, 5060))
+    sock.settimeout(10)
+    user = f"probe@{ITSP.host()}"
+    probe = w.peer("itsp")
+
+    def send():
+        for _ in range(10):
+            text = probe.request("OPTIONS", f"sip:{ITSP.edge}", user)
+            sock.send(text.replace(f":{probe.port}", ":5080").encode())
+        a.call(called)
+
+    try:
+        _kill(w, send)
+        answers = set()
+        while len(answers) < 10:
+            m = sock.recv(65536)
+            assert m.startswith(b"SIP/2.0 200"), m
+            answers.add(m.split(b"CSeq: ")[1].split(b"\r\n")[0])
+    finally:
+        sock.close()
+    b.taken(b.expect("INVITE"))
+    b.answer(b.invite, 200, b.sdp())
+    b.expect("ACK")
+    a.answered(a.expect("200"))
+    a.ack()
+    _hang_up(a, b)
+    w.cdr(called, sip_status=200)
+    _clean(w)
+
+
+@case("R43 R52", seconds=8, gate="own")
+def registration_outlives(w):
+    """A phone that is registered rings at once after a kill, also while authd
+    is dead with its bindings; a CDR that nobody has acknowledged comes
+    through."""
+    w.make_gate()
+    phone = w.phone()
+    number = phone.who["number"]
+    s = w.sipp("itsp", "uac_call_silent", target=True, service=number,
+               hold=600)
+    phone.wait_event("CALL_ESTABLISHED")
+    authd = w.gate.pid_of("authd")
+    w.faults_allowed = True
+    os.kill(authd, signal.SIGSTOP)
+    s.done()
+    phone.wait_event("CALL_CLOSED")
+    w.gate.wait_event("call_state", process="sbc", new="done")
+    mark = w.gate.kill_daemon("sbc")
+    os.kill(authd, signal.SIGCONT)
+    w.gate.wait_event("state_found", since=mark, process="sbc", timeout=20)
+    w.cdr(number, timeout=20, sip_status=200, hangup_side="caller",
+          duration_us=_near(0.6, 0.5))
+    w.gate.wait_event("listening", since=mark, process="sbc", timeout=20)
+    s = w.sipp("itsp", "uac_call_silent", target=True, service=number,
+               hold=300, who="again", port=5090)
+    s.done()
+    assert len(w.rows("select 1 from sbc.cdr where called = "
+                      f"'{number}'")) >= 1
+    _clean(w)
