@@ -220,6 +220,7 @@ class Calls:
         self.ours.start()
         pid = self.ours.pids()["sbc"]
         machine.wait_quiet(pid)
+        rows = self.ours.count("cdr")
         before = machine.memory([pid])["Pss"]
         load = self.bench.group.add(proc.Proc(
             self.sipload(self.ours, n, HELD_RATE, hold=290000),
@@ -232,7 +233,10 @@ class Calls:
         peak = machine.memory([pid])["Pss"]
         time.sleep(TRANSACTION_TAIL_S)
         after = machine.memory([pid])["Pss"]
+        ended = self.ours.count("cdr") - rows
         load.stop()
+        if ended:
+            raise Missing(f"{ended} of {n} held calls have ended")
         note(f"call_mem_sbc: {n} held calls set up at {HELD_RATE}/s; sbc's "
              f"Pss {before / 1e6:.1f} MB before, {peak / 1e6:.1f} MB with the "
              f"last one's transactions, {after / 1e6:.1f} MB "

@@ -29,11 +29,13 @@ select sbc.add_trunk('pbx', '127.0.0.5', 'inside', port => 5060);
 select sbc.add_route('to-pbx', '+4971', '{{pbx}}', priority => 10);
 update sbc.setting set value = '1000000' where name = 'trunk_rate';
 update sbc.setting set value = '100000' where name = 'unknown_rate';
+update sbc.setting set value = '3600' where name = 'media_timeout_s';
 """
 
 # What the defaults would refuse: a whole network of phones that nobody has
-# seen yet, and one trunk with 12,000 messages a second.
-RATES = "unknown_rate 100000/s and trunk_rate 1000000/s instead of 200 and 2000"
+# seen yet, one trunk with 12,000 messages a second, calls without media.
+RATES = "unknown_rate 100000/s instead of 200, trunk_rate 1000000/s instead " \
+    "of 2000, media_timeout_s 3600 instead of 30"
 
 PHONES_SQL = """
 set session_replication_role = replica;
