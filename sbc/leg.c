@@ -22,6 +22,7 @@
 #include "config.h"
 
 #include "sbc/leg.h"
+#include "sbc/leg_save.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -223,7 +224,7 @@ void leg_free(struct leg **legp)
 	account_unref(&leg->c.account);
 	su_free(leg->c.home, leg->user_agent);
 	su_free(leg->c.home, leg->end_lines);
-	su_free(leg->c.home, leg->invite_text);
+	leg_save_answered(leg);
 	su_free(leg->c.home, leg->names);
 	su_free(leg->c.home, leg);
 }

@@ -33,6 +33,7 @@
 
 #include "common/ident.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "sbc/sbc.h"
 
 /* A kill between sending a request and saving its number must not lead to the
@@ -72,6 +73,9 @@ char *leg_save_text(struct leg *leg, const sip_t *sip)
 
 void leg_save_answered(struct leg *leg)
 {
+	/* Its description may have keys (RFC 4568). */
+	if (leg->invite_text != NULL)
+		secret_wipe(leg->invite_text, strlen(leg->invite_text));
 	su_free(leg->c.home, leg->invite_text);
 	leg->invite_text = NULL;
 }

@@ -193,16 +193,36 @@ static int on_record(void *ctx, struct store_record *record, uint32_t type,
 	return err;
 }
 
-/* Packed keys are wiped from the buffer; these from the message. */
+static void wipe_bytes(ProtobufCBinaryData *bytes)
+{
+	if (bytes->data != NULL)
+		secret_wipe(bytes->data, bytes->len);
+}
+
+/* Descriptions and INVITEs have keys too (RFC 4568). */
+static void wipe_party(Gh__SavedParty *p)
+{
+	if (p == NULL)
+		return;
+	/* protobuf-c's empty default is constant. */
+	if (*p->theirs != '\0')
+		secret_wipe(p->theirs, strlen(p->theirs));
+	if (*p->ours != '\0')
+		secret_wipe(p->ours, strlen(p->ours));
+	if (p->leg != NULL)
+		wipe_bytes(&p->leg->invite);
+}
+
 static void free_msg(enum save_kind kind, ProtobufCMessage *msg)
 {
 	Gh__SavedCall *call = (Gh__SavedCall *)msg;
 
-	for (size_t i = 0; kind == SAVE_CALL && i < call->n_slots; i++) {
-		ProtobufCBinaryData *want = &call->slots[i]->want;
-
-		if (want->data != NULL)
-			secret_wipe(want->data, want->len);
+	if (kind == SAVE_CALL) {
+		wipe_party(call->caller);
+		for (size_t i = 0; i < call->n_parties; i++)
+			wipe_party(call->parties[i]);
+		for (size_t i = 0; i < call->n_slots; i++)
+			wipe_bytes(&call->slots[i]->want);
 	}
 	protobuf_c_message_free_unpacked(msg, NULL);
 }
