@@ -701,14 +701,13 @@ void spool_done(struct spool *s, uint64_t number)
 		/* The newest stays: it is being written to. */
 		if (!next || seg->last > number)
 			break;
+		if (s->is_flushing)
+			break; /* its descriptor may be in use: next time */
 		if (segment_path(s, seg, path) == 0 && unlink(path) < 0)
 			log_err("spool_unlink", LOG_STR("file", path),
 				LOG_ERRNO(errno));
 		if (s->read_segment == seg)
 			s->read_segment = NULL;
-		if (!s->is_flushing)
-			free_segment(s, seg);
-		else
-			break; /* its descriptor may be in use */
+		free_segment(s, seg);
 	}
 }
