@@ -521,7 +521,10 @@ static enum call_state give_up_target(struct call *c, unsigned far_status)
 		c->called = NULL;
 		c->pending_status = 0;
 	}
-	if (far_status == 0 || route_fails_over(c->decision, far_status))
+	/* A person's next phone rings whatever this one said (RFC 3261 16.7),
+	 * but 6xx speaks for the person. */
+	if (far_status == 0 || (c->q_below != 0 && far_status < 600) ||
+		route_fails_over(c->decision, far_status))
 		return next_target(c);
 	return call_end(c, c->failed_why, c->failed_status, CALL_CALLED);
 }

@@ -14,6 +14,17 @@ PAIRS = [("itsp", "pbx"), ("pbx", "itsp"), ("phones", "itsp"),
          ("phones", "phones")]
 
 
+def confirm(w, caller, body=""):
+    """The caller takes the 200 and acknowledges it; from then on the call is
+    up for us too."""
+    m = caller.expect("200")
+    caller.answered(m)
+    mark = w.gate.log_mark()
+    caller.ack(body)
+    w.gate.wait_event("call_state", since=mark, process="sbc", new="up")
+    return m
+
+
 class Pair:
     """A caller and who it calls."""
 
@@ -51,9 +62,7 @@ class Pair:
         self.a.expect("180")
         self.b.answer(self.b.invite, 200, self.b.sdp(), answer)
         self.b.expect("ACK")
-        m = self.a.expect("200")
-        self.a.answered(m)
-        self.a.ack()
+        confirm(self.w, self.a)
         return called
 
     def hang_up(self, by_called=False):
@@ -306,10 +315,8 @@ def _early_media(pair):
     assert audio_of(m)[2] == "8", m.body
     b.answer(b.invite, 200, b.sdp())
     b.expect("ACK")
-    m = a.expect("200")
+    m = confirm(w, a)
     assert audio_of(m)[:2] == first[:2], m.body
-    a.answered(m)
-    a.ack()
     pair.hang_up()
 
 
@@ -328,10 +335,8 @@ def _reliable(pair):
     assert "100rel" not in m.get("require"), m.data
     b.answer(b.invite, 200)  # without a description: it has been said
     b.expect("ACK")
-    m = a.expect("200")
+    m = confirm(pair.w, a)
     assert audio_of(m)[1], m.data
-    a.answered(m)
-    a.ack()
     pair.hang_up()
 
     pair.invite(rel)
@@ -352,9 +357,7 @@ def _reliable(pair):
     assert audio_of(m)[3] == "recvonly", m.body
     b.answer(b.invite, 200)
     b.expect("ACK")
-    m = a.expect("200")
-    a.answered(m)
-    a.ack()
+    confirm(pair.w, a)
     change(b, a, b.sdp(), "sendrecv")
     pair.hang_up(by_called=True)
 
@@ -365,10 +368,8 @@ def _offerless_invite(pair):
     assert audio_of(b.invite)[3] == "sendrecv", b.invite.body
     b.answer(b.invite, 200, b.sdp())
     b.expect("ACK")
-    m = a.expect("200")
+    m = confirm(pair.w, a, a.sdp())
     assert "8" in audio_of(m)[2].split(), m.body
-    a.answered(m)
-    a.ack(a.sdp())
     alive(b, a)
     pair.hang_up()
 
@@ -376,7 +377,6 @@ def _offerless_invite(pair):
 def _cancels(pair):
     """CANCEL before anything was said, while it rings, and against a 200."""
     a, b = pair.a, pair.b
-    reason = ['Reason: SIP;cause=200;text="planted-reason"']
     for rings in (False, True):
         pair.invite()
         if rings:
@@ -390,7 +390,6 @@ def _cancels(pair):
         b.answer(m, 200)
         b.answer(b.invite, 487)
         b.expect("ACK")
-    del reason
     # The 200 is under way: acknowledged and ended; the caller hears 487.
     pair.invite()
     b.answer(b.invite, 180)
@@ -409,9 +408,11 @@ def _cancels(pair):
     m = a.expect("200")
     a.cancel()
     a.answered(m)
+    mark = pair.w.gate.log_mark()
     a.ack()
     m = a.expect(FINAL)
     assert "CANCEL" in m.get("cseq"), m.data
+    pair.w.gate.wait_event("call_state", since=mark, process="sbc", new="up")
     alive(a, b)
     pair.hang_up()
 
@@ -438,8 +439,7 @@ def _fork(pair):
     b.answer(b.invite, 200, b.sdp())
     m = b.expect("ACK")
     assert f"tag={second}" in m.get("to"), m.data
-    a.answered(a.expect("200"))
-    a.ack()
+    confirm(pair.w, a)
     late = b.sdp()
     b.tag = first
     b.answer(b.invite, 200, late, ["Contact: <sip:planted@192.0.2.66>"])
@@ -537,3 +537,133 @@ def failures_every_pair(w):
         _failures(pair)
         _first_checks(pair)
     every_pair(w, prove)
+
+
+# ---------------------------------------------------- an account's phones
+
+def _ring(w, caller, account, phones, who):
+    """A call to the account; who of its phones rings, each once."""
+    caller.call(account["number"])
+    for phone in phones:
+        if phone in who:
+            phone.taken(phone.expect("INVITE"))
+
+
+def _cancelled(phone, answer=487):
+    m = phone.expect("CANCEL")
+    phone.answer(m, 200)
+    phone.answer(phone.invite, answer, phone.sdp() if answer == 200 else "")
+    phone.expect("ACK")
+    return m
+
+
+def _in_parallel(w, a, account, one, two):
+    """Both ring, neither is heard until it is the only one; who answers first
+    has the call, and a 200 that crosses our CANCEL is ended."""
+    _ring(w, a, account, (one, two), (one, two))
+    one.answer(one.invite, 183, one.sdp())
+    m = a.expect("183")
+    assert not m.body, m.data
+    two.answer(two.invite, 183, two.sdp(formats="8"))
+    one.answer(one.invite, 486)
+    one.expect("ACK")
+    m = a.expect("183")
+    assert audio_of(m)[2] == "8", m.body
+    two.answer(two.invite, 200, two.sdp(formats="8"))
+    two.expect("ACK")
+    confirm(w, a)
+    alive(a, two)
+    _end(two, a)
+    # The first of two that answer.
+    for crossing in (False, True):
+        _ring(w, a, account, (one, two), (one, two))
+        for phone in (one, two):
+            phone.answer(phone.invite, 180)
+        a.expect("180")
+        one.answer(one.invite, 200, one.sdp())
+        one.expect("ACK")
+        m = _cancelled(two, 200 if crossing else 487)
+        assert "cause=200" in m.get("reason"), m.data
+        if crossing:
+            two.answer(two.expect("BYE"), 200)
+        confirm(w, a)
+        alive(one, a)
+        _end(a, one)
+    # A 6xx of one speaks for all.
+    _ring(w, a, account, (one, two), (one, two))
+    for phone in (one, two):
+        phone.answer(phone.invite, 180)
+    a.expect("180")
+    two.answer(two.invite, 603)
+    two.expect("ACK")
+    _cancelled(one)
+    a.ack_failure(a.expect("603"))
+
+
+def _end(one, other):
+    one.request("BYE")
+    other.answer(other.expect("BYE"), 200)
+    one.expect("200")
+
+
+def _one_after_the_other(w, a, account, one, two):
+    """The phone of the higher q alone rings; the other one when it has refused
+    or nobody has answered for a while; a 6xx ends it."""
+    _ring(w, a, account, (one, two), (one,))
+    two.silent(0.1)
+    one.answer(one.invite, 486)
+    one.expect("ACK")
+    two.taken(two.expect("INVITE"))
+    two.answer(two.invite, 200, two.sdp())
+    two.expect("ACK")
+    confirm(w, a)
+    _end(a, two)
+    _ring(w, a, account, (one, two), (one,))
+    one.answer(one.invite, 180)
+    a.expect("180")
+    two.taken(two.expect("INVITE"))  # after ring_serial_s
+    _cancelled(one)
+    two.answer(two.invite, 486)
+    two.expect("ACK")
+    a.ack_failure(a.expect("486"))
+    _ring(w, a, account, (one, two), (one,))
+    one.answer(one.invite, 600)
+    one.expect("ACK")
+    a.ack_failure(a.expect("600"))
+    two.silent(0.1)
+
+
+@case("R1 R9 R12", seconds=8, gate="own")
+def phones_of_an_account(w):
+    """Two phones of one account ring together, or one after the other where
+    they have said so with q; a trunk that may redirect sends a call to them."""
+    w.make_gate(settings="""
+        update sbc.setting set value = '1' where name = 'ring_serial_s';
+        update sbc.trunk set follow_redirects = true where name = 'itsp';""")
+    a = w.side("itsp", port=5060)
+    account = w.add_phone()
+    one = w.side("phones", 5060, 7100, account)
+    two = w.side("phones", 5070, 7200, account)
+    _in_parallel(w, a, account, one, two)
+    b = w.side("pbx", port=5060, media_port=7300)
+    b.call("+494012345", "701")
+    a.taken(a.expect("INVITE"))
+    a.answer(a.invite, 302, extra=[
+        f"Contact: <sip:{account['number']}@192.0.2.99>"])
+    a.expect("ACK")
+    for phone in (one, two):
+        phone.taken(phone.expect("INVITE"))
+        phone.answer(phone.invite, 486)
+        phone.expect("ACK")
+    b.ack_failure(b.expect("486"))
+    other = w.add_phone()
+    three = w.side("phones", 5080, 7300, other, register=[])
+    four = w.side("phones", 5090, 7400, other, register=[])
+    for phone, q in ((three, "0.9"), (four, "0.3")):
+        p = phone.peer
+        answer = p.register(PHONES.edge, other["username"], other["password"],
+                            contact=f";q={q}")
+        assert answer.status == 200, answer.first
+    _one_after_the_other(w, a, other, three, four)
+    for side in (a, b, one, two, three, four):
+        side.silent(0.1)
