@@ -667,3 +667,127 @@ def phones_of_an_account(w):
     _one_after_the_other(w, a, other, three, four)
     for side in (a, b, one, two, three, four):
         side.silent(0.1)
+
+
+# ------------------------------------------------------------ ended by itself
+
+QUIET = {"direction": "inactive"}  # nobody has to send
+
+
+class Timed:
+    """Calls that stand at the same time, each with sides of its own."""
+
+    def __init__(self, w):
+        self.w = w
+        self.n = 0
+
+    def up(self, caller, called, extra=(), answer=(), direction="inactive",
+           account=None):
+        w, port = self.w, 5100 + 10 * self.n
+        self.n += 1
+        if called == "phones":
+            b = w.side("phones", port, port + 1000, account or w.add_phone())
+        a = w.side(caller, port + 5, port + 1200, account
+                   if called != "phones" else None)
+        if called == "phones":
+            number = b.who["number" if caller == "itsp" else "extension"]
+        else:
+            b = self.trunk_side(called)
+            number = {"pbx": "7", "itsp": "+4940"}[called] + \
+                w.number()[1][-5:]
+        a.call(number, "701" if caller == "pbx" else a.user or "+4989123456",
+               extra, body=a.sdp(direction))
+        b.taken(b.expect("INVITE"))
+        b.answer(b.invite, 200, b.sdp(direction), answer)
+        b.expect("ACK")
+        m = confirm(w, a)
+        return a, b, number, m
+
+    def trunk_side(self, role):
+        """Trunks are called at one port: one such call at a time."""
+        side = self.w.side(role, 5060, 8000)
+        return side
+
+
+def _over(w, sides, number, reason, who="sbc"):
+    """Both sides hear BYE, the CDR says why."""
+    for side in sides:
+        m = side.expect("BYE", timeout=20, passing=("UPDATE", "INVITE"))
+        side.answer(m, 200)
+    row = w.cdr(number, reason_text=reason)
+    assert row["hangup_side"] == who, row["hangup_side"]
+
+
+@case("R9 R20 R44", seconds=14, gate="own")
+def calls_that_end_by_themselves(w):
+    """Nobody hangs up: silence, a session that is not refreshed by who has to,
+    a peer that answers our refreshes no more or does not know the dialog, the
+    longest duration of a trunk and of an account. Refreshes keep the others;
+    while the SBC drains, callers hear when to come back."""
+    w.make_gate(settings="""
+        update sbc.setting set value = '2' where name = 'media_timeout_s';
+        update sbc.setting set value = '5' where name = 'session_min_se_s';
+        update sbc.setting set value = '6' where name = 'session_expires_s';
+        update sbc.setting set value = '100' where name = 'sip_t1_ms';
+        update sbc.trunk set max_duration_s = 3 where name = 'pbx';""")
+    calls = Timed(w)
+    timer = ["Supported: timer"]
+    # Who has to send and does not.
+    silent = calls.up("itsp", "phones", direction="sendrecv")
+    # A phone that promised to refresh, and a caller that has to.
+    lazy = calls.up("itsp", "phones", answer=[
+        *timer, "Session-Expires: 6;refresher=uas"])
+    lazy_caller = calls.up("phones", "phones", extra=[
+        *timer, "Session-Expires: 6"])
+    m = lazy_caller[3]
+    assert m.get("session-expires") == "6;refresher=uac", m.data
+    assert m.get("require") == "timer", m.data
+    # We refresh: by UPDATE, or by re-INVITE where there is no UPDATE.
+    kept = calls.up("itsp", "phones", answer=[
+        *timer, "Session-Expires: 6;refresher=uac"])
+    by_invite = calls.up("itsp", "phones", answer=[
+        "Allow: INVITE, ACK, CANCEL, BYE", "Session-Expires: 6;refresher=uac"])
+    # A peer that is dead, and one that has forgotten everything.
+    dead = calls.up("phones", "phones")
+    gone = calls.up("itsp", "phones")
+    # A trunk's longest call, and an account's.
+    trunk = calls.up("itsp", "pbx")
+    short = w.add_phone()
+    w.sql("update sbc.account set max_duration_s = 3 where username = "
+          f"'{short['username']}'")
+    account = calls.up("itsp", "phones", account=short)
+
+    _over(w, silent[:2], silent[2], "call_media_timeout")
+    _over(w, trunk[:2], trunk[2], "call_max_duration")
+    _over(w, account[:2], account[2], "call_max_duration")
+    m = kept[1].expect("UPDATE")
+    assert m.get("session-expires") == "6;refresher=uac", m.data
+    kept[1].answer(m, 200, extra=["Session-Expires: 6;refresher=uac"])
+    m = by_invite[1].expect("INVITE")
+    assert m.get("session-expires") == "6;refresher=uac", m.data
+    by_invite[1].answer(m, 200, by_invite[1].sdp("inactive"),
+                        ["Session-Expires: 6;refresher=uac"])
+    by_invite[1].expect("ACK")
+    m = gone[1].expect("UPDATE")
+    gone[1].answer(m, 481)
+    m = gone[0].expect("BYE", passing=("UPDATE",))
+    gone[0].answer(m, 200)
+    w.cdr(gone[2], reason_text="call_dialog_gone", hangup_side="called")
+    _over(w, lazy[:2], lazy[2], "call_session_expired", "called")
+    _over(w, lazy_caller[:2], lazy_caller[2], "call_session_expired", "caller")
+    # The dead one is asked until the transaction gives up.
+    m = dead[0].expect("BYE", timeout=20, passing=("UPDATE",))
+    dead[0].answer(m, 200)
+    w.cdr(dead[2], reason_text="call_dialog_gone", hangup_side="called")
+
+    w.gate.ctl("drain")
+    late = w.side("itsp", 5400)
+    late.call("+4940777")
+    m = late.expect("503")
+    assert int(m.get("retry-after")) > 0, m.data
+    late.ack_failure(m)
+    # Calls that were refreshed still stand.
+    for call in (kept, by_invite):
+        call[1].request("BYE")
+        call[0].answer(call[0].expect("BYE", passing=("UPDATE",)), 200)
+        call[1].expect("200", passing=("UPDATE", "INVITE"))
