@@ -134,6 +134,7 @@ class Side:
         """Sends the INVITE; an account's with its answer to the challenge.
         body: a description of the case's own."""
         host = self.peer.target[0]
+        host = f"[{host}]" if ":" in host else host
         self.call_id = secrets.token_hex(10)
         self.target = f"sip:{number}@{host}"
         self.local = f"<sip:{user}@{self.peer.host}>;tag={self.tag}"
