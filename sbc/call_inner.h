@@ -168,6 +168,7 @@ struct call_record {
 	enum call_side hangup;
 	unsigned attempts;
 	bool written;
+	unsigned troubles; /* of sound, already told: two bits a kind */
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
 };
 
