@@ -208,8 +208,11 @@ struct call {
 	const char *caller_display;
 	bool caller_hidden;
 	struct route_decision *decision;
-	size_t target;     /* index of the one being tried */
-	size_t target_row; /* within a trunk: next of its targets */
+	bool emergency;           /* the caller's limits do not hold */
+	bool metered;             /* it counts for the caller's hour and day */
+	bool talking;             /* its talk is being counted */
+	size_t target;            /* index of the one being tried */
+	size_t target_row;        /* within a trunk: next of its targets */
 	struct call_where *where; /* of that one, if it is a name */
 	unsigned round;
 	unsigned n_invites;
@@ -409,8 +412,7 @@ void call_slot_end(struct call *c);
 void call_slot_drop(struct call *c);
 /** One of an earlier process, behind those that are there. Nothing is sent.
  * @return 0, ERR_NOMEM, ERR_EXISTS or ERR_CORRUPT. */
-GH_MUST_CHECK int call_slot_restore(
-	struct call *c, const Gh__SavedSlot *saved);
+GH_MUST_CHECK int call_slot_restore(struct call *c, const Gh__SavedSlot *saved);
 /** The nth from 1, or NULL. */
 struct media_slot *call_slot_nth(struct call *c, uint32_t n);
 
@@ -455,6 +457,11 @@ struct party;
  * @return ROUTE_OK or the limit that is reached. */
 enum reason call_limit_take(struct call *c, struct party *p);
 void call_limit_release(struct call *c, struct party *p);
+/** The call was answered: the caller's minutes run. */
+void call_limit_talk(struct call *c);
+/** Microseconds until the caller's minutes of the day are used up; UINT64_MAX
+ * = never. */
+uint64_t call_limit_left_us(struct call *c);
 /** Takes the place that the party had in an earlier process. */
 void call_limit_restore(struct call *c, struct party *p, bool shares);
 GH_MUST_CHECK int call_limit_init(struct calls *calls);
