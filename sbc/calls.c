@@ -23,8 +23,6 @@
 #include "sbc/sofia_cures.h"
 #include "sbc/trunk.h"
 
-#define MIN_SE_S 90
-
 static void on_reap(void *arg);
 
 int calls_new(struct sbc *sbc, struct calls **calls_out)
@@ -270,7 +268,7 @@ static int make_caller_leg(struct call *c, const struct inbound *in,
 			.listener = in->listener,
 			.flow = in->flow},
 		.user = contact_user(sip->sip_request->rq_url->url_user),
-		.min_se_s = MIN_SE_S,
+		.min_se_s = call_min_session(c),
 		.session_expires_s = call_session_expires(c, &c->caller),
 		.on_event = call_leg_event,
 		.ctx = &c->caller,
@@ -285,6 +283,12 @@ uint32_t call_session_expires(const struct call *c, const struct party *p)
 		return p->trunk->row->session_expires_s;
 	return (uint32_t)settings_number(
 		c->settings, "session_expires_s", 1800, 0, 86400);
+}
+
+uint32_t call_min_session(const struct call *c)
+{
+	return (uint32_t)settings_number(
+		c->settings, "session_min_se_s", 90, 5, 3600);
 }
 
 /* Refuses a call that has a transaction and no leg. */

@@ -15,8 +15,8 @@ import os
 import re
 import time
 
-from . import (baresip, capture, cases, gate, linphone, net, proc, rtp, sip,
-               sipp)
+from . import (baresip, capture, cases, dialog, gate, linphone, net, proc, rtp,
+               sip, sipp)
 from .net import LINKS
 
 ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
@@ -297,6 +297,35 @@ class World:
     def talker_heard(self, talker, voice, anywhere=False):
         path = f"{self.dir}/talker-{talker.host}-{talker.port}.wav"
         self.audio.must_hear(voice, talker.wav(self.audio, path), anywhere)
+
+    def side(self, role, port=5060, media_port=7000, account=None, n=10,
+             register=(), v6=False):
+        """One side of a call, message by message: of a trunk, the PBX, or a
+        phone, which registers first. register: header lines for that."""
+        peer = self.peer(role, port=port, n=n, v6=v6)
+        if role != "phones":
+            side = dialog.Side(peer, media_port)
+            side.who = None
+        else:
+            account = account or self.add_phone()
+            answer = peer.register(PHONES.edge, account["username"],
+                                   account["password"], headers=register)
+            if answer.status != 200:
+                raise proc.Problem(f"registration: {answer.first}")
+            side = dialog.Side(peer, media_port, account["username"],
+                               account["password"])
+            side.who = account
+        side.role = role
+        side.heads = [f"User-Agent: planted-{role}-{port}/1.0",
+                      f"X-Private: planted-{role}-{port}-header"]
+        return side
+
+    def media(self, side, port=None):
+        """An RTP socket where a side said that its media is."""
+        link = LINKS[side.role]
+        return dialog.Media(self.peer(side.role, n=int(
+            side.peer.host.rpartition(".")[2]),
+            port=port or side.media_port, target=link.edge))
 
     # ------------------------------------------------------------------ ears
 
