@@ -149,6 +149,7 @@ class World:
         self.faults_allowed = False
         self.began = time.time()
         for c in self.captures.values():
+            c.resume()
             c.forget()
         self.marks = {role: 0 for role in LINKS}
         if case.gate == "own":
@@ -204,15 +205,17 @@ class World:
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
               register=True, codecs="PCMA/8000/1", transport=None, ca=None,
-              srtp=None):
+              srtp=None, speech=None):
         """A baresip with an account, registered. n tells phones of one case
-        apart; transport is "tcp" or "tls" where it is not UDP."""
+        apart; transport is "tcp" or "tls" where it is not UDP. It hangs up at
+        the end of its speech, a file in place of voice."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
         p = baresip.Baresip(
             f"{self.dir}/phone{n}", ns=self.ns("phones"),
             local=PHONES.host6() if v6 else PHONES.host(), port=5060 + 10 * n,
-            speech=self.audio.wav(voice), control_port=4444 + n,
+            speech=speech or self.audio.wav(voice),
+            control_port=4444 + n,
             rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
             codecs=codecs, ipv6=v6, ca=ca, srtp=srtp)
         where = f"{server};transport={transport}" if transport else server
