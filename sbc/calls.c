@@ -230,8 +230,13 @@ static enum reason may_begin(const struct calls *calls)
 static void refuse_stateless(
 	struct call *c, struct inbound *in, enum reason why)
 {
-	char seconds[12];
+	char seconds[12], clean[ROUTE_NUMBER_SIZE];
+	const char *user = in->sip->sip_request->rq_url->url_user;
 
+	/* Its record says at least whom it was for. */
+	if (user != NULL && number_clean(user, clean) == 0)
+		snprintf(
+			c->called_number, sizeof c->called_number, "%s", clean);
 	snprintf(seconds, sizeof seconds, "%u",
 		(unsigned)settings_number(
 			c->settings, "retry_after_s", 5, 1, 600));

@@ -157,6 +157,7 @@ class World:
         self.faults_allowed = False
         self.began = time.time()
         for c in (*self.captures.values(), self.bridge):
+            c.resume()
             c.forget()
         self.marks = {role: 0 for role in LINKS}
         if case.gate == "own":
@@ -215,17 +216,20 @@ class World:
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
               register=True, codecs="PCMA/8000/1", transport=None, ca=None,
-              srtp=None, home=None, long=False):
+              srtp=None, home=None, long=False, speech=None):
         """A baresip with an account, registered. n tells phones of one case
         apart; transport is "tcp" or "tls" where it is not UDP; home is the
-        net.Nat that it is behind; long: speech for a minute, not for 10 s."""
+        net.Nat that it is behind; long: speech for a minute, not for 10 s. It
+        hangs up at the end of its speech, a file in place of voice."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
+        if not speech:
+            speech = self.audio.long(voice) if long else self.audio.wav(voice)
         p = baresip.Baresip(
             f"{self.dir}/phone{n}", ns=home.ns if home else self.ns("phones"),
             local=home.host if home else
             PHONES.host6() if v6 else PHONES.host(), port=5060 + 10 * n,
-            speech=self.audio.long(voice) if long else self.audio.wav(voice),
+            speech=speech,
             control_port=4444 + n,
             rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
             codecs=codecs, ipv6=v6, ca=ca, srtp=srtp)
