@@ -168,6 +168,7 @@ struct call_record {
 	enum call_side hangup;
 	unsigned attempts;
 	bool written;
+	unsigned troubles; /* of sound, already told: two bits a kind */
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
 };
 
@@ -207,6 +208,9 @@ struct call {
 	const char *caller_display;
 	bool caller_hidden;
 	struct route_decision *decision;
+	bool emergency;    /* the caller's limits do not hold */
+	bool metered;      /* it counts for the caller's hour and day */
+	bool talking;      /* its talk is being counted */
 	size_t target;     /* index of the one being tried */
 	size_t target_row; /* within a trunk: next of its targets */
 	uint32_t q_below;  /* within an account: phones of a lower q, times
@@ -416,8 +420,7 @@ void call_slot_end(struct call *c);
 void call_slot_drop(struct call *c);
 /** One of an earlier process, behind those that are there. Nothing is sent.
  * @return 0, ERR_NOMEM, ERR_EXISTS or ERR_CORRUPT. */
-GH_MUST_CHECK int call_slot_restore(
-	struct call *c, const Gh__SavedSlot *saved);
+GH_MUST_CHECK int call_slot_restore(struct call *c, const Gh__SavedSlot *saved);
 /** The nth from 1, or NULL. */
 struct media_slot *call_slot_nth(struct call *c, uint32_t n);
 
@@ -462,6 +465,11 @@ struct party;
  * @return ROUTE_OK or the limit that is reached. */
 enum reason call_limit_take(struct call *c, struct party *p);
 void call_limit_release(struct call *c, struct party *p);
+/** The call was answered: the caller's minutes run. */
+void call_limit_talk(struct call *c);
+/** Microseconds until the caller's minutes of the day are used up; UINT64_MAX
+ * = never. */
+uint64_t call_limit_left_us(struct call *c);
 /** Takes the place that the party had in an earlier process. */
 void call_limit_restore(struct call *c, struct party *p, bool shares);
 GH_MUST_CHECK int call_limit_init(struct calls *calls);

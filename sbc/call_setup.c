@@ -121,6 +121,39 @@ static enum reason find_caller(
 	return REASON_ROUTE_OK;
 }
 
+static bool in_service(void *ctx, uint32_t trunk)
+{
+	struct call *c = ctx;
+
+	return trunk_in_service(c->calls->trunks, trunk);
+}
+
+static struct route_facts facts_of(struct call *c)
+{
+	return (struct route_facts){
+		.from = c->caller.kind,
+		.from_trunk = c->caller.trunk,
+		.from_account = c->caller.account != NULL
+					? c->caller.account->row
+					: NULL,
+		.called = c->called_number,
+		.caller = c->caller_hidden ? "" : c->caller_number,
+		.called_account = c->called_account != NULL
+					  ? c->called_account->row
+					  : NULL,
+		.trunk_in_service = in_service,
+		.ctx = c,
+	};
+}
+
+/* Known before anything is refused for its number. */
+static void find_emergency(struct call *c)
+{
+	struct route_facts facts = facts_of(c);
+
+	c->emergency = route_is_emergency(c->settings, &facts);
+}
+
 enum call_state call_setup_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip)
 {
@@ -153,6 +186,7 @@ enum call_state call_setup_begin(
 		return call_end(c, why, 415, CALL_SBC);
 	if (call_media_offer(c, &offer) == CALL_ENDING)
 		return CALL_ENDING;
+	find_emergency(c);
 	why = call_limit_take(c, &c->caller);
 	if (why != REASON_ROUTE_OK)
 		return call_end(c, why, 0, CALL_SBC);
@@ -254,29 +288,9 @@ static enum call_state next_target(struct call *c)
 		c->record.far_status != 0 ? CALL_CALLED : CALL_SBC);
 }
 
-static bool in_service(void *ctx, uint32_t trunk)
-{
-	struct call *c = ctx;
-
-	return trunk_in_service(c->calls->trunks, trunk);
-}
-
 static enum call_state route(struct call *c)
 {
-	struct route_facts facts = {
-		.from = c->caller.kind,
-		.from_trunk = c->caller.trunk,
-		.from_account = c->caller.account != NULL
-					? c->caller.account->row
-					: NULL,
-		.called = c->called_number,
-		.caller = c->caller_hidden ? "" : c->caller_number,
-		.called_account = c->called_account != NULL
-					  ? c->called_account->row
-					  : NULL,
-		.trunk_in_service = in_service,
-		.ctx = c,
-	};
+	struct route_facts facts = facts_of(c);
 	struct route_decision *d = su_zalloc(c->home, sizeof *d);
 
 	if (d == NULL)

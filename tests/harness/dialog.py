@@ -13,7 +13,7 @@ NAMES = {8: "PCMA/8000", 0: "PCMU/8000", 101: "telephone-event/8000",
 
 
 def sdp(host, port, direction="sendrecv", version=1, formats="8 101",
-        connection=None, more=()):
+        connection=None, more=(), profile="RTP/AVP"):
     """A description with one audio line. connection: another address in c=;
     more: whole lines after those of the audio line."""
     host = host.strip("[]")
@@ -22,7 +22,7 @@ def sdp(host, port, direction="sendrecv", version=1, formats="8 101",
     return "\r\n".join([
         "v=0", f"o=peer 71 {version} IN {family} {host}", "s=-",
         f"c=IN {family} {connection or host}", "t=0 0",
-        f"m=audio {port} RTP/AVP {formats}", *names, f"a={direction}",
+        f"m=audio {port} {profile} {formats}", *names, f"a={direction}",
         *more]) + "\r\n"
 
 
@@ -45,6 +45,9 @@ class Side:
     def __init__(self, peer, media_port=7000, user=None, password=None):
         self.peer = peer
         self.media_port = media_port
+        self.media_host = peer.host
+        self.profile = "RTP/AVP"
+        self.lines = []          # of the description: a=...
         self.user = user  # of an account: a challenge is answered
         self.password = password
         self.heads = []   # header lines in everything that it says
@@ -101,8 +104,10 @@ class Side:
     # ------------------------------------------------------------------- send
 
     def sdp(self, direction="sendrecv", **more):
-        text = sdp(self.peer.host, more.pop("port", self.media_port),
-                   direction, self.version, **more)
+        text = sdp(self.media_host, more.pop("port", self.media_port),
+                   direction, self.version, profile=self.profile,
+                   more=[*(f"a={line}" for line in self.lines),
+                         *more.pop("more", ())], **more)
         self.version += 1
         return text
 
