@@ -17,6 +17,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/control.h"
 #include "ctl/ask.h"
@@ -29,6 +30,7 @@ struct command {
 	size_t min_args, max_args;
 	const char *args;
 	const char *help;
+	bool old_too; /* also of a process that has made room for another */
 };
 
 #define DAEMONS                                                                \
@@ -36,8 +38,8 @@ struct command {
 		PROCESS_BIT(PROCESS_FLOWD) | PROCESS_BIT(PROCESS_SBC))
 
 static const struct command commands[] = {
-	{"status", DAEMONS, 0, 0, "", "what each daemon is doing"},
-	{"counters", DAEMONS, 0, 0, "", "every counter of each daemon"},
+	{"status", DAEMONS, 0, 0, "", "what each daemon is doing", true},
+	{"counters", DAEMONS, 0, 0, "", "every counter of each daemon", true},
 	{"calls", PROCESS_BIT(PROCESS_SBC), 0, 0, "", "calls in progress"},
 	{"registrations", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
 		"registered phones"},
@@ -53,7 +55,7 @@ static const struct command commands[] = {
 	{"ban-lift", PROCESS_BIT(PROCESS_AUTHD), 1, 1, "ADDRESS", "lift a ban"},
 	{"data", PROCESS_BIT(PROCESS_AUTHD), 0, 0, "",
 		"database, settings and what waits on disk"},
-	{"flows", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "", "connections"},
+	{"flows", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "", "connections", true},
 	{"flow-close", PROCESS_BIT(PROCESS_FLOWD), 1, 1, "FLOW",
 		"end one connection"},
 	{"listeners", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
@@ -62,6 +64,8 @@ static const struct command commands[] = {
 		"certificates in use, and when they end"},
 	{"reload", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
 		"read certificates anew"},
+	{"retire", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"start the next flowd; the old one serves its connections"},
 	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 2, "FROM TO",
 		"where a call would go, without calling"},
 	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[off]",
@@ -113,6 +117,37 @@ static void on_answer(void *ctx, enum process process, const char *json)
 	}
 }
 
+/* suffix: of the socket's name; an old process that has just ended is no
+ * fault. */
+static enum control_exit ask_one(struct run *run, enum process p,
+	const char *suffix, const struct command *command, char **args,
+	size_t n_args)
+{
+	struct ask ask = {run->runtime_dir, &run->users, p, suffix,
+		command->name, args, n_args, on_answer, run};
+	enum control_exit code = CONTROL_OK;
+	int err = ask_daemon(&ask, &code);
+
+	if (!err)
+		return code;
+	if (suffix[0])
+		return CONTROL_OK;
+	fprintf(run->tool->err,
+		"sbcctl: %s does not answer at %s/%s.sock: %s\n",
+		process_name(p), run->runtime_dir, process_name(p),
+		err_text(err));
+	return CONTROL_AWAY;
+}
+
+static bool has_old(const struct run *run, enum process p)
+{
+	char path[128];
+	int n = snprintf(path, sizeof(path), "%s/%s" PROCESS_OLD_SUFFIX ".sock",
+		run->runtime_dir, process_name(p));
+
+	return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0;
+}
+
 static int run_command(struct run *run, const struct command *command,
 	char **args, size_t n_args)
 {
@@ -120,24 +155,17 @@ static int run_command(struct run *run, const struct command *command,
 
 	run->several = (command->processes & (command->processes - 1)) != 0;
 	for (int p = 0; p < PROCESS_COUNT; p++) {
-		struct ask ask = {run->runtime_dir, &run->users, p,
-			command->name, args, n_args, on_answer, run};
-		enum control_exit code = CONTROL_OK;
-		int err;
+		enum control_exit code;
 
 		if (!(command->processes & PROCESS_BIT(p)))
 			continue;
-		err = ask_daemon(&ask, &code);
-		if (err) {
-			fprintf(run->tool->err,
-				"sbcctl: %s does not answer at %s/%s.sock: "
-				"%s\n",
-				process_name(p), run->runtime_dir,
-				process_name(p), err_text(err));
-			code = CONTROL_AWAY;
-		}
+		code = ask_one(run, p, "", command, args, n_args);
 		if ((int)code > exit_code)
 			exit_code = (int)code;
+		/* What is only looked at is looked at in both. */
+		if (n_args == 0 && command->old_too && has_old(run, p))
+			(void)ask_one(run, p, PROCESS_OLD_SUFFIX, command, args,
+				n_args);
 	}
 	/* A full disk or a closed pipe under --json must not look well. */
 	if ((fflush(run->tool->out) || run->unreadable) &&

@@ -85,7 +85,49 @@ void children_done(struct children *all)
 		let_go(&all->child[i]);
 		loop_timer_free(all->loop, &all->child[i].timer);
 	}
+	for (size_t i = 0; i < RETIRED_MAX; i++)
+		if (all->retired[i].pid > 0) {
+			loop_fd_free(all->loop, &all->retired[i].death);
+			close(all->retired[i].pidfd);
+		}
 	all->n_children = 0;
+}
+
+/* Reaps it and writes how it ended. A daemon that an earlier keeper started
+ * is not our child: somebody else learns its status. */
+static void describe_end(int pidfd, char *text, size_t size)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) ||
+		info.si_pid == 0)
+		snprintf(text, size, "unknown");
+	else if (info.si_code == CLD_EXITED)
+		snprintf(text, size, "exit %d", info.si_status);
+	else
+		snprintf(text, size, "signal %d", info.si_status);
+}
+
+static void on_retired_dead(void *arg, int fd, unsigned events)
+{
+	struct retired *r = arg;
+	char how[32];
+
+	(void)events;
+	describe_end(fd, how, sizeof(how));
+	log_notice(
+		"retired_ended", LOG_INT("pid", r->pid), LOG_STR("end", how));
+	loop_fd_free(r->loop, &r->death);
+	close(r->pidfd);
+	r->pid = 0;
+}
+
+static void retired_signal(struct children *all, int signal)
+{
+	for (size_t i = 0; i < RETIRED_MAX; i++)
+		if (all->retired[i].pid > 0)
+			pidfd_send_signal(
+				all->retired[i].pidfd, signal, NULL, 0);
 }
 
 static void record_all(struct children *all)
@@ -115,21 +157,6 @@ static void kill_child(struct child *c, int signal)
 			LOG_INT("pid", c->pid), LOG_ERRNO(errno));
 }
 
-/* Reaps it and writes how it ended. A daemon that an earlier keeper started
- * is not our child: somebody else learns its status. */
-static void describe_end(const struct child *c, char *text, size_t size)
-{
-	siginfo_t info = {0};
-
-	if (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG) ||
-		info.si_pid == 0)
-		snprintf(text, size, "unknown");
-	else if (info.si_code == CLD_EXITED)
-		snprintf(text, size, "exit %d", info.si_status);
-	else
-		snprintf(text, size, "signal %d", info.si_status);
-}
-
 static void on_dead(void *arg, int fd, unsigned events)
 {
 	struct child *c = arg;
@@ -141,7 +168,7 @@ static void on_dead(void *arg, int fd, unsigned events)
 
 	(void)fd;
 	(void)events;
-	describe_end(c, how, sizeof(how));
+	describe_end(c->pidfd, how, sizeof(how));
 	/* While pidfd and pid still stand: the link reads what the daemon
 	 * deposited with its last breath. */
 	all->events.on_death(all->ctx, c);
@@ -202,6 +229,31 @@ static void start(struct child *c)
 	log_notice("daemon_start", LOG_STR("daemon", name_of(c)),
 		LOG_INT("pid", pid));
 	set_state(c, CHILD_STARTING, c->all->limits.ready_us);
+}
+
+void child_retire(struct child *c)
+{
+	struct children *all = c->all;
+	struct retired *r = &all->retired[all->next_retired++ % RETIRED_MAX];
+	siginfo_t info;
+
+	if (all->stopping || c->pid <= 0)
+		return;
+	if (r->pid > 0) { /* the oldest of too many */
+		pidfd_send_signal(r->pidfd, SIGKILL, NULL, 0);
+		waitid(P_PIDFD, (id_t)r->pidfd, &info, WEXITED);
+		on_retired_dead(r, r->pidfd, 0);
+	}
+	log_notice("daemon_retired", LOG_STR("daemon", name_of(c)),
+		LOG_INT("pid", c->pid));
+	loop_fd_free(all->loop, &c->death);
+	*r = (struct retired){all->loop, c->pid, c->pidfd, NULL};
+	c->pidfd = -1;
+	c->pid = 0;
+	if (loop_fd_add(all->loop, r->pidfd, LOOP_READ, on_retired_dead, r,
+		    &r->death))
+		log_err("retired_watch", LOG_ERR(ERR_NOMEM));
+	start(c);
 }
 
 /* Order counts for the first start only: a daemon that dies later comes back
@@ -328,6 +380,7 @@ void children_stop(struct children *all)
 	if (all->stopping)
 		return;
 	all->stopping = true;
+	retired_signal(all, SIGTERM);
 	stop_next(all);
 }
 
@@ -335,6 +388,7 @@ void children_kill(struct children *all)
 {
 	for (size_t i = all->n_children; i-- > 0;)
 		kill_child(&all->child[i], SIGKILL);
+	retired_signal(all, SIGKILL);
 }
 
 void children_signal(struct children *all, int signal)

@@ -11,6 +11,11 @@
  *	STARTING too long, ADOPTING too long, READY without WATCHDOG --> SIGKILL
  *	any, on stop --SIGTERM--> STOPPING --death, or SIGKILL--> STOPPED
  *
+ * A daemon that asks for it is retired: it serves on what only it can, and the
+ * next one is started in its place (the upgrade of flowd). Of a retired one
+ * keeper knows the pid, ends it with all others, and nothing else; it ends by
+ * itself, also when a new keeper does not know it.
+ *
  * There is no parent-death signal: calls outlive keeper. What daemons say
  * comes in from link.c; when a death may be answered is backoff.h's.
  */
@@ -64,6 +69,16 @@ struct child {
 	bool was_ready; /* at least once: the next may start */
 };
 
+/** More than this many at once, and the oldest is killed. */
+#define RETIRED_MAX 4
+
+struct retired {
+	struct loop *loop;
+	pid_t pid; /* 0: free */
+	int pidfd;
+	struct loop_fd *death;
+};
+
 struct child_limits {
 	uint64_t ready_us; /* from start to READY */
 	uint64_t adopt_us; /* from keeper's start to a running one's link */
@@ -86,6 +101,8 @@ struct children {
 	void *ctx;
 	struct child child[PROCESS_COUNT];
 	size_t n_children;
+	struct retired retired[RETIRED_MAX];
+	size_t next_retired;
 	uint64_t checked_us;
 	bool all_ready, stopping;
 };
@@ -120,5 +137,7 @@ struct child *children_find(struct children *all, pid_t pid, uid_t uid);
 void child_on_link(struct child *c);
 void child_on_ready(struct child *c);
 void child_on_watchdog(struct child *c);
+/** It goes on without keeper: the next one is started at once. */
+void child_retire(struct child *c);
 
 #endif

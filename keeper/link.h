@@ -31,6 +31,7 @@ struct link {
 	int fd;
 	struct loop_fd *watch;
 	bool named;      /* NAME was right */
+	bool dying;      /* these are its last words */
 	bool giving;     /* its descriptors are on their way back */
 	bool has_answer; /* did not fit into the socket yet */
 	char answer[NOTIFY_TEXT_MAX + 1];

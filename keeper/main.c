@@ -120,6 +120,13 @@ static void pass_on(struct keeper *k)
 	struct fdstore_entry *e;
 	struct listener *s;
 
+	/* All of them have one name there. */
+	if (k->listeners.dropped) {
+		systemd_forget(&k->systemd, LINK_LISTEN_NAME);
+		TAILQ_FOREACH (s, &k->listeners.held, next)
+			s->passed = false;
+		k->listeners.dropped = false;
+	}
 	TAILQ_FOREACH (s, &k->listeners.held, next) {
 		if (!s->passed && s->fd >= 0)
 			s->passed = systemd_store(

@@ -29,6 +29,8 @@ struct arrival {
 	enum reason decision; /* a candidate's */
 	struct rtp_view view;
 	const struct leg_rule *rule;
+	uint16_t before; /* newest number before this one */
+	bool had_before;
 	bool joint;
 };
 
@@ -103,7 +105,21 @@ static enum reason match_stream(
 		if (why != REASON_RTP_OK)
 			return why;
 	}
+	a->had_before = in->rx.heard;
+	a->before = in->rx.max_seq;
 	return source_receive(&in->rx, &a->view, &media, p->now_us, &a->joint);
+}
+
+/* Only the newest packet tells what is missing; one that was overtaken has
+ * been counted as missed. */
+static void note_burst(struct leg *in, const struct arrival *a)
+{
+	uint16_t ahead = (uint16_t)(a->view.seq - a->before);
+
+	if (a->joint || !a->had_before)
+		burst_on_packet(&in->burst, 0);
+	else if (ahead != 0 && ahead < SOURCE_MAX_DROPOUT)
+		burst_on_packet(&in->burst, ahead - 1u);
 }
 
 /* The packet is good: figures, time-outs, and the lock on its source. */
@@ -120,11 +136,16 @@ static void note_received(struct path *p, struct leg *in, struct arrival *a)
 		in->n.gap_max_us = gap;
 	}
 	in->flowing = true;
+	if (in->config.rtcp_xr)
+		note_burst(in, a);
 	in->n.rx_packets++;
 	in->n.rx_octets += a->view.payload_len;
 	if (a->rule->codec->kind < CODEC_EVENT) {
 		in->codec = a->rule->codec;
 		in->ptime_us = a->rule->ptime_us;
+	} else if (a->rule->event) {
+		leg_note_event(in, a->bytes + a->view.payload_at,
+			a->view.payload_len, a->view.ts);
 	}
 	leg_heard(in, p->now_us);
 	/* After a joint the slow words are of another source. */

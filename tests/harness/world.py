@@ -72,6 +72,11 @@ class World:
         self.faults_allowed = False
         self.captures = {role: capture.Capture(network.name(role), "eth0")
                          for role in LINKS}
+        # Connections go through flowd, which may encrypt them: what sbc said
+        # stands in clear between the two.
+        self.bridge = capture.Capture(network.name("edge"), "lo")
+        self.bridge_ports = set()
+        self.names = {}
         self.marks = {}
         self.log_from = 0
         self.began = 0.0
@@ -148,7 +153,7 @@ class World:
         self.group = proc.Group()
         self.faults_allowed = False
         self.began = time.time()
-        for c in self.captures.values():
+        for c in (*self.captures.values(), self.bridge):
             c.forget()
         self.marks = {role: 0 for role in LINKS}
         if case.gate == "own":
@@ -161,6 +166,8 @@ class World:
         """Stops what the case started; what no good run has is an error."""
         try:
             self.group.stop()
+            if self.gate:
+                self.no_leaks()
             if self.gate and not self.faults_allowed:
                 faults = self.gate.faults(self.log_from)
                 if faults:
@@ -171,7 +178,7 @@ class World:
 
     def keep_evidence(self):
         """After a failure: captures and the log beside the peers' files."""
-        for role, c in self.captures.items():
+        for role, c in (*self.captures.items(), ("bridge", self.bridge)):
             c.write(f"{self.dir}/{role}.pcap")
         if self.gate:
             with open(f"{self.dir}/gatehouse.log", "w", encoding="utf-8") as f:
@@ -179,7 +186,7 @@ class World:
 
     def stop(self):
         self.drop_gate()
-        for c in self.captures.values():
+        for c in (*self.captures.values(), self.bridge):
             c.stop()
 
     # ------------------------------------------------------------- neighbours
@@ -200,6 +207,7 @@ class World:
                         f"'Phone {extension}', '{{{number}}}', "
                         f"realm => 'phones'{more}) p")[0]
         row["number"] = number
+        self.names[row["username"].encode()] = "account"
         return row
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
@@ -292,19 +300,55 @@ class World:
     def phone_heard(self, phone, voice):
         self.audio.must_hear(voice, phone.heard())
 
+    def _bridged(self):
+        """{role: SIP messages between sbc and flowd on its behalf}, and our
+        address there. Who a connection is for is in what its peer says, or in
+        what we say of ourselves on it."""
+        streams = self.bridge.streams()
+        self.bridge_ports |= {s.dport for s in streams if s.opens}
+        flows = {}
+        for s in streams:
+            ours = s.sport in self.bridge_ports
+            port = s.dport if ours else s.sport
+            flows.setdefault(port, ([], []))[ours].extend(s.messages())
+        found = {role: [] for role in LINKS}
+        for said, sent in flows.values():
+            if not said and not sent:
+                continue
+            text = b"\0".join(p.data for p in said or sent)
+            hits = {role: sum(text.count(a.encode()) for a in (
+                link.v4 + ".", link.v6 + "::")) for role, link in LINKS.items()}
+            role = max(hits, key=hits.get)
+            if not hits[role]:
+                raise proc.Problem(f"whose connection is this? {text[:300]!r}")
+            for p in sent:
+                p.src = LINKS[role].edge
+            found[role] += said + sent
+        return found
+
     def no_leaks(self, *accounts):
-        """Nothing of one neighbour is in what we sent to another one."""
-        all_packets = {role: self.packets(role) for role in LINKS}
+        """Nothing of one neighbour is in what we sent to another one: of the
+        neighbour's address, dialogs and names, of our own addresses there, of
+        logins, of this machine and of what we are made of. Every case ends
+        with this; UDP, TCP and what goes through TLS are judged alike."""
+        bridged = self._bridged()
+        all_packets = {}
+        for role, c in self.captures.items():
+            all_packets[role] = self.packets(role) + bridged[role] + [
+                m for s in c.streams(self.marks[role]) for m in s.messages()]
         edges = {role: (link.edge, link.edge6) for role, link in LINKS.items()}
         said = {role: capture.tokens_of(p, edges[role])
                 for role, p in all_packets.items()}
-        names = {a["username"].encode(): "account" for a in accounts}
+        names = {**self.names, b"sofia-sip": "library",
+                 **{a["username"].encode(): "account" for a in accounts}}
         # RTCP's random octets have a shorter name by chance.
         if len(os.uname().nodename) > 3:
             names[os.uname().nodename.encode()] = "host name"
         problems = []
         for role in LINKS:
-            tokens = {} if role == "phones" else dict(names)
+            # A phone may be told its own login.
+            tokens = {name: kind for name, kind in names.items()
+                      if role != "phones" or kind != "account"}
             addresses = []
             for other, link in LINKS.items():
                 if other == role:
@@ -313,10 +357,17 @@ class World:
                 addresses += [link.edge, link.edge6]
                 addresses += [link.host(n) for n in net.HOSTS]
                 addresses += [link.host6(n) for n in net.HOSTS]
-            for own in said[role]:
-                tokens.pop(own, None)
+            # What it said itself, also as a part of something longer, may
+            # come back to it.
+            own = b"\0".join(said[role]).lower()
+            tokens = {token: kind for token, kind in tokens.items()
+                      if token.lower() not in own}
             problems += [f"to {role}: {line}" for line in capture.leaks(
                 all_packets[role], edges[role], tokens, addresses)]
+            problems += [f"to {role}: the bridge in {p}" for p in
+                         all_packets[role] if p.src in edges[role] and
+                         p not in bridged[role] and p.is_sip() and
+                         b"127.0.0.1" in p.data]
         if problems:
             raise proc.Problem(f"{len(problems)} leaks: " +
                                " | ".join(problems[:5]))

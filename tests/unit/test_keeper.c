@@ -213,6 +213,21 @@ START_TEST(listen_get)
 				 problem, &again),
 		ERR_REFUSED);
 	ck_assert_ptr_nonnull(strstr(problem, "listen_allow"));
+	/* Only its owner closes it; who asks again gets a new one. */
+	ck_assert_int_eq(
+		listeners_close(&l, PROCESS_FLOWD, NOTIFY_UDP, &local),
+		ERR_NOT_FOUND);
+	ck_assert_int_eq(
+		listeners_close(&l, PROCESS_SBC, NOTIFY_UDP, &local), 0);
+	ck_assert_int_eq(fcntl(first, F_GETFD), -1);
+	ck_assert_int_eq(
+		listeners_close(&l, PROCESS_SBC, NOTIFY_UDP, &local),
+		ERR_NOT_FOUND);
+	fd = bound(SOCK_DGRAM, &local);
+	close(fd);
+	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &local,
+				 problem, &first),
+		0);
 	listeners_done(&l);
 	ck_assert_int_eq(fcntl(first, F_GETFD), -1);
 }

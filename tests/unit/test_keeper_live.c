@@ -276,6 +276,13 @@ START_TEST(words_refused)
 			"ipc_malformed"},
 		{"sbc", "raw NAME=sbc|FDSTORE=1|\n", "ipc_malformed"},
 		{"sbc", "raw NAME=sbc|FDSTOREREMOVE=1|FDNAME=|\n", NULL},
+		{"authd", "raw NAME=authd|UNLISTEN=udp 127.0.0.1:5060|\n",
+			"ipc_not_permitted"},
+		{"sbc", "raw NAME=sbc|UNLISTEN=udp 127.0.0.1|\n",
+			"ipc_malformed"},
+		/* None of its own: nothing happens. */
+		{"sbc", "raw NAME=sbc|UNLISTEN=udp 127.0.0.1:5060|\n", NULL},
+		{"sbc", "raw NAME=sbc|RETIRE=1|\n", "ipc_not_permitted"},
 	};
 
 	world_keeper_conf(ALLOW);
@@ -657,7 +664,7 @@ int main(void)
 	tcase_add_test(c, keeper_rights);
 	tcase_add_test(c, restart_gives_back);
 	tcase_add_test(c, listen_refused);
-	tcase_add_loop_test(c, words_refused, 0, 8);
+	tcase_add_loop_test(c, words_refused, 0, 12);
 	tcase_add_test(c, stranger_refused);
 	tcase_add_test(c, backoff);
 	tcase_add_test(c, hang);
