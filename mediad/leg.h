@@ -38,7 +38,7 @@
 
 #define LEG_RULES_MAX  16u
 /** Drop reasons are counted by their place in the table. */
-#define LEG_DROPS      ((size_t)(REASON_RTCP_SSRC - REASON_RTP_OK + 1))
+#define LEG_DROPS      ((size_t)(REASON_RTCP_AUTH - REASON_RTP_OK + 1))
 #define LEG_CNAME_SIZE (RTCP_CNAME_LEN + 1)
 
 enum side {

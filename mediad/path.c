@@ -46,6 +46,9 @@ static enum reason match_source(
 
 static enum reason match_rate(struct path *p, struct leg *in, size_t len)
 {
+	/* Nothing was agreed on yet: to be early is no offence. */
+	if (in->config.n_rules == 0)
+		return REASON_RTP_DIRECTION;
 	if (token_take(&in->packets, 1, p->now_us) &&
 		token_take(&in->octets, (uint32_t)len, p->now_us))
 		return REASON_RTP_OK;
@@ -212,6 +215,8 @@ static enum reason match_class(
 	if (class == DEMUX_NONE)
 		return a->len < RTP_HEADER_LEN ? REASON_RTP_SHORT
 					       : REASON_RTP_VERSION;
+	if (class == DEMUX_STUN)
+		return REASON_RTP_STUN;
 	if (class != DEMUX_RTCP || !in->config.rtcp_mux)
 		return REASON_RTP_CLASS;
 	*is_rtcp_out = true;
@@ -311,11 +316,27 @@ void path_on_rtp(struct path *p, struct leg *l)
 		;
 }
 
+/* Nothing but RTCP has a business here. */
+static enum reason take_report(
+	struct path *p, struct leg *l, size_t len, const struct addr *from)
+{
+	uint8_t *bytes = p->buffer + PATH_HEADROOM;
+	enum demux_class class = demux_classify(bytes, len);
+
+	if (!leg_rtcp_source(l, from))
+		return REASON_RTCP_SOURCE;
+	if (class == DEMUX_STUN)
+		return REASON_RTP_STUN;
+	if (class == DEMUX_DTLS || class == DEMUX_OTHER || class == DEMUX_RTP)
+		return REASON_RTP_CLASS;
+	return report_receive(l, bytes, len, true, p->now_us);
+}
+
 void path_on_rtcp(struct path *p, struct leg *l)
 {
 	struct addr from;
 	ssize_t n = receive(l->rtcp_fd, p, &from);
-	enum reason why = REASON_RTCP_SOURCE;
+	enum reason why;
 
 	if (n < 0) {
 		if (n != -EAGAIN) {
@@ -324,9 +345,7 @@ void path_on_rtcp(struct path *p, struct leg *l)
 		}
 		return;
 	}
-	if (leg_rtcp_source(l, &from))
-		why = report_receive(l, p->buffer + PATH_HEADROOM, (size_t)n,
-			true, p->now_us);
+	why = take_report(p, l, (size_t)n, &from);
 	if (why != REASON_RTCP_OK) {
 		count(p, l, why);
 		return;

@@ -35,10 +35,16 @@ static void take_block(struct leg *l, const struct rtcp_block *b)
 
 static enum reason unprotect(struct leg *l, uint8_t *bytes, size_t *len)
 {
+	enum reason why;
+
 	if (l->srtp_rx == NULL)
 		return l->config.srtp_required ? REASON_RTP_PLAIN
 					       : REASON_RTCP_OK;
-	return srtp_leg_open_rtcp(l->srtp_rx, bytes, len);
+	/* Some phones shorten SRTCP's tag with a suite of short tags, which
+	 * RFC 4568 section 6.2.2 does not allow: told apart from RTP, where it
+	 * would be an attack. */
+	why = srtp_leg_open_rtcp(l->srtp_rx, bytes, len);
+	return why == REASON_RTP_AUTH ? REASON_RTCP_AUTH : why;
 }
 
 static bool protect(struct leg *l, uint8_t *bytes, size_t *len)

@@ -259,6 +259,7 @@ static void on_keeper_up(void *ctx)
 	struct sbc *sbc = ctx;
 
 	saves_on_keeper(sbc->saves);
+	stack_show_keeper(sbc->stack);
 	/* The sockets may have been there first. */
 	if (stack_is_open(sbc->stack))
 		saves_settle(sbc->saves);

@@ -193,18 +193,36 @@ class Capture:
     """Records one interface of one namespace until stop()."""
 
     def __init__(self, ns, interface):
+        self.ns = ns
         self.interface = interface
-        self.sock = net.open_socket(ns, socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
-        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.sock.bind((interface, ETH_P_ALL))
-        self.sock.setblocking(False)
         self.lock = threading.Lock()
         self.frames = []
         self.n_lost = 0
         self.stopping = threading.Event()
+        self.paused = False
+        self._start()
+
+    def _start(self):
+        self.sock = net.open_socket(self.ns, socket.AF_PACKET,
+                                    socket.SOCK_RAW, 0)
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.sock.bind((self.interface, ETH_P_ALL))
+        self.sock.setblocking(False)
+        self.stopping.clear()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
+
+    def pause(self):
+        """Records nothing more, for load that would fill the memory."""
+        if not self.paused:
+            self.stop()
+            self.paused = True
+
+    def resume(self):
+        if self.paused:
+            self.paused = False
+            self._start()
 
     def _run(self):
         while not self.stopping.is_set():
@@ -234,7 +252,8 @@ class Capture:
 
     def mark(self):
         """Position now; everything before it has been read."""
-        self._drain()
+        if not self.paused:
+            self._drain()
         return len(self.frames)
 
     def packets(self, since=0):
@@ -268,6 +287,8 @@ class Capture:
             self.frames = []
 
     def stop(self):
+        if self.paused:
+            return
         self.stopping.set()
         self.thread.join(5)
         self.sock.close()
