@@ -30,7 +30,13 @@
 #define DEPOSIT_AGAIN_US CLOCK_US_PER_S
 #define TELL_US          (60 * CLOCK_US_PER_S)
 
-enum save_file { FILE_CALLS, FILE_BINDINGS, FILE_CDRS, FILE_COUNT };
+enum save_file {
+	FILE_CALLS,
+	FILE_BINDINGS,
+	FILE_CDRS,
+	FILE_EVENTS,
+	FILE_COUNT
+};
 
 /* A call of two plain sides takes 7 to 10 slots of 512 bytes, a contact or a
  * CDR one or two of 1024; memory is taken as slots come into use. */
@@ -38,6 +44,8 @@ static const struct store_config configs[FILE_COUNT] = {
 	[FILE_CALLS] = {"calls", PROCESS_SBC, 512, 512 * 1024},
 	[FILE_BINDINGS] = {"bindings", PROCESS_SBC, 512, 256 * 1024},
 	[FILE_CDRS] = {"cdrs", PROCESS_SBC, 1024, 128 * 1024},
+	/* A subscription takes three or four. */
+	[FILE_EVENTS] = {"events", PROCESS_SBC, 512, 128 * 1024},
 };
 
 /* A record that waits for settings and sockets. */
@@ -73,6 +81,8 @@ static enum save_file file_of(enum save_kind kind)
 		return FILE_BINDINGS;
 	case SAVE_CDR:
 		return FILE_CDRS;
+	case SAVE_SUBSCRIPTION:
+		return FILE_EVENTS;
 	case SAVE_CALL:
 	case SAVE_TRUNK:
 	case SAVE_KIND_END:
@@ -97,6 +107,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(uint32_t kind)
 		return &gh__saved_binding__descriptor;
 	case SAVE_CDR:
 		return &gh__cdr__descriptor;
+	case SAVE_SUBSCRIPTION:
+		return &gh__saved_subscription__descriptor;
 	default:
 		return NULL;
 	}
@@ -256,7 +268,8 @@ static size_t restore_all(struct saves *saves, bool calls_too)
 	for (p = STAILQ_FIRST(&saves->pending); p != NULL; p = next) {
 		next = STAILQ_NEXT(p, next);
 		if (!calls_too &&
-			(p->kind == SAVE_CALL || p->kind == SAVE_TRUNK))
+			(p->kind == SAVE_CALL || p->kind == SAVE_TRUNK ||
+				p->kind == SAVE_SUBSCRIPTION))
 			continue;
 		err = restore(saves, p);
 		if (err != 0)
