@@ -60,7 +60,8 @@ GRANT SELECT ON sbc.authd_realm_event TO sbc_authd;
 
 CREATE FUNCTION sbc.allow_events(realm text, VARIADIC packages text[]) RETURNS text[]
 	LANGUAGE sql SET search_path = sbc, public, pg_temp AS $$
-	UPDATE sbc.realm SET event_packages = packages WHERE id = sbc.realm_id(realm)
+	UPDATE sbc.realm SET event_packages = packages
+	WHERE id = sbc.realm_id(allow_events.realm)
 	RETURNING event_packages
 $$;
 COMMENT ON FUNCTION sbc.allow_events(text, text[]) IS
@@ -68,8 +69,9 @@ COMMENT ON FUNCTION sbc.allow_events(text, text[]) IS
 
 CREATE FUNCTION sbc.set_event_trunk(realm text, trunk text DEFAULT NULL) RETURNS text
 	LANGUAGE sql SET search_path = sbc, public, pg_temp AS $$
-	UPDATE sbc.realm SET event_trunk = CASE WHEN trunk IS NULL THEN NULL
-		ELSE sbc.trunk_id(trunk) END WHERE id = sbc.realm_id(realm)
+	UPDATE sbc.realm SET event_trunk = CASE WHEN set_event_trunk.trunk IS NOT NULL
+		THEN sbc.trunk_id(set_event_trunk.trunk) END
+	WHERE id = sbc.realm_id(set_event_trunk.realm)
 	RETURNING set_event_trunk.trunk
 $$;
 COMMENT ON FUNCTION sbc.set_event_trunk(text, text) IS
@@ -79,7 +81,7 @@ CREATE FUNCTION sbc.allow_messages(realm text, allow boolean DEFAULT true,
 		types text[] DEFAULT '{text/plain}')
 	RETURNS boolean LANGUAGE sql SET search_path = sbc, public, pg_temp AS $$
 	UPDATE sbc.realm SET allow_message = allow, message_types = types
-	WHERE id = sbc.realm_id(realm) RETURNING allow_message
+	WHERE id = sbc.realm_id(allow_messages.realm) RETURNING allow_message
 $$;
 COMMENT ON FUNCTION sbc.allow_messages(text, boolean, text[]) IS
 	'Lets texts pass from and to a realm: SELECT sbc.allow_messages(''phones''); both sides of a text have to allow it';

@@ -204,9 +204,10 @@ class World:
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
               register=True, codecs="PCMA/8000/1", transport=None, ca=None,
-              srtp=None):
+              srtp=None, apps=()):
         """A baresip with an account, registered. n tells phones of one case
-        apart; transport is "tcp" or "tls" where it is not UDP."""
+        apart; transport is "tcp" or "tls" where it is not UDP; register may
+        be seconds."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
         p = baresip.Baresip(
@@ -214,10 +215,11 @@ class World:
             local=PHONES.host6() if v6 else PHONES.host(), port=5060 + 10 * n,
             speech=self.audio.wav(voice), control_port=4444 + n,
             rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
-            codecs=codecs, ipv6=v6, ca=ca, srtp=srtp)
+            codecs=codecs, ipv6=v6, ca=ca, srtp=srtp, apps=apps)
         where = f"{server};transport={transport}" if transport else server
         p.account(account["username"], where, account["password"], answer,
-                  300 if register else 0)
+                  300 if register is True else int(register),
+                  where if transport and apps else None)
         self.group.add(p)
         p.start()
         p.who = account
