@@ -35,6 +35,7 @@ enum save_file {
 	FILE_BINDINGS,
 	FILE_CDRS,
 	FILE_EVENTS,
+	FILE_METERS,
 	FILE_COUNT
 };
 
@@ -46,6 +47,7 @@ static const struct store_config configs[FILE_COUNT] = {
 	[FILE_CDRS] = {"cdrs", PROCESS_SBC, 1024, 128 * 1024},
 	/* A subscription takes three or four. */
 	[FILE_EVENTS] = {"events", PROCESS_SBC, 512, 128 * 1024},
+	[FILE_METERS] = {"meters", PROCESS_SBC, 128, 256 * 1024},
 };
 
 /* A record that waits for settings and sockets. */
@@ -83,6 +85,8 @@ static enum save_file file_of(enum save_kind kind)
 		return FILE_CDRS;
 	case SAVE_SUBSCRIPTION:
 		return FILE_EVENTS;
+	case SAVE_METER:
+		return FILE_METERS;
 	case SAVE_CALL:
 	case SAVE_TRUNK:
 	case SAVE_KIND_END:
@@ -109,6 +113,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(uint32_t kind)
 		return &gh__cdr__descriptor;
 	case SAVE_SUBSCRIPTION:
 		return &gh__saved_subscription__descriptor;
+	case SAVE_METER:
+		return &gh__saved_meter__descriptor;
 	default:
 		return NULL;
 	}
@@ -402,9 +408,10 @@ void saves_free(struct saves **ref, bool wipe)
 		if (saves->found[i].other_fd >= 0)
 			(void)close(saves->found[i].other_fd);
 		/* Ended in order, but authd was away: the next start tells it.
-		 */
-		if (wipe && (i != FILE_CDRS || saves->files[i] == NULL ||
-				    store_count(saves->files[i]) == 0))
+		 * Limits go on as they are. */
+		if (wipe && i != FILE_METERS &&
+			(i != FILE_CDRS || saves->files[i] == NULL ||
+				store_count(saves->files[i]) == 0))
 			store_end(&saves->files[i], saves->sbc->daemon.keeper);
 		else
 			store_close(&saves->files[i]);

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "sbc/call_save.h"
 #include "sbc/event.h"
+#include "sbc/meter.h"
 #include "sbc/sbc.h"
 #include "sbc/trunk.h"
 
@@ -40,6 +41,12 @@ static int on_subscription(struct sbc *sbc, const ProtobufCMessage *msg,
 		sbc->events, (const Gh__SavedSubscription *)msg, slot);
 }
 
+static int on_meter(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	return meters_on_found(sbc->meters, (const Gh__SavedMeter *)msg, slot);
+}
+
 static void on_open(struct sbc *sbc)
 {
 	bindings_save_all(sbc->bindings);
@@ -62,6 +69,7 @@ const struct save_owners sbc_save_owners = {
 			[SAVE_BINDING] = on_binding,
 			[SAVE_CDR] = on_cdr,
 			[SAVE_SUBSCRIPTION] = on_subscription,
+			[SAVE_METER] = on_meter,
 		},
 	.on_open = on_open,
 	.on_settled = on_settled,

@@ -99,7 +99,6 @@ def message_waiting_of_a_phone(w):
     _notify(pbx, "message-summary", "active;expires=500", _mwi(2), MWI)
     pbx.expect("200")
     phone.says("Voice-Message: 2/4")
-    w.no_leaks(phone.who)
     _leave(w, phone, pbx)
     assert not w.rows("select 1 from sbc.cdr"), "a CDR of a subscription"
 
@@ -180,7 +179,6 @@ def busy_lamp(w):
     w.wait(lambda: not _shown(w), "no subscription")
     phone.request("SUBSCRIBE", ["Event: dialog", "Expires: 300"])
     phone.expect("481")
-    w.no_leaks(desk.account)
 
 
 @case("R3 R4 R6 R19", seconds=8, gate="own")
@@ -226,7 +224,6 @@ def unasked_and_refused(w):
             method, f"sip:701@{PHONES.edge}", f"x@{PHONES.edge}",
             headers=["Event: dialog"]))
     assert stranger.receive(1.0) is None, "a stranger was answered"
-    w.no_leaks(desk.account)
 
 
 @case("R3 R6 R8 R19 R52", seconds=16, gate="own")
@@ -295,7 +292,6 @@ def texts(w):
     assert m.body == b'"to the PBX"', m.body
     assert f"sip:{other.who['extension']}@" in m.get("from"), m.get("from")
     pbx.answer(m, 200)
-    w.no_leaks(phone.who, other.who)
     w.settings("select sbc.allow_messages('inside', false)")
     pbx.request("MESSAGE", ["Content-Type: text/plain"], "from the PBX")
     pbx.expect("405")
