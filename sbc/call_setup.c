@@ -434,7 +434,7 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 
 /* --- what the parties answer --- */
 
-static size_t parties_alive(const struct call *c)
+size_t call_setup_alive(const struct call *c)
 {
 	const struct party *p;
 	size_t n = 0;
@@ -444,45 +444,6 @@ static size_t parties_alive(const struct call *c)
 			n++;
 	}
 	return n;
-}
-
-enum call_state call_setup_on_progress(
-	struct call *c, const struct call_input *in)
-{
-	unsigned status = in->msg->status;
-	enum reason why = REASON_SDP_OK;
-
-	if (in->party->round != c->round)
-		return c->state;
-	if (c->record.wall_ring_us == 0)
-		c->record.wall_ring_us = clock_wall_us();
-	if (status != 180 && status != 181 && status != 182)
-		status = 183;
-	if (c->n_progress >= CALL_PROGRESS_MAX)
-		return CALL_RINGING;
-	/* Early media of one peer is passed on; of several that ring at once
-	 * nobody could say whose it is. */
-	if (in->msg->sdp != NULL && c->caller.theirs != NULL &&
-		parties_alive(c) == 1) {
-		c->called = in->party;
-		if (call_media_answer(c, in->party, in->msg, &why) == 0) {
-			c->n_progress++;
-			c->pending_status = status;
-			c->pending_sdp = c->caller.ours;
-			if (call_media_want(c) != 0)
-				return call_end(
-					c, REASON_SESSION_AWAY, 0, CALL_SBC);
-			return CALL_RINGING;
-		}
-		c->called = NULL;
-		call_note(c, why, "early");
-	}
-	if (status == c->progress)
-		return CALL_RINGING;
-	c->progress = status;
-	c->n_progress++;
-	leg_progress(c->caller.leg, status, NULL, NULL);
-	return CALL_RINGING;
 }
 
 struct cause {
@@ -545,9 +506,12 @@ void call_setup_end_others(
 /* The present target is exhausted: on to the next, or to the caller. */
 static enum call_state give_up_target(struct call *c, unsigned far_status)
 {
+	call_change_abort(c);
 	call_setup_end_others(c, NULL, NULL);
 	if (c->called != NULL) {
 		/* Its early media does not speak for the next target. */
+		if (c->change.again == c->called)
+			c->change.again = NULL;
 		c->called = NULL;
 		c->pending_status = 0;
 	}
@@ -585,8 +549,11 @@ static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
 /* Begins anew with another called number. */
 static enum call_state reroute(struct call *c)
 {
+	call_change_abort(c);
 	call_setup_end_others(c, NULL, NULL);
 	c->round++;
+	if (c->change.again == c->called)
+		c->change.again = NULL;
 	c->called = NULL;
 	c->pending_status = 0;
 	account_unref(&c->called_account);
@@ -628,8 +595,8 @@ enum call_state call_setup_on_failure(
 	}
 	if (status >= 300 && status < 400 && redirected(c, p, in->msg->sip))
 		return reroute(c);
-	if (status < 600 && parties_alive(c) != 0)
-		return c->state;
+	if (status < 600 && call_setup_alive(c) != 0)
+		return call_early_on_fewer(c);
 	return give_up_target(c, p->silent ? 408 : status);
 }
 

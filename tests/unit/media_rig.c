@@ -15,6 +15,19 @@
 
 #define STEP_US 1000
 
+const char *rig_ip4(void)
+{
+	static char text[ADDR_TEXT_SIZE];
+	unsigned pid = (unsigned)getpid();
+
+	/* Once: a mediad that the test forks is reached at the same one. The
+	 * kernel's process numbers have 22 bits. */
+	if (text[0] == '\0')
+		(void)snprintf(text, sizeof(text), "127.%u.%u.%u",
+			64 + (pid >> 16), pid >> 8 & 255, pid & 255);
+	return text;
+}
+
 static void on_list(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct rig *r = ctx;
@@ -203,7 +216,7 @@ void rig_configure(struct rig *r, uint32_t lease_ms, uint32_t quarantine_ms,
 	Gh__MediaConfig config = GH__MEDIA_CONFIG__INIT;
 	Gh__MediaRealm realm = GH__MEDIA_REALM__INIT;
 	Gh__MediaRealm *realms[] = {&realm};
-	char *media[] = {(char[]){"127.0.0.1"}, (char[]){"::1"}};
+	char *media[] = {(char *)(uintptr_t)rig_ip4(), (char[]){"::1"}};
 
 	realm.id = 1;
 	realm.n_media = 2;
@@ -222,14 +235,15 @@ void rig_configure(struct rig *r, uint32_t lease_ms, uint32_t quarantine_ms,
 
 void rig_side(struct rig_side *s, const struct addr *remote)
 {
-	static char loopback4[] = "127.0.0.1", loopback6[] = "::1";
+	static char loopback6[] = "::1";
 	static char pcma[] = "PCMA", event[] = "telephone-event";
 
 	memset(s, 0, sizeof(*s));
 	gh__media_side__init(&s->msg);
 	s->msg.realm = 1;
-	s->msg.media =
-		remote && remote->family == AF_INET6 ? loopback6 : loopback4;
+	s->msg.media = remote && remote->family == AF_INET6
+			       ? loopback6
+			       : (char *)(uintptr_t)rig_ip4();
 	s->msg.signaling_source = s->msg.media;
 	s->msg.may_send = s->msg.may_receive = true;
 	s->msg.nat = GH__NAT_MODE__NAT_AUTO;
@@ -332,6 +346,28 @@ int rig_socket(const char *ip, struct addr *addr_out)
 	ck_assert_int_eq(
 		addr_from_sockaddr((struct sockaddr *)&sa, len, addr_out), 0);
 	return fd;
+}
+
+int rig_pair(const char *ip, struct addr *addr_out, int *rtcp_fd_out)
+{
+	for (unsigned n = 0; n < 1000; n++) {
+		int fd = rig_socket(ip, addr_out);
+		struct sockaddr_storage sa;
+		struct addr rtcp = *addr_out;
+		socklen_t len;
+
+		*rtcp_fd_out = socket(rtcp.family,
+			SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		ck_assert_int_ge(*rtcp_fd_out, 0);
+		rtcp.port++;
+		len = addr_to_sockaddr(&rtcp, &sa);
+		if (rtcp.port % 2 == 1 &&
+			bind(*rtcp_fd_out, (struct sockaddr *)&sa, len) == 0)
+			return fd;
+		close(fd);
+		close(*rtcp_fd_out);
+	}
+	ck_abort_msg("no pair of ports");
 }
 
 void rig_send(int fd, const char *to, const void *bytes, size_t len)
