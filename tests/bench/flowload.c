@@ -297,6 +297,7 @@ struct attackers {
 	struct pool pool;
 	struct conn *conn;
 	uint64_t *due_ns;
+	size_t *at; /* slow: how much of its message is out */
 	size_t n, n_begun, n_at_once, n_good, n_bad;
 	struct in_addr from;
 };
@@ -317,6 +318,7 @@ static void on_attacker(struct conn *c)
 	} else if (c->state == CONN_OPEN) {
 		a->n_good++;
 		a->due_ns[c->index] = load_now_ns();
+		a->at[c->index] = 0;
 	}
 }
 
@@ -384,8 +386,7 @@ static void drip(struct attackers *a)
 			continue;
 		a->due_ns[i] += SLOW_NS;
 		ERR_clear_error();
-		if (SSL_write(c->ssl,
-			    text + (now / SLOW_NS) % (sizeof(text) - 1),
+		if (SSL_write(c->ssl, text + a->at[i]++ % (sizeof(text) - 1),
 			    1) <= 0)
 			conn_end(c);
 	}
@@ -431,7 +432,8 @@ static int attack(struct attackers *a, double rate)
 
 	a->conn = calloc(a->n, sizeof(*a->conn));
 	a->due_ns = calloc(a->n, sizeof(*a->due_ns));
-	if (!a->conn || !a->due_ns)
+	a->at = calloc(a->n, sizeof(*a->at));
+	if (!a->conn || !a->due_ns || !a->at)
 		return 1;
 	a->pool.ctx = a;
 	a->pool.on_change = on_attacker;
