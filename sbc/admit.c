@@ -388,6 +388,14 @@ static enum reason admit_method(const struct inbound *in, sip_method_t method)
 		return REASON_ADMIT_NO_DIALOG;
 	case sip_method_refer:
 		return REASON_CALL_TRANSFER_UNSUPPORTED;
+	case sip_method_subscribe:
+	case sip_method_notify:
+	case sip_method_message:
+		return in->sip->sip_to->a_tag ? REASON_ADMIT_NO_DIALOG
+					      : REASON_ADMIT_OK;
+	case sip_method_unknown:
+		return in->sip->sip_to->a_tag ? REASON_ADMIT_NO_DIALOG
+					      : REASON_ADMIT_METHOD_UNKNOWN;
 	default:
 		return in->sip->sip_to->a_tag ? REASON_ADMIT_NO_DIALOG
 					      : REASON_ADMIT_METHOD;

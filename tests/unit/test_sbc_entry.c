@@ -482,11 +482,11 @@ START_TEST(methods_of_known_sources)
 		{"INFO", NULL, "481"},
 		{"PRACK", NULL, "481"},
 		{"REFER", NULL, "501"},
-		{"SUBSCRIBE", NULL, "405"},
+		{"SUBSCRIBE", NULL, "489"},
 		{"MESSAGE", NULL, "405"},
 		{"PUBLISH", NULL, "405"},
-		{"NOTIFY", NULL, "405"},
-		{"FOO", NULL, "405"},
+		{"NOTIFY", NULL, "489"},
+		{"FOO", NULL, "501"},
 	};
 
 	register_phone();
@@ -868,6 +868,9 @@ START_TEST(control)
 	ck_assert_ptr_nonnull(strstr(json, "\"n\":1"));
 	json = ask("calls", NULL, NULL);
 	ck_assert_ptr_nonnull(strstr(json, "\"call\":\"0123456789ABCDEF\""));
+	json = ask("subscriptions", NULL, NULL);
+	ck_assert_ptr_nonnull(strstr(json, "\"package\":\"dialog\""));
+	ck_assert_ptr_nonnull(strstr(json, "\"resource\":\"701\""));
 	json = ask("trunks", NULL, NULL);
 	ck_assert_ptr_nonnull(strstr(json, "\"name\":\"itsp\""));
 	ck_assert_ptr_nonnull(strstr(json, "\"in_service\":false"));
