@@ -49,6 +49,14 @@ select sbc.add_route('extensions', '', priority => 40);
 """
 
 
+def _owner(address, role):
+    """The neighbour whose network has an address; else role."""
+    for name, link in LINKS.items():
+        if address.startswith((link.v4 + ".", link.v6 + "::")):
+            return name
+    return role
+
+
 class World:
     """One slot of the runner: namespaces, captures, Gatehouses one after the
     other, and what the current case started."""
@@ -402,8 +410,15 @@ class World:
             all_packets[role] = self.packets(role) + bridged[role] + [
                 m for s in c.streams(self.marks[role]) for m in s.messages()]
         edges = {role: (link.edge, link.edge6) for role, link in LINKS.items()}
+        # Words belong to whose address they came from: answers to a forged
+        # source go to its owner.
+        words = {role: [] for role in LINKS}
+        for role, packets in all_packets.items():
+            for p in packets:
+                if p.src not in edges[role]:
+                    words[_owner(p.src, role)].append(p)
         said = {role: capture.tokens_of(p, edges[role])
-                for role, p in all_packets.items()}
+                for role, p in words.items()}
         names = {**self.names, b"sofia-sip": "library",
                  **{a["username"].encode(): "account" for a in accounts}}
         # RTCP's random octets have a shorter name by chance.

@@ -90,7 +90,7 @@ def _rows(t):
     yield "mismatch02: an unknown method of one", t.make(
         start=f"NEWMETHOD {uri} SIP/2.0", cseq="CSeq: 1 INVITE"), 400
     yield "an unknown method", t.make(
-        start=f"NEWMETHOD {uri} SIP/2.0", cseq="CSeq: 1 NEWMETHOD"), 405
+        start=f"NEWMETHOD {uri} SIP/2.0", cseq="CSeq: 1 NEWMETHOD"), 501
     yield "quotbal: a quote without its end", t.make(
         to=f'To: "planted <{uri}>'), (0, 400)
     yield "badvers: another version", t.make(
