@@ -171,6 +171,7 @@ static int far_offer(const struct party *from, const struct party *to,
 	offer->audio_line = 0;
 	offer->has_audio = true;
 	offer->rtcp_mux = false;
+	offer->voip_metrics = false;
 	offer->old_hold = false;
 	return 0;
 }

@@ -121,6 +121,39 @@ static enum reason find_caller(
 	return REASON_ROUTE_OK;
 }
 
+static bool in_service(void *ctx, uint32_t trunk)
+{
+	struct call *c = ctx;
+
+	return trunk_in_service(c->calls->trunks, trunk);
+}
+
+static struct route_facts facts_of(struct call *c)
+{
+	return (struct route_facts){
+		.from = c->caller.kind,
+		.from_trunk = c->caller.trunk,
+		.from_account = c->caller.account != NULL
+					? c->caller.account->row
+					: NULL,
+		.called = c->called_number,
+		.caller = c->caller_hidden ? "" : c->caller_number,
+		.called_account = c->called_account != NULL
+					  ? c->called_account->row
+					  : NULL,
+		.trunk_in_service = in_service,
+		.ctx = c,
+	};
+}
+
+/* Known before anything is refused for its number. */
+static void find_emergency(struct call *c)
+{
+	struct route_facts facts = facts_of(c);
+
+	c->emergency = route_is_emergency(c->settings, &facts);
+}
+
 enum call_state call_setup_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip)
 {
@@ -153,6 +186,7 @@ enum call_state call_setup_begin(
 		return call_end(c, why, 415, CALL_SBC);
 	if (call_media_offer(c, &offer) == CALL_ENDING)
 		return CALL_ENDING;
+	find_emergency(c);
 	why = call_limit_take(c, &c->caller);
 	if (why != REASON_ROUTE_OK)
 		return call_end(c, why, 0, CALL_SBC);
@@ -187,23 +221,29 @@ static enum call_state next_target(struct call *c)
 
 	while (c->target < d->n_targets && c->n_invites < CALL_HOPS_MAX) {
 		const struct route_target *target = &d->targets[c->target];
+		bool again = c->again_row != NULL;
 		const Gh__TrunkTarget *row;
 		struct addr addr;
 		enum reason why;
 
 		c->round++;
 		if (target->is_account) {
-			c->target++;
-			if (c->called_account == NULL)
-				continue;
-			if (call_target_phones(c, c->called_account) == 0) {
+			bool first = c->q_below == 0;
+			size_t n = c->called_account == NULL
+					   ? 0
+					   : call_target_phones(
+						     c, c->called_account);
+
+			if (c->q_below == 0)
+				c->target++;
+			if (n == 0 && first && c->called_account != NULL) {
 				call_note(c, REASON_ROUTE_NOT_REGISTERED, NULL);
 				note_failure(
 					c, REASON_ROUTE_NOT_REGISTERED, 480);
-				continue;
 			}
+			if (n == 0)
+				continue;
 		} else {
-			bool again = c->again_row != NULL;
 			enum call_place place = PLACE_FOUND;
 
 			row = again ? call_target_take_again(c, &addr)
@@ -244,7 +284,7 @@ static enum call_state next_target(struct call *c)
 				continue;
 			}
 		}
-		c->record.attempts++;
+		c->record.attempts += !again;
 		if (call_slot_open(c) != 0)
 			return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
 		return CALL_PORTS;
@@ -255,29 +295,9 @@ static enum call_state next_target(struct call *c)
 		c->record.far_status != 0 ? CALL_CALLED : CALL_SBC);
 }
 
-static bool in_service(void *ctx, uint32_t trunk)
-{
-	struct call *c = ctx;
-
-	return trunk_in_service(c->calls->trunks, trunk);
-}
-
 static enum call_state route(struct call *c)
 {
-	struct route_facts facts = {
-		.from = c->caller.kind,
-		.from_trunk = c->caller.trunk,
-		.from_account = c->caller.account != NULL
-					? c->caller.account->row
-					: NULL,
-		.called = c->called_number,
-		.caller = c->caller_hidden ? "" : c->caller_number,
-		.called_account = c->called_account != NULL
-					  ? c->called_account->row
-					  : NULL,
-		.trunk_in_service = in_service,
-		.ctx = c,
-	};
+	struct route_facts facts = facts_of(c);
 	struct route_decision *d = su_zalloc(c->home, sizeof *d);
 
 	if (d == NULL)
@@ -403,7 +423,7 @@ static enum reason invite_party(struct call *c, struct party *p)
 		.peer = {.addr = p->peer,
 			.listener = p->listener,
 			.flow = p->flow},
-		.min_se_s = 90,
+		.min_se_s = call_min_session(c),
 		.session_expires_s = call_session_expires(c, p),
 		.on_event = call_leg_event,
 		.ctx = p,
@@ -558,7 +578,10 @@ static enum call_state give_up_target(struct call *c, unsigned far_status)
 		c->called = NULL;
 		c->pending_status = 0;
 	}
-	if (far_status == 0 || route_fails_over(c->decision, far_status))
+	/* A person's next phone rings whatever this one said (RFC 3261 16.7),
+	 * but 6xx speaks for the person. */
+	if (far_status == 0 || (c->q_below != 0 && far_status < 600) ||
+		route_fails_over(c->decision, far_status))
 		return next_target(c);
 	return call_end(c, c->failed_why, c->failed_status, CALL_CALLED);
 }
@@ -603,6 +626,7 @@ static enum call_state reroute(struct call *c)
 	su_free(c->home, c->decision);
 	c->decision = NULL;
 	c->target = c->target_row = 0;
+	c->q_below = 0;
 	call_target_forget_place(c);
 	c->failed_status = 0;
 	c->n_queries = 0;
@@ -661,6 +685,12 @@ enum call_state call_setup_on_timer(struct call *c, const struct call_input *in)
 			if (p->round == c->round)
 				trunk_note_silence(c->calls->trunks, p->trunk);
 		}
+		return give_up_target(c, 408);
+	}
+	if (c->q_below != 0) {
+		/* Others of the account's phones have not rung yet. */
+		call_note(c, REASON_CALL_NO_ANSWER, NULL);
+		note_failure(c, REASON_CALL_NO_ANSWER, 480);
 		return give_up_target(c, 408);
 	}
 	return call_end(c, REASON_CALL_NO_ANSWER, 0, CALL_SBC);

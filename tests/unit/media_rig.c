@@ -86,6 +86,10 @@ static void on_event(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	ck_assert_uint_lt(e->kind, 16);
 	r->news.n_events[e->kind]++;
 	r->news.event_reason[e->kind] = e->reason;
+	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_DIGIT)
+		(void)strncat(r->news.digits[e->called_side], e->digit, 1);
+	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_QUALITY)
+		r->news.mos_centi = e->stats->mos_centi;
 	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_LEARNED) {
 		r->news.n_learned[e->called_side]++;
 		r->news.learned[e->called_side] = e->reason;
@@ -229,6 +233,9 @@ void rig_configure(struct rig *r, uint32_t lease_ms, uint32_t quarantine_ms,
 	config.quarantine_ms = quarantine_ms;
 	config.coalesce_us = coalesce_us;
 	config.rtcp_interval_ms = rtcp_ms;
+	config.silence_ms = r->silence_ms;
+	config.keepalive_ms = r->keepalive_ms;
+	config.mos_min_centi = r->mos_min_centi;
 	IPC_MSG(msg, MEDIA_CONFIG, media_config, &config);
 	ck_assert_int_eq(ipc_send(r->sbc, &msg), 0);
 }

@@ -30,6 +30,8 @@ struct rig_news {
 	unsigned event_reason[16];
 	unsigned n_learned[SIDE_COUNT];
 	unsigned learned[SIDE_COUNT]; /* reason */
+	char digits[SIDE_COUNT][32];
+	unsigned mos_centi; /* of the last event of quality */
 	unsigned n_listed;
 	bool list_done;
 };
@@ -45,6 +47,7 @@ struct rig {
 	uint32_t lease_ms; /* of the next MediaConfig, and the interval of RTCP
 			    */
 	uint32_t rtcp_ms;
+	uint32_t silence_ms, keepalive_ms, mos_min_centi; /* the same; 0 */
 	unsigned n_ups; /* links to mediad so far */
 	uint16_t port_min;
 	uint16_t port_max;
