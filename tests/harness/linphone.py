@@ -59,7 +59,7 @@ class Linphone:
         sections = {
             "sip": {"sip_port": self.port, "sip_tcp_port": 0,
                     "sip_tls_port": 0, "guess_hostname": 0,
-                    "bind_address": self.local,
+                    "default_proxy": 0, "bind_address": self.local,
                     # Its library compares names, and no addresses.
                     "verify_server_certs": 1, "verify_server_cn": 0},
             "rtp": {"audio_rtp_port": self.rtp_port,
