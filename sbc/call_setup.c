@@ -221,6 +221,7 @@ static enum call_state next_target(struct call *c)
 
 	while (c->target < d->n_targets && c->n_invites < CALL_HOPS_MAX) {
 		const struct route_target *target = &d->targets[c->target];
+		bool again = c->again_row != NULL;
 		const Gh__TrunkTarget *row;
 		struct addr addr;
 		enum reason why;
@@ -243,7 +244,6 @@ static enum call_state next_target(struct call *c)
 			if (n == 0)
 				continue;
 		} else {
-			bool again = c->again_row != NULL;
 			enum call_place place = PLACE_FOUND;
 
 			row = again ? call_target_take_again(c, &addr)
@@ -284,7 +284,7 @@ static enum call_state next_target(struct call *c)
 				continue;
 			}
 		}
-		c->record.attempts++;
+		c->record.attempts += !again;
 		if (call_slot_open(c) != 0)
 			return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
 		return CALL_PORTS;

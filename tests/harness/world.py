@@ -247,7 +247,7 @@ class World:
         return p
 
     def linphone(self, account=None, n=0, voice="near", answer=True,
-                 srtp=None):
+                 srtp=None, transport="udp", ca=None):
         """A linphonec with an account, registered."""
         if not linphone.Linphone.there():
             raise cases.Skip("linphonec is not installed")
@@ -256,7 +256,7 @@ class World:
             f"{self.dir}/linphone{n}", ns=self.ns("phones"),
             local=PHONES.host(), port=5160 + 10 * n,
             speech=self.audio.wav(voice), rtp_port=9000 + 100 * n,
-            answer=answer, srtp=srtp)
+            answer=answer, srtp=srtp, transport=transport, ca=ca)
         p.account(account["username"], PHONES.edge, account["password"])
         self.group.add(p)
         p.start()
