@@ -779,6 +779,7 @@ int main(int argc, char **argv)
 	case_functions();
 	case_constraints();
 	case_rules();
+	case_events();
 	case_check_config();
 	case_roles();
 	case_bulk();
