@@ -77,7 +77,7 @@ def _leave(w, phone, pbx):
     w.wait(lambda: not _shown(w), "no subscription")
 
 
-@case("R6 R19 R43 R52", seconds=12, gate="own")
+@case("R6 R19 R52", seconds=6, gate="own")
 def message_waiting_of_a_phone(w):
     """baresip subscribes to its mailbox, proves its account, and is told; sbc
     is killed, and it is told again; then it is told unasked."""
@@ -132,7 +132,7 @@ class Desk:
         s.request(method, [*extra, f"Authorization: {value}"], body)
 
 
-@case("R2 R3 R6 R19 R52", seconds=12, gate="own")
+@case("R2 R3 R6 R19 R52", seconds=5, gate="own")
 def busy_lamp(w):
     """A lamp over its whole life: told before the answer, told again, kept up
     over two kills of sbc, refreshed, ended by the PBX; nothing of the PBX is
@@ -181,7 +181,7 @@ def busy_lamp(w):
     phone.expect("481")
 
 
-@case("R3 R4 R6 R19", seconds=8, gate="own")
+@case("R3 R4 R6 R19", seconds=5, gate="own")
 def unasked_and_refused(w):
     """The PBX tells an extension's phone of messages and to fetch its settings;
     what is not in the realm's list is refused, and a stranger hears nothing."""
@@ -226,7 +226,7 @@ def unasked_and_refused(w):
     assert stranger.receive(1.0) is None, "a stranger was answered"
 
 
-@case("R3 R6 R8 R19 R52", seconds=16, gate="own")
+@case("R3 R6 R8 R19 R52", seconds=10, gate="own")
 def over_tls(w):
     """A phone over TLS: what it is told comes over its connection, and over the
     next one after flowd was killed."""
@@ -267,7 +267,7 @@ def _said(w, role, words, caller):
                       status=200)
 
 
-@case("R3 R6 R19", seconds=12, gate="own")
+@case("R3 R6 R19", seconds=6, gate="own")
 def texts(w):
     """linphone writes to baresip, the PBX to both ends; where a realm does not
     allow texts they are refused."""
