@@ -170,6 +170,9 @@ bool event_state_text(const sip_subscription_state_t *ss, uint64_t left_s,
 	char *text, size_t size, bool *last_out);
 
 /* event_save.c */
+/** Texts live in the subscription or in home. */
+void sub_to_record(
+	const struct sub *s, su_home_t *home, Gh__SavedSubscription *out);
 void sub_save(struct sub *s);
 
 #endif
