@@ -174,6 +174,7 @@ struct leg {
 	/* rule 1: a request from an unknown source while authd judges it */
 	struct auth_query *judging;
 	nta_incoming_t *judged_irq;
+	enum reason judged_why; /* of the challenge that waits for its list */
 	struct addr judged_source;
 	struct listener *judged_listener;
 	uint64_t judged_flow;

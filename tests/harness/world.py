@@ -203,13 +203,13 @@ class World:
         self.n_numbers += 1
         return str(1000 + self.n_numbers), f"+4930{5550000 + self.n_numbers}"
 
-    def add_phone(self, **options):
+    def add_phone(self, realm="phones", **options):
         """An account: dict with extension, number, username, password."""
         extension, number = self.number()
         more = "".join(f", {k} => '{v}'" for k, v in options.items())
         row = self.rows(f"select (p).* from sbc.add_phone('{extension}', "
                         f"'Phone {extension}', '{{{number}}}', "
-                        f"realm => 'phones'{more}) p")[0]
+                        f"realm => '{realm}'{more}) p")[0]
         row["number"] = number
         self.names[row["username"].encode()] = "account"
         return row
