@@ -689,7 +689,7 @@ START_TEST(other_sources)
 	dl_request_from(&t.far, &other, "NOTIFY",
 		"Event: dialog\r\nSubscription-State: terminated\r\n", INFO,
 		lamp);
-	sp_expect(&other, "SIP/2.0 481");
+	sp_silent(&other); /* nobody answers a stranger there */
 	sp_silent(&t.phone);
 	tell(&t, "dialog", "active", INFO, lamp);
 	sp_close(&other);
