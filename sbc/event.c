@@ -244,9 +244,8 @@ static void answer(
 	s->asked = NULL;
 	leg_retry_after(s->phone, seconds, sizeof seconds);
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
-		/* Silence may end: an older failure of the PBX is no reason to
-		 * ask for ever. */
-		TAG_IF(status == 503 || why == REASON_EVENT_FAR_SILENT,
+		/* Who is away may come back: when to ask again. */
+		TAG_IF(status == 503 || status == 480,
 			SIPTAG_RETRY_AFTER_STR(seconds)),
 		TAG_IF(lines != NULL, SIPTAG_HEADER_STR(lines)), TAG_END());
 	nta_incoming_destroy(irq);

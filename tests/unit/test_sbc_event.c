@@ -36,6 +36,7 @@ static const char lamp[] =
 /* A phone and a PBX, and a subscription between them. */
 struct watch {
 	struct cw *w;
+	const char *login; /* NULL = account 1's */
 	struct sip_peer phone, pbx;
 	struct dialog near; /* the phone's end */
 	struct dialog far;  /* the PBX's */
@@ -115,11 +116,12 @@ static void send_proved(struct watch *t, const char *method, const char *user,
 	ck_assert_ptr_nonnull(nonce);
 	nonce += 7;
 	snprintf(lines, sizeof lines,
-		"Authorization: Digest username=\"u1\", realm=\"example.com\", "
+		"Authorization: Digest username=\"%s\", realm=\"example.com\", "
 		"nonce=\"%.*s\", uri=\"sip:%s@example.com\", "
 		"response=\"good\", algorithm=MD5, cnonce=\"c\", qop=auth, "
 		"nc=00000001\r\n%s",
-		(int)strcspn(nonce, "\""), nonce, user, extra);
+		t->login != NULL ? t->login : "u1", (int)strcspn(nonce, "\""),
+		nonce, user, extra);
 	send_request(t, method, user, lines, type, body);
 }
 
@@ -497,8 +499,16 @@ START_TEST(too_many)
 		NULL);
 	sp_expect(&t.phone, "SIP/2.0 403");
 	ck_assert_uint_eq(reason_counted(REASON_EVENT_TOO_MANY), 1);
+	/* Another account has room, until all have too many together. */
+	t.login = "u2";
+	ask(&t, "701", "dialog", 600);
+	accept_it(&t, 600);
+	send_proved(&t, "SUBSCRIBE", "701", lines_of(&t, "dialog", 600), NULL,
+		NULL);
+	sp_expect(&t.phone, "SIP/2.0 503");
+	ck_assert_str_ne(msg_header_value(t.phone.rx, "Retry-After", 0), "");
 	events_end_all(t.w->sbc.events);
-	for (unsigned i = 0; i < 5; i++) {
+	for (unsigned i = 0; i < 6; i++) {
 		sp_expect(&t.phone, "NOTIFY ");
 		ck_assert(msg_has(t.phone.rx, "reason=probation"));
 	}
@@ -898,7 +908,7 @@ static void pbx_request(struct watch *t, const char *method, const char *user,
 START_TEST(unasked)
 {
 	struct watch t;
-	struct sip_peer second;
+	struct sip_peer second, itsp;
 
 	begin(&t);
 	sp_open(t.w, &second, 6);
@@ -946,7 +956,18 @@ START_TEST(unasked)
 	pbx_request(&t, "NOTIFY", "100",
 		"Event: dialog\r\nSubscription-State: active\r\n", INFO, lamp);
 	sp_expect(&t.pbx, "SIP/2.0 489");
+	/* An ITSP whose realm lists nothing tells nobody anything. */
+	sp_open(t.w, &itsp, 2);
+	pbx_request(&t, "NOTIFY", "100", UNASKED, MWI, waiting);
+	sp_expect(&t.phone, "NOTIFY ");
+	t.near.p = &t.phone;
+	dl_answer(&t.near, t.phone.rx, 200, NULL, NULL);
+	sp_expect(&t.pbx, "SIP/2.0 200");
+	t.far.to = t.w->itsp;
+	dl_request_from(&t.far, &itsp, "NOTIFY", UNASKED, MWI, waiting);
+	sp_expect(&itsp, "SIP/2.0 489");
 	sp_silent(&t.phone);
+	sp_close(&itsp);
 	sp_close(&second);
 	end(&t);
 }
