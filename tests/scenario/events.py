@@ -218,6 +218,10 @@ def unasked_and_refused(w):
         headers=["Event: presence"]))
     refused = desk.side.expect("489")
     assert refused.get("allow-events") == "dialog", refused.data
+    w.settings("update sbc.trunk set enabled = false where name like 'pbx%'")
+    desk.proved("SUBSCRIBE", "701", ["Event: dialog"])
+    refused = desk.side.expect("489")
+    assert not refused.get("allow-events"), "nobody could serve it"
     stranger = w.peer("stranger", target=PHONES.edge)
     for method in ("SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH"):
         stranger.send(stranger.request(

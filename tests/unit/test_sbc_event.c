@@ -308,6 +308,40 @@ START_TEST(refresh_and_end)
 }
 END_TEST
 
+/* The last state overtakes the answer to the phone's last SUBSCRIBE. */
+START_TEST(end_overtakes_the_answer)
+{
+	static char subscribe[CW_TEXT], told[CW_TEXT];
+	struct watch t;
+
+	begin(&t);
+	for (unsigned late = 0; late < 2; late++) {
+		up(&t, "701", "dialog");
+		dl_request(&t.near, "SUBSCRIBE", lines_of(&t, "dialog", 0),
+			NULL, NULL);
+		sp_expect(&t.pbx, "SUBSCRIBE ");
+		snprintf(subscribe, sizeof subscribe, "%s", t.pbx.rx);
+		notify(&t, "dialog", "terminated;reason=timeout", NULL, NULL);
+		sp_expect(&t.phone, "NOTIFY ");
+		if (late == 0) {
+			dl_answer(&t.near, t.phone.rx, 200, NULL, NULL);
+			sp_expect(&t.pbx, "SIP/2.0 200");
+			dl_answer(
+				&t.far, subscribe, 200, "Expires: 0\r\n", NULL);
+			sp_expect(&t.phone, "SIP/2.0 200");
+		} else {
+			snprintf(told, sizeof told, "%s", t.phone.rx);
+			dl_answer(&t.far, subscribe, 481, NULL, NULL);
+			sp_expect(&t.phone, "SIP/2.0 481");
+			dl_answer(&t.near, told, 200, NULL, NULL);
+			sp_expect(&t.pbx, "SIP/2.0 200");
+		}
+		cw_until(t.w, no_sub, &t, "the end");
+	}
+	end(&t);
+}
+END_TEST
+
 /* Expires: 0 at once: one state, and nothing stays (RFC 6665 4.4.3). */
 START_TEST(fetch)
 {
@@ -980,6 +1014,7 @@ static Suite *suite(void)
 	suite_add(s, "usual", own_mailbox);
 	suite_add(s, "usual", lamp_with_an_id);
 	suite_add(s, "usual", refresh_and_end);
+	suite_add(s, "usual", end_overtakes_the_answer);
 	suite_add(s, "usual", fetch);
 	suite_add(s, "usual", notify_first);
 	suite_add(s, "refused", refused_at_once);
