@@ -216,12 +216,14 @@ class World:
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
               register=True, codecs="PCMA/8000/1", transport=None, ca=None,
-              srtp=None, home=None, long=False, speech=None, apps=()):
+              srtp=None, home=None, long=False, speech=None, apps=(),
+              contact=None):
         """A baresip with an account, registered. n tells phones of one case
         apart; transport is "tcp" or "tls" where it is not UDP; home is the
         net.Nat that it is behind; long: speech for a minute, not for 10 s. It
         hangs up at the end of its speech, a file in place of voice. register
-        may be seconds; apps are more modules of baresip."""
+        may be seconds; apps are more modules of baresip, contact whose presence
+        it watches."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
         if not speech:
@@ -238,6 +240,8 @@ class World:
         p.account(account["username"], where, account["password"], answer,
                   300 if register is True else int(register),
                   where if transport and apps else None)
+        if contact:
+            p.contact(contact)
         self.group.add(p)
         p.start()
         p.who = account
