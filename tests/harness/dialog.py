@@ -8,17 +8,19 @@ import time
 from . import proc
 
 
-def sdp(host, port, direction="sendrecv", version=1):
-    """A description with one audio line."""
+def sdp(host, port, direction="sendrecv", version=1, profile="RTP/AVP",
+        lines=()):
+    """A description with one audio line; lines: more of its attributes."""
     return ("v=0\r\n"
             f"o=peer 71 {version} IN IP4 {host}\r\n"
             "s=-\r\n"
             f"c=IN IP4 {host}\r\n"
             "t=0 0\r\n"
-            f"m=audio {port} RTP/AVP 8 101\r\n"
+            f"m=audio {port} {profile} 8 101\r\n"
             "a=rtpmap:8 PCMA/8000\r\n"
             "a=rtpmap:101 telephone-event/8000\r\n"
-            f"a={direction}\r\n")
+            + "".join(f"a={line}\r\n" for line in lines)
+            + f"a={direction}\r\n")
 
 
 class Side:
@@ -28,6 +30,9 @@ class Side:
     def __init__(self, peer, media_port=7000):
         self.peer = peer
         self.media_port = media_port
+        self.media_host = peer.host
+        self.profile = "RTP/AVP"
+        self.lines = []          # of the description: a=...
         self.version = 1
         self.tag = secrets.token_hex(6)
         self.remote = self.local = self.call_id = self.target = ""
@@ -81,7 +86,8 @@ class Side:
     # ------------------------------------------------------------------- send
 
     def sdp(self, direction="sendrecv"):
-        text = sdp(self.peer.host, self.media_port, direction, self.version)
+        text = sdp(self.media_host, self.media_port, direction, self.version,
+                   self.profile, self.lines)
         self.version += 1
         return text
 
