@@ -208,7 +208,7 @@ static const struct call_row rows[] = {
 	{CALL_RINGING, EV_CHANGE_FAILED, call_early_on_change_over, TO_RINGING},
 	{CALL_RINGING, EV_RETRY,         call_early_on_retry,       TO_RINGING},
 	{CALL_RINGING, EV_LEG_ENDED,     stay,                      TO_RINGING},
-	{CALL_RINGING, EV_TIMER,         call_setup_on_timer,       TO_ENDING},
+	{CALL_RINGING, EV_TIMER,         call_setup_on_timer,       TO_TARGET | TO_ENDING},
 	{CALL_RINGING, EV_LIFE,          on_slow,                   TO_ENDING},
 	{CALL_RINGING, EV_END,           on_end,                    TO_ENDING},
 
@@ -375,6 +375,12 @@ static uint64_t state_wait_us(const struct call *c, enum call_state s)
 
 			if (t != NULL && t->row->ring_timeout_s != 0)
 				seconds = t->row->ring_timeout_s;
+		}
+		if (c->q_below != 0) {
+			uint64_t serial = settings_number(
+				c->settings, "ring_serial_s", 15, 1, 600);
+
+			seconds = serial < seconds ? serial : seconds;
 		}
 		return seconds * CLOCK_US_PER_S;
 	case CALL_CONFIRMING:

@@ -208,11 +208,13 @@ struct call {
 	const char *caller_display;
 	bool caller_hidden;
 	struct route_decision *decision;
-	bool emergency;           /* the caller's limits do not hold */
-	bool metered;             /* it counts for the caller's hour and day */
-	bool talking;             /* its talk is being counted */
-	size_t target;            /* index of the one being tried */
-	size_t target_row;        /* within a trunk: next of its targets */
+	bool emergency;    /* the caller's limits do not hold */
+	bool metered;      /* it counts for the caller's hour and day */
+	bool talking;      /* its talk is being counted */
+	size_t target;     /* index of the one being tried */
+	size_t target_row; /* within a trunk: next of its targets */
+	uint32_t q_below;  /* within an account: phones of a lower q, times
+			      1000, come next; 0 = from the highest */
 	struct call_where *where; /* of that one, if it is a name */
 	unsigned round;
 	unsigned n_invites;
@@ -292,6 +294,8 @@ struct call *call_make(struct calls *calls);
 void call_retry_in(struct call *c, uint64_t delay_us);
 /** The session interval that we ask this party for; 0 = none. */
 uint32_t call_session_expires(const struct call *c, const struct party *p);
+/** The shortest one that we accept (RFC 4028 4). */
+uint32_t call_min_session(const struct call *c);
 
 /* call_setup.c */
 enum call_state call_setup_begin(
@@ -324,7 +328,11 @@ void call_setup_forget(struct call *c);
 /** The list of a party's trunk, account or realm; NULL = all that we know. */
 const Gh__CodecList *call_target_codecs(
 	const struct call *c, const struct party *p);
-/** A party per registered phone. @return how many. */
+/**
+ * A party per registered phone of the highest preference (q) below c->q_below
+ * (RFC 3261 16.6): those ring together. c->q_below becomes that preference, or
+ * 0 if there are no further phones. @return how many.
+ */
 size_t call_target_phones(struct call *c, struct account *account);
 /** The nth of a trunk's addresses by priority, or NULL. */
 const Gh__TrunkTarget *call_target_row(const struct trunk *t, size_t nth);

@@ -227,15 +227,21 @@ static enum call_state next_target(struct call *c)
 
 		c->round++;
 		if (target->is_account) {
-			c->target++;
-			if (c->called_account == NULL)
-				continue;
-			if (call_target_phones(c, c->called_account) == 0) {
+			bool first = c->q_below == 0;
+			size_t n = c->called_account == NULL
+					   ? 0
+					   : call_target_phones(
+						     c, c->called_account);
+
+			if (c->q_below == 0)
+				c->target++;
+			if (n == 0 && first && c->called_account != NULL) {
 				call_note(c, REASON_ROUTE_NOT_REGISTERED, NULL);
 				note_failure(
 					c, REASON_ROUTE_NOT_REGISTERED, 480);
-				continue;
 			}
+			if (n == 0)
+				continue;
 		} else {
 			row = call_target_row(target->trunk, c->target_row);
 			if (row == NULL) {
@@ -384,7 +390,7 @@ static enum reason invite_party(struct call *c, struct party *p)
 		.peer = {.addr = p->peer,
 			.listener = p->listener,
 			.flow = p->flow},
-		.min_se_s = 90,
+		.min_se_s = call_min_session(c),
 		.session_expires_s = call_session_expires(c, p),
 		.on_event = call_leg_event,
 		.ctx = p,
@@ -529,7 +535,10 @@ static enum call_state give_up_target(struct call *c, unsigned far_status)
 		c->called = NULL;
 		c->pending_status = 0;
 	}
-	if (far_status == 0 || route_fails_over(c->decision, far_status))
+	/* A person's next phone rings whatever this one said (RFC 3261 16.7),
+	 * but 6xx speaks for the person. */
+	if (far_status == 0 || (c->q_below != 0 && far_status < 600) ||
+		route_fails_over(c->decision, far_status))
 		return next_target(c);
 	return call_end(c, c->failed_why, c->failed_status, CALL_CALLED);
 }
@@ -574,6 +583,7 @@ static enum call_state reroute(struct call *c)
 	su_free(c->home, c->decision);
 	c->decision = NULL;
 	c->target = c->target_row = 0;
+	c->q_below = 0;
 	call_target_forget_place(c);
 	c->failed_status = 0;
 	c->n_queries = 0;
@@ -632,6 +642,12 @@ enum call_state call_setup_on_timer(struct call *c, const struct call_input *in)
 			if (p->round == c->round)
 				trunk_note_silence(c->calls->trunks, p->trunk);
 		}
+		return give_up_target(c, 408);
+	}
+	if (c->q_below != 0) {
+		/* Others of the account's phones have not rung yet. */
+		call_note(c, REASON_CALL_NO_ANSWER, NULL);
+		note_failure(c, REASON_CALL_NO_ANSWER, 480);
 		return give_up_target(c, 408);
 	}
 	return call_end(c, REASON_CALL_NO_ANSWER, 0, CALL_SBC);

@@ -20,6 +20,7 @@
 
 #include "common/ident.h"
 #include "common/log.h"
+#include "sbc/merge.h"
 #include "sbc/sbc.h"
 #include "sbc/trunk.h"
 
@@ -526,6 +527,18 @@ int leg_on_invite_answer(
 	return 0;
 }
 
+/* So that it is known if it comes back. */
+static void note_sent(struct leg *leg)
+{
+	msg_t *msg = nta_outgoing_getrequest(leg->invite_orq);
+	const sip_t *sip = sip_object(msg);
+
+	if (sip != NULL)
+		merge_note_sent(stack_merges(leg->c.sbc->stack), leg->call_id,
+			leg->local_tag, sip->sip_request->rq_url->url_user);
+	msg_destroy(msg);
+}
+
 int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 	const char *lines, unsigned max_forwards)
 {
@@ -552,5 +565,6 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 		return ERR_NOMEM;
 	}
 	leg->invite_cseq = nta_outgoing_cseq(leg->invite_orq);
+	note_sent(leg);
 	return 0;
 }

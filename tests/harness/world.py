@@ -15,8 +15,8 @@ import os
 import re
 import time
 
-from . import (baresip, capture, cases, gate, linphone, net, proc, rtp, sip,
-               sipp)
+from . import (baresip, capture, cases, dialog, gate, linphone, net, proc, rtp,
+               sip, sipp)
 from .net import LINKS
 
 ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
@@ -156,9 +156,8 @@ class World:
         self.room = None
         self.faults_allowed = False
         self.began = time.time()
-        for c in self.captures.values():
-            c.resume()
         for c in (*self.captures.values(), self.bridge):
+            c.resume()
             c.forget()
         self.marks = {role: 0 for role in LINKS}
         if case.gate == "own":
@@ -220,16 +219,17 @@ class World:
               srtp=None, home=None, long=False, speech=None):
         """A baresip with an account, registered. n tells phones of one case
         apart; transport is "tcp" or "tls" where it is not UDP; home is the
-        net.Nat that it is behind; long: speech for a minute, not for 10 s;
-        speech: a file. It hangs up at the end of what it says."""
+        net.Nat that it is behind; long: speech for a minute, not for 10 s. It
+        hangs up at the end of its speech, a file in place of voice."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
+        if not speech:
+            speech = self.audio.long(voice) if long else self.audio.wav(voice)
         p = baresip.Baresip(
             f"{self.dir}/phone{n}", ns=home.ns if home else self.ns("phones"),
             local=home.host if home else
             PHONES.host6() if v6 else PHONES.host(), port=5060 + 10 * n,
-            speech=speech or (self.audio.long(voice) if long
-                              else self.audio.wav(voice)),
+            speech=speech,
             control_port=4444 + n,
             rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
             codecs=codecs, ipv6=v6, ca=ca, srtp=srtp)
@@ -301,6 +301,35 @@ class World:
     def talker_heard(self, talker, voice, anywhere=False):
         path = f"{self.dir}/talker-{talker.host}-{talker.port}.wav"
         self.audio.must_hear(voice, talker.wav(self.audio, path), anywhere)
+
+    def side(self, role, port=5060, media_port=7000, account=None, n=10,
+             register=(), v6=False):
+        """One side of a call, message by message: of a trunk, the PBX, or a
+        phone, which registers first. register: header lines for that."""
+        peer = self.peer(role, port=port, n=n, v6=v6)
+        if role != "phones":
+            side = dialog.Side(peer, media_port)
+            side.who = None
+        else:
+            account = account or self.add_phone()
+            answer = peer.register(PHONES.edge, account["username"],
+                                   account["password"], headers=register)
+            if answer.status != 200:
+                raise proc.Problem(f"registration: {answer.first}")
+            side = dialog.Side(peer, media_port, account["username"],
+                               account["password"])
+            side.who = account
+        side.role = role
+        side.heads = [f"User-Agent: planted-{role}-{port}/1.0",
+                      f"X-Private: planted-{role}-{port}-header"]
+        return side
+
+    def media(self, side, port=None):
+        """An RTP socket where a side said that its media is."""
+        link = LINKS[side.role]
+        return dialog.Media(self.peer(side.role, n=int(
+            side.peer.host.rpartition(".")[2]),
+            port=port or side.media_port, target=link.edge))
 
     # ------------------------------------------------------------------ ears
 
