@@ -29,6 +29,10 @@
 
 #define DEPOSIT_AGAIN_US CLOCK_US_PER_S
 #define TELL_US          (60 * CLOCK_US_PER_S)
+/* How long a call waits for a connection that it needs, and how often it is
+ * looked for. */
+#define FLOWS_US         (2 * CLOCK_US_PER_S)
+#define FLOWS_LOOK_US    (10 * CLOCK_US_PER_MS)
 
 enum save_file {
 	FILE_CALLS,
@@ -62,6 +66,9 @@ struct saves {
 	struct store *files[FILE_COUNT]; /* NULL before keeper has told */
 	STAILQ_HEAD(, pending) pending;  /* trunks and calls */
 	bool settled;
+	size_t n_restored; /* trunks and calls */
+	uint64_t flows_until_us;
+	struct loop_timer *flows; /* calls wait for connections */
 	struct loop_timer *again; /* a deposit was refused */
 	uint64_t next_tell_us;
 	uint8_t key[16];
@@ -269,6 +276,9 @@ static size_t restore_all(struct saves *saves, bool calls_too)
 		if (!calls_too &&
 			(p->kind == SAVE_CALL || p->kind == SAVE_TRUNK))
 			continue;
+		if (calls_too && clock_now_us() < saves->flows_until_us &&
+			!saves->owners->ready(saves->sbc, p->kind, p->msg))
+			continue;
 		err = restore(saves, p);
 		if (err != 0)
 			drop_bad(saves, p, err);
@@ -326,10 +336,23 @@ static void open_files(struct saves *saves)
 	saves->owners->on_open(saves->sbc);
 }
 
+static void on_flows(void *arg)
+{
+	struct saves *saves = arg;
+
+	saves->n_restored += restore_all(saves, true);
+	if (STAILQ_EMPTY(&saves->pending))
+		saves->owners->on_settled(saves->sbc, saves->n_restored);
+	else
+		loop_timer_set(
+			saves->sbc->daemon.loop, saves->flows, FLOWS_LOOK_US);
+}
+
 static void settle(struct saves *saves)
 {
 	saves->settled = true;
-	saves->owners->on_settled(saves->sbc, restore_all(saves, true));
+	saves->flows_until_us = clock_now_us() + FLOWS_US;
+	on_flows(saves);
 }
 
 bool saves_on_fd(struct saves *saves, const char *name, int fd)
@@ -373,7 +396,10 @@ int saves_new(struct sbc *sbc, const struct save_owners *owners,
 	for (size_t i = 0; i < FILE_COUNT; i++)
 		saves->found[i] = none;
 	if (loop_timer_new(sbc->daemon.loop, on_again, saves, &saves->again) !=
-		0) {
+			0 ||
+		loop_timer_new(sbc->daemon.loop, on_flows, saves,
+			&saves->flows) != 0) {
+		loop_timer_free(sbc->daemon.loop, &saves->again);
 		free(saves);
 		return ERR_NOMEM;
 	}
@@ -409,5 +435,6 @@ void saves_free(struct saves **ref, bool wipe)
 			store_close(&saves->files[i]);
 	}
 	loop_timer_free(saves->sbc->daemon.loop, &saves->again);
+	loop_timer_free(saves->sbc->daemon.loop, &saves->flows);
 	free(saves);
 }

@@ -13,7 +13,9 @@
  *	keeper has handed all over	the files are opened, every record read;
  *					contacts and CDRs are in force at once
  *	settings and sockets are there	trunks, then calls (saves_settle),
- *before a datagram is read
+ *					before a datagram is read; but calls in
+ *					set-up over a connection once flowd has
+ *					made its bridge again
  *
  * The process ends in order (SIGTERM): its calls have been ended and the files
  * are wiped, but for what accounts have used. An upgrade is a restart that
@@ -63,6 +65,10 @@ struct save_owners {
 	 * record is dropped. */
 	int (*restore[SAVE_KIND_END])(struct sbc *sbc,
 		const ProtobufCMessage *msg, const struct save_slot *slot);
+	/* May it be put in force now? Asked again until it may, for FLOWS_US
+	 * at most. */
+	bool (*ready)(struct sbc *sbc, enum save_kind kind,
+		const ProtobufCMessage *msg);
 	/* Contacts and CDRs that were found are in force: what came to be
 	 * before the files were open is to be saved. */
 	void (*on_open)(struct sbc *sbc);

@@ -39,6 +39,13 @@ static int on_meter(struct sbc *sbc, const ProtobufCMessage *msg,
 	return meters_on_found(sbc->meters, (const Gh__SavedMeter *)msg, slot);
 }
 
+static bool is_ready(
+	struct sbc *sbc, enum save_kind kind, const ProtobufCMessage *msg)
+{
+	return kind != SAVE_CALL ||
+	       call_may_be_restored(sbc, (const Gh__SavedCall *)msg);
+}
+
 static void on_open(struct sbc *sbc)
 {
 	bindings_save_all(sbc->bindings);
@@ -61,6 +68,7 @@ const struct save_owners sbc_save_owners = {
 			[SAVE_CDR] = on_cdr,
 			[SAVE_METER] = on_meter,
 		},
+	.ready = is_ready,
 	.on_open = on_open,
 	.on_settled = on_settled,
 };
