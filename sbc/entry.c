@@ -12,9 +12,12 @@
 
 #include <sofia-sip/sip_header.h>
 
+#include <stdio.h>
+
 #include "common/log.h"
 #include "sbc/merge.h"
 #include "sbc/register.h"
+#include "sbc/drain.h"
 #include "sbc/sbc.h"
 #include "sbc/wait.h"
 
@@ -51,6 +54,16 @@ static void on_invite(struct sbc *sbc, struct inbound *in)
 
 static void on_options(struct sbc *sbc, struct inbound *in)
 {
+	/* Who probes us sends its calls elsewhere. */
+	if (in->trunk && drain_is_on(sbc->drain)) {
+		char seconds[12];
+
+		snprintf(seconds, sizeof seconds, "%u",
+			stack_retry_after_s(sbc->stack));
+		stack_reply(sbc->stack, in, REASON_ADMIT_DRAINING, 503,
+			SIPTAG_RETRY_AFTER_STR(seconds), TAG_END());
+		return;
+	}
 	stack_reply(sbc->stack, in, REASON_ADMIT_OK, 200,
 		SIPTAG_ALLOW_STR(STACK_ALLOW),
 		SIPTAG_ACCEPT_STR("application/sdp"), TAG_END());

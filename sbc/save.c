@@ -91,6 +91,7 @@ static enum save_file file_of(enum save_kind kind)
 		return FILE_METERS;
 	case SAVE_CALL:
 	case SAVE_TRUNK:
+	case SAVE_SWITCHES:
 	case SAVE_KIND_END:
 		break;
 	}
@@ -113,6 +114,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(uint32_t kind)
 		return &gh__saved_binding__descriptor;
 	case SAVE_CDR:
 		return &gh__cdr__descriptor;
+	case SAVE_SWITCHES:
+		return &gh__saved_switches__descriptor;
 	case SAVE_METER:
 		return &gh__saved_meter__descriptor;
 	default:

@@ -46,6 +46,7 @@ enum save_kind {
 	SAVE_TRUNK = 2,
 	SAVE_BINDING = 3,
 	SAVE_CDR = 4,
+	SAVE_SWITCHES = 8,
 	SAVE_METER = 9,
 	SAVE_KIND_END,
 };

@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "sbc/call_save.h"
+#include "sbc/drain.h"
 #include "sbc/meter.h"
 #include "sbc/sbc.h"
 #include "sbc/trunk.h"
@@ -39,6 +40,12 @@ static int on_meter(struct sbc *sbc, const ProtobufCMessage *msg,
 	return meters_on_found(sbc->meters, (const Gh__SavedMeter *)msg, slot);
 }
 
+static int on_switches(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	return drain_on_found(sbc->drain, (const Gh__SavedSwitches *)msg, slot);
+}
+
 static bool is_ready(
 	struct sbc *sbc, enum save_kind kind, const ProtobufCMessage *msg)
 {
@@ -66,6 +73,7 @@ const struct save_owners sbc_save_owners = {
 			[SAVE_TRUNK] = on_trunk,
 			[SAVE_BINDING] = on_binding,
 			[SAVE_CDR] = on_cdr,
+			[SAVE_SWITCHES] = on_switches,
 			[SAVE_METER] = on_meter,
 		},
 	.ready = is_ready,

@@ -41,6 +41,7 @@ struct sbc {
 	struct local_nets local_nets; /* as they were at the start */
 	struct waits *waits;
 	struct ctl *ctl;
+	struct drain *drain; /* NULL: none (tests) */
 	struct leg *sending; /* whose INVITE is about to leave; NULL = none */
 	struct saves *saves; /* NULL: nothing outlives the process (tests) */
 	struct call_report *report;

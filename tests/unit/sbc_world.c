@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/sbc_world.h"
 
+#include "sbc/drain.h"
 #include "sbc/leg_save.h"
 #include "sbc/save.h"
 
@@ -645,6 +646,7 @@ struct world *world_new(const struct world_config *config)
 	ck_assert_int_eq(authd_new(&w->sbc, path, &w->sbc.authd), 0);
 	ck_assert_int_eq(accounts_new(w->sbc.authd, &w->sbc.accounts), 0);
 	snprintf(path, sizeof(path), "%s/sbc.sock", w->dir);
+	ck_assert_int_eq(drain_new(&w->sbc, &w->sbc.drain), 0);
 	ck_assert_int_eq(ctl_new(&w->sbc, path, &w->sbc.ctl), 0);
 	world_until(w, has_link, w, "the link to authd");
 	if (config->sandbox)
@@ -662,6 +664,7 @@ void world_free(struct world **ref)
 
 	*ref = NULL;
 	ctl_free(&w->sbc.ctl);
+	drain_free(&w->sbc.drain);
 	waits_free(&w->sbc.waits);
 	calls_free(&w->sbc.calls);
 	accounts_free(&w->sbc.accounts);
