@@ -108,6 +108,7 @@ static void on_answer(void *ctx, enum process process, const char *json)
 
 	if (run->json) {
 		fprintf(out, "%s\n", json);
+		(void)fflush(out); /* more may come later */
 		return;
 	}
 	if (run->several)

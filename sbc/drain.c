@@ -46,7 +46,8 @@ static void on_timer(void *arg)
 
 	if (!d->on)
 		return;
-	if (calls_count(d->sbc->calls) == 0) {
+	if (saves_are_in_force(d->sbc->saves) &&
+		calls_count(d->sbc->calls) == 0) {
 		if (!d->told)
 			log_notice("drained");
 		d->told = true;

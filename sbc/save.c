@@ -378,6 +378,12 @@ void saves_on_keeper(struct saves *saves)
 	deposit(saves);
 }
 
+bool saves_are_in_force(const struct saves *saves)
+{
+	return saves == NULL ||
+	       (saves->settled && STAILQ_EMPTY(&saves->pending));
+}
+
 void saves_settle(struct saves *saves)
 {
 	if (saves != NULL && !saves->settled && saves_are_open(saves))

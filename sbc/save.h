@@ -90,6 +90,8 @@ void saves_on_keeper(struct saves *saves);
 /** All sockets of the settings in force are open: puts trunks and calls in
  * force, once. */
 void saves_settle(struct saves *saves);
+/** Is all that was found in force? Also on NULL. */
+bool saves_are_in_force(const struct saves *saves);
 /** Writes an object's record if anything has changed. saves may be NULL: then
  * nothing is kept (tests of other parts). The message is copied. */
 void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
