@@ -65,7 +65,7 @@ struct media {
 	struct loop_timer *deadline;
 	struct loop_timer *claim;
 	Gh__MediaConfig *config; /* as last told; NULL before the first */
-	bool held;               /* calls of an earlier process are not known yet */
+	bool held; /* calls of an earlier process are not known yet */
 	char (*listed)[IDENT_CALL_SIZE]; /* meanwhile: what mediad has */
 	size_t n_listed;
 };
@@ -134,6 +134,15 @@ static void set_phase(
 	arm(media);
 }
 
+static int send_wanted(struct media_session *s, Gh__SessionWant *want)
+{
+	s->request = s->media->next_request++;
+	want->request = s->request;
+	IPC_MSG(msg, SESSION_WANT, session_want, want);
+	return ipc_send(s->media->link, &msg);
+}
+
+/* Once more, out of what is kept. */
 static int send_want(struct media_session *s)
 {
 	Gh__SessionWant *want =
@@ -142,10 +151,8 @@ static int send_want(struct media_session *s)
 
 	if (want == NULL)
 		return ERR_NOMEM;
-	s->request = s->media->next_request++;
-	want->request = s->request;
+	err = send_wanted(s, want);
 	IPC_MSG(msg, SESSION_WANT, session_want, want);
-	err = ipc_send(s->media->link, &msg);
 	ipc_msg_wipe(&msg);
 	gh__session_want__free_unpacked(want, NULL);
 	return err;
@@ -400,7 +407,7 @@ int media_want(struct media_session *s, const Gh__SessionWant *want)
 	free(s->want);
 	s->want = bytes;
 	s->want_len = len;
-	err = send_want(s);
+	err = send_wanted(s, &copy);
 	if (err != 0)
 		return err == ERR_NOMEM ? ERR_NOMEM : ERR_AWAY;
 	set_phase(s, SESSION_WAITING, DEADLINE_US);
@@ -469,7 +476,8 @@ static void free_want(Gh__SessionWant *want)
 	gh__session_want__free_unpacked(want, NULL);
 }
 
-static int restore_want(struct media_session *s, const ProtobufCBinaryData *want)
+static int restore_want(
+	struct media_session *s, const ProtobufCBinaryData *want)
 {
 	Gh__SessionWant *w =
 		gh__session_want__unpack(NULL, want->len, want->data);
@@ -492,9 +500,9 @@ out:
 	return err;
 }
 
-int media_session_restore(struct media *media,
-	const char call[IDENT_CALL_SIZE], const struct media_events *events,
-	void *ctx, const ProtobufCBinaryData *want, uint32_t version,
+int media_session_restore(struct media *media, const char call[IDENT_CALL_SIZE],
+	const struct media_events *events, void *ctx,
+	const ProtobufCBinaryData *want, uint32_t version,
 	struct media_session **session_out)
 {
 	struct media_session *s;
