@@ -291,6 +291,9 @@ static Gh__Account *account_facts(struct row *r)
 	a->surrogate_trunk = row_u32(r, "surrogate_trunk");
 	a->surrogate = a->surrogate_trunk != 0;
 	a->expires_max_s = row_u32(r, "expires_max_s");
+	a->usage_at_us = row_u64(r, "usage_at_us");
+	a->usage_hour_calls = row_u32(r, "usage_hour_calls");
+	a->usage_day_us = row_u64(r, "usage_day_us");
 	return a;
 }
 

@@ -235,6 +235,8 @@ void call_to_record(const struct call *c, struct scratch *s, Gh__SavedCall *out)
 	out->pending_status = c->pending_status;
 	out->caller_lines = text(c->end_lines[CALL_CALLER]);
 	out->called_lines = text(c->end_lines[CALL_CALLED]);
+	out->emergency = c->emergency;
+	out->metered = c->metered;
 	save_parties(c, s, out);
 	save_record(c, s, out);
 	save_slots(c, s, out);

@@ -42,20 +42,43 @@ const Gh__CodecList *call_target_codecs(
 	return id != 0 ? settings_codec_list(c->settings, id) : NULL;
 }
 
+/* Preferences as they are compared: above 0, so that 0 can mean "all". */
+static uint32_t preference(const struct binding *b)
+{
+	return b->row->q_permille + 1;
+}
+
+static bool comes_next(const struct binding *b, uint32_t below)
+{
+	return below == 0 || preference(b) < below;
+}
+
 /* The phones of an account: every live contact that can be reached. */
 size_t call_target_phones(struct call *c, struct account *account)
 {
-	const struct binding *b =
+	const struct binding *first =
 		bindings_of(c->sbc->bindings, account->row->id);
+	const struct binding *b;
+	uint32_t below = c->q_below, q = 0;
+	bool more = false;
 	size_t n = 0;
 
-	for (; b != NULL && n < CALL_FORKS_MAX; b = b->next) {
+	for (b = first; b != NULL; b = b->next) {
+		if (comes_next(b, below) && preference(b) > q)
+			q = preference(b);
+	}
+	for (b = first; b != NULL; b = b->next)
+		more = more || preference(b) < q;
+	c->q_below = more ? q : 0;
+	for (b = first; b != NULL && n < CALL_FORKS_MAX; b = b->next) {
 		const struct realm_address *ra = settings_listener(c->settings,
 			&b->local, (Gh__Transport)b->row->transport);
 		struct listener *l =
 			ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
 		struct party *p;
 
+		if (preference(b) != q)
+			continue;
 		/* Only its own connection reaches it, and only while that
 		 * lives. */
 		if (l == NULL ||
@@ -203,15 +226,14 @@ void call_target_forget_place(struct call *c)
 }
 
 enum call_place call_target_place(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, struct addr *addr_out,
-	enum reason *why_out)
+	const Gh__TrunkTarget *row, struct addr *addr_out, enum reason *why_out)
 {
 	struct call_where *w = c->where;
 
 	*why_out = REASON_ROUTE_OK;
 	if (addr_parse(row->host, addr_out) == 0) {
-		bool secured = transport_is_secured(
-			(Gh__Transport)row->transport);
+		bool secured =
+			transport_is_secured((Gh__Transport)row->transport);
 
 		addr_out->port = row->port != 0 ? (uint16_t)row->port
 				 : secured      ? 5061

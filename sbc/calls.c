@@ -23,8 +23,6 @@
 #include "sbc/sofia_cures.h"
 #include "sbc/trunk.h"
 
-#define MIN_SE_S 90
-
 static void on_reap(void *arg);
 
 int calls_new(struct sbc *sbc, struct calls **calls_out)
@@ -241,8 +239,13 @@ static enum reason may_begin(const struct calls *calls)
 static void refuse_stateless(
 	struct call *c, struct inbound *in, enum reason why)
 {
-	char seconds[12];
+	char seconds[12], clean[ROUTE_NUMBER_SIZE];
+	const char *user = in->sip->sip_request->rq_url->url_user;
 
+	/* Its record says at least whom it was for. */
+	if (user != NULL && number_clean(user, clean) == 0)
+		snprintf(
+			c->called_number, sizeof c->called_number, "%s", clean);
 	snprintf(seconds, sizeof seconds, "%u",
 		(unsigned)settings_number(
 			c->settings, "retry_after_s", 5, 1, 600));
@@ -279,7 +282,7 @@ static int make_caller_leg(struct call *c, const struct inbound *in,
 			.listener = in->listener,
 			.flow = in->flow},
 		.user = contact_user(sip->sip_request->rq_url->url_user),
-		.min_se_s = MIN_SE_S,
+		.min_se_s = call_min_session(c),
 		.session_expires_s = call_session_expires(c, &c->caller),
 		.on_event = call_leg_event,
 		.ctx = &c->caller,
@@ -294,6 +297,12 @@ uint32_t call_session_expires(const struct call *c, const struct party *p)
 		return p->trunk->row->session_expires_s;
 	return (uint32_t)settings_number(
 		c->settings, "session_expires_s", 1800, 0, 86400);
+}
+
+uint32_t call_min_session(const struct call *c)
+{
+	return (uint32_t)settings_number(
+		c->settings, "session_min_se_s", 90, 5, 3600);
 }
 
 /* Refuses a call that has a transaction and no leg. */
@@ -376,6 +385,41 @@ size_t calls_count(const struct calls *calls)
 void calls_drain(struct calls *calls, bool drain)
 {
 	calls->draining = drain;
+}
+
+static void move_party(struct party *p, uint64_t account,
+	const struct addr *from, uint64_t from_flow, const struct inbound *now)
+{
+	struct call_input in = {.event = EV_MOVED, .party = p};
+
+	if (p->kind != SIDE_PHONE || p->leg == NULL || p->account == NULL ||
+		p->account->row->id != account ||
+		p->leg->c.peer.flow != from_flow ||
+		!addr_equal(&p->leg->c.peer.addr, from))
+		return;
+	p->leg->c.peer.addr = now->source;
+	p->leg->c.peer.listener = now->listener;
+	p->leg->c.peer.flow = now->flow;
+	log_info("dialog_moved", LOG_CALL(p->call->id),
+		LOG_ADDR("source", &now->source));
+	call_event(p->call, &in);
+}
+
+void calls_moved(struct calls *calls, uint64_t account, const struct addr *from,
+	uint64_t from_flow, const struct inbound *now)
+{
+	struct call *c, *next;
+
+	for (c = TAILQ_FIRST(&calls->all); c != NULL; c = next) {
+		struct party *p, *other;
+
+		next = TAILQ_NEXT(c, link);
+		move_party(&c->caller, account, from, from_flow, now);
+		for (p = TAILQ_FIRST(&c->parties); p != NULL; p = other) {
+			other = TAILQ_NEXT(p, link);
+			move_party(p, account, from, from_flow, now);
+		}
+	}
 }
 
 int calls_end_one(struct calls *calls, const char *id, enum reason why)

@@ -36,6 +36,9 @@
 #define QUARANTINE_MS 5000u
 #define COALESCE_US   500u
 #define RTCP_MS       5000u
+#define SILENCE_MS    5000u
+#define KEEPALIVE_S   15u
+#define MOS_MIN_CENTI 300u
 
 enum session_phase { SESSION_IDLE, SESSION_WAITING, SESSION_ENDING };
 
@@ -343,6 +346,13 @@ void media_apply(struct media *media, const struct settings *settings)
 		settings, "media_quarantine_ms", QUARANTINE_MS, 0, 600000);
 	config->rtcp_interval_ms = (uint32_t)settings_number(
 		settings, "rtcp_interval_ms", RTCP_MS, 500, 60000);
+	config->silence_ms = (uint32_t)settings_number(
+		settings, "media_silence_ms", SILENCE_MS, 500, 600000);
+	config->keepalive_ms =
+		1000 * (uint32_t)settings_number(settings, "media_keepalive_s",
+			       KEEPALIVE_S, 1, 300);
+	config->mos_min_centi = (uint32_t)settings_number(
+		settings, "media_mos_min_centi", MOS_MIN_CENTI, 0, 450);
 	config->realms = calloc(settings->n_realms + 1, sizeof *config->realms);
 	if (config->realms == NULL)
 		goto nomem;

@@ -15,7 +15,8 @@ static const char *const columns[] = {"id", "username", "extension",
 	"max_contacts", "max_duration_s", "max_minutes_per_day",
 	"expires_max_s", "keepalive_s", "destination_classes",
 	"surrogate_trunk", "digest", "digest_realm", "ha1_md5", "ha1_sha256",
-	"ha1_sha512_256", "trunk", "sealed"};
+	"ha1_sha512_256", "trunk", "sealed", "usage_at_us", "usage_hour_calls",
+	"usage_day_us"};
 #define N_COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
 static PGresult *make_result(char *cells)
