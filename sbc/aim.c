@@ -102,8 +102,8 @@ static bool make_place(struct aim *a, const Gh__TrunkTarget *row,
 	if (place->target.listener == NULL)
 		return false;
 	if (transport_is_stream(place->target.listener->transport)) {
-		flow = flow_to(a->sbc->flows, &place->target.listener->local,
-			transport, addr);
+		flow = flow_to(a->sbc->flows, a->trunk,
+			&place->target.listener->local, transport, addr);
 		if (flow == NULL)
 			return false;
 		place->target.flow = flow->id;
