@@ -27,7 +27,7 @@ static char *text(const char *s)
 
 void sub_save(struct sub *s)
 {
-	su_home_t home[1] = {SU_HOME_INIT(home)};
+	struct scratch scratch;
 	Gh__SavedSubscription saved = GH__SAVED_SUBSCRIPTION__INIT;
 	Gh__SavedLeg phone, pbx;
 
@@ -39,9 +39,9 @@ void sub_save(struct sub *s)
 	}
 	if (s->state != SUB_UP && s->state != SUB_REFRESHING)
 		return;
-	su_home_init(home);
-	leg_save(s->phone, home, &phone);
-	leg_save(s->pbx, home, &pbx);
+	scratch_init(&scratch);
+	leg_save(s->phone, &scratch, &phone);
+	leg_save(s->pbx, &scratch, &pbx);
 	saved.id = text(s->id);
 	saved.package = text(s->package->name);
 	saved.event_id = text(s->event_id);
@@ -60,7 +60,7 @@ void sub_save(struct sub *s)
 	if (s->pbx->state == LEG_UP)
 		save_put(s->sbc->saves, SAVE_SUBSCRIPTION, &s->saved,
 			&saved.base);
-	su_home_deinit(home);
+	scratch_done(&scratch);
 }
 
 static bool is_possible(
