@@ -323,7 +323,8 @@ enum call_state call_setup_on_account(
 	}
 	if (in->why == REASON_AUTH_AWAY)
 		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
-	if (c->n_queries < 2) {
+	/* No extension begins like an international number. */
+	if (c->n_queries < 2 && c->called_number[0] != '+') {
 		c->query_by_number = !c->query_by_number;
 		if (ask(c) != 0)
 			return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
