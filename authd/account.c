@@ -30,13 +30,17 @@ static const char prefixes[] = {
 
 static const char *const ask_sql[] = {
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_ID] =
-		"SELECT * FROM sbc.authd_account WHERE id = $1::bigint",
+		"SELECT * FROM sbc.authd_account LEFT JOIN "
+		"sbc.authd_surrogate USING (id) WHERE id = $1::bigint",
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_USER] =
-		"SELECT * FROM sbc.authd_account WHERE username = $1::text",
+		"SELECT * FROM sbc.authd_account LEFT JOIN "
+		"sbc.authd_surrogate USING (id) WHERE username = $1::text",
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION] =
-		"SELECT * FROM sbc.authd_account WHERE extension = $1::text",
+		"SELECT * FROM sbc.authd_account LEFT JOIN "
+		"sbc.authd_surrogate USING (id) WHERE extension = $1::text",
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER] =
-		("SELECT * FROM sbc.authd_account WHERE id = (SELECT account "
+		("SELECT * FROM sbc.authd_account LEFT JOIN "
+		 "sbc.authd_surrogate USING (id) WHERE id = (SELECT account "
 		 "FROM sbc.authd_number WHERE number = $1::text)"),
 };
 

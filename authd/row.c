@@ -302,6 +302,31 @@ static void mend_string(char **text)
 		*text = (char *)(uintptr_t)protobuf_c_empty_string;
 }
 
+/* What the account's PBX is answered with; NULL = nothing of its own. */
+static Gh__TrunkSecret *surrogate_secret(struct row *r)
+{
+	const char *username = cell(r, "surrogate_username");
+	Gh__TrunkSecret *s;
+
+	if (r->err || *username == '\0')
+		return NULL;
+	s = malloc(sizeof(*s));
+	if (!s) {
+		fail_memory(r);
+		return NULL;
+	}
+	gh__trunk_secret__init(s);
+	s->username = row_text(r, "surrogate_username");
+	s->digest_realm = row_text(r, "surrogate_realm");
+	s->sealed = row_bytes(r, "surrogate_sealed", 0);
+	s->ha1_md5 = row_bytes(r, "surrogate_md5", 16);
+	s->ha1_sha256 = row_bytes(r, "surrogate_sha256", 32);
+	s->ha1_sha512_256 = row_bytes(r, "surrogate_sha512_256", 32);
+	mend_string(&s->username);
+	mend_string(&s->digest_realm);
+	return s;
+}
+
 Gh__AccountRecord *row_account(struct row *r)
 {
 	Gh__AccountRecord *rec = malloc(sizeof(*rec));
@@ -317,6 +342,7 @@ Gh__AccountRecord *row_account(struct row *r)
 	rec->ha1_md5 = row_bytes(r, "ha1_md5", 16);
 	rec->ha1_sha256 = row_bytes(r, "ha1_sha256", 32);
 	rec->ha1_sha512_256 = row_bytes(r, "ha1_sha512_256", 32);
+	rec->surrogate = surrogate_secret(r);
 	if (rec->account) {
 		mend_string(&rec->account->user);
 		mend_string(&rec->account->extension);
@@ -363,6 +389,13 @@ static void wipe(ProtobufCBinaryData *bytes)
 		secret_wipe(bytes->data, bytes->len);
 }
 
+static void wipe_trunk_secret(Gh__TrunkSecret *s)
+{
+	wipe(&s->ha1_md5);
+	wipe(&s->ha1_sha256);
+	wipe(&s->ha1_sha512_256);
+}
+
 void row_account_free(Gh__AccountRecord *rec)
 {
 	if (!rec)
@@ -370,6 +403,8 @@ void row_account_free(Gh__AccountRecord *rec)
 	wipe(&rec->ha1_md5);
 	wipe(&rec->ha1_sha256);
 	wipe(&rec->ha1_sha512_256);
+	if (rec->surrogate)
+		wipe_trunk_secret(rec->surrogate);
 	gh__account_record__free_unpacked(rec, NULL);
 }
 
@@ -377,8 +412,6 @@ void row_trunk_secret_free(Gh__TrunkSecret *s)
 {
 	if (!s)
 		return;
-	wipe(&s->ha1_md5);
-	wipe(&s->ha1_sha256);
-	wipe(&s->ha1_sha512_256);
+	wipe_trunk_secret(s);
 	gh__trunk_secret__free_unpacked(s, NULL);
 }
