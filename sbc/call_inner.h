@@ -98,6 +98,7 @@ struct party {
 	struct addr peer;  /* where signaling goes and comes from */
 	uint64_t flow;     /* 0 = datagrams */
 	char *request_uri; /* called: what the INVITE asks for */
+	const char *route; /* called: the way of the INVITE; NULL = direct */
 	const char *host;  /* called: its host in To */
 	struct leg *leg;
 	struct media_slot *slot; /* called: where its media goes */
@@ -207,9 +208,12 @@ struct call {
 	const char *caller_display;
 	bool caller_hidden;
 	struct route_decision *decision;
-	size_t target;     /* index of the one being tried */
-	size_t target_row; /* within a trunk: next of its targets */
+	size_t target;            /* index of the one being tried */
+	size_t target_row;        /* within a trunk: next of its targets */
 	struct call_where *where; /* of that one, if it is a name */
+	size_t registrar_of; /* target + 1 whose registrar was tried first */
+	struct addr registrar;
+	bool emergency; /* the called number is one: no limit holds it */
 	unsigned round;
 	unsigned n_invites;
 	const char *end_lines[2]; /* what goes with the end of each side */
@@ -292,6 +296,8 @@ uint32_t call_session_expires(const struct call *c, const struct party *p);
 /* call_setup.c */
 enum call_state call_setup_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip);
+/** Does the caller call an emergency number? Before call_setup_begin(). */
+bool call_setup_is_emergency(struct call *c, const sip_t *sip);
 enum call_state call_setup_on_account(
 	struct call *c, const struct call_input *in);
 /** EV_LOCATED. */
@@ -335,6 +341,10 @@ enum call_place {
 enum call_place call_target_place(struct call *c, const struct trunk *t,
 	const Gh__TrunkTarget *row, struct addr *addr_out,
 	enum reason *why_out);
+/** Where we are registered at the trunk of the present target, once: that
+ * comes before its rows. @return whether there is such an address. */
+bool call_target_registrar(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget **row_out, struct addr *addr_out);
 /** Forgets the addresses of the present row. */
 void call_target_forget_place(struct call *c);
 /** A party for one address. @return ROUTE_OK, or why it can not be used. */
@@ -384,8 +394,7 @@ void call_slot_end(struct call *c);
 void call_slot_drop(struct call *c);
 /** One of an earlier process, behind those that are there. Nothing is sent.
  * @return 0, ERR_NOMEM, ERR_EXISTS or ERR_CORRUPT. */
-GH_MUST_CHECK int call_slot_restore(
-	struct call *c, const Gh__SavedSlot *saved);
+GH_MUST_CHECK int call_slot_restore(struct call *c, const Gh__SavedSlot *saved);
 /** The nth from 1, or NULL. */
 struct media_slot *call_slot_nth(struct call *c, uint32_t n);
 
@@ -426,6 +435,9 @@ struct party;
 /** Takes a place for the party at its trunk or account.
  * @return ROUTE_OK or the limit that is reached. */
 enum reason call_limit_take(struct call *c, struct party *p);
+/** What is answered to a call that met this limit of the party's. */
+unsigned call_limit_status(
+	const struct call *c, const struct party *p, enum reason why);
 void call_limit_release(struct call *c, struct party *p);
 /** Takes the place that the party had in an earlier process. */
 void call_limit_restore(struct call *c, struct party *p, bool shares);

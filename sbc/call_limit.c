@@ -69,11 +69,13 @@ static bool count_account(struct calls *calls, uint64_t account)
 	return true;
 }
 
-static enum reason take_account(struct calls *calls, const Gh__Account *row)
+static enum reason take_account(
+	struct calls *calls, const Gh__Account *row, bool emergency)
 {
 	const struct usage *u = find(calls, row->id);
 
-	if (u != NULL && row->max_calls != 0 && u->n_calls >= row->max_calls)
+	if (!emergency && u != NULL && row->max_calls != 0 &&
+		u->n_calls >= row->max_calls)
 		return REASON_LIMIT_ACCOUNT_CALLS;
 	return count_account(calls, row->id) ? REASON_ROUTE_OK
 					     : REASON_LIMIT_CALLS;
@@ -116,18 +118,39 @@ enum reason call_limit_take(struct call *c, struct party *p)
 		return REASON_ROUTE_OK;
 	if (p->trunk != NULL) {
 		why = trunk_take(c->calls->trunks, p->trunk,
-			c->decision != NULL && c->decision->emergency);
+			c->emergency || (c->decision != NULL &&
+						c->decision->emergency));
 	} else if (is_counted_already(c, p)) {
 		p->shares = true;
 		why = REASON_ROUTE_OK;
 	} else {
-		why = take_account(c->calls, p->account->row);
+		why = take_account(c->calls, p->account->row, c->emergency);
 		/* A called account at its limit is busy. */
 		if (why == REASON_LIMIT_ACCOUNT_CALLS && p->side == CALL_CALLED)
 			why = REASON_CALL_BUSY;
 	}
 	p->counted = why == REASON_ROUTE_OK;
 	return why;
+}
+
+unsigned call_limit_status(
+	const struct call *c, const struct party *p, enum reason why)
+{
+	switch (why) {
+	case REASON_LIMIT_TRUNK_CALLS:
+	case REASON_LIMIT_TRUNK_RATE:
+		if (p->trunk != NULL && p->trunk->row->limit_code != 0)
+			return p->trunk->row->limit_code;
+		break;
+	case REASON_LIMIT_ACCOUNT_CALLS:
+	case REASON_LIMIT_ACCOUNT_HOUR:
+	case REASON_LIMIT_ACCOUNT_DAY:
+		return (unsigned)settings_number(c->settings,
+			"account_limit_code", reason_sip(why), 402, 699);
+	default:
+		break;
+	}
+	return reason_sip(why);
 }
 
 void call_limit_restore(struct call *c, struct party *p, bool shares)

@@ -121,6 +121,22 @@ static enum reason find_caller(
 	return REASON_ROUTE_OK;
 }
 
+bool call_setup_is_emergency(struct call *c, const sip_t *sip)
+{
+	su_home_t home[1] = {SU_HOME_INIT(home)};
+	struct route_facts facts = {
+		.from = c->caller.kind, .from_trunk = c->caller.trunk};
+
+	su_home_init(home);
+	c->emergency = false;
+	if (find_called(c, sip, home) == REASON_ROUTE_OK) {
+		facts.called = c->called_number;
+		c->emergency = route_is_emergency(c->settings, &facts);
+	}
+	su_home_deinit(home);
+	return c->emergency;
+}
+
 enum call_state call_setup_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip)
 {
@@ -155,7 +171,8 @@ enum call_state call_setup_begin(
 		return CALL_ENDING;
 	why = call_limit_take(c, &c->caller);
 	if (why != REASON_ROUTE_OK)
-		return call_end(c, why, 0, CALL_SBC);
+		return call_end(c, why, call_limit_status(c, &c->caller, why),
+			CALL_SBC);
 	c->query_by_number = c->called_number[0] == '+';
 	if (ask(c) != 0)
 		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
@@ -203,14 +220,20 @@ static enum call_state next_target(struct call *c)
 				continue;
 			}
 		} else {
-			row = call_target_row(target->trunk, c->target_row);
+			bool registrar = call_target_registrar(
+				c, target->trunk, &row, &addr);
+
+			if (!registrar)
+				row = call_target_row(
+					target->trunk, c->target_row);
 			if (row == NULL) {
 				c->target_row = 0;
 				c->target++;
 				continue;
 			}
-			switch (call_target_place(
-				c, target->trunk, row, &addr, &why)) {
+			switch (registrar ? PLACE_FOUND
+					  : call_target_place(c, target->trunk,
+						    row, &addr, &why)) {
 			case PLACE_ASKED:
 				return CALL_LOCATING;
 			case PLACE_FOUND:
@@ -351,6 +374,18 @@ static enum reason identity_for(const struct call *c, const struct party *p,
 	return REASON_ROUTE_OK;
 }
 
+/* A phone whose extension is registered at this PBX is that extension there. */
+static uint64_t surrogate_of(const struct call *c, const struct party *p)
+{
+	const Gh__Account *row =
+		c->caller.account != NULL ? c->caller.account->row : NULL;
+
+	return row != NULL && p->trunk != NULL && row->surrogate &&
+			       row->surrogate_trunk == p->trunk->row->id
+		       ? row->id
+		       : 0;
+}
+
 static enum reason invite_party(struct call *c, struct party *p)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
@@ -370,6 +405,8 @@ static enum reason invite_party(struct call *c, struct party *p)
 		.peer = {.addr = p->peer,
 			.listener = p->listener,
 			.flow = p->flow},
+		.route = p->route,
+		.surrogate = surrogate_of(c, p),
 		.min_se_s = 90,
 		.session_expires_s = call_session_expires(c, p),
 		.on_event = call_leg_event,
@@ -410,6 +447,7 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 	(void)in;
 	TAILQ_FOREACH (p, &c->parties, link) {
 		char text[ADDR_TEXT_SIZE];
+		unsigned status;
 
 		if (p->round != c->round || c->n_invites >= CALL_HOPS_MAX)
 			continue;
@@ -421,9 +459,10 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 			n++;
 			continue;
 		}
+		status = call_limit_status(c, p, why);
 		call_decide(c, why, addr_format(&p->peer, text));
-		note_failure(c, why, reason_sip(why));
-		p->status = reason_sip(why) != 0 ? reason_sip(why) : 500;
+		note_failure(c, why, status);
+		p->status = status != 0 ? status : 500;
 		call_limit_release(c, p);
 	}
 	if (n != 0)
@@ -592,7 +631,7 @@ static enum call_state reroute(struct call *c)
 	account_unref(&c->called_account);
 	su_free(c->home, c->decision);
 	c->decision = NULL;
-	c->target = c->target_row = 0;
+	c->target = c->target_row = c->registrar_of = 0;
 	call_target_forget_place(c);
 	c->failed_status = 0;
 	c->n_queries = 0;

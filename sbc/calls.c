@@ -319,6 +319,8 @@ void call_on_invite(
 		return;
 	}
 	why = may_begin(calls);
+	if (call_setup_is_emergency(c, in->sip) && why == REASON_LIMIT_CALLS)
+		why = REASON_ROUTE_OK;
 	if (why != REASON_ROUTE_OK) {
 		refuse_stateless(c, in, why);
 		return;

@@ -16,6 +16,7 @@
 #include "sbc/merge.h"
 #include "sbc/register.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 #include "sbc/wait.h"
 
 static void begin_call(
@@ -85,6 +86,7 @@ void entry_on_listener(struct sbc *sbc)
 {
 	if (!stack_is_open(sbc->stack))
 		return;
+	trunks_wake(sbc->trunks);
 	if (sbc->said_ready)
 		return;
 	sbc->said_ready = true;

@@ -74,6 +74,10 @@ const char *hdr_from(const struct hdr_side *to,
 const char *hdr_to(const struct hdr_side *to, const char *called,
 	const char *far_host, su_home_t *home);
 
+/** ";user=phone" where the trunk wants it and this is a telephone number (RFC
+ * 3261 19.1.1); else "". trunk may be NULL. */
+const char *hdr_user_phone(const struct trunk *trunk, const char *number);
+
 /**
  * All lines that cross or are made for an INVITE towards `to`, as one text for
  * SIPTAG_HEADER_STR ("" if none): identity, Privacy, and what the table

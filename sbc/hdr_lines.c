@@ -31,7 +31,7 @@ static void add_identity(struct hdr_list *list, const struct hdr_side *to,
 		return;
 	}
 	hdr_list_add(list, name,
-		hdr_name_addr(caller->hide ? NULL : caller->display,
+		hdr_name_addr(to->trunk, caller->hide ? NULL : caller->display,
 			caller->number, hdr_domain(to, list->home),
 			list->home));
 }

@@ -116,8 +116,9 @@ const char *hdr_user(const char *user, su_home_t *home);
 const char *hdr_host(const char *host, su_home_t *home);
 /** Our domain towards a side, for the right of the @. */
 const char *hdr_domain(const struct hdr_side *side, su_home_t *home);
-/** name-addr of a caller or called towards a side. */
-const char *hdr_name_addr(const char *display, const char *user,
-	const char *domain, su_home_t *home);
+/** name-addr of a caller or called towards a side; trunk: the side's, or NULL.
+ */
+const char *hdr_name_addr(const struct trunk *trunk, const char *display,
+	const char *user, const char *domain, su_home_t *home);
 
 #endif

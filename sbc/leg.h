@@ -110,7 +110,11 @@ struct leg_config {
 	struct trunks *trunks; /* answers a trunk's challenges; NULL = none */
 	struct target peer;    /* where its requests came from, or go to */
 	const char *user;      /* user part of our Contact; NULL = none */
-	uint32_t min_se_s;     /* session timers: RFC 4028 */
+	const char *route;  /* client: Route of the INVITE; "" or NULL = none;
+			     * not needed after it */
+	uint64_t surrogate; /* client: account that we register there, and
+			     * that challenges are answered as; 0 = none */
+	uint32_t min_se_s;  /* session timers: RFC 4028 */
 	uint32_t session_expires_s; /* what we ask for; 0 = we do not ask */
 	leg_event_fn on_event;
 	void *ctx;
@@ -178,6 +182,7 @@ struct leg {
 		nta_response_f *fn;  /* hears the next answer */
 		bool proxy;          /* 407 */
 		bool tried; /* the request under way carries an answer */
+		bool stale; /* ... the second, to a newer nonce */
 	} auth;
 	bool se_raised; /* the INVITE under way asks for the 422's Min-SE */
 

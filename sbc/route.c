@@ -99,6 +99,17 @@ static const struct route *find_route(
 	return NULL;
 }
 
+bool route_is_emergency(
+	const struct settings *s, const struct route_facts *facts)
+{
+	/* They stand first (settings.c). */
+	for (size_t i = 0; i < s->n_routes && s->routes[i].row->emergency; i++)
+		if (from_matches(s->routes[i].row, facts) &&
+			called_matches(&s->routes[i], facts->called))
+			return true;
+	return false;
+}
+
 /** The next of a row of random numbers that begins with the caller's. */
 static uint32_t next_random(uint32_t *state)
 {

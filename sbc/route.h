@@ -70,6 +70,11 @@ struct route_decision {
 void route_decide(const struct settings *s, const struct route_facts *facts,
 	struct route_decision *decision_out);
 
+/** Is the called number one of an emergency row that speaks of this caller?
+ * from, from_trunk and called are read. */
+bool route_is_emergency(
+	const struct settings *s, const struct route_facts *facts);
+
 /** Should this final answer of a target try the next one? 0 and 408 are
  * silence and always do; else the route's causes, and where it has none 500,
  * 502, 503 and 504. */

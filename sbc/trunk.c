@@ -65,6 +65,8 @@ static void state_free(struct trunk_state *s)
 	save_drop(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved);
 	trunk_where_drop(s);
 	trunk_register_drop(s);
+	if (s->named)
+		TAILQ_REMOVE(&s->trunks->named, s, named_link);
 	table_remove(&s->trunks->table, &s->node);
 	free(s);
 }
@@ -140,18 +142,28 @@ int trunk_contact(const struct trunk *t, const struct listener *l,
 	const char *bracket = strrchr(host, ']');
 	bool has_port = strchr(bracket != NULL ? bracket : host, ':') != NULL;
 	char port[8] = "";
-	int n;
+	char token[TRUNK_TOKEN_SIZE];
+	size_t len;
+	int n, err;
 
-	if (*host == '\0')
-		return stack_contact(l, user, text, size);
+	if (trunk_contact_user(t) != NULL)
+		user = trunk_contact_user(t);
 	/* A name without a port still stands for the port that we listen at. */
 	if (!has_port && l->local.port != 5060)
 		snprintf(port, sizeof port, ":%u", (unsigned)l->local.port);
-	n = snprintf(own.advertised_host, sizeof own.advertised_host, "%s%s",
-		host, port);
-	if (n < 0 || (size_t)n >= sizeof own.advertised_host)
-		return ERR_TOO_BIG;
-	return stack_contact(&own, user, text, size);
+	if (*host != '\0') {
+		n = snprintf(own.advertised_host, sizeof own.advertised_host,
+			"%s%s", host, port);
+		if (n < 0 || (size_t)n >= sizeof own.advertised_host)
+			return ERR_TOO_BIG;
+	}
+	err = stack_contact(&own, user, text, size);
+	if (err != 0 || !t->row->registers)
+		return err;
+	trunk_token(t, token);
+	len = strlen(text);
+	n = snprintf(text + len, size - len, ";line=%s", token);
+	return n < 0 || (size_t)n >= size - len ? ERR_TOO_BIG : 0;
 }
 
 /* --- OPTIONS --- */
@@ -331,6 +343,7 @@ int trunks_new(struct sbc *sbc, struct trunks **trunks_out)
 		return ERR_NOMEM;
 	trunks->sbc = sbc;
 	TAILQ_INIT(&trunks->queries);
+	TAILQ_INIT(&trunks->named);
 	if (table_init(&trunks->table, TRUNKS_MAX) != 0) {
 		free(trunks);
 		return ERR_NOMEM;
@@ -347,6 +360,12 @@ int trunks_new(struct sbc *sbc, struct trunks **trunks_out)
 	loop_timer_set(sbc->daemon.loop, trunks->tick, CLOCK_US_PER_S);
 	*trunks_out = trunks;
 	return 0;
+}
+
+void trunks_wake(struct trunks *trunks)
+{
+	if (trunks != NULL)
+		loop_timer_set(trunks->sbc->daemon.loop, trunks->tick, 0);
 }
 
 void trunks_free(struct trunks **trunksp)
@@ -376,7 +395,9 @@ bool trunk_in_service(struct trunks *trunks, uint32_t id)
 {
 	const struct trunk_state *s = trunk_state_find(trunks, id);
 
-	return s == NULL || !s->down;
+	/* Who is not registered is not known there. */
+	return s == NULL ||
+	       (!s->down && s->registration != REGISTRATION_FAILED);
 }
 
 bool trunk_avoids(struct trunks *trunks, uint32_t id, const struct addr *addr)

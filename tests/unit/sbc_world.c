@@ -98,6 +98,11 @@ bool trunk_in_service(struct trunks *trunks, uint32_t id)
 	return id != 2;
 }
 
+void trunks_wake(struct trunks *trunks)
+{
+	(void)trunks;
+}
+
 uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
 {
 	(void)trunks;
