@@ -29,6 +29,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk_inner.h"
 
 #define TRUNKS_MAX  10000u
@@ -134,7 +135,7 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	return 0;
 }
 
-int trunk_contact(const struct trunk *t, const struct listener *l,
+int trunk_contact_as(const struct trunk *t, const struct listener *l,
 	const char *user, char *text, size_t size)
 {
 	struct listener own = *l;
@@ -142,22 +143,29 @@ int trunk_contact(const struct trunk *t, const struct listener *l,
 	const char *bracket = strrchr(host, ']');
 	bool has_port = strchr(bracket != NULL ? bracket : host, ':') != NULL;
 	char port[8] = "";
+	int n;
+
+	if (*host == '\0')
+		return stack_contact(l, user, text, size);
+	/* A name without a port still stands for the port that we listen at. */
+	if (!has_port && l->local.port != 5060)
+		snprintf(port, sizeof port, ":%u", (unsigned)l->local.port);
+	n = snprintf(own.advertised_host, sizeof own.advertised_host, "%s%s",
+		host, port);
+	if (n < 0 || (size_t)n >= sizeof own.advertised_host)
+		return ERR_TOO_BIG;
+	return stack_contact(&own, user, text, size);
+}
+
+int trunk_contact(const struct trunk *t, const struct listener *l,
+	const char *user, char *text, size_t size)
+{
+	const char *own = trunk_contact_user(t);
 	char token[TRUNK_TOKEN_SIZE];
 	size_t len;
 	int n, err;
 
-	if (trunk_contact_user(t) != NULL)
-		user = trunk_contact_user(t);
-	/* A name without a port still stands for the port that we listen at. */
-	if (!has_port && l->local.port != 5060)
-		snprintf(port, sizeof port, ":%u", (unsigned)l->local.port);
-	if (*host != '\0') {
-		n = snprintf(own.advertised_host, sizeof own.advertised_host,
-			"%s%s", host, port);
-		if (n < 0 || (size_t)n >= sizeof own.advertised_host)
-			return ERR_TOO_BIG;
-	}
-	err = stack_contact(&own, user, text, size);
+	err = trunk_contact_as(t, l, own != NULL ? own : user, text, size);
 	if (err != 0 || !t->row->registers)
 		return err;
 	trunk_token(t, token);
@@ -294,7 +302,7 @@ static void forget_gone(struct trunks *trunks)
 			TABLE_ENTRY(node, struct trunk_state, node);
 
 		next = table_next(&trunks->table, &bucket, node);
-		if (s->n_calls == 0 &&
+		if (s->n_calls == 0 && s->n_surrogates == 0 &&
 			settings_trunk(trunks->sbc->settings, s->id) == NULL)
 			state_free(s);
 	}
@@ -314,6 +322,8 @@ static void on_tick(void *arg)
 	if (is_new) {
 		trunks->version = set->version;
 		forget_gone(trunks);
+		if (trunks->sbc->bindings != NULL)
+			bindings_tell_all(trunks->sbc->bindings);
 	}
 	for (size_t i = 0; i < set->n_trunks; i++) {
 		const struct trunk *t = &set->trunks[i];
@@ -357,9 +367,21 @@ int trunks_new(struct sbc *sbc, struct trunks **trunks_out)
 		free(trunks);
 		return ERR_NOMEM;
 	}
+	if (surrogates_new(trunks, &trunks->surrogates) != 0) {
+		loop_timer_free(sbc->daemon.loop, &trunks->tick);
+		loop_timer_free(sbc->daemon.loop, &trunks->deadline);
+		table_done(&trunks->table);
+		free(trunks);
+		return ERR_NOMEM;
+	}
 	loop_timer_set(sbc->daemon.loop, trunks->tick, CLOCK_US_PER_S);
 	*trunks_out = trunks;
 	return 0;
+}
+
+struct surrogates *trunks_surrogates(struct trunks *trunks)
+{
+	return trunks->surrogates;
 }
 
 void trunks_wake(struct trunks *trunks)
@@ -377,6 +399,7 @@ void trunks_free(struct trunks **trunksp)
 	if (trunks == NULL)
 		return;
 	*trunksp = NULL;
+	surrogates_free(&trunks->surrogates);
 	node = table_next(&trunks->table, &bucket, NULL);
 	for (; node != NULL; node = next) {
 		next = table_next(&trunks->table, &bucket, node);

@@ -21,12 +21,16 @@
 
 struct addr;
 struct sbc;
+struct surrogates;
 struct trunks;
 
 GH_MUST_CHECK int trunks_new(struct sbc *sbc, struct trunks **trunks_out);
 void trunks_free(struct trunks **trunks);
 /** Looks at every trunk at once: the sockets are open. NULL is safe. */
 void trunks_wake(struct trunks *trunks);
+
+/** The extensions that we register at PBXs. */
+struct surrogates *trunks_surrogates(struct trunks *trunks);
 
 /** Does the trunk answer, as far as is known? Unknown trunks do. */
 bool trunk_in_service(struct trunks *trunks, uint32_t id);
@@ -77,6 +81,10 @@ const char *trunk_route(
  * @return whether we are registered. */
 bool trunk_registrar(struct trunks *trunks, const struct trunk *t,
 	struct addr *addr_out, const Gh__TrunkTarget **row_out);
+
+/** The same for a user of our own choice, and without a token. */
+GH_MUST_CHECK int trunk_contact_as(const struct trunk *t,
+	const struct listener *l, const char *user, char *text, size_t size);
 
 /** An INVITE was not answered at all: it is probed at once. NULL is safe. */
 void trunk_note_silence(struct trunks *trunks, const struct trunk *t);

@@ -108,6 +108,7 @@ struct trunks {
 	uint64_t version; /* of the settings last looked at */
 	TAILQ_HEAD(, trunk_auth_query) queries; /* by deadline */
 	TAILQ_HEAD(, trunk_state) named;
+	struct surrogates *surrogates;
 	size_t n_queries;
 };
 

@@ -18,6 +18,7 @@
 #include "sbc/ctl.h"
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk.h"
 
 #define STEP_US 20000
@@ -103,6 +104,19 @@ void trunks_wake(struct trunks *trunks)
 	(void)trunks;
 }
 
+struct surrogates *trunks_surrogates(struct trunks *trunks)
+{
+	(void)trunks;
+	return NULL;
+}
+
+const char *surrogate_state(const struct surrogates *surrogates, uint64_t id)
+{
+	(void)surrogates;
+	(void)id;
+	return NULL;
+}
+
 uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
 {
 	(void)trunks;
@@ -145,8 +159,7 @@ void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
 	(void)msg;
 }
 
-void save_drop(
-	struct saves *saves, enum save_kind kind, struct save_slot *slot)
+void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)
 {
 	(void)saves;
 	(void)kind;
