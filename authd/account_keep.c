@@ -182,10 +182,10 @@ static void on_refreshed(void *ctx, const struct db_result *result)
 static void refresh_next(struct accounts *a)
 {
 	static const char sql[] =
-		"SELECT k.kept, a.*, s.* FROM unnest(string_to_array($1, "
-		"' ')) AS k (kept) LEFT JOIN sbc.authd_account a "
-		"ON a.username = k.kept "
-		"LEFT JOIN sbc.authd_surrogate s ON s.id = a.id";
+		"SELECT k.kept, a.*, " ACCOUNT_SURROGATE_SQL
+		" FROM unnest(string_to_array($1, ' ')) "
+		"AS k (kept) LEFT JOIN sbc.authd_account a "
+		"ON a.username = k.kept";
 	struct db_step step = {.sql = sql, .n_params = 1};
 	const struct db_job job = {
 		.steps = &step,

@@ -99,6 +99,8 @@ static const char setup_sql[] =
 	"SET statement_timeout = '10s'; SET lock_timeout = '5s'; "
 	"SET idle_in_transaction_session_timeout = '15s'; "
 	"SET client_encoding = 'UTF8'; SET search_path = pg_catalog; "
+	/* Compiling a plan takes longer than any of ours runs. */
+	"SET jit = off; "
 	"SET DateStyle = 'ISO'; SET bytea_output = 'hex'; "
 	"SELECT coalesce(max(version), 0) FROM sbc.schema_version";
 static const char listen_sql[] =

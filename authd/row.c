@@ -195,10 +195,10 @@ static int hex_digit(char c)
 	return -1;
 }
 
-ProtobufCBinaryData row_bytes(struct row *r, const char *column, size_t want)
+static ProtobufCBinaryData from_hex(
+	struct row *r, const char *column, const char *text, size_t want)
 {
 	ProtobufCBinaryData bytes = {0};
-	const char *text = cell(r, column);
 	size_t len = strlen(text) / 2;
 
 	if (r->err || *text == '\0')
@@ -223,6 +223,11 @@ ProtobufCBinaryData row_bytes(struct row *r, const char *column, size_t want)
 		bytes.data[i] = (uint8_t)(high * 16 + low);
 	}
 	return bytes;
+}
+
+ProtobufCBinaryData row_bytes(struct row *r, const char *column, size_t want)
+{
+	return from_hex(r, column, cell(r, column), want);
 }
 
 unsigned row_word(
@@ -291,6 +296,9 @@ static Gh__Account *account_facts(struct row *r)
 	a->surrogate_trunk = row_u32(r, "surrogate_trunk");
 	a->surrogate = a->surrogate_trunk != 0;
 	a->expires_max_s = row_u32(r, "expires_max_s");
+	a->usage_at_us = row_u64(r, "usage_at_us");
+	a->usage_hour_calls = row_u32(r, "usage_hour_calls");
+	a->usage_day_us = row_u64(r, "usage_day_us");
 	return a;
 }
 
@@ -302,28 +310,55 @@ static void mend_string(char **text)
 		*text = (char *)(uintptr_t)protobuf_c_empty_string;
 }
 
-/* What the account's PBX is answered with; NULL = nothing of its own. */
+/* One word of the list below; "-" is empty. */
+static ProtobufCBinaryData surrogate_word(
+	struct row *r, const char *word, size_t want)
+{
+	return from_hex(
+		r, "surrogate", strcmp(word, "-") == 0 ? "" : word, want);
+}
+
+static char *surrogate_text(struct row *r, const char *word)
+{
+	ProtobufCBinaryData bytes = surrogate_word(r, word, 0);
+	char *text = r->err ? NULL : strndup((char *)bytes.data, bytes.len);
+
+	if (bytes.data && memchr(bytes.data, '\0', bytes.len))
+		row_fail(r, "surrogate", "a text with a zero in it");
+	free(bytes.data);
+	return text;
+}
+
+/* What the account's PBX is answered with; NULL = nothing of its own. In one
+ * column, as six words in hexadecimal: user, realm, sealed, three hashes. */
 static Gh__TrunkSecret *surrogate_secret(struct row *r)
 {
-	const char *username = cell(r, "surrogate_username");
-	Gh__TrunkSecret *s;
+	size_t n = 0;
+	char **words = row_words(r, "surrogate", &n);
+	Gh__TrunkSecret *s = NULL;
 
-	if (r->err || *username == '\0')
-		return NULL;
-	s = malloc(sizeof(*s));
-	if (!s) {
+	if (n != 0 && n != 6)
+		row_fail(r, "surrogate", "not six words");
+	if (n == 6 && !r->err)
+		s = malloc(sizeof(*s));
+	if (s) {
+		gh__trunk_secret__init(s);
+		s->username = surrogate_text(r, words[0]);
+		s->digest_realm = surrogate_text(r, words[1]);
+		s->sealed = surrogate_word(r, words[2], 0);
+		s->ha1_md5 = surrogate_word(r, words[3], 16);
+		s->ha1_sha256 = surrogate_word(r, words[4], 32);
+		s->ha1_sha512_256 = surrogate_word(r, words[5], 32);
+		mend_string(&s->username);
+		mend_string(&s->digest_realm);
+	} else if (n == 6 && !r->err) {
 		fail_memory(r);
-		return NULL;
 	}
-	gh__trunk_secret__init(s);
-	s->username = row_text(r, "surrogate_username");
-	s->digest_realm = row_text(r, "surrogate_realm");
-	s->sealed = row_bytes(r, "surrogate_sealed", 0);
-	s->ha1_md5 = row_bytes(r, "surrogate_md5", 16);
-	s->ha1_sha256 = row_bytes(r, "surrogate_sha256", 32);
-	s->ha1_sha512_256 = row_bytes(r, "surrogate_sha512_256", 32);
-	mend_string(&s->username);
-	mend_string(&s->digest_realm);
+	for (size_t i = 0; i < n; i++) {
+		secret_wipe(words[i], strlen(words[i]));
+		free(words[i]);
+	}
+	free(words);
 	return s;
 }
 

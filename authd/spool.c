@@ -533,7 +533,9 @@ static int writable_segment(struct spool *s, size_t len, struct segment **out)
 	struct segment *seg = last_segment(s);
 	int err;
 
-	if (seg && seg->size + len <= SPOOL_SEGMENT_SIZE) {
+	/* A number too far from its first would be read back as damage. */
+	if (seg && seg->size + len <= SPOOL_SEGMENT_SIZE &&
+		s->next - seg->first <= SPAN_MAX) {
 		*out = seg;
 		return 0;
 	}

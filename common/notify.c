@@ -555,6 +555,25 @@ int notify_unstore(struct notify *n, const char *name)
 	return send_text(n, text, NULL, 0);
 }
 
+void notify_unlisten(
+	struct notify *n, enum notify_kind kind, const struct addr *local)
+{
+	char text[ADDR_TEXT_SIZE + 32], addr[ADDR_TEXT_SIZE];
+
+	(void)snprintf(text, sizeof(text), "UNLISTEN=%s %s\n",
+		notify_kind_name(kind), addr_format(local, addr));
+	(void)send_text(n, text, NULL, 0);
+}
+
+int notify_retire(struct notify *n)
+{
+	/* Not into the queue: it ends with the link. */
+	if (by_hand(n) || n->fd < 0 || n->n_queued ||
+		notify_send_fds(n->fd, "RETIRE=1\n", NULL, 0))
+		return ERR_AWAY;
+	return 0;
+}
+
 int notify_listen(struct notify *n, enum notify_kind kind,
 	const struct addr *local, notify_listen_fn fn, void *ctx)
 {

@@ -13,6 +13,9 @@
  *	FDSTORE=1 FDNAME=name	hold these descriptors (1 to NOTIFY_FDS_MAX)
  *	FDSTOREREMOVE=1 FDNAME=name	forget all of that name
  *	LISTEN=udp 192.0.2.1:5060	a socket, please ("udp" or "tcp")
+ *	UNLISTEN=udp 192.0.2.1:5060	close that socket: nobody listens there
+ *	RETIRE=1		goes on with what it has, without keeper; the
+ *				next one shall take its place now (flowd)
  *
  *	keeper to daemon
  *	FDNAME=name		the held descriptors of that name, in the order
@@ -22,11 +25,11 @@
  *	ERROR=text		or none and this line
  *
  * keeper answers NAME by giving back every descriptor that it holds for this
- * daemon, one FDNAME packet for each name, then FDSDONE. Listening sockets come by
- * LISTEN only. If keeper dies, the link reconnects for ever and the owner hears
- * on_up again: it must then deposit again what keeper has to hold. Everything
- * but NAME that was asked while the link was away is sent then, except
- *deposits.
+ * daemon, one FDNAME packet for each name, then FDSDONE. Listening sockets come
+ *by LISTEN only. If keeper dies, the link reconnects for ever and the owner
+ *hears on_up again: it must then deposit again what keeper has to hold.
+ *Everything but NAME that was asked while the link was away is sent then,
+ *except deposits.
  */
 #ifndef COMMON_NOTIFY_H
 #define COMMON_NOTIFY_H
@@ -104,6 +107,15 @@ int notify_unstore(struct notify *n, const char *name);
  * @return 0, or ERR_NOMEM. */
 GH_MUST_CHECK int notify_listen(struct notify *n, enum notify_kind kind,
 	const struct addr *local, notify_listen_fn fn, void *ctx);
+
+/** The socket is not wanted any more: keeper closes it. Nothing is sent while
+ * keeper is away: a new one has only what it is shown. */
+void notify_unlisten(
+	struct notify *n, enum notify_kind kind, const struct addr *local);
+/** Asks keeper to start the next process of this daemon now and to forget this
+ * one; the owner frees the link at once. @return 0, or ERR_AWAY: nothing has
+ * happened. */
+GH_MUST_CHECK int notify_retire(struct notify *n);
 
 /** "udp", "tcp". */
 const char *notify_kind_name(enum notify_kind kind);

@@ -19,6 +19,10 @@ enum process {
 
 #define PROCESS_BIT(p) (1u << (p))
 
+/** Behind the name of a socket whose process has made room for the next one
+ * and still serves: "flowd-old.sock". */
+#define PROCESS_OLD_SUFFIX "-old"
+
 /** "keeper", "authd" ... */
 const char *process_name(enum process p);
 GH_MUST_CHECK int process_from_name(

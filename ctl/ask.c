@@ -106,8 +106,8 @@ int ask_daemon(const struct ask *ask, enum control_exit *exit_out)
 	char path[108];
 	int n, err;
 
-	n = snprintf(path, sizeof(path), "%s/%s.sock", ask->runtime_dir,
-		process_name(ask->process));
+	n = snprintf(path, sizeof(path), "%s/%s%s.sock", ask->runtime_dir,
+		process_name(ask->process), ask->suffix);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return ERR_TOO_BIG;
 	err = loop_event_new(&a.loop);

@@ -15,6 +15,8 @@ struct ask {
 	const char *runtime_dir;
 	const struct process_users *users; /* who the daemon must be */
 	enum process process;
+	const char
+		*suffix; /* of its socket's name: "", or PROCESS_OLD_SUFFIX */
 	const char *command;
 	char **args;
 	size_t n_args;

@@ -17,11 +17,13 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/control.h"
 #include "ctl/ask.h"
 #include "ctl/cert.h"
 #include "ctl/show.h"
+#include "ctl/upgrade.h"
 
 struct command {
 	const char *name;
@@ -29,6 +31,7 @@ struct command {
 	size_t min_args, max_args;
 	const char *args;
 	const char *help;
+	bool old_too; /* also of a process that has made room for another */
 };
 
 #define DAEMONS                                                                \
@@ -36,8 +39,8 @@ struct command {
 		PROCESS_BIT(PROCESS_FLOWD) | PROCESS_BIT(PROCESS_SBC))
 
 static const struct command commands[] = {
-	{"status", DAEMONS, 0, 0, "", "what each daemon is doing"},
-	{"counters", DAEMONS, 0, 0, "", "every counter of each daemon"},
+	{"status", DAEMONS, 0, 0, "", "what each daemon is doing", true},
+	{"counters", DAEMONS, 0, 0, "", "every counter of each daemon", true},
 	{"calls", PROCESS_BIT(PROCESS_SBC), 0, 0, "", "calls in progress"},
 	{"registrations", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
 		"registered phones"},
@@ -53,7 +56,7 @@ static const struct command commands[] = {
 	{"ban-lift", PROCESS_BIT(PROCESS_AUTHD), 1, 1, "ADDRESS", "lift a ban"},
 	{"data", PROCESS_BIT(PROCESS_AUTHD), 0, 0, "",
 		"database, settings and what waits on disk"},
-	{"flows", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "", "connections"},
+	{"flows", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "", "connections", true},
 	{"flow-close", PROCESS_BIT(PROCESS_FLOWD), 1, 1, "FLOW",
 		"end one connection"},
 	{"listeners", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
@@ -62,6 +65,8 @@ static const struct command commands[] = {
 		"certificates in use, and when they end"},
 	{"reload", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
 		"read certificates anew"},
+	{"retire", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+		"start the next flowd; the old one serves its connections"},
 	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 2, "FROM TO",
 		"where a call would go, without calling"},
 	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[off]",
@@ -80,6 +85,8 @@ static void usage(FILE *out)
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-14s %-10s %s\n", commands[i].name,
 			commands[i].args, commands[i].help);
+	fprintf(out, "  %-14s %-10s %s\n", "upgrade", "[NAME ...]",
+		"replace processes by their new programs, with calls up");
 	fprintf(out, "  %-14s %-10s %s\n", "cert", "WHAT ...",
 		"make certificates: sbcctl cert --help");
 }
@@ -113,6 +120,37 @@ static void on_answer(void *ctx, enum process process, const char *json)
 	}
 }
 
+/* suffix: of the socket's name; an old process that has just ended is no
+ * fault. */
+static enum control_exit ask_one(struct run *run, enum process p,
+	const char *suffix, const struct command *command, char **args,
+	size_t n_args)
+{
+	struct ask ask = {run->runtime_dir, &run->users, p, suffix,
+		command->name, args, n_args, on_answer, run};
+	enum control_exit code = CONTROL_OK;
+	int err = ask_daemon(&ask, &code);
+
+	if (!err)
+		return code;
+	if (suffix[0])
+		return CONTROL_OK;
+	fprintf(run->tool->err,
+		"sbcctl: %s does not answer at %s/%s.sock: %s\n",
+		process_name(p), run->runtime_dir, process_name(p),
+		err_text(err));
+	return CONTROL_AWAY;
+}
+
+static bool has_old(const struct run *run, enum process p)
+{
+	char path[128];
+	int n = snprintf(path, sizeof(path), "%s/%s" PROCESS_OLD_SUFFIX ".sock",
+		run->runtime_dir, process_name(p));
+
+	return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0;
+}
+
 static int run_command(struct run *run, const struct command *command,
 	char **args, size_t n_args)
 {
@@ -120,24 +158,17 @@ static int run_command(struct run *run, const struct command *command,
 
 	run->several = (command->processes & (command->processes - 1)) != 0;
 	for (int p = 0; p < PROCESS_COUNT; p++) {
-		struct ask ask = {run->runtime_dir, &run->users, p,
-			command->name, args, n_args, on_answer, run};
-		enum control_exit code = CONTROL_OK;
-		int err;
+		enum control_exit code;
 
 		if (!(command->processes & PROCESS_BIT(p)))
 			continue;
-		err = ask_daemon(&ask, &code);
-		if (err) {
-			fprintf(run->tool->err,
-				"sbcctl: %s does not answer at %s/%s.sock: "
-				"%s\n",
-				process_name(p), run->runtime_dir,
-				process_name(p), err_text(err));
-			code = CONTROL_AWAY;
-		}
+		code = ask_one(run, p, "", command, args, n_args);
 		if ((int)code > exit_code)
 			exit_code = (int)code;
+		/* What is only looked at is looked at in both. */
+		if (n_args == 0 && command->old_too && has_old(run, p))
+			(void)ask_one(run, p, PROCESS_OLD_SUFFIX, command, args,
+				n_args);
 	}
 	/* A full disk or a closed pipe under --json must not look well. */
 	if ((fflush(run->tool->out) || run->unreadable) &&
@@ -146,14 +177,43 @@ static int run_command(struct run *run, const struct command *command,
 	return exit_code;
 }
 
+static int load_users(struct run *run)
+{
+	const char *missing = NULL;
+
+	if (run->tool->users) {
+		run->users = *run->tool->users;
+		return 0;
+	}
+	if (process_users_load(&run->users, &missing) == 0)
+		return 0;
+	fprintf(run->tool->err, "sbcctl: there is no system user %s\n",
+		missing);
+	return ERR_NOT_FOUND;
+}
+
+static int run_upgrade(struct run *run, char **names, size_t n_names)
+{
+	struct upgrade_order o = {.runtime_dir = run->runtime_dir,
+		.users = &run->users,
+		.json = run->json,
+		.out = run->tool->out,
+		.err = run->tool->err,
+		.names = names,
+		.n_names = n_names};
+
+	return load_users(run) ? CONTROL_AWAY : upgrade_run(&o);
+}
+
 static int find_and_run(struct run *run, int argc, char **argv)
 {
 	size_t n_args = (size_t)argc - 1;
-	const char *missing = NULL;
 
-	/* The one that asks no daemon. */
+	/* The one that asks nobody, and the one that asks keeper. */
 	if (strcmp(argv[0], "cert") == 0)
 		return cert_command(argc, argv);
+	if (strcmp(argv[0], "upgrade") == 0)
+		return run_upgrade(run, argv + 1, n_args);
 	for (size_t i = 0; i < N_COMMANDS; i++) {
 		if (strcmp(argv[0], commands[i].name) != 0)
 			continue;
@@ -163,15 +223,9 @@ static int find_and_run(struct run *run, int argc, char **argv)
 				commands[i].name, commands[i].args);
 			return CONTROL_USAGE;
 		}
-		if (run->tool->users) {
-			run->users = *run->tool->users;
-		} else if (process_users_load(&run->users, &missing)) {
-			fprintf(run->tool->err,
-				"sbcctl: there is no system user %s\n",
-				missing);
-			return CONTROL_AWAY;
-		}
-		return run_command(run, &commands[i], argv + 1, n_args);
+		return load_users(run) ? CONTROL_AWAY
+				       : run_command(run, &commands[i],
+						 argv + 1, n_args);
 	}
 	fprintf(run->tool->err,
 		"sbcctl: no command \"%s\"; try sbcctl --help\n", argv[0]);

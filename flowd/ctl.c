@@ -9,60 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "common/clock.h"
-#include "common/control.h"
-#include "common/ipc.h"
 #include "common/log.h"
 #include "common/stat.h"
 #include "flowd/config.h"
-#include "flowd/flow.h"
-#include "flowd/listen.h"
-#include "flowd/source.h"
+#include "flowd/ctl_inner.h"
 
 /* Hosts that are remembered: known phones, bans, and who connects. */
-#define SOURCES_MAX    131072u
-#define TIDY_US        (5 * CLOCK_US_PER_S)
+#define SOURCES_MAX 131072u
+#define TIDY_US     (5 * CLOCK_US_PER_S)
 /* Flows are announced only while the link to sbc keeps up. */
-#define QUEUE_HIGH     2048u
+#define QUEUE_HIGH  2048u
 /* Refused connections are told once in this time, this many kinds. */
-#define REFUSED_US     CLOCK_US_PER_S
-#define REFUSED_MAX    16u
-#define STOP_US        (FLOW_ENDING_US + 500000)
-#define ID_TEXT_DIGITS 20
-
-/* Refused connections that have not been told. */
-struct refused {
-	enum reason why;
-	struct addr peer; /* the first */
-	struct addr listen;
-	char detail[FLOW_DETAIL_SIZE];
-	uint32_t times;
-};
-
-struct ctl {
-	struct daemon *daemon;
-	struct control control;
-	struct ipc_config ipc;
-	struct ipc_server *server;
-	struct ipc_link *adopted;
-	struct ipc_link *sbc; /* NULL: away */
-	struct sources sources;
-	struct flows *flows;
-	struct listeners *listeners;
-	struct ctl_config config;
-	struct refused refused[REFUSED_MAX];
-	size_t n_refused;
-	bool refused_told; /* one was told just now: the next ones wait */
-	struct loop_timer *refused_timer;
-	struct loop_timer *tidy_timer;
-	struct loop_timer *stop_timer;
-	bool stopping;
-};
+#define REFUSED_US  CLOCK_US_PER_S
+#define STOP_US     (FLOW_ENDING_US + 500000)
 
 /* ------------------------------------------------------------------ to sbc */
 
-static void send_to_sbc(struct ctl *c, const Gh__Msg *msg)
+void ctl_send_to_sbc(struct ctl *c, const Gh__Msg *msg)
 {
 	int err;
 
@@ -127,12 +93,12 @@ static void send_closed(struct ctl *c, uint64_t flow, uint64_t request,
 	m.listen = listen_text;
 	m.times = times;
 	IPC_MSG(msg, FLOW_CLOSED, flow_closed, &m);
-	send_to_sbc(c, &msg);
+	ctl_send_to_sbc(c, &msg);
 }
 
-static void check_stopped(struct ctl *c)
+void ctl_check_over(struct ctl *c)
 {
-	if (c->stopping && c->flows && c->flows->n_flows == 0)
+	if ((c->stopping || c->retired) && c->flows && c->flows->n_flows == 0)
 		loop_timer_set(c->daemon->loop, c->stop_timer, 0);
 }
 
@@ -142,7 +108,7 @@ static void on_closed(void *ctx, const struct flow *f)
 
 	send_closed(c, f->id, f->is_known ? 0 : f->request, f->why, f->detail,
 		&f->peer, &f->face->listen, 1);
-	check_stopped(c);
+	ctl_check_over(c);
 }
 
 static void on_refused(void *ctx, const struct addr *peer,
@@ -151,7 +117,7 @@ static void on_refused(void *ctx, const struct addr *peer,
 	struct ctl *c = ctx;
 	struct refused *r = NULL;
 
-	check_stopped(c);
+	ctl_check_over(c);
 	for (size_t i = 0; i < c->n_refused; i++)
 		if (c->refused[i].why == why &&
 			addr_equal_ip(&c->refused[i].peer, peer)) {
@@ -364,159 +330,6 @@ static void on_ban(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 		log_peer_warning("ban_lost", LOG_STR("host", m->host));
 }
 
-/* -------------------------------------------------------------- sbcctl */
-
-static void flow_json(const struct flow *f, uint64_t now_us, struct json *j)
-{
-	char text[ADDR_TEXT_SIZE];
-
-	json_uint(j, "flow", f->id);
-	json_str(j, "state", flow_state_name(f->state));
-	json_str(j, "transport", transport_name(f->face->transport));
-	json_str(j, "peer", addr_format(&f->peer, text));
-	json_str(j, "listen", addr_format(&f->face->listen, text));
-	json_bool(j, "outgoing", f->request != 0);
-	json_bool(j, "bridged", bridge_is_open(&f->bridge));
-	json_time(j, "opened", f->wall_opened_us);
-	json_uint(j, "silent_s", (now_us - f->last_rx_us) / CLOCK_US_PER_S);
-	json_uint(j, "received", f->n_rx);
-	json_uint(j, "sent", f->n_tx);
-	json_uint(j, "waiting_octets", buf_len(&f->out) + f->bridge.n_bytes);
-	if (f->is_secured)
-		json_str(j, "cipher", SSL_get_cipher_name(f->wire.ssl));
-}
-
-static int cmd_flows(void *ctx, const struct control_request *request,
-	char **args, size_t n_args, struct json *answer)
-{
-	struct ctl *c = ctx;
-	uint64_t now_us = clock_now_us();
-	const struct flow *f;
-
-	(void)args;
-	(void)n_args;
-	/* What the link does not take any more would be lost without a word;
-	 * the sum at the end shows it. */
-	TAILQ_FOREACH (f, &c->flows->all, all) {
-		struct json j;
-
-		if (ipc_queued(request->link) >= IPC_QUEUE_MAX - 16)
-			break;
-		json_begin(&j);
-		json_uint(&j, "format", 1);
-		flow_json(f, now_us, &j);
-		control_send(request, &j);
-		free(j.text);
-	}
-	json_uint(answer, "flows", c->flows->n_flows);
-	json_uint(answer, "capacity", c->sources.limits.max_flows);
-	json_uint(answer, "handshakes", c->flows->n_handshakes);
-	json_uint(answer, "sources", c->sources.table.n_entries);
-	return CONTROL_OK;
-}
-
-static int cmd_flow_close(void *ctx, const struct control_request *request,
-	char **args, size_t n_args, struct json *answer)
-{
-	struct ctl *c = ctx;
-	struct flow *f = NULL;
-	char *end = NULL;
-	uint64_t id;
-
-	(void)request;
-	(void)n_args;
-	if (strlen(args[0]) > ID_TEXT_DIGITS)
-		return CONTROL_USAGE;
-	id = strtoull(args[0], &end, 10);
-	if (end == args[0] || *end)
-		return CONTROL_USAGE;
-	f = flows_find(c->flows, id);
-	if (!f) {
-		json_str(answer, "error", "no such flow");
-		return CONTROL_NO_SUCH;
-	}
-	flow_end(f, REASON_FLOW_CLOSED_BY_SBC, "by the administrator");
-	json_uint(answer, "flow", id);
-	return CONTROL_OK;
-}
-
-static int cmd_listeners(void *ctx, const struct control_request *request,
-	char **args, size_t n_args, struct json *answer)
-{
-	struct ctl *c = ctx;
-	char text[ADDR_TEXT_SIZE];
-	const struct listener *l;
-
-	(void)request;
-	(void)args;
-	(void)n_args;
-	json_open_array(answer, "listeners");
-	LIST_FOREACH (l, &c->listeners->list, next) {
-		json_open_object(answer, NULL);
-		json_str(answer, "listen", addr_format(&l->face->listen, text));
-		json_str(answer, "transport",
-			transport_name(l->face->transport));
-		json_str(answer, "advertised", l->face->advertised);
-		json_str(answer, "state", listener_state_name(l->state));
-		json_uint(answer, "accepted", l->n_accepted);
-		json_uint(answer, "refused", l->n_refused);
-		json_str(answer, "problem", l->problem[0] ? l->problem : NULL);
-		json_close_object(answer);
-	}
-	json_close_array(answer);
-	return CONTROL_OK;
-}
-
-static int cmd_certificates(void *ctx, const struct control_request *request,
-	char **args, size_t n_args, struct json *answer)
-{
-	struct ctl *c = ctx;
-	int64_t now_s = (int64_t)(clock_wall_us() / CLOCK_US_PER_S);
-	const struct cert *cert;
-
-	(void)request;
-	(void)args;
-	(void)n_args;
-	json_open_array(answer, "certificates");
-	SLIST_FOREACH (cert, &c->listeners->certs.list, next) {
-		int64_t left_s = cert->not_after_s - now_s;
-
-		json_open_object(answer, NULL);
-		json_str(answer, "name", cert->name);
-		json_str(answer, "key", cert_key_type(cert));
-		json_time(answer, "expires",
-			(uint64_t)cert->not_after_s * CLOCK_US_PER_S);
-		json_int(answer, "days_left", left_s / 86400);
-		json_str(answer, "verdict",
-			left_s <= 0                   ? "expired"
-			: left_s < CERT_EXPIRY_WARN_S ? "expires soon"
-						      : "good");
-		json_bool(answer, "stapled", cert->ocsp != NULL);
-		json_close_object(answer);
-	}
-	json_close_array(answer);
-	return CONTROL_OK;
-}
-
-static int cmd_reload(void *ctx, const struct control_request *request,
-	char **args, size_t n_args, struct json *answer)
-{
-	(void)request;
-	(void)args;
-	(void)n_args;
-	(void)answer;
-	ctl_reload(ctx);
-	return CONTROL_OK;
-}
-
-static const struct control_command commands[] = {
-	{"flows", "", "every connection", 0, 0, cmd_flows},
-	{"flow-close", "FLOW", "end one connection", 1, 1, cmd_flow_close},
-	{"listeners", "", "where connections are taken", 0, 0, cmd_listeners},
-	{"certificates", "", "certificates in use", 0, 0, cmd_certificates},
-	{"reload", "", "read certificates anew", 0, 0, cmd_reload},
-};
-
 static void on_ctl_request(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct ctl *c = ctx;
@@ -536,6 +349,7 @@ static void on_up(void *ctx, struct ipc_link *link)
 	if (c->sbc)
 		flows_bridge_down(c->flows);
 	c->sbc = link;
+	ctl_retire_on_sbc(c, true);
 	log_notice("sbc_up", LOG_UINT("flows", c->flows->n_flows));
 }
 
@@ -547,6 +361,7 @@ static void on_down(void *ctx, struct ipc_link *link, enum reason why)
 		return;
 	c->sbc = NULL;
 	flows_bridge_down(c->flows);
+	ctl_retire_on_sbc(c, false);
 	log_warning("sbc_away", LOG_STR("reason", reason_text(why)),
 		LOG_UINT("flows", c->flows->n_flows));
 }
@@ -582,6 +397,8 @@ static int make_parts(struct ctl *c)
 	struct loop *loop = c->daemon->loop;
 
 	if (loop_timer_new(loop, on_refused_timer, c, &c->refused_timer) ||
+		loop_timer_new(
+			loop, ctl_on_retire_timer, c, &c->retire_timer) ||
 		loop_timer_new(loop, on_tidy, c, &c->tidy_timer) ||
 		loop_timer_new(loop, on_stop_timer, c, &c->stop_timer) ||
 		sources_init(&c->sources, SOURCES_MAX) ||
@@ -614,8 +431,8 @@ int ctl_new(const struct ctl_config *config, struct ctl **ctl_out)
 		.events = {.on_up = on_up, .on_down = on_down},
 		.ctx = c,
 	};
-	control_init(&c->control, config->daemon, commands,
-		sizeof(commands) / sizeof(commands[0]), c);
+	control_init(
+		&c->control, config->daemon, ctl_commands, ctl_n_commands, c);
 	err = make_parts(c);
 	if (err) {
 		ctl_free(&c);
@@ -642,12 +459,22 @@ void ctl_free(struct ctl **ctl)
 	loop_timer_free(c->daemon->loop, &c->refused_timer);
 	loop_timer_free(c->daemon->loop, &c->tidy_timer);
 	loop_timer_free(c->daemon->loop, &c->stop_timer);
+	loop_timer_free(c->daemon->loop, &c->retire_timer);
+	ctl_retire_done(c);
 	free(c);
 }
 
 int ctl_listen(struct ctl *ctl, const char *path)
 {
-	return ipc_listen(&ctl->ipc, path, &ctl->server);
+	struct stat st;
+	int err = ipc_listen(&ctl->ipc, path, &ctl->server);
+
+	if (err)
+		return err;
+	snprintf(ctl->path, sizeof(ctl->path), "%s", path);
+	if (lstat(path, &st) == 0)
+		ctl->path_inode = st.st_ino;
+	return 0;
 }
 
 int ctl_adopt(struct ctl *ctl, int fd)
@@ -674,5 +501,5 @@ void ctl_stop(struct ctl *ctl)
 	listeners_drain(ctl->listeners);
 	loop_timer_set(ctl->daemon->loop, ctl->stop_timer, STOP_US);
 	flows_end_all(ctl->flows, REASON_FLOW_SHUTDOWN);
-	check_stopped(ctl);
+	ctl_check_over(ctl);
 }

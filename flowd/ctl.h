@@ -18,6 +18,7 @@ struct ctl_config {
 	size_t max_handshakes;
 	uint32_t accept_rate, accept_rate_source;
 	uint64_t check_us;   /* how often the files are looked at */
+	uint64_t retire_us;  /* how long a retired flowd serves its flows */
 	uint64_t refused_us; /* refused connections are told once in this time;
 				0 = one second */
 };

@@ -194,6 +194,8 @@ void listeners_reload(struct listeners *ls)
 {
 	struct listener *l;
 
+	if (ls->retired)
+		return;
 	certs_clear(&ls->certs);
 	LIST_FOREACH (l, &ls->list, next) {
 		(void)make_tls(ls, l);
@@ -349,6 +351,10 @@ void listeners_apply(struct listeners *ls, struct config *config)
 	struct listener *l, *next;
 
 	ls->config = config;
+	if (ls->retired) {
+		config_free(&old);
+		return;
+	}
 	certs_clear(&ls->certs);
 	LIST_FOREACH (l, &ls->list, next)
 		l->want = NULL;
@@ -360,6 +366,8 @@ void listeners_apply(struct listeners *ls, struct config *config)
 			continue;
 		log_notice("listener_closed",
 			LOG_ADDR("listen", &l->face->listen));
+		notify_unlisten(
+			ls->daemon->keeper, NOTIFY_TCP, &l->face->listen);
 		drop(l);
 	}
 	config_free(&old);
@@ -387,6 +395,15 @@ void listeners_drain(struct listeners *ls)
 	ls->draining = true;
 	LIST_FOREACH (l, &ls->list, next)
 		loop_fd_free(loop_of(ls), &l->watch);
+}
+
+void listeners_retire(struct listeners *ls)
+{
+	ls->retired = true;
+	loop_timer_stop(loop_of(ls), ls->retry_timer);
+	loop_timer_stop(loop_of(ls), ls->check_timer);
+	while (!LIST_EMPTY(&ls->list))
+		drop(LIST_FIRST(&ls->list));
 }
 
 struct listener *listeners_find(struct listeners *ls, uint32_t realm,

@@ -55,6 +55,7 @@ struct listeners {
 	struct loop_timer *check_timer; /* files */
 	uint64_t check_us;
 	bool draining; /* nothing is accepted any more */
+	bool retired;  /* the sockets are another flowd's */
 };
 
 GH_MUST_CHECK int listeners_new(struct daemon *daemon, struct flows *flows,
@@ -70,6 +71,9 @@ void listeners_reload(struct listeners *ls);
 void listeners_show_keeper(struct listeners *ls);
 /** Accepts nothing more; the sockets stay keeper's. */
 void listeners_drain(struct listeners *ls);
+/** Lets go of the sockets for good: the next flowd has keeper's copies. What
+ * a config says of listeners does not count from now on. */
+void listeners_retire(struct listeners *ls);
 /** The listener that an outgoing connection speaks for: this very address, or
  * the first of this realm, transport and family. NULL: none. */
 struct listener *listeners_find(struct listeners *ls, uint32_t realm,

@@ -33,6 +33,7 @@ struct settings {
 	uint64_t accept_rate;
 	uint64_t accept_rate_source;
 	uint64_t check_s;
+	uint64_t retire_s;
 };
 
 static const struct conf_option options[] = {
@@ -60,6 +61,10 @@ static const struct conf_option options[] = {
 		"connections/s", "new connections of one stranger"},
 	{"reload_check", CONF_UINT, offsetof(struct settings, check_s), "10", 1,
 		86400, "s", "how often certificates are looked at for changes"},
+	{"retire_timeout", CONF_UINT, offsetof(struct settings, retire_s),
+		"14400", 1, 604800, "s",
+		"how long the old process serves its connections after an "
+		"upgrade"},
 };
 
 static int check(void *settings, char *problem)
@@ -111,6 +116,7 @@ static int open_ctl(
 		.accept_rate = (uint32_t)s->accept_rate,
 		.accept_rate_source = (uint32_t)s->accept_rate_source,
 		.check_us = s->check_s * CLOCK_US_PER_S,
+		.retire_us = s->retire_s * CLOCK_US_PER_S,
 	};
 	int err = daemon_socket_path(d, PROCESS_FLOWD, path, sizeof(path));
 

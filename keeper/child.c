@@ -2,6 +2,7 @@
 #include "keeper/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,12 +17,16 @@
 #include "keeper/record.h"
 #include "keeper/spawn.h"
 
+/* How long a new program has to stay ready. */
+#define SETTLE_US (1000ull * 1000)
+
 static const char *const state_names[] = {"idle", "backoff", "adopting",
 	"starting", "ready", "stopping", "stopped"};
 _Static_assert(
 	sizeof(state_names) / sizeof(state_names[0]) == CHILD_STATE_COUNT,
 	"a name for each state");
 
+static void start(struct child *c);
 static void start_next(struct children *all);
 static void stop_next(struct children *all);
 static void on_timer(void *arg);
@@ -62,7 +67,7 @@ int children_init(struct children *all, struct loop *loop,
 
 		c->all = all;
 		c->plan = plans[i];
-		c->pidfd = -1;
+		c->pidfd = c->program = c->fresh = -1;
 		if (loop_timer_new(loop, on_timer, c, &c->timer))
 			return ERR_NOMEM;
 		all->n_children++;
@@ -70,12 +75,17 @@ int children_init(struct children *all, struct loop *loop,
 	return 0;
 }
 
+static void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 static void let_go(struct child *c)
 {
 	loop_fd_free(c->all->loop, &c->death);
-	if (c->pidfd >= 0)
-		close(c->pidfd);
-	c->pidfd = -1;
+	fd_close(&c->pidfd);
 	c->pid = 0;
 }
 
@@ -83,9 +93,53 @@ void children_done(struct children *all)
 {
 	for (size_t i = 0; i < all->n_children; i++) {
 		let_go(&all->child[i]);
+		fd_close(&all->child[i].program);
+		fd_close(&all->child[i].fresh);
 		loop_timer_free(all->loop, &all->child[i].timer);
 	}
+	for (size_t i = 0; i < RETIRED_MAX; i++)
+		if (all->retired[i].pid > 0) {
+			loop_fd_free(all->loop, &all->retired[i].death);
+			close(all->retired[i].pidfd);
+		}
 	all->n_children = 0;
+}
+
+/* Reaps it and writes how it ended. A daemon that an earlier keeper started
+ * is not our child: somebody else learns its status. */
+static void describe_end(int pidfd, char *text, size_t size)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) ||
+		info.si_pid == 0)
+		snprintf(text, size, "unknown");
+	else if (info.si_code == CLD_EXITED)
+		snprintf(text, size, "exit %d", info.si_status);
+	else
+		snprintf(text, size, "signal %d", info.si_status);
+}
+
+static void on_retired_dead(void *arg, int fd, unsigned events)
+{
+	struct retired *r = arg;
+	char how[32];
+
+	(void)events;
+	describe_end(fd, how, sizeof(how));
+	log_notice(
+		"retired_ended", LOG_INT("pid", r->pid), LOG_STR("end", how));
+	loop_fd_free(r->loop, &r->death);
+	close(r->pidfd);
+	r->pid = 0;
+}
+
+static void retired_signal(struct children *all, int signal)
+{
+	for (size_t i = 0; i < RETIRED_MAX; i++)
+		if (all->retired[i].pid > 0)
+			pidfd_send_signal(
+				all->retired[i].pidfd, signal, NULL, 0);
 }
 
 static void record_all(struct children *all)
@@ -115,19 +169,59 @@ static void kill_child(struct child *c, int signal)
 			LOG_INT("pid", c->pid), LOG_ERRNO(errno));
 }
 
-/* Reaps it and writes how it ended. A daemon that an earlier keeper started
- * is not our child: somebody else learns its status. */
-static void describe_end(const struct child *c, char *text, size_t size)
+static void renew_end(struct child *c, bool runs)
 {
-	siginfo_t info = {0};
+	c->renew = RENEW_NONE;
+	if (runs) {
+		fd_close(&c->program);
+		c->program = c->fresh;
+		c->fresh = -1;
+	}
+	fd_close(&c->fresh);
+	log_notice("daemon_renewed", LOG_STR("daemon", name_of(c)),
+		LOG_INT("pid", c->pid), LOG_STR("new", runs ? "yes" : "no"));
+	c->all->events.on_renewed(c->all->ctx, c, runs);
+}
 
-	if (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG) ||
-		info.si_pid == 0)
-		snprintf(text, size, "unknown");
-	else if (info.si_code == CLD_EXITED)
-		snprintf(text, size, "exit %d", info.si_status);
-	else
-		snprintf(text, size, "signal %d", info.si_status);
+/* @return whether the death belongs to a renewal: the next one is started. */
+static bool renew_on_death(struct child *c)
+{
+	if (c->renew == RENEW_WAITS) {
+		c->renew = RENEW_NEW;
+	} else if (c->renew == RENEW_NEW) {
+		log_err("upgrade_rolled_back", LOG_STR("daemon", name_of(c)));
+		c->renew = RENEW_OLD;
+	} else {
+		if (c->renew == RENEW_OLD)
+			renew_end(c, false);
+		return false;
+	}
+	start(c);
+	return true;
+}
+
+int child_renew(struct child *c, bool wait)
+{
+	if (c->state != CHILD_READY || c->renew != RENEW_NONE ||
+		c->all->stopping)
+		return ERR_AGAIN;
+	c->fresh = open(c->plan.exe, O_PATH | O_CLOEXEC);
+	if (c->fresh < 0)
+		return ERR_SYSTEM;
+	log_notice("daemon_renew", LOG_STR("daemon", name_of(c)),
+		LOG_INT("pid", c->pid));
+	c->renew = RENEW_WAITS;
+	if (!wait)
+		kill_child(c, SIGKILL);
+	return 0;
+}
+
+void child_renew_stop(struct child *c)
+{
+	if (c->renew != RENEW_WAITS)
+		return;
+	c->renew = RENEW_NONE;
+	fd_close(&c->fresh);
 }
 
 static void on_dead(void *arg, int fd, unsigned events)
@@ -141,7 +235,7 @@ static void on_dead(void *arg, int fd, unsigned events)
 
 	(void)fd;
 	(void)events;
-	describe_end(c, how, sizeof(how));
+	describe_end(c->pidfd, how, sizeof(how));
 	/* While pidfd and pid still stand: the link reads what the daemon
 	 * deposited with its last breath. */
 	all->events.on_death(all->ctx, c);
@@ -153,6 +247,8 @@ static void on_dead(void *arg, int fd, unsigned events)
 		stop_next(all);
 		return;
 	}
+	if (renew_on_death(c))
+		return;
 	delay = backoff_on_death(&c->backoff, c->started_us, now);
 	log_err("daemon_died", LOG_STR("daemon", name_of(c)),
 		LOG_INT("pid", pid), LOG_STR("end", how),
@@ -179,12 +275,24 @@ static void start_failed(struct child *c, int why)
 	set_state(c, CHILD_BACKOFF, delay ? delay : 1);
 }
 
+/* What was never ready may have been repaired meanwhile. */
+static int program_of(struct child *c)
+{
+	if (c->renew == RENEW_NEW)
+		return c->fresh;
+	if (!c->proven) {
+		fd_close(&c->program);
+		c->program = open(c->plan.exe, O_PATH | O_CLOEXEC);
+	}
+	return c->program;
+}
+
 static void start(struct child *c)
 {
+	int program = program_of(c), pidfd, gate;
 	pid_t pid;
-	int pidfd, gate;
 
-	if (spawn(&c->plan, &pid, &pidfd, &gate)) {
+	if (program < 0 || spawn(&c->plan, program, &pid, &pidfd, &gate)) {
 		start_failed(c, errno);
 		return;
 	}
@@ -201,7 +309,36 @@ static void start(struct child *c)
 	stat_add(STAT_CHILD_STARTS, 1);
 	log_notice("daemon_start", LOG_STR("daemon", name_of(c)),
 		LOG_INT("pid", pid));
-	set_state(c, CHILD_STARTING, c->all->limits.ready_us);
+	set_state(c, CHILD_STARTING,
+		c->renew == RENEW_NEW ? c->all->limits.renew_us
+				      : c->all->limits.ready_us);
+}
+
+void child_retire(struct child *c)
+{
+	struct children *all = c->all;
+	struct retired *r = &all->retired[all->next_retired++ % RETIRED_MAX];
+	siginfo_t info;
+
+	if (all->stopping || c->pid <= 0)
+		return;
+	if (r->pid > 0) { /* the oldest of too many */
+		pidfd_send_signal(r->pidfd, SIGKILL, NULL, 0);
+		waitid(P_PIDFD, (id_t)r->pidfd, &info, WEXITED);
+		on_retired_dead(r, r->pidfd, 0);
+	}
+	log_notice("daemon_retired", LOG_STR("daemon", name_of(c)),
+		LOG_INT("pid", c->pid));
+	loop_fd_free(all->loop, &c->death);
+	*r = (struct retired){all->loop, c->pid, c->pidfd, NULL};
+	c->pidfd = -1;
+	c->pid = 0;
+	if (loop_fd_add(all->loop, r->pidfd, LOOP_READ, on_retired_dead, r,
+		    &r->death))
+		log_err("retired_watch", LOG_ERR(ERR_NOMEM));
+	if (c->renew == RENEW_WAITS)
+		c->renew = RENEW_NEW;
+	start(c);
 }
 
 /* Order counts for the first start only: a daemon that dies later comes back
@@ -238,6 +375,10 @@ static void on_timer(void *arg)
 			LOG_INT("pid", c->pid));
 		kill_child(c, SIGKILL);
 		return;
+	case CHILD_READY:
+		if (c->renew == RENEW_NEW)
+			renew_end(c, true);
+		return;
 	case CHILD_STOPPING:
 		log_err("daemon_stop_timeout", LOG_STR("daemon", name_of(c)),
 			LOG_INT("pid", c->pid));
@@ -253,7 +394,7 @@ void children_start(struct children *all)
 	start_next(all);
 }
 
-static struct child *by_process(struct children *all, enum process p)
+struct child *children_by_process(struct children *all, enum process p)
 {
 	for (size_t i = 0; i < all->n_children; i++) {
 		if (all->child[i].plan.process == p)
@@ -264,7 +405,7 @@ static struct child *by_process(struct children *all, enum process p)
 
 static void adopt(struct children *all, const struct record *r)
 {
-	struct child *c = by_process(all, r->process);
+	struct child *c = children_by_process(all, r->process);
 	int pidfd;
 
 	if (record_open(r, &pidfd))
@@ -282,6 +423,8 @@ static void adopt(struct children *all, const struct record *r)
 	c->pid = r->pid;
 	c->pidfd = pidfd;
 	c->start_ticks = r->start_ticks;
+	c->program = record_open_exe(r->pid);
+	c->proven = c->program >= 0;
 	if (watch_death(c)) {
 		let_go(c);
 		return;
@@ -328,6 +471,7 @@ void children_stop(struct children *all)
 	if (all->stopping)
 		return;
 	all->stopping = true;
+	retired_signal(all, SIGTERM);
 	stop_next(all);
 }
 
@@ -335,6 +479,7 @@ void children_kill(struct children *all)
 {
 	for (size_t i = all->n_children; i-- > 0;)
 		kill_child(&all->child[i], SIGKILL);
+	retired_signal(all, SIGKILL);
 }
 
 void children_signal(struct children *all, int signal)
@@ -404,7 +549,11 @@ void child_on_ready(struct child *c)
 		LOG_UINT("after_ms",
 			(c->seen_us - c->started_us) / CLOCK_US_PER_MS));
 	c->was_ready = true;
-	set_state(c, CHILD_READY, 0);
+	c->proven |= c->renew == RENEW_NONE;
+	/* A new program must also survive what it finds. */
+	set_state(c, CHILD_READY, c->renew == RENEW_NEW ? SETTLE_US : 0);
+	if (c->renew == RENEW_OLD)
+		renew_end(c, false);
 	start_next(c->all);
 }
 

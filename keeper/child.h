@@ -11,6 +11,18 @@
  *	STARTING too long, ADOPTING too long, READY without WATCHDOG --> SIGKILL
  *	any, on stop --SIGTERM--> STOPPING --death, or SIGKILL--> STOPPED
  *
+ * A daemon that asks for it is retired: it serves on what only it can, and the
+ * next one is started in its place (the upgrade of flowd). Of a retired one
+ * keeper knows the pid, ends it with all others, and nothing else; it ends by
+ * itself, also when a new keeper does not know it.
+ *
+ * A daemon's program is opened once and started again from that descriptor, so
+ * that a file which was replaced takes effect by child_renew() and not by
+ * chance:
+ *
+ *	WAITS --death or RETIRE--> NEW --READY for a while--> NONE, renewed
+ *	NEW --death, or not READY in time--> OLD, rolled back --READY--> NONE
+ *
  * There is no parent-death signal: calls outlive keeper. What daemons say
  * comes in from link.c; when a death may be answered is backoff.h's.
  */
@@ -48,6 +60,13 @@ enum child_state {
 	CHILD_STATE_COUNT,
 };
 
+enum renew {
+	RENEW_NONE,
+	RENEW_WAITS, /* for the present process to go */
+	RENEW_NEW,   /* the new program was started */
+	RENEW_OLD,   /* it did not stay: the old one was started */
+};
+
 struct children;
 
 struct child {
@@ -62,6 +81,20 @@ struct child {
 	struct backoff backoff;
 	uint64_t started_us, seen_us;
 	bool was_ready; /* at least once: the next may start */
+	int program;    /* what is started; -1: open it */
+	int fresh;      /* what is tried in its place; -1 */
+	bool proven;    /* program has been ready */
+	enum renew renew;
+};
+
+/** More than this many at once, and the oldest is killed. */
+#define RETIRED_MAX 4
+
+struct retired {
+	struct loop *loop;
+	pid_t pid; /* 0: free */
+	int pidfd;
+	struct loop_fd *death;
 };
 
 struct child_limits {
@@ -69,6 +102,7 @@ struct child_limits {
 	uint64_t adopt_us; /* from keeper's start to a running one's link */
 	uint64_t stop_us;  /* from SIGTERM to SIGKILL */
 	uint64_t watchdog_us;
+	uint64_t renew_us; /* from a new program's start to READY */
 };
 
 struct child_events {
@@ -76,6 +110,8 @@ struct child_events {
 	void (*on_death)(void *ctx, struct child *c);
 	void (*on_all_ready)(void *ctx); /* once */
 	void (*on_stopped)(void *ctx);   /* the last one is gone */
+	/* child_renew() has ended; runs: the new program. */
+	void (*on_renewed)(void *ctx, struct child *c, bool runs);
 };
 
 struct children {
@@ -86,6 +122,8 @@ struct children {
 	void *ctx;
 	struct child child[PROCESS_COUNT];
 	size_t n_children;
+	struct retired retired[RETIRED_MAX];
+	size_t next_retired;
 	uint64_t checked_us;
 	bool all_ready, stopping;
 };
@@ -120,5 +158,15 @@ struct child *children_find(struct children *all, pid_t pid, uid_t uid);
 void child_on_link(struct child *c);
 void child_on_ready(struct child *c);
 void child_on_watchdog(struct child *c);
+/** It goes on without keeper: the next one is started at once. */
+void child_retire(struct child *c);
+/** Replaces the process by one of the program that its file is now, or by the
+ * old program again if that does not stay ready; on_renewed tells.
+ * @param wait	it retires by itself; else it is killed, and its state lives.
+ * @return 0; ERR_AGAIN if it is not ready; ERR_SYSTEM with errno. */
+GH_MUST_CHECK int child_renew(struct child *c, bool wait);
+/** Nobody waits for it any more: a process that has not gone stays. */
+void child_renew_stop(struct child *c);
+struct child *children_by_process(struct children *all, enum process p);
 
 #endif

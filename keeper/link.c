@@ -201,6 +201,30 @@ static int on_listen(struct link *l, struct packet *p)
 	return 0;
 }
 
+static int on_unlisten(struct link *l, struct packet *p)
+{
+	enum notify_kind kind;
+	struct addr local;
+
+	if (!may_listen(l))
+		return refuse(l, REASON_IPC_NOT_PERMITTED, "UNLISTEN");
+	if (listen_parse(p->value, &kind, &local))
+		return refuse(l, REASON_IPC_MALFORMED, "UNLISTEN");
+	(void)listeners_close(l->all->listeners, who(l), kind, &local);
+	return 0;
+}
+
+/* Only flowd's connections cannot be handed to another process. */
+static int on_retire(struct link *l, struct packet *p)
+{
+	(void)p;
+	if (who(l) != PROCESS_FLOWD)
+		return refuse(l, REASON_IPC_NOT_PERMITTED, "RETIRE");
+	if (!l->dying)
+		child_retire(l->child);
+	return ERR_CLOSED;
+}
+
 /* The whole of what a daemon may say. Who may say LISTEN: may_listen(). */
 static const struct word {
 	const char *word;
@@ -215,6 +239,8 @@ static const struct word {
 	{"FDSTORE", false, on_fdstore},
 	{"FDSTOREREMOVE", false, on_fdremove},
 	{"LISTEN", false, on_listen},
+	{"UNLISTEN", false, on_unlisten},
+	{"RETIRE", false, on_retire},
 };
 
 static int packet_handle(struct link *l, struct packet *p)
@@ -288,6 +314,7 @@ void links_on_death(struct links *all, const struct child *c)
 
 	if (!l)
 		return;
+	l->dying = true;
 	while (rc == 0)
 		rc = link_read(l);
 	link_close(l);
@@ -333,6 +360,10 @@ static void on_connect(void *arg, int listen_fd, unsigned events)
 		return;
 	}
 	c = children_find(all->children, peer.pid, peer.uid);
+	if (!c && peer.uid == 0) {
+		upgrade_accept(all->upgrade, fd);
+		return;
+	}
 	if (!c) {
 		reason_count(REASON_IPC_PEER);
 		log_peer_warning("link_refused",

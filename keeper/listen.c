@@ -251,6 +251,21 @@ int listeners_get(struct listeners *l, enum process owner,
 	return 0;
 }
 
+int listeners_close(struct listeners *l, enum process owner,
+	enum notify_kind kind, const struct addr *local)
+{
+	struct listener *s = listener_find(l, kind, local);
+
+	if (!s || s->owner != owner)
+		return ERR_NOT_FOUND;
+	log_notice("listen_closed", LOG_STR("kind", notify_kind_name(kind)),
+		LOG_ADDR("local", local),
+		LOG_STR("daemon", process_name(owner)));
+	l->dropped = l->dropped || s->passed;
+	listener_drop(l, s);
+	return 0;
+}
+
 /* What fd is, as far as the kernel says it. */
 static int socket_look(
 	int fd, enum notify_kind *kind_out, struct addr *local_out)

@@ -50,6 +50,7 @@ struct listeners {
 	bool freebind; /* addresses that the machine has not got yet, too */
 	TAILQ_HEAD(, listener) held;
 	size_t n_held;
+	bool dropped; /* one that systemd may hold a copy of */
 };
 
 /** Reads "udp|tcp NETWORK PORT[-PORT]". @return 0, or ERR_INVALID. */
@@ -73,6 +74,11 @@ void listeners_done(struct listeners *l);
 GH_MUST_CHECK int listeners_get(struct listeners *l, enum process owner,
 	enum notify_kind kind, const struct addr *local, char *problem,
 	int *fd_out);
+
+/** Closes a socket that its owner does not want any more. @return 0, or
+ * ERR_NOT_FOUND if owner has none there. */
+int listeners_close(struct listeners *l, enum process owner,
+	enum notify_kind kind, const struct addr *local);
 
 /**
  * Takes a socket that somebody else opened: systemd gives it back, or a daemon

@@ -22,19 +22,23 @@
 #include "mediad/want.h"
 
 /* Calls named in one SessionList. */
-#define LIST_PIECE            1000u
+#define LIST_PIECE           1000u
 /* Sessions that sbcctl's list asks for at once. */
-#define LISTING_WINDOW        64u
+#define LISTING_WINDOW       64u
 
-#define LEASE_MIN_MS          100u
-#define LEASE_MAX_MS          3600000u
-#define LEASE_DEFAULT_MS      30000u
-#define QUARANTINE_DEFAULT_MS 30000u
-#define QUARANTINE_MAX_MS     600000u
-#define COALESCE_MAX_US       1000u
-#define RTCP_DEFAULT_MS       5000u
-#define RTCP_MIN_MS           100u
-#define RTCP_MAX_MS           60000u
+#define LEASE_MIN_MS         100u
+#define LEASE_MAX_MS         3600000u
+#define LEASE_DEFAULT_MS     30000u
+#define QUARANTINE_MAX_MS    600000u
+#define COALESCE_MAX_US      1000u
+#define RTCP_DEFAULT_MS      5000u
+#define RTCP_MIN_MS          100u
+#define RTCP_MAX_MS          60000u
+#define SILENCE_DEFAULT_MS   5000u
+#define KEEPALIVE_DEFAULT_MS 15000u
+#define WATCH_MIN_MS         100u
+#define WATCH_MAX_MS         600000u
+#define MOS_MAX_CENTI        450u
 
 /* "sbcctl ... sessions" under way: one answer per session, as its worker
  * gives the figures. */
@@ -116,12 +120,22 @@ static void on_media_config(
 	s->n_realms = m->n_realms;
 	s->lease_us = 1000ull * within(m->lease_ms, LEASE_DEFAULT_MS,
 					LEASE_MIN_MS, LEASE_MAX_MS);
-	s->quarantine_us =
-		1000ull * within(m->quarantine_ms, QUARANTINE_DEFAULT_MS, 0,
-				  QUARANTINE_MAX_MS);
-	s->report_interval_us =
-		1000ull * within(m->rtcp_interval_ms, RTCP_DEFAULT_MS,
-				  RTCP_MIN_MS, RTCP_MAX_MS);
+	/* 0 is a wish, too: ports of a small range may be needed at once. */
+	s->quarantine_us = 1000ull * (m->quarantine_ms > QUARANTINE_MAX_MS
+						     ? QUARANTINE_MAX_MS
+						     : m->quarantine_ms);
+	s->rules = (struct watch_rules){
+		.report_interval_us =
+			1000ull * within(m->rtcp_interval_ms, RTCP_DEFAULT_MS,
+					  RTCP_MIN_MS, RTCP_MAX_MS),
+		.silence_us =
+			1000ull * within(m->silence_ms, SILENCE_DEFAULT_MS,
+					  WATCH_MIN_MS, WATCH_MAX_MS),
+		.keepalive_us =
+			1000ull * within(m->keepalive_ms, KEEPALIVE_DEFAULT_MS,
+					  WATCH_MIN_MS, WATCH_MAX_MS),
+		.mos_min_centi = within(m->mos_min_centi, 0, 0, MOS_MAX_CENTI),
+	};
 	s->coalesce_us = m->coalesce_us > COALESCE_MAX_US ? COALESCE_MAX_US
 							  : m->coalesce_us;
 	sessions_configure(c->sessions, s);
@@ -303,6 +317,9 @@ static const Gh__MediaEventKind event_kinds[] = {
 	[LEG_EVENT_TIMED_OUT] = GH__MEDIA_EVENT_KIND__MEDIA_TIMED_OUT,
 	[LEG_EVENT_VIOLATION] = GH__MEDIA_EVENT_KIND__MEDIA_VIOLATION,
 	[LEG_EVENT_ONE_WAY] = GH__MEDIA_EVENT_KIND__MEDIA_ONE_WAY,
+	[LEG_EVENT_NONE] = GH__MEDIA_EVENT_KIND__MEDIA_NONE,
+	[LEG_EVENT_QUALITY] = GH__MEDIA_EVENT_KIND__MEDIA_QUALITY,
+	[LEG_EVENT_DIGIT] = GH__MEDIA_EVENT_KIND__MEDIA_DIGIT,
 };
 static const char *const event_names[] = {
 	[LEG_EVENT_FIRST_PACKET] = "media_first_packet",
@@ -310,17 +327,28 @@ static const char *const event_names[] = {
 	[LEG_EVENT_TIMED_OUT] = "media_timed_out",
 	[LEG_EVENT_VIOLATION] = "media_violation",
 	[LEG_EVENT_ONE_WAY] = "media_one_way",
+	[LEG_EVENT_NONE] = "media_none",
+	[LEG_EVENT_QUALITY] = "media_quality",
+	[LEG_EVENT_DIGIT] = "media_digit",
 };
 _Static_assert(sizeof(event_kinds) / sizeof(event_kinds[0]) == LEG_EVENT_COUNT,
 	"every event has a message");
 _Static_assert(sizeof(event_names) / sizeof(event_names[0]) == LEG_EVENT_COUNT,
 	"every event has a name");
 
+static bool has_figures(enum leg_event_kind kind)
+{
+	return kind == LEG_EVENT_TIMED_OUT || kind == LEG_EVENT_ONE_WAY ||
+	       kind == LEG_EVENT_NONE || kind == LEG_EVENT_QUALITY;
+}
+
+/* Which key it was stands in no log: it may be of a secret. */
 static void on_event(void *ctx, const struct leg_event *event)
 {
 	struct ctl *c = ctx;
 	Gh__MediaEvent e = GH__MEDIA_EVENT__INIT;
 	char source[ADDR_TEXT_SIZE] = "";
+	char digit[2] = {event->digit, '\0'};
 	struct figures figures;
 
 	e.call = (char *)(uintptr_t)event->call;
@@ -330,9 +358,11 @@ static void on_event(void *ctx, const struct leg_event *event)
 	if (addr_is_set(&event->source))
 		(void)addr_format(&event->source, source);
 	e.source = source;
-	if (event->kind == LEG_EVENT_TIMED_OUT ||
-		event->kind == LEG_EVENT_ONE_WAY) {
+	e.digit = digit;
+	if (has_figures(event->kind)) {
 		figures_message(&event->stats, &figures);
+		if (event->kind == LEG_EVENT_QUALITY)
+			figures.msg.mos_centi = event->mos_centi;
 		e.stats = &figures.msg;
 	}
 	if (event->kind == LEG_EVENT_LEARNED)

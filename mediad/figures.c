@@ -93,6 +93,7 @@ void figures_json(const struct leg_stats *s, struct json *j)
 	json_uint(j, "rtt_us", s->rtt_us);
 	json_uint(j, "peer_lost", s->peer_lost);
 	json_uint(j, "peer_jitter_us", s->peer_jitter_us);
+	json_uint(j, "peer_mos_centi", s->peer_mos * 10u);
 	json_uint(j, "mos_centi", mos(s));
 	json_str(j, "codec", s->codec ? s->codec->name : NULL);
 	json_time(j, "first_packet", s->n.wall_first_us);

@@ -384,7 +384,7 @@ void leg_apply(struct leg *l, struct leg_config *config, uint64_t now_us)
 	if (obliged) {
 		l->must_send_since_us = now_us;
 		l->timed_out = false;
-		l->one_way = false;
+		l->one_way = l->no_sound = false;
 	}
 	if (anew)
 		allow_learning(l, moved, now_us);
@@ -472,6 +472,28 @@ enum reason leg_send_rtcp(struct leg *l, const uint8_t *bytes, size_t len)
 
 /* ---------------------------------------------------------- figures */
 
+/* An event is repeated in many packets, all with the time of its start (RFC
+ * 4733 section 2.5.1.2). */
+void leg_note_event(
+	struct leg *l, const uint8_t *payload, size_t len, uint32_t ts)
+{
+	static const char keys[] = "0123456789*#ABCD";
+	struct leg_digits *d = &l->digits;
+
+	if (!l->config.tell_digits || len == 0 ||
+		payload[0] >= sizeof(keys) - 1)
+		return;
+	if (d->known && d->ts == ts && d->event == payload[0])
+		return;
+	d->known = true;
+	d->ts = ts;
+	d->event = payload[0];
+	if (d->n == sizeof(d->waiting))
+		return;
+	d->waiting[d->n++] = keys[payload[0]];
+	l->news |= LEG_NEWS_DIGITS;
+}
+
 void leg_stats(const struct leg *l, uint64_t now_us, struct leg_stats *out)
 {
 	*out = (struct leg_stats){
@@ -481,6 +503,7 @@ void leg_stats(const struct leg *l, uint64_t now_us, struct leg_stats *out)
 		.jitter_us = source_jitter_us(&l->rx),
 		.rtt_us = l->rtt_us,
 		.peer_jitter_us = l->peer_jitter_us,
+		.peer_mos = l->peer_mos,
 		.peer_lost = l->peer_lost > 0 ? (uint64_t)l->peer_lost : 0,
 		.learned = l->learned,
 		.refused = l->refused,

@@ -27,6 +27,7 @@
 #include "common/ident.h"
 #include "common/reason.h"
 #include "common/token.h"
+#include "mediad/burst.h"
 #include "mediad/codec.h"
 #include "mediad/learn.h"
 #include "mediad/live.h"
@@ -37,7 +38,7 @@
 
 #define LEG_RULES_MAX  16u
 /** Drop reasons are counted by their place in the table. */
-#define LEG_DROPS      ((size_t)(REASON_RTCP_SSRC - REASON_RTP_OK + 1))
+#define LEG_DROPS      ((size_t)(REASON_RTCP_AUTH - REASON_RTP_OK + 1))
 #define LEG_CNAME_SIZE (RTCP_CNAME_LEN + 1)
 
 enum side {
@@ -71,12 +72,16 @@ struct leg_config {
 	bool may_receive;
 	bool rtcp_mux;
 	bool srtp_required;
+	bool pauses; /* comfort noise: no packet for as long as nobody talks */
+	bool rtcp_xr;
+	bool tell_digits;
 	uint8_t dscp;
 	uint8_t n_rules;
 	uint32_t learn_generation;
 	uint64_t timeout_us;    /* 0 = none */
 	uint32_t packets_per_s; /* what the codecs can need */
 	uint32_t octets_per_s;
+	uint32_t tx_ptime_us;    /* what the peer wants from us; 0 = not said */
 	struct addr remote_rtcp; /* signaled; may be unset */
 	struct learn_rules learn;
 	struct leg_rule rules[LEG_RULES_MAX];
@@ -124,6 +129,23 @@ struct leg_candidate {
 enum leg_news {
 	LEG_NEWS_FIRST = 1,
 	LEG_NEWS_LEARNED = 2,
+	LEG_NEWS_DIGITS = 4,
+};
+
+/** Keys that a peer pressed (RFC 4733). */
+struct leg_digits {
+	bool known; /* event and its time are the newest one's */
+	uint8_t event;
+	uint8_t n; /* told of with the next watch_leg(); more are dropped */
+	char waiting[12];
+	uint32_t ts;
+};
+
+/** Where the figures stood when the present window of quality began. */
+struct leg_window {
+	uint64_t since_us; /* 0 = none */
+	uint64_t expected;
+	uint64_t lost;
 };
 
 struct media;
@@ -170,7 +192,11 @@ struct leg {
 	bool signaled_moved;
 	uint8_t news;
 	bool timed_out;
-	bool one_way;
+	bool one_way; /* told of, as the next two */
+	bool no_sound;
+	bool poor;
+	struct leg_window window;
+	struct leg_digits digits;
 	uint64_t must_send_since_us;
 	uint64_t violation_at_us;
 	uint32_t violations;
@@ -186,6 +212,8 @@ struct leg {
 	uint32_t rtt_us;
 	int64_t peer_lost;
 	uint32_t peer_jitter_us;
+	uint8_t peer_mos;   /* tenths, by the peer's own XR; 0 = not said */
+	struct burst burst; /* only for a peer that wants XR */
 };
 
 /** A call's media. */
@@ -204,6 +232,7 @@ struct leg_stats {
 	uint32_t rtt_us;
 	uint32_t peer_jitter_us;
 	uint64_t peer_lost;
+	uint8_t peer_mos;
 	uint64_t wall_last_us;
 	const struct codec *codec; /* of the newest packet; NULL = none */
 	uint32_t ptime_us;
@@ -274,6 +303,10 @@ enum reason leg_protect(struct leg *l, uint8_t *bytes, size_t *len);
 enum reason leg_send(struct leg *l, const uint8_t *bytes, size_t len);
 /** Sends RTCP, on the socket that carries it. */
 enum reason leg_send_rtcp(struct leg *l, const uint8_t *bytes, size_t len);
+
+/** A telephone-event that was accepted; notes the key it begins. */
+void leg_note_event(
+	struct leg *l, const uint8_t *payload, size_t len, uint32_t ts);
 
 void leg_stats(const struct leg *l, uint64_t now_us, struct leg_stats *out);
 

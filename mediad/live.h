@@ -176,7 +176,9 @@ struct live_side {
 	uint32_t ssrc;
 	uint32_t first_ts; /* what the stream began with */
 	uint16_t first_seq;
-	uint8_t zero[6];
+	uint8_t rtcp_xr;
+	uint8_t tell_digits;
+	uint32_t tx_ptime_us;
 	char cname[LIVE_CNAME_SIZE];
 	struct live_addr rtp;
 	struct live_addr signaled;

@@ -29,6 +29,8 @@ struct arrival {
 	enum reason decision; /* a candidate's */
 	struct rtp_view view;
 	const struct leg_rule *rule;
+	uint16_t before; /* newest number before this one */
+	bool had_before;
 	bool joint;
 };
 
@@ -44,6 +46,9 @@ static enum reason match_source(
 
 static enum reason match_rate(struct path *p, struct leg *in, size_t len)
 {
+	/* Nothing was agreed on yet: to be early is no offence. */
+	if (in->config.n_rules == 0)
+		return REASON_RTP_DIRECTION;
 	if (token_take(&in->packets, 1, p->now_us) &&
 		token_take(&in->octets, (uint32_t)len, p->now_us))
 		return REASON_RTP_OK;
@@ -103,7 +108,21 @@ static enum reason match_stream(
 		if (why != REASON_RTP_OK)
 			return why;
 	}
+	a->had_before = in->rx.heard;
+	a->before = in->rx.max_seq;
 	return source_receive(&in->rx, &a->view, &media, p->now_us, &a->joint);
+}
+
+/* Only the newest packet tells what is missing; one that was overtaken has
+ * been counted as missed. */
+static void note_burst(struct leg *in, const struct arrival *a)
+{
+	uint16_t ahead = (uint16_t)(a->view.seq - a->before);
+
+	if (a->joint || !a->had_before)
+		burst_on_packet(&in->burst, 0);
+	else if (ahead != 0 && ahead < SOURCE_MAX_DROPOUT)
+		burst_on_packet(&in->burst, ahead - 1u);
 }
 
 /* The packet is good: figures, time-outs, and the lock on its source. */
@@ -120,11 +139,16 @@ static void note_received(struct path *p, struct leg *in, struct arrival *a)
 		in->n.gap_max_us = gap;
 	}
 	in->flowing = true;
+	if (in->config.rtcp_xr)
+		note_burst(in, a);
 	in->n.rx_packets++;
 	in->n.rx_octets += a->view.payload_len;
 	if (a->rule->codec->kind < CODEC_EVENT) {
 		in->codec = a->rule->codec;
 		in->ptime_us = a->rule->ptime_us;
+	} else if (a->rule->event) {
+		leg_note_event(in, a->bytes + a->view.payload_at,
+			a->view.payload_len, a->view.ts);
 	}
 	leg_heard(in, p->now_us);
 	/* After a joint the slow words are of another source. */
@@ -191,6 +215,8 @@ static enum reason match_class(
 	if (class == DEMUX_NONE)
 		return a->len < RTP_HEADER_LEN ? REASON_RTP_SHORT
 					       : REASON_RTP_VERSION;
+	if (class == DEMUX_STUN)
+		return REASON_RTP_STUN;
 	if (class != DEMUX_RTCP || !in->config.rtcp_mux)
 		return REASON_RTP_CLASS;
 	*is_rtcp_out = true;
@@ -290,11 +316,27 @@ void path_on_rtp(struct path *p, struct leg *l)
 		;
 }
 
+/* Nothing but RTCP has a business here. */
+static enum reason take_report(
+	struct path *p, struct leg *l, size_t len, const struct addr *from)
+{
+	uint8_t *bytes = p->buffer + PATH_HEADROOM;
+	enum demux_class class = demux_classify(bytes, len);
+
+	if (!leg_rtcp_source(l, from))
+		return REASON_RTCP_SOURCE;
+	if (class == DEMUX_STUN)
+		return REASON_RTP_STUN;
+	if (class == DEMUX_DTLS || class == DEMUX_OTHER || class == DEMUX_RTP)
+		return REASON_RTP_CLASS;
+	return report_receive(l, bytes, len, true, p->now_us);
+}
+
 void path_on_rtcp(struct path *p, struct leg *l)
 {
 	struct addr from;
 	ssize_t n = receive(l->rtcp_fd, p, &from);
-	enum reason why = REASON_RTCP_SOURCE;
+	enum reason why;
 
 	if (n < 0) {
 		if (n != -EAGAIN) {
@@ -303,9 +345,7 @@ void path_on_rtcp(struct path *p, struct leg *l)
 		}
 		return;
 	}
-	if (leg_rtcp_source(l, &from))
-		why = report_receive(l, p->buffer + PATH_HEADROOM, (size_t)n,
-			true, p->now_us);
+	why = take_report(p, l, (size_t)n, &from);
 	if (why != REASON_RTCP_OK) {
 		count(p, l, why);
 		return;

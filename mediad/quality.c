@@ -51,13 +51,28 @@ static double mos_of(double r)
 	return mos < 1.0 ? 1.0 : mos;
 }
 
+double quality_r(const struct quality_input *in, bool delay)
+{
+	double loss, r;
+
+	if (in->expected == 0 || in->codec == NULL)
+		return -1;
+	loss = 100.0 * (double)in->lost / (double)in->expected;
+	r = R_DEFAULT -
+	    equipment_impairment(in->codec, loss > 100 ? 100 : loss);
+	if (delay)
+		r -= delay_impairment(delay_ms(in));
+	return r < 0 ? 0 : r;
+}
+
+uint32_t quality_mos_of(double r)
+{
+	return (uint32_t)(mos_of(r) * 100 + 0.5);
+}
+
 uint32_t quality_mos_centi(const struct quality_input *in)
 {
-	if (in->expected == 0 || in->codec == NULL)
-		return 0;
-	double loss = 100.0 * (double)in->lost / (double)in->expected;
-	double r = R_DEFAULT - delay_impairment(delay_ms(in)) -
-		   equipment_impairment(in->codec, loss > 100 ? 100 : loss);
+	double r = quality_r(in, true);
 
-	return (uint32_t)(mos_of(r) * 100 + 0.5);
+	return r < 0 ? 0 : quality_mos_of(r);
 }

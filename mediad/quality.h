@@ -7,6 +7,7 @@
 #ifndef MEDIAD_QUALITY_H
 #define MEDIAD_QUALITY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "mediad/codec.h"
@@ -20,6 +21,12 @@ struct quality_input {
 	uint32_t ptime_us;
 };
 
+/** @return R of G.107, 0 to 100; negative if nothing was heard.
+ * @param delay	whether delay and jitter count (conversation) or not
+ *			(listening). */
+double quality_r(const struct quality_input *in, bool delay);
+/** G.107 annex B, times 100. */
+uint32_t quality_mos_of(double r);
 /** @return mean opinion score times 100, 100 to 450; 0 if nothing was heard. */
 uint32_t quality_mos_centi(const struct quality_input *in);
 

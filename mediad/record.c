@@ -183,6 +183,9 @@ static void put_side(const struct record_side *r, struct live_side *out)
 		.ssrc = s->first.ssrc,
 		.first_ts = s->first.ts,
 		.first_seq = s->first.seq,
+		.rtcp_xr = c->rtcp_xr,
+		.tell_digits = c->tell_digits,
+		.tx_ptime_us = c->tx_ptime_us,
 		.rtp = put_addr(&s->lease.rtp),
 		.signaled = put_addr(&c->learn.signaled),
 		.signaling = put_addr(&c->learn.signaling),
@@ -273,6 +276,9 @@ static bool get_side(const struct live_side *s, struct record_side *out)
 	c->packets_per_s = s->packets_per_s;
 	c->octets_per_s = s->octets_per_s;
 	c->timeout_us = s->timeout_us;
+	c->rtcp_xr = s->rtcp_xr != 0;
+	c->tell_digits = s->tell_digits != 0;
+	c->tx_ptime_us = s->tx_ptime_us;
 	c->n_rules = s->n_rules;
 	return true;
 }
@@ -308,8 +314,12 @@ static int get_lists(
 
 			memcpy(&rule, at, sizeof(rule));
 			at += sizeof(rule);
-			if (!get_rule(&rule, &plan->side[i].config.rules[n]))
+			struct leg_config *c = &plan->side[i].config;
+
+			if (!get_rule(&rule, &c->rules[n]))
 				return ERR_CORRUPT;
+			if (c->rules[n].codec->kind == CODEC_NOISE)
+				c->pauses = true;
 		}
 	}
 	for (unsigned i = 0; i < SIDE_COUNT; i++) {

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/secret.h"
+#include "mediad/quality.h"
 
 static uint32_t ntp_now(void)
 {
@@ -34,10 +35,16 @@ static void take_block(struct leg *l, const struct rtcp_block *b)
 
 static enum reason unprotect(struct leg *l, uint8_t *bytes, size_t *len)
 {
+	enum reason why;
+
 	if (l->srtp_rx == NULL)
 		return l->config.srtp_required ? REASON_RTP_PLAIN
 					       : REASON_RTCP_OK;
-	return srtp_leg_open_rtcp(l->srtp_rx, bytes, len);
+	/* Some phones shorten SRTCP's tag with a suite of short tags, which
+	 * RFC 4568 section 6.2.2 does not allow: told apart from RTP, where it
+	 * would be an attack. */
+	why = srtp_leg_open_rtcp(l->srtp_rx, bytes, len);
+	return why == REASON_RTP_AUTH ? REASON_RTCP_AUTH : why;
 }
 
 static bool protect(struct leg *l, uint8_t *bytes, size_t *len)
@@ -77,6 +84,8 @@ enum reason report_receive(struct leg *l, uint8_t *bytes, size_t len,
 	}
 	if (r.about_us)
 		take_block(l, &r.block);
+	if (r.has_voip && r.voip.mos_cq >= 10 && r.voip.mos_cq <= 50)
+		l->peer_mos = r.voip.mos_cq;
 	l->n.rtcp_rx++;
 	l->last_alive_us = now_us;
 	return REASON_RTCP_OK;
@@ -101,6 +110,50 @@ static void make_block(struct leg *l, uint64_t now_us, struct rtcp_block *b)
 	}
 }
 
+/* Tenths of a mean opinion score, RFC 3611 section 4.7.5. */
+static uint8_t tenths(double r)
+{
+	return (uint8_t)((quality_mos_of(r) + 5) / 10);
+}
+
+/* What the peer's own packets were like when they came here. End system delay
+ * and jitter buffer are those of nobody: packets go on as they come. */
+static void make_voip(struct leg *l, struct rtcp_voip *v)
+{
+	struct burst_figures f;
+	struct quality_input in = {
+		.codec = l->codec,
+		.expected = source_expected(&l->rx),
+		.lost = source_lost(&l->rx),
+		.jitter_us = source_jitter_us(&l->rx),
+		.rtt_us = l->rtt_us,
+		.ptime_us = l->ptime_us,
+	};
+	double listening = quality_r(&in, false);
+	double talking = quality_r(&in, true);
+
+	burst_figures(&l->burst, l->ptime_us, &f);
+	*v = (struct rtcp_voip){
+		.ssrc = l->rx.ssrc,
+		.loss_rate = f.loss_rate,
+		.burst_density = f.burst_density,
+		.gap_density = f.gap_density,
+		.burst_ms = f.burst_ms,
+		.gap_ms = f.gap_ms,
+		.round_trip_ms = l->rtt_us / 1000 > UINT16_MAX
+					 ? UINT16_MAX
+					 : (uint16_t)(l->rtt_us / 1000),
+		.r_factor = 127,
+		.mos_lq = 127,
+		.mos_cq = 127,
+	};
+	if (talking < 0)
+		return;
+	v->r_factor = (uint8_t)(talking + 0.5);
+	v->mos_lq = tenths(listening);
+	v->mos_cq = tenths(talking);
+}
+
 void report_send(struct leg *l, bool bye, uint64_t now_us)
 {
 	_Alignas(4) uint8_t bytes[RTCP_BUILD_MAX + SRTP_TRAILER_MAX];
@@ -108,6 +161,7 @@ void report_send(struct leg *l, bool bye, uint64_t now_us)
 		.ssrc = l->tx.ssrc, .cname = l->cname, .bye = bye};
 	struct rtcp_block block;
 	struct rtcp_sender sender;
+	struct rtcp_voip voip;
 	size_t len;
 
 	if (l->n.tx_packets > l->reported_tx) {
@@ -123,6 +177,10 @@ void report_send(struct leg *l, bool bye, uint64_t now_us)
 	if (l->rx.heard) {
 		make_block(l, now_us, &block);
 		own.block = &block;
+		if (l->config.rtcp_xr) {
+			make_voip(l, &voip);
+			own.voip = &voip;
+		}
 	}
 	len = rtcp_build(&own, bytes);
 	if (!protect(l, bytes, &len) ||

@@ -2,9 +2,10 @@
 /*
  * Reader and writer of RTCP side by side. The reader walks the packets of a
  * compound by their own lengths, which must add up to exactly what came, and
- * picks the sender information, the block about our SSRC and a BYE; all else
- * (SDES, APP, feedback, XR) is stepped over. The writer makes the only RTCP
- * that leaves this host: nothing of a peer's RTCP is ever passed on.
+ * picks the sender information, the block about our SSRC, VoIP metrics about it
+ * and a BYE; all else (SDES, APP, feedback) is stepped over. The writer makes
+ * the only RTCP that leaves this host: nothing of a peer's RTCP is ever passed
+ * on.
  *
  * Called by report.c.
  */
@@ -24,6 +25,10 @@ enum rtcp_type {
 #define SENDER_LEN      20u
 #define BLOCK_LEN       24u
 #define SDES_CNAME      1u
+#define XR_VOIP         7u
+#define XR_VOIP_LEN     36u
+/* Not measured: we hear packets, not sound. */
+#define XR_UNKNOWN      127u
 #define NTP_UNIX_EPOCH  2208988800ull
 /* A round trip that no call survives: the block is wrong. */
 #define ROUND_TRIP_MAX  (30u << 16)
@@ -100,6 +105,56 @@ static enum reason read_bye(const uint8_t *body, size_t len, unsigned n_sources,
 	return REASON_RTCP_OK;
 }
 
+static uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static void read_voip(const uint8_t *p, struct rtcp_voip *v)
+{
+	*v = (struct rtcp_voip){
+		.ssrc = get32(p + 4),
+		.loss_rate = p[8],
+		.discard_rate = p[9],
+		.burst_density = p[10],
+		.gap_density = p[11],
+		.burst_ms = get16(p + 12),
+		.gap_ms = get16(p + 14),
+		.round_trip_ms = get16(p + 16),
+		.end_system_ms = get16(p + 18),
+		.r_factor = p[24],
+		.mos_lq = p[26],
+		.mos_cq = p[27],
+		.jitter_buffer_ms = get16(p + 30),
+	};
+}
+
+/* Report blocks with lengths of their own, which must fill the packet. */
+static enum reason read_xr(const uint8_t *body, size_t len, uint32_t own_ssrc,
+	struct rtcp_report *r)
+{
+	size_t at = 4;
+
+	if (len < 4)
+		return REASON_RTCP_LENGTH;
+	while (at < len) {
+		const uint8_t *p = body + at;
+		size_t n;
+
+		if (len - at < 4)
+			return REASON_RTCP_LENGTH;
+		n = 4u * ((size_t)get16(p + 2) + 1);
+		if (n > len - at || (p[0] == XR_VOIP && n != XR_VOIP_LEN))
+			return REASON_RTCP_LENGTH;
+		if (p[0] == XR_VOIP && get32(p + 4) == own_ssrc) {
+			r->has_voip = true;
+			read_voip(p, &r->voip);
+		}
+		at += n;
+	}
+	return REASON_RTCP_OK;
+}
+
 /* One packet of the compound; len includes its header. */
 static enum reason read_packet(const uint8_t *p, size_t len, bool is_last,
 	uint32_t own_ssrc, struct rtcp_report *r)
@@ -122,6 +177,8 @@ static enum reason read_packet(const uint8_t *p, size_t len, bool is_last,
 			body, n, p[1] == RTCP_SR, count, own_ssrc, r);
 	case RTCP_BYE:
 		return read_bye(body, n, count, r);
+	case RTCP_XR:
+		return read_xr(body, n, own_ssrc, r);
 	default:
 		return REASON_RTCP_OK;
 	}
@@ -220,10 +277,50 @@ static uint8_t *put_sdes(uint8_t *p, const struct rtcp_own *own)
 	return end;
 }
 
+static uint8_t *put16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+	return p + 2;
+}
+
+static uint8_t *put_voip(uint8_t *p, const struct rtcp_own *own)
+{
+	const struct rtcp_voip *v = own->voip;
+
+	p = put_header(p, 0, RTCP_XR, RTCP_HEADER_LEN + 4 + XR_VOIP_LEN);
+	p = put32(p, own->ssrc);
+	p = put32(p, XR_VOIP << 24 | (XR_VOIP_LEN / 4 - 1));
+	p = put32(p, v->ssrc);
+	*p++ = v->loss_rate;
+	*p++ = v->discard_rate;
+	*p++ = v->burst_density;
+	*p++ = v->gap_density;
+	p = put16(p, v->burst_ms);
+	p = put16(p, v->gap_ms);
+	p = put16(p, v->round_trip_ms);
+	p = put16(p, v->end_system_ms);
+	*p++ = XR_UNKNOWN; /* signal, noise, echo return loss */
+	*p++ = XR_UNKNOWN;
+	*p++ = XR_UNKNOWN;
+	*p++ = 16; /* Gmin */
+	*p++ = v->r_factor;
+	*p++ = XR_UNKNOWN; /* outside of VoIP */
+	*p++ = v->mos_lq;
+	*p++ = v->mos_cq;
+	*p++ = 0; /* concealment and jitter buffer are not ours */
+	*p++ = 0;
+	p = put16(p, v->jitter_buffer_ms);
+	p = put16(p, v->jitter_buffer_ms);
+	return put16(p, v->jitter_buffer_ms);
+}
+
 size_t rtcp_build(const struct rtcp_own *own, uint8_t *bytes)
 {
 	uint8_t *p = put_sdes(put_report(bytes, own), own);
 
+	if (own->voip != NULL)
+		p = put_voip(p, own);
 	if (own->bye) {
 		p = put_header(p, 1, RTCP_BYE, RTCP_HEADER_LEN + 4);
 		p = put32(p, own->ssrc);

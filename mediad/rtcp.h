@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * RTCP as bytes: reading what a peer reports and writing our own reports. No
- * state, no sockets. RFC 3550 section 6 and A.2; RFC 5506 (reduced size).
+ * state, no sockets. RFC 3550 section 6 and A.2; RFC 5506 (reduced size); RFC
+ * 3611 section 4.7 (VoIP metrics).
  */
 #ifndef MEDIAD_RTCP_H
 #define MEDIAD_RTCP_H
@@ -13,7 +14,7 @@
 #include "common/reason.h"
 
 /** Largest packet that rtcp_build() writes. */
-#define RTCP_BUILD_MAX 128u
+#define RTCP_BUILD_MAX 192u
 #define RTCP_CNAME_LEN 16u
 
 /** A report block. lost is a signed 24-bit number. */
@@ -34,14 +35,28 @@ struct rtcp_sender {
 	uint32_t octets;
 };
 
+/** VoIP metrics (RFC 3611 section 4.7). Shares are of 256. */
+struct rtcp_voip {
+	uint32_t ssrc; /* of whom they speak */
+	uint8_t loss_rate, discard_rate;
+	uint8_t burst_density, gap_density;
+	uint16_t burst_ms, gap_ms;
+	uint16_t round_trip_ms, end_system_ms;
+	uint8_t r_factor;          /* 127 = unknown, as the next two */
+	uint8_t mos_lq, mos_cq;    /* tenths */
+	uint16_t jitter_buffer_ms; /* nominal */
+};
+
 /** What of a compound packet concerns us. */
 struct rtcp_report {
 	uint32_t ssrc;  /* who sent it */
 	bool is_sender; /* sender is valid */
 	bool about_us;  /* block is valid */
 	bool bye;       /* ssrc says goodbye */
+	bool has_voip;  /* voip is valid, and about us */
 	struct rtcp_sender sender;
 	struct rtcp_block block;
+	struct rtcp_voip voip;
 };
 
 /**
@@ -60,10 +75,12 @@ struct rtcp_own {
 	const char *cname;                /* RTCP_CNAME_LEN characters */
 	const struct rtcp_sender *sender; /* NULL: RR instead of SR */
 	const struct rtcp_block *block;   /* NULL: nothing heard */
+	const struct rtcp_voip *voip;     /* NULL: not wanted */
 	bool bye;
 };
 
-/** Writes SR or RR, SDES and perhaps BYE. @param bytes RTCP_BUILD_MAX octets.
+/** Writes SR or RR, SDES, perhaps XR and BYE. @param bytes RTCP_BUILD_MAX
+ * octets.
  * @return octets written. */
 size_t rtcp_build(const struct rtcp_own *own, uint8_t *bytes);
 

@@ -505,7 +505,7 @@ static void tune_workers(struct sessions *s)
 		if (job == NULL)
 			return; /* the old values stay */
 		job->coalesce_us = s->settings.coalesce_us;
-		job->report_interval_us = s->settings.report_interval_us;
+		job->rules = s->settings.rules;
 		worker_order(s->workers[i].worker, job);
 	}
 }

@@ -95,7 +95,7 @@ struct session_settings {
 	size_t n_realms;
 	uint64_t lease_us;
 	uint64_t quarantine_us;
-	uint64_t report_interval_us;
+	struct watch_rules rules;
 	uint32_t coalesce_us;
 };
 

@@ -87,6 +87,8 @@ static const char *read_payload(const Gh__Payload *p, struct leg_config *c)
 	if (rule->ptime_us < PTIME_MIN)
 		rule->ptime_us = PTIME_MIN;
 	codec_limits(rule->codec, rule->ptime_us, p->max_octets, &rule->limits);
+	if (rule->codec->kind == CODEC_NOISE)
+		c->pauses = true;
 	c->n_rules++;
 	return NULL;
 }
@@ -173,6 +175,9 @@ static const char *read_side(const Gh__MediaSide *m, struct want_side *s)
 	c->may_receive = m->may_receive;
 	c->rtcp_mux = m->rtcp_mux;
 	c->srtp_required = m->srtp_required;
+	c->rtcp_xr = m->rtcp_xr;
+	c->tell_digits = m->tell_digits;
+	c->tx_ptime_us = m->tx_ptime_us;
 	c->dscp = (uint8_t)m->dscp;
 	c->learn_generation = m->learn_generation;
 	c->timeout_us = m->timeout_ms * 1000ull;

@@ -17,17 +17,11 @@
 #include "mediad/build.h"
 #include "mediad/report.h"
 #include "mediad/save.h"
+#include "mediad/trouble.h"
 
-#define SILENCE_US   1000000u
-#define KEEPALIVE_US 15000000u
-/* One direction is dead when one side talks and the other, which has to, was
- * not heard for so long. */
-#define ONE_WAY_US   5000000u
-#define ALIVE_US     1000000u
-/* At most one line and one event about violations per leg and time. */
-#define VIOLATION_US 10000000u
+#define SILENCE_US 1000000u
 
-static struct leg_event event_of(
+struct leg_event watch_event(
 	const struct leg *l, enum leg_event_kind kind, enum reason why)
 {
 	struct leg_event e = {.side = l->side,
@@ -39,17 +33,36 @@ static struct leg_event event_of(
 	return e;
 }
 
+static void tell_digits(struct leg *l, watch_tell_fn tell, void *arg)
+{
+	struct leg_event e = watch_event(l, LEG_EVENT_DIGIT, REASON_RTP_OK);
+	unsigned n = 0;
+
+	while (n < l->digits.n) {
+		e.digit = l->digits.waiting[n];
+		if (!tell(arg, &e))
+			break;
+		n++;
+	}
+	l->digits.n = (uint8_t)(l->digits.n - n);
+	memmove(l->digits.waiting, l->digits.waiting + n, l->digits.n);
+	if (l->digits.n == 0)
+		l->news &= (uint8_t)~LEG_NEWS_DIGITS;
+}
+
 static void tell_news(struct leg *l, watch_tell_fn tell, void *arg)
 {
 	struct leg_event e;
 
 	if (l->news & LEG_NEWS_LEARNED) {
-		e = event_of(l, LEG_EVENT_LEARNED, l->learned);
+		e = watch_event(l, LEG_EVENT_LEARNED, l->learned);
 		if (tell(arg, &e))
 			l->news &= (uint8_t)~LEG_NEWS_LEARNED;
 	}
+	if (l->news & LEG_NEWS_DIGITS)
+		tell_digits(l, tell, arg);
 	if (l->news & LEG_NEWS_FIRST) {
-		e = event_of(l, LEG_EVENT_FIRST_PACKET, REASON_RTP_OK);
+		e = watch_event(l, LEG_EVENT_FIRST_PACKET, REASON_RTP_OK);
 		if (tell(arg, &e))
 			l->news &= (uint8_t)~LEG_NEWS_FIRST;
 	}
@@ -68,76 +81,19 @@ static void watch_timeout(
 
 	if (!l->config.must_send || l->config.timeout_us == 0)
 		return;
+	/* With comfort noise silence is normal: only one whose reports have
+	 * stopped as well is gone. */
+	if (l->config.pauses && l->n.rtcp_rx == 0)
+		return;
 	if (now_us - since < l->config.timeout_us) {
 		l->timed_out = false;
 		return;
 	}
 	if (l->timed_out)
 		return;
-	e = event_of(l, LEG_EVENT_TIMED_OUT, REASON_CALL_MEDIA_TIMEOUT);
+	e = watch_event(l, LEG_EVENT_TIMED_OUT, REASON_CALL_MEDIA_TIMEOUT);
 	leg_stats(l, now_us, &e.stats);
 	l->timed_out = tell(arg, &e);
-}
-
-static void watch_one_way(
-	struct leg *l, uint64_t now_us, watch_tell_fn tell, void *arg)
-{
-	const struct leg *o = l->other;
-	bool silent = now_us - later(l->must_send_since_us, l->last_rx_us) >
-		      ONE_WAY_US;
-	struct leg_event e;
-
-	if (!l->config.must_send || !o->started)
-		return;
-	if (!silent) {
-		l->one_way = false;
-		return;
-	}
-	if (l->one_way || now_us - o->last_rx_us > ALIVE_US)
-		return;
-	e = event_of(l, LEG_EVENT_ONE_WAY, REASON_NONE);
-	e.source = l->refused;
-	leg_stats(l, now_us, &e.stats);
-	l->one_way = tell(arg, &e);
-}
-
-/* Drops that an honest peer does not cause. */
-static const enum reason violations[] = {
-	REASON_RTP_RATE,
-	REASON_RTP_PAYLOAD_TYPE,
-	REASON_RTP_SIZE,
-	REASON_RTP_AUTH,
-	REASON_RTP_PLAIN,
-	REASON_RTP_SSRC,
-	REASON_RTP_CLASS,
-};
-
-static void watch_violations(
-	struct leg *l, uint64_t now_us, watch_tell_fn tell, void *arg)
-{
-	enum reason worst = REASON_NONE;
-	uint32_t most = 0, sum = 0;
-	struct leg_event e;
-
-	if (now_us - l->violation_at_us < VIOLATION_US)
-		return;
-	for (size_t i = 0; i < sizeof(violations) / sizeof(violations[0]);
-		i++) {
-		uint32_t n = l->n.drops[violations[i] - REASON_RTP_OK];
-
-		sum += n;
-		if (n > most) {
-			most = n;
-			worst = violations[i];
-		}
-	}
-	if (sum == l->violations)
-		return;
-	e = event_of(l, LEG_EVENT_VIOLATION, worst);
-	if (tell(arg, &e)) {
-		l->violations = sum;
-		l->violation_at_us = now_us;
-	}
 }
 
 /* A number that this leg's peer does not know; unnegotiated ones are ignored
@@ -151,14 +107,15 @@ static uint8_t unused_payload_type(struct leg *l)
 	return pt;
 }
 
-static void keep_alive(struct leg *l, uint64_t now_us)
+static void keep_alive(
+	struct leg *l, const struct watch_rules *rules, uint64_t now_us)
 {
 	_Alignas(4) uint8_t bytes[RTP_HEADER_LEN + SRTP_TRAILER_MAX];
 	struct rtp_fields fields;
 	size_t len = RTP_HEADER_LEN;
 
 	if (l->lock == LEG_OPEN || !l->has_target ||
-		now_us - l->last_tx_us < KEEPALIVE_US)
+		now_us - l->last_tx_us < rules->keepalive_us)
 		return;
 	if (l->config.rtcp_mux) {
 		report_send(l, false, now_us);
@@ -185,19 +142,18 @@ static void watch_reports(struct leg *l, uint64_t interval_us, uint64_t now_us)
 	report_send(l, false, now_us);
 }
 
-void watch_leg(struct leg *l, uint64_t report_interval_us, uint64_t now_us,
+void watch_leg(struct leg *l, const struct watch_rules *rules, uint64_t now_us,
 	watch_tell_fn tell, void *arg)
 {
 	if (!leg_is_open(l))
 		return;
 	if (now_us - l->last_rx_us > SILENCE_US)
 		leg_loosen(l);
-	watch_reports(l, report_interval_us, now_us);
-	keep_alive(l, now_us);
+	watch_reports(l, rules->report_interval_us, now_us);
+	keep_alive(l, rules, now_us);
 	if (l->news != 0)
 		tell_news(l, tell, arg);
 	watch_timeout(l, now_us, tell, arg);
-	watch_one_way(l, now_us, tell, arg);
-	watch_violations(l, now_us, tell, arg);
+	trouble_watch(l, rules, now_us, tell, arg);
 	save_slow(l);
 }

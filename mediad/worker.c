@@ -29,15 +29,14 @@
 #include "mediad/report.h"
 #include "mediad/save.h"
 
-#define EVENTS_MAX                 512
-#define TICK_US                    10000u
-#define TICKS                      (WATCH_PERIOD_US / TICK_US)
+#define EVENTS_MAX         512
+#define TICK_US            10000u
+#define TICKS              (WATCH_PERIOD_US / TICK_US)
 /* Tag bit of an epoll pointer; legs are aligned far above it. */
-#define TAG_RTCP                   1u
+#define TAG_RTCP           1u
 /* Events that may wait for the control thread. */
-#define EVENTS_WAITING_MAX         4096u
-#define RATE_WINDOW_US             100000u
-#define REPORT_INTERVAL_DEFAULT_US 5000000u
+#define EVENTS_WAITING_MAX 4096u
+#define RATE_WINDOW_US     100000u
 
 struct worker {
 	struct path path;
@@ -52,7 +51,7 @@ struct worker {
 	uint32_t rate_packets;
 	uint32_t packets_per_s;
 	uint32_t coalesce_us;
-	uint64_t report_interval_us;
+	struct watch_rules rules;
 	int epoll_fd;
 	unsigned index;
 	pthread_t thread;
@@ -249,7 +248,7 @@ static void obey(struct worker *w, struct worker_job *job)
 		break;
 	case WORKER_TUNE:
 		w->coalesce_us = job->coalesce_us;
-		w->report_interval_us = job->report_interval_us;
+		w->rules = job->rules;
 		break;
 	case WORKER_SYNC:
 	case WORKER_EVENT:
@@ -298,8 +297,8 @@ static void tick(struct worker *w)
 		struct media *m = w->live[w->next_watched++];
 
 		for (unsigned s = 0; s < SIDE_COUNT; s++)
-			watch_leg(&m->leg[s], w->report_interval_us,
-				w->path.now_us, tell, w);
+			watch_leg(
+				&m->leg[s], &w->rules, w->path.now_us, tell, w);
 	}
 	w->next_tick_us += TICK_US;
 	if (w->next_tick_us < w->path.now_us)
@@ -412,7 +411,9 @@ int worker_new(unsigned index, size_t capacity, struct worker **worker_out)
 	w->index = index;
 	w->capacity = capacity;
 	w->epoll_fd = -1;
-	w->report_interval_us = REPORT_INTERVAL_DEFAULT_US;
+	w->rules = (struct watch_rules){.report_interval_us = 5000000,
+		.silence_us = 5000000,
+		.keepalive_us = 15000000};
 	w->orders.event_fd = w->answers.event_fd = -1;
 	w->live = calloc(capacity, sizeof(w->live[0]));
 	if (w->live == NULL)

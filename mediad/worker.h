@@ -22,7 +22,7 @@ enum worker_verb {
 	WORKER_SYNC,   /* nothing; the answer says that all before is done */
 	WORKER_STATS,  /* copy the figures */
 	WORKER_CLOSE,  /* last figures, BYE, sockets closed */
-	WORKER_TUNE,   /* new coalescing and report interval */
+	WORKER_TUNE,   /* new coalescing, times and limits */
 	WORKER_EVENT,  /* from the worker only: something happened */
 };
 
@@ -54,7 +54,7 @@ struct worker_job {
 	struct worker_side side[SIDE_COUNT];
 	struct leg_stats stats[SIDE_COUNT];
 	uint32_t coalesce_us;
-	uint64_t report_interval_us;
+	struct watch_rules rules;
 	struct leg_event event;
 };
 

@@ -92,6 +92,8 @@ GH_MUST_CHECK int auth_offers(struct auth *auth, const struct inbound *in,
 void auth_on_offers(struct auth *auth, const Gh__OffersAnswer *answer);
 void auth_on_nonce_keys(struct auth *auth, const Gh__NonceKeys *keys);
 void auth_on_answer(struct auth *auth, const Gh__AuthAnswer *answer);
+/** What is being judged waits for the next authd, until its deadline. */
 void auth_on_authd_down(struct auth *auth);
+void auth_on_authd_up(struct auth *auth);
 
 #endif

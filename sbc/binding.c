@@ -30,6 +30,9 @@
 #define BINDINGS_MAX    100000
 #define PUBLISH_PORTION 256
 #define PUBLISH_US      (20 * CLOCK_US_PER_MS)
+/* Between two times of telling authd: a message that wakes it for one account
+ * costs both more than ten accounts in a row. */
+#define GATHER_US       (50 * CLOCK_US_PER_MS)
 /* Of one account, whatever SQL says: they are walked and sent as one. */
 #define CONTACTS_MAX    32
 #define KEEPALIVE_S     25
@@ -73,7 +76,8 @@ struct bindings {
 	size_t n_items;
 	TAILQ_HEAD(, owner) dirty;
 	struct loop_timer *publish_timer;
-	bool saved_seen; /* authd has told what it knew */
+	uint64_t next_publish_us; /* not before */
+	bool saved_seen;          /* authd has told what it knew */
 	bindings_change_fn on_change;
 	void *on_change_ctx;
 };
@@ -350,6 +354,7 @@ static void on_publish(void *arg)
 {
 	struct bindings *b = arg;
 
+	b->next_publish_us = clock_now_us() + GATHER_US;
 	for (unsigned n = 0; n < PUBLISH_PORTION && !TAILQ_EMPTY(&b->dirty) &&
 			     authd_is_up(b->sbc->authd);
 		n++) {
@@ -366,6 +371,8 @@ static void on_publish(void *arg)
 
 static void mark(struct bindings *b, struct owner *o)
 {
+	uint64_t now = clock_now_us();
+
 	if (b->on_change)
 		b->on_change(b->on_change_ctx, o->id,
 			o->first ? o->first->account : NULL);
@@ -374,7 +381,9 @@ static void mark(struct bindings *b, struct owner *o)
 	o->dirty = true;
 	TAILQ_INSERT_TAIL(&b->dirty, o, next_dirty);
 	if (TAILQ_FIRST(&b->dirty) == o)
-		loop_timer_set(b->sbc->daemon.loop, b->publish_timer, 0);
+		loop_timer_set(b->sbc->daemon.loop, b->publish_timer,
+			now < b->next_publish_us ? b->next_publish_us - now
+						 : 0);
 }
 
 void bindings_publish(struct bindings *b, uint64_t account)

@@ -105,7 +105,6 @@ const char *call_event_name(enum call_event e)
 
 static enum call_state on_answer(struct call *, const struct call_input *);
 static enum call_state on_connect(struct call *, const struct call_input *);
-static enum call_state on_early_media(struct call *, const struct call_input *);
 static enum call_state on_no_media(struct call *, const struct call_input *);
 static enum call_state on_media_gone(struct call *, const struct call_input *);
 static enum call_state on_cancel(struct call *, const struct call_input *);
@@ -140,92 +139,116 @@ static enum call_state stay(struct call *, const struct call_input *);
 /* clang-format off */
 static const struct call_row rows[] = {
 	/* who is called? */
-	{CALL_FACTS, EV_ACCOUNT,   call_setup_on_account, TO_FACTS | TO_TARGET | TO_ENDING},
-	{CALL_FACTS, EV_CANCEL,    on_cancel,             TO_ENDING},
-	{CALL_FACTS, EV_BYE,       on_bye,                TO_FACTS | TO_ENDING},
-	{CALL_FACTS, EV_LEG_ENDED, stay,                  TO_FACTS}, /* after a redirect */
-	{CALL_FACTS, EV_TIMER,     on_slow,               TO_ENDING},
-	{CALL_FACTS, EV_LIFE,      on_slow,               TO_ENDING},
-	{CALL_FACTS, EV_END,       on_end,                TO_ENDING},
+	{CALL_FACTS, EV_ACCOUNT,       call_setup_on_account, TO_FACTS | TO_TARGET | TO_ENDING},
+	{CALL_FACTS, EV_CANCEL,        on_cancel,             TO_ENDING},
+	{CALL_FACTS, EV_BYE,           on_bye,                TO_FACTS | TO_ENDING},
+	{CALL_FACTS, EV_CHANGE,        on_not_now,            TO_FACTS},
+	{CALL_FACTS, EV_CHANGE_DONE,   stay,                  TO_FACTS},
+	{CALL_FACTS, EV_CHANGE_FAILED, stay,                  TO_FACTS},
+	{CALL_FACTS, EV_RETRY,         stay,                  TO_FACTS},
+	{CALL_FACTS, EV_LEG_ENDED,     stay,                  TO_FACTS}, /* after a redirect */
+	{CALL_FACTS, EV_TIMER,         on_slow,               TO_ENDING},
+	{CALL_FACTS, EV_LIFE,          on_slow,               TO_ENDING},
+	{CALL_FACTS, EV_END,           on_end,                TO_ENDING},
 
 	/* where is the next target's name? */
-	{CALL_LOCATING, EV_LOCATED,   call_setup_on_located, TO_TARGET | TO_ENDING},
-	{CALL_LOCATING, EV_CANCEL,    on_cancel,             TO_ENDING},
-	{CALL_LOCATING, EV_BYE,       on_bye,                TO_LOCATING | TO_ENDING},
-	{CALL_LOCATING, EV_LEG_ENDED, stay,                  TO_LOCATING},
-	{CALL_LOCATING, EV_TIMER,     on_slow,               TO_ENDING},
-	{CALL_LOCATING, EV_LIFE,      on_slow,               TO_ENDING},
-	{CALL_LOCATING, EV_END,       on_end,                TO_ENDING},
+	{CALL_LOCATING, EV_LOCATED,       call_setup_on_located, TO_TARGET | TO_ENDING},
+	{CALL_LOCATING, EV_CANCEL,        on_cancel,             TO_ENDING},
+	{CALL_LOCATING, EV_BYE,           on_bye,                TO_LOCATING | TO_ENDING},
+	{CALL_LOCATING, EV_CHANGE,        on_not_now,            TO_LOCATING},
+	{CALL_LOCATING, EV_CHANGE_DONE,   stay,                  TO_LOCATING},
+	{CALL_LOCATING, EV_CHANGE_FAILED, stay,                  TO_LOCATING},
+	{CALL_LOCATING, EV_RETRY,         stay,                  TO_LOCATING},
+	{CALL_LOCATING, EV_LEG_ENDED,     stay,                  TO_LOCATING},
+	{CALL_LOCATING, EV_TIMER,         on_slow,               TO_ENDING},
+	{CALL_LOCATING, EV_LIFE,          on_slow,               TO_ENDING},
+	{CALL_LOCATING, EV_END,           on_end,                TO_ENDING},
 
 	/* media ports for the next target */
-	{CALL_PORTS, EV_MEDIA_OK,     call_setup_on_ports, TO_TARGET | TO_TRYING | TO_ENDING},
-	{CALL_PORTS, EV_MEDIA_FAILED, on_no_media,         TO_ENDING},
-	{CALL_PORTS, EV_CANCEL,       on_cancel,           TO_ENDING},
-	{CALL_PORTS, EV_BYE,          on_bye,              TO_PORTS | TO_ENDING},
-	{CALL_PORTS, EV_LEG_ENDED,    stay,                TO_PORTS},
-	{CALL_PORTS, EV_TIMER,        on_slow,             TO_ENDING},
-	{CALL_PORTS, EV_LIFE,         on_slow,             TO_ENDING},
-	{CALL_PORTS, EV_END,          on_end,              TO_ENDING},
+	{CALL_PORTS, EV_MEDIA_OK,      call_setup_on_ports, TO_TARGET | TO_TRYING | TO_ENDING},
+	{CALL_PORTS, EV_MEDIA_FAILED,  on_no_media,         TO_ENDING},
+	{CALL_PORTS, EV_CANCEL,        on_cancel,           TO_ENDING},
+	{CALL_PORTS, EV_BYE,           on_bye,              TO_PORTS | TO_ENDING},
+	{CALL_PORTS, EV_CHANGE,        on_not_now,          TO_PORTS},
+	{CALL_PORTS, EV_CHANGE_DONE,   stay,                TO_PORTS},
+	{CALL_PORTS, EV_CHANGE_FAILED, stay,                TO_PORTS},
+	{CALL_PORTS, EV_RETRY,         stay,                TO_PORTS},
+	{CALL_PORTS, EV_LEG_ENDED,     stay,                TO_PORTS},
+	{CALL_PORTS, EV_TIMER,         on_slow,             TO_ENDING},
+	{CALL_PORTS, EV_LIFE,          on_slow,             TO_ENDING},
+	{CALL_PORTS, EV_END,           on_end,              TO_ENDING},
 
 	/* INVITEs are out, nobody has rung */
-	{CALL_TRYING, EV_PROGRESS,     call_setup_on_progress, TO_TRYING | TO_RINGING | TO_ENDING},
-	{CALL_TRYING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_TRYING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_TRYING | TO_TARGET | TO_ENDING},
-	{CALL_TRYING, EV_MEDIA_OK,     stay,                   TO_TRYING},
-	{CALL_TRYING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
-	{CALL_TRYING, EV_CANCEL,       on_cancel,              TO_ENDING},
-	{CALL_TRYING, EV_BYE,          on_bye,                 TO_TRYING | TO_ENDING},
-	{CALL_TRYING, EV_CHANGE,       on_not_now,             TO_TRYING},
-	{CALL_TRYING, EV_LEG_ENDED,    stay,                   TO_TRYING},
-	{CALL_TRYING, EV_TIMER,        call_setup_on_timer,    TO_RINGING | TO_TARGET | TO_ENDING},
-	{CALL_TRYING, EV_LIFE,         on_slow,                TO_ENDING},
-	{CALL_TRYING, EV_END,          on_end,                 TO_ENDING},
+	{CALL_TRYING, EV_PROGRESS,      call_early_on_progress, TO_TRYING | TO_RINGING | TO_ENDING},
+	{CALL_TRYING, EV_ANSWER,        on_answer,              TO_ANSWERING | TO_ENDING},
+	{CALL_TRYING, EV_FAILURE,       call_setup_on_failure,  TO_FACTS | TO_TRYING | TO_TARGET | TO_ENDING},
+	{CALL_TRYING, EV_MEDIA_OK,      stay,                   TO_TRYING},
+	{CALL_TRYING, EV_MEDIA_FAILED,  on_no_media,            TO_ENDING},
+	{CALL_TRYING, EV_CANCEL,        on_cancel,              TO_ENDING},
+	{CALL_TRYING, EV_BYE,           on_bye,                 TO_TRYING | TO_ENDING},
+	{CALL_TRYING, EV_CHANGE,        on_not_now,             TO_TRYING},
+	{CALL_TRYING, EV_CHANGE_DONE,   stay,                   TO_TRYING},
+	{CALL_TRYING, EV_CHANGE_FAILED, stay,                   TO_TRYING},
+	{CALL_TRYING, EV_RETRY,         stay,                   TO_TRYING},
+	{CALL_TRYING, EV_LEG_ENDED,     stay,                   TO_TRYING},
+	{CALL_TRYING, EV_TIMER,         call_setup_on_timer,    TO_RINGING | TO_TARGET | TO_ENDING},
+	{CALL_TRYING, EV_LIFE,          on_slow,                TO_ENDING},
+	{CALL_TRYING, EV_END,           on_end,                 TO_ENDING},
 
 	/* somebody rings */
-	{CALL_RINGING, EV_PROGRESS,     call_setup_on_progress, TO_RINGING | TO_ENDING},
-	{CALL_RINGING, EV_ANSWER,       on_answer,              TO_ANSWERING | TO_ENDING},
-	{CALL_RINGING, EV_FAILURE,      call_setup_on_failure,  TO_FACTS | TO_RINGING | TO_TARGET | TO_ENDING},
-	{CALL_RINGING, EV_MEDIA_OK,     on_early_media,         TO_RINGING},
-	{CALL_RINGING, EV_MEDIA_FAILED, on_no_media,            TO_ENDING},
-	{CALL_RINGING, EV_CANCEL,       on_cancel,              TO_ENDING},
-	{CALL_RINGING, EV_BYE,          on_bye,                 TO_RINGING | TO_ENDING},
-	{CALL_RINGING, EV_CHANGE,       on_not_now,             TO_RINGING},
-	{CALL_RINGING, EV_LEG_ENDED,    stay,                   TO_RINGING},
-	{CALL_RINGING, EV_TIMER,        call_setup_on_timer,    TO_ENDING},
-	{CALL_RINGING, EV_LIFE,         on_slow,                TO_ENDING},
-	{CALL_RINGING, EV_END,          on_end,                 TO_ENDING},
+	{CALL_RINGING, EV_PROGRESS,      call_early_on_progress,    TO_RINGING | TO_ENDING},
+	{CALL_RINGING, EV_ANSWER,        on_answer,                 TO_ANSWERING | TO_ENDING},
+	{CALL_RINGING, EV_FAILURE,       call_setup_on_failure,     TO_FACTS | TO_RINGING | TO_TARGET | TO_ENDING},
+	{CALL_RINGING, EV_MEDIA_OK,      call_early_on_media,       TO_RINGING},
+	{CALL_RINGING, EV_MEDIA_FAILED,  call_early_on_no_media,    TO_RINGING | TO_ENDING},
+	{CALL_RINGING, EV_CANCEL,        on_cancel,                 TO_ENDING},
+	{CALL_RINGING, EV_BYE,           on_bye,                    TO_RINGING | TO_ENDING},
+	{CALL_RINGING, EV_CHANGE,        call_early_on_change,      TO_RINGING},
+	{CALL_RINGING, EV_CHANGE_DONE,   call_early_on_change_over, TO_RINGING},
+	{CALL_RINGING, EV_CHANGE_FAILED, call_early_on_change_over, TO_RINGING},
+	{CALL_RINGING, EV_RETRY,         call_early_on_retry,       TO_RINGING},
+	{CALL_RINGING, EV_LEG_ENDED,     stay,                      TO_RINGING},
+	{CALL_RINGING, EV_TIMER,         call_setup_on_timer,       TO_TARGET | TO_ENDING},
+	{CALL_RINGING, EV_LIFE,          on_slow,                   TO_ENDING},
+	{CALL_RINGING, EV_END,           on_end,                    TO_ENDING},
 
 	/* a 2xx came; mediad is told what was agreed */
-	{CALL_ANSWERING, EV_MEDIA_OK,     on_connect,  TO_CONFIRMING | TO_ENDING},
-	{CALL_ANSWERING, EV_MEDIA_FAILED, on_no_media, TO_ENDING},
-	{CALL_ANSWERING, EV_CANCEL,       on_cancel,   TO_ENDING},
-	{CALL_ANSWERING, EV_BYE,          on_bye,      TO_ANSWERING | TO_ENDING},
-	{CALL_ANSWERING, EV_LOST,         on_lost,     TO_ANSWERING | TO_ENDING},
-	{CALL_ANSWERING, EV_CHANGE,       on_not_now,  TO_ANSWERING},
-	{CALL_ANSWERING, EV_FAILURE,      stay,        TO_ANSWERING},
-	{CALL_ANSWERING, EV_LEG_ENDED,    stay,        TO_ANSWERING},
-	{CALL_ANSWERING, EV_TIMER,        on_slow,     TO_ENDING},
-	{CALL_ANSWERING, EV_LIFE,         on_slow,     TO_ENDING},
-	{CALL_ANSWERING, EV_END,          on_end,      TO_ENDING},
+	{CALL_ANSWERING, EV_MEDIA_OK,      on_connect,  TO_CONFIRMING | TO_ENDING},
+	{CALL_ANSWERING, EV_MEDIA_FAILED,  on_no_media, TO_ENDING},
+	{CALL_ANSWERING, EV_CANCEL,        on_cancel,   TO_ENDING},
+	{CALL_ANSWERING, EV_BYE,           on_bye,      TO_ANSWERING | TO_ENDING},
+	{CALL_ANSWERING, EV_LOST,          on_lost,     TO_ANSWERING | TO_ENDING},
+	{CALL_ANSWERING, EV_CHANGE,        on_not_now,  TO_ANSWERING},
+	{CALL_ANSWERING, EV_FAILURE,       stay,        TO_ANSWERING},
+	{CALL_ANSWERING, EV_CHANGE_DONE,   stay,        TO_ANSWERING},
+	{CALL_ANSWERING, EV_CHANGE_FAILED, stay,        TO_ANSWERING},
+	{CALL_ANSWERING, EV_RETRY,         stay,        TO_ANSWERING},
+	{CALL_ANSWERING, EV_LEG_ENDED,     stay,        TO_ANSWERING},
+	{CALL_ANSWERING, EV_TIMER,         on_slow,     TO_ENDING},
+	{CALL_ANSWERING, EV_LIFE,          on_slow,     TO_ENDING},
+	{CALL_ANSWERING, EV_END,           on_end,      TO_ENDING},
 
 	/* our 200 is out */
-	{CALL_CONFIRMING, EV_ACK,          on_ack,        TO_UP | TO_ENDING},
-	{CALL_CONFIRMING, EV_NO_ACK,       on_no_ack,     TO_ENDING},
-	{CALL_CONFIRMING, EV_BYE,          on_bye,        TO_CONFIRMING | TO_ENDING},
-	{CALL_CONFIRMING, EV_LOST,         on_lost,       TO_CONFIRMING | TO_ENDING},
-	{CALL_CONFIRMING, EV_EXPIRED,      on_expired,    TO_ENDING},
-	{CALL_CONFIRMING, EV_CHANGE,       on_not_now,    TO_CONFIRMING},
-	{CALL_CONFIRMING, EV_REFRESH,      stay,          TO_CONFIRMING},
-	{CALL_CONFIRMING, EV_INFO,         stay,          TO_CONFIRMING},
-	{CALL_CONFIRMING, EV_MOVED,        on_moved,      TO_CONFIRMING},
-	{CALL_CONFIRMING, EV_MEDIA_OK,     stay,          TO_CONFIRMING},
-	{CALL_CONFIRMING, EV_MEDIA_FAILED, on_media_gone, TO_CONFIRMING | TO_ENDING},
-	{CALL_CONFIRMING, EV_SILENCE,      on_silence,    TO_ENDING},
-	{CALL_CONFIRMING, EV_FAILURE,      stay,          TO_CONFIRMING},
-	{CALL_CONFIRMING, EV_LEG_ENDED,    stay,          TO_CONFIRMING},
-	{CALL_CONFIRMING, EV_TIMER,        on_no_ack,     TO_ENDING},
-	{CALL_CONFIRMING, EV_LIFE,         on_life,       TO_ENDING},
-	{CALL_CONFIRMING, EV_END,          on_end,        TO_ENDING},
+	{CALL_CONFIRMING, EV_ACK,           on_ack,        TO_UP | TO_ENDING},
+	{CALL_CONFIRMING, EV_NO_ACK,        on_no_ack,     TO_ENDING},
+	{CALL_CONFIRMING, EV_BYE,           on_bye,        TO_CONFIRMING | TO_ENDING},
+	{CALL_CONFIRMING, EV_LOST,          on_lost,       TO_CONFIRMING | TO_ENDING},
+	{CALL_CONFIRMING, EV_EXPIRED,       on_expired,    TO_ENDING},
+	{CALL_CONFIRMING, EV_CHANGE,        on_not_now,    TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_REFRESH,       stay,          TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_INFO,          stay,          TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_MOVED,         on_moved,      TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_MEDIA_OK,      stay,          TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_MEDIA_FAILED,  on_media_gone, TO_CONFIRMING | TO_ENDING},
+	{CALL_CONFIRMING, EV_SILENCE,       on_silence,    TO_ENDING},
+	{CALL_CONFIRMING, EV_FAILURE,       stay,          TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_CHANGE_DONE,   stay,          TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_CHANGE_FAILED, stay,          TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_RETRY,         stay,          TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_LEG_ENDED,     stay,          TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_TIMER,         on_no_ack,     TO_ENDING},
+	{CALL_CONFIRMING, EV_LIFE,          on_life,       TO_CONFIRMING | TO_ENDING},
+	{CALL_CONFIRMING, EV_END,           on_end,        TO_ENDING},
 
 	/* they talk */
 	{CALL_UP, EV_BYE,           on_bye,                 TO_UP | TO_ENDING},
@@ -237,12 +260,14 @@ static const struct call_row rows[] = {
 	{CALL_UP, EV_RETRY,         call_change_on_retry,   TO_UP | TO_CHANGING},
 	{CALL_UP, EV_INFO,          call_change_on_info,    TO_UP},
 	{CALL_UP, EV_MOVED,         on_moved,               TO_UP},
+	{CALL_UP, EV_CHANGE_DONE,   stay,                   TO_UP},
+	{CALL_UP, EV_CHANGE_FAILED, stay,                   TO_UP},
 	{CALL_UP, EV_MEDIA_OK,      stay,                   TO_UP},
 	{CALL_UP, EV_MEDIA_FAILED,  on_media_gone,          TO_UP | TO_ENDING},
 	{CALL_UP, EV_SILENCE,       on_silence,             TO_ENDING},
 	{CALL_UP, EV_FAILURE,       stay,                   TO_UP},
 	{CALL_UP, EV_LEG_ENDED,     stay,                   TO_UP},
-	{CALL_UP, EV_LIFE,          on_life,                TO_ENDING},
+	{CALL_UP, EV_LIFE,          on_life,                TO_UP | TO_ENDING},
 	{CALL_UP, EV_END,           on_end,                 TO_ENDING},
 
 	/* a change is on its way to the other side, or at mediad */
@@ -263,22 +288,22 @@ static const struct call_row rows[] = {
 	{CALL_CHANGING, EV_FAILURE,       stay,                  TO_CHANGING},
 	{CALL_CHANGING, EV_LEG_ENDED,     stay,                  TO_CHANGING},
 	{CALL_CHANGING, EV_TIMER,         call_change_on_failed, TO_UP | TO_ENDING},
-	{CALL_CHANGING, EV_LIFE,          on_life,               TO_ENDING},
+	{CALL_CHANGING, EV_LIFE,          on_life,               TO_CHANGING | TO_ENDING},
 	{CALL_CHANGING, EV_END,           on_end,                TO_ENDING},
 
 	/* tear-down: what crosses it changes nothing */
-	{CALL_ENDING, EV_FIGURES,       on_figures,   TO_DONE},
-	{CALL_ENDING, EV_TIMER,         on_figures,   TO_DONE},
-	{CALL_ENDING, EV_ANSWER,        stay,         TO_ENDING},
-	{CALL_ENDING, EV_FAILURE,       stay,         TO_ENDING},
-	{CALL_ENDING, EV_CANCEL,        stay,         TO_ENDING},
-	{CALL_ENDING, EV_ACK,           stay,         TO_ENDING},
-	{CALL_ENDING, EV_NO_ACK,        stay,         TO_ENDING},
-	{CALL_ENDING, EV_BYE,           stay,         TO_ENDING},
-	{CALL_ENDING, EV_LOST,          stay,         TO_ENDING},
-	{CALL_ENDING, EV_CHANGE,        on_not_now,   TO_ENDING},
-	{CALL_ENDING, EV_LEG_ENDED,     stay,         TO_ENDING},
-	{CALL_ENDING, EV_END,           stay,         TO_ENDING},
+	{CALL_ENDING, EV_FIGURES,   on_figures, TO_DONE},
+	{CALL_ENDING, EV_TIMER,     on_figures, TO_DONE},
+	{CALL_ENDING, EV_ANSWER,    stay,       TO_ENDING},
+	{CALL_ENDING, EV_FAILURE,   stay,       TO_ENDING},
+	{CALL_ENDING, EV_CANCEL,    stay,       TO_ENDING},
+	{CALL_ENDING, EV_ACK,       stay,       TO_ENDING},
+	{CALL_ENDING, EV_NO_ACK,    stay,       TO_ENDING},
+	{CALL_ENDING, EV_BYE,       stay,       TO_ENDING},
+	{CALL_ENDING, EV_LOST,      stay,       TO_ENDING},
+	{CALL_ENDING, EV_CHANGE,    on_not_now, TO_ENDING},
+	{CALL_ENDING, EV_LEG_ENDED, stay,       TO_ENDING},
+	{CALL_ENDING, EV_END,       stay,       TO_ENDING},
 
 	/* only the legs' last transactions are left */
 	{CALL_DONE, EV_LEG_ENDED, on_leg_ended, TO_DONE},
@@ -323,6 +348,7 @@ static void set_life(struct call *c);
 #define CHANGING_US   (40 * CLOCK_US_PER_S)
 #define ENDING_US     (3 * CLOCK_US_PER_S)
 #define DONE_US       (40 * CLOCK_US_PER_S)
+#define METER_US      (10 * CLOCK_US_PER_S) /* between looks at the minutes */
 
 /* 0 = the state waits for people, not for machines: only EV_LIFE ends it. */
 static uint64_t state_wait_us(const struct call *c, enum call_state s)
@@ -349,6 +375,12 @@ static uint64_t state_wait_us(const struct call *c, enum call_state s)
 
 			if (t != NULL && t->row->ring_timeout_s != 0)
 				seconds = t->row->ring_timeout_s;
+		}
+		if (c->q_below != 0) {
+			uint64_t serial = settings_number(
+				c->settings, "ring_serial_s", 15, 1, 600);
+
+			seconds = serial < seconds ? serial : seconds;
 		}
 		return seconds * CLOCK_US_PER_S;
 	case CALL_CONFIRMING:
@@ -590,6 +622,7 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 {
 	enum reason why = REASON_CALL_INTERNAL;
 
+	call_change_abort(c);
 	c->called = in->party;
 	in->party->status = in->msg->status;
 	c->record.far_status = in->msg->status;
@@ -604,12 +637,12 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 	return CALL_ANSWERING;
 }
 
-static void set_life(struct call *c)
+/* How long the call may last; 0 = for ever. */
+static uint64_t duration_us(const struct call *c)
 {
 	const struct party *sides[2] = {&c->caller, c->called};
 	uint64_t limit =
 		settings_number(c->settings, "max_duration_s", 0, 0, 604800);
-	uint64_t talked_us = clock_now_us() - c->record.answer_us;
 
 	for (size_t i = 0; i < 2; i++) {
 		const struct party *p = sides[i];
@@ -621,10 +654,27 @@ static void set_life(struct call *c)
 		if (own != 0 && (limit == 0 || own < limit))
 			limit = own;
 	}
-	limit *= CLOCK_US_PER_S;
+	return limit * CLOCK_US_PER_S;
+}
+
+/* Other calls of the caller use its minutes too, and begin and end: they are
+ * looked at again and again. */
+static void set_life(struct call *c)
+{
+	uint64_t limit = duration_us(c);
+	uint64_t talked_us = clock_now_us() - c->record.answer_us;
+	uint64_t wait = UINT64_MAX, left;
+
+	call_limit_talk(c);
+	left = call_limit_left_us(c);
 	if (limit != 0)
-		loop_timer_set(c->sbc->daemon.loop, c->life,
-			limit > talked_us ? limit - talked_us : 0);
+		wait = limit > talked_us ? limit - talked_us : 0;
+	if (left != UINT64_MAX && left > METER_US)
+		left = METER_US;
+	if (left < wait)
+		wait = left;
+	if (wait != UINT64_MAX)
+		loop_timer_set(c->sbc->daemon.loop, c->life, wait);
 	else
 		loop_timer_stop(c->sbc->daemon.loop, c->life);
 }
@@ -645,19 +695,6 @@ static enum call_state on_connect(struct call *c, const struct call_input *in)
 		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	set_life(c);
 	return CALL_CONFIRMING;
-}
-
-static enum call_state on_early_media(
-	struct call *c, const struct call_input *in)
-{
-	(void)in;
-	if (c->pending_status >= 180 && c->pending_status < 200) {
-		c->progress = c->pending_status;
-		leg_progress(
-			c->caller.leg, c->pending_status, c->pending_sdp, NULL);
-		c->pending_status = 0;
-	}
-	return c->state;
 }
 
 static enum call_state on_no_media(struct call *c, const struct call_input *in)
@@ -711,6 +748,8 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 		leg_free(&gone->leg);
 	}
 	call_setup_forget(c);
+	if (c->change.again != NULL)
+		call_retry_in(c, 0);
 	if (p->theirs != NULL)
 		return CALL_UP;
 	/* The INVITE had no offer: the ACK has the answer to ours. */
@@ -796,8 +835,16 @@ static enum call_state on_slow(struct call *c, const struct call_input *in)
 
 static enum call_state on_life(struct call *c, const struct call_input *in)
 {
+	uint64_t left = call_limit_left_us(c), limit = duration_us(c);
+
 	(void)in;
-	return call_end(c, REASON_CALL_MAX_DURATION, 0, CALL_SBC);
+	if (left == 0)
+		return call_end(c, REASON_LIMIT_ACCOUNT_DAY, 0, CALL_SBC);
+	if (left == UINT64_MAX ||
+		(limit != 0 && clock_now_us() - c->record.answer_us >= limit))
+		return call_end(c, REASON_CALL_MAX_DURATION, 0, CALL_SBC);
+	set_life(c);
+	return c->state;
 }
 
 static enum call_state on_end(struct call *c, const struct call_input *in)

@@ -97,6 +97,21 @@ static int apply(struct call *c)
 	return err;
 }
 
+void call_change_abort(struct call *c)
+{
+	struct call_change *ch = &c->change;
+
+	if (!ch->active)
+		return;
+	if (ch->applied)
+		swap_all(c);
+	if (ch->asker != NULL)
+		leg_change_refuse(ch->asker->leg, 491);
+	if (ch->asked != NULL)
+		ch->again = ch->asked;
+	call_change_drop(c);
+}
+
 static enum call_state refuse(
 	struct call *c, struct party *p, enum reason why, unsigned status)
 {
@@ -156,6 +171,7 @@ static int far_offer(const struct party *from, const struct party *to,
 	offer->audio_line = 0;
 	offer->has_audio = true;
 	offer->rtcp_mux = false;
+	offer->voip_metrics = false;
 	offer->old_hold = false;
 	return 0;
 }
@@ -269,6 +285,13 @@ static int read_agreed(const struct party *p, struct sdp *told, struct sdp *far,
 	return fits ? 0 : ERR_INVALID;
 }
 
+/* Before the answer, and a peer without UPDATE or reliable provisionals. */
+static bool is_too_early(const struct party *p)
+{
+	return p->leg->state != LEG_UP && p->leg->change.orq == NULL &&
+	       p->leg->change_irq == NULL;
+}
+
 static enum call_state on_new_offer(struct call *c, struct party *p,
 	const struct leg_msg *msg, struct sdp *offer)
 {
@@ -296,7 +319,9 @@ static enum call_state on_new_offer(struct call *c, struct party *p,
 		return CALL_CHANGING;
 	case ERR_STATE:
 		call_change_drop(c);
-		return refuse(c, p, REASON_CALL_GLARE, 491);
+		return is_too_early(other)
+			       ? refuse(c, p, REASON_CALL_CHANGE_TOO_EARLY, 0)
+			       : refuse(c, p, REASON_CALL_GLARE, 491);
 	default:
 		call_change_drop(c);
 		return refuse(c, p, REASON_CALL_INTERNAL, 500);
@@ -564,7 +589,17 @@ enum call_state call_change_on_retry(
 
 	(void)in;
 	c->change.again = NULL;
-	return p != NULL ? ask_again(c, p) : c->state;
+	if (p == NULL)
+		return c->state;
+	if (leg_can_change(p->leg))
+		return ask_again(c, p);
+	if (c->state == CALL_UP && c->change.tries < TRIES_MAX) {
+		/* An offer of before the answer is still under way. */
+		c->change.tries++;
+		c->change.again = p;
+		call_retry_in(c, 500 * CLOCK_US_PER_MS);
+	}
+	return c->state;
 }
 
 /* --- INFO --- */

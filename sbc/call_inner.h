@@ -169,6 +169,7 @@ struct call_record {
 	enum call_side hangup;
 	unsigned attempts;
 	bool written;
+	unsigned troubles; /* of sound, already told: two bits a kind */
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
 };
 
@@ -208,12 +209,16 @@ struct call {
 	const char *caller_display;
 	bool caller_hidden;
 	struct route_decision *decision;
-	size_t target;            /* index of the one being tried */
-	size_t target_row;        /* within a trunk: next of its targets */
+	bool emergency;    /* the caller's limits do not hold */
+	bool metered;      /* it counts for the caller's hour and day */
+	bool talking;      /* its talk is being counted */
+	size_t target;     /* index of the one being tried */
+	size_t target_row; /* within a trunk: next of its targets */
+	uint32_t q_below;  /* within an account: phones of a lower q, times
+			      1000, come next; 0 = from the highest */
 	struct call_where *where; /* of that one, if it is a name */
 	size_t registrar_of; /* target + 1 whose registrar was tried first */
 	struct addr registrar;
-	bool emergency; /* the called number is one: no limit holds it */
 	unsigned round;
 	unsigned n_invites;
 	const char *end_lines[2]; /* what goes with the end of each side */
@@ -292,6 +297,8 @@ struct call *call_make(struct calls *calls);
 void call_retry_in(struct call *c, uint64_t delay_us);
 /** The session interval that we ask this party for; 0 = none. */
 uint32_t call_session_expires(const struct call *c, const struct party *p);
+/** The shortest one that we accept (RFC 4028 4). */
+uint32_t call_min_session(const struct call *c);
 
 /* call_setup.c */
 enum call_state call_setup_begin(
@@ -305,12 +312,12 @@ enum call_state call_setup_on_located(
 	struct call *c, const struct call_input *in);
 enum call_state call_setup_on_ports(
 	struct call *c, const struct call_input *in);
-enum call_state call_setup_on_progress(
-	struct call *c, const struct call_input *in);
 enum call_state call_setup_on_failure(
 	struct call *c, const struct call_input *in);
 enum call_state call_setup_on_timer(
 	struct call *c, const struct call_input *in);
+/** How many parties of the present target may still answer. */
+size_t call_setup_alive(const struct call *c);
 /** Ends every called party but `winner` (which may be NULL). */
 void call_setup_end_others(
 	struct call *c, const struct party *winner, const char *lines);
@@ -326,7 +333,11 @@ void call_setup_forget(struct call *c);
 /** The list of a party's trunk, account or realm; NULL = all that we know. */
 const Gh__CodecList *call_target_codecs(
 	const struct call *c, const struct party *p);
-/** A party per registered phone. @return how many. */
+/**
+ * A party per registered phone of the highest preference (q) below c->q_below
+ * (RFC 3261 16.6): those ring together. c->q_below becomes that preference, or
+ * 0 if there are no further phones. @return how many.
+ */
 size_t call_target_phones(struct call *c, struct account *account);
 /** The nth of a trunk's addresses by priority, or NULL. */
 const Gh__TrunkTarget *call_target_row(const struct trunk *t, size_t nth);
@@ -351,12 +362,36 @@ void call_target_forget_place(struct call *c);
 enum reason call_target_trunk(struct call *c, const struct trunk *t,
 	const Gh__TrunkTarget *row, const struct addr *addr);
 
+/* call_early.c */
+enum call_state call_early_on_progress(
+	struct call *c, const struct call_input *in);
+/** A party has failed: the last one left may now be heard.
+ * @return the state that follows. */
+enum call_state call_early_on_fewer(struct call *c);
+/** EV_MEDIA_OK and EV_MEDIA_FAILED while it rings. */
+enum call_state call_early_on_media(
+	struct call *c, const struct call_input *in);
+enum call_state call_early_on_no_media(
+	struct call *c, const struct call_input *in);
+/** An UPDATE with an offer, and what becomes of ours. */
+enum call_state call_early_on_change(
+	struct call *c, const struct call_input *in);
+enum call_state call_early_on_change_over(
+	struct call *c, const struct call_input *in);
+enum call_state call_early_on_retry(
+	struct call *c, const struct call_input *in);
+
 /* call_media.c */
 enum call_state call_media_offer(struct call *c, const struct leg_msg *offer);
 /** Our offer to a party of the present round. @return a text in c's home. */
 const char *call_media_make_offer(
 	struct call *c, struct party *p, enum reason *why_out);
-/** Takes a called party's answer and prepares ours to the caller.
+/** Takes the description in a called party's answer, if it fits our offer.
+ * @return 0, ERR_NOMEM, or ERR_INVALID with the reason. */
+GH_MUST_CHECK int call_media_take(struct call *c, struct party *p,
+	const struct leg_msg *msg, enum reason *why_out);
+/** Takes a called party's answer, or what it said before if this one has no
+ * description, and prepares ours to the caller.
  * @return 0, or ERR_INVALID with the reason. */
 GH_MUST_CHECK int call_media_answer(struct call *c, struct party *p,
 	const struct leg_msg *msg, enum reason *why_out);
@@ -415,6 +450,9 @@ enum call_state call_change_on_retry(
 enum call_state call_change_on_info(
 	struct call *c, const struct call_input *in);
 void call_change_drop(struct call *c);
+/** The set-up goes on without the change that is under way: who waits for an
+ * answer is refused, and who was asked is asked again once the call is up. */
+void call_change_abort(struct call *c);
 
 /* call_record.c */
 void call_record_begin(struct call *c, const struct inbound *in);
@@ -439,6 +477,11 @@ enum reason call_limit_take(struct call *c, struct party *p);
 unsigned call_limit_status(
 	const struct call *c, const struct party *p, enum reason why);
 void call_limit_release(struct call *c, struct party *p);
+/** The call was answered: the caller's minutes run. */
+void call_limit_talk(struct call *c);
+/** Microseconds until the caller's minutes of the day are used up; UINT64_MAX
+ * = never. */
+uint64_t call_limit_left_us(struct call *c);
 /** Takes the place that the party had in an earlier process. */
 void call_limit_restore(struct call *c, struct party *p, bool shares);
 GH_MUST_CHECK int call_limit_init(struct calls *calls);

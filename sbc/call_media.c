@@ -202,6 +202,7 @@ const char *call_media_make_offer(
 	sdp.audio_line = 0;
 	sdp.has_audio = true;
 	sdp.rtcp_mux = false;
+	sdp.voip_metrics = false;
 	if (sdp.old_hold)
 		sdp.direction = sdp_direction_and(
 			sdp.direction, GH__DIRECTION__DIRECTION_SENDONLY);
@@ -213,6 +214,46 @@ const char *call_media_make_offer(
 		err = call_media_keep(c, &sdp, &p->ours);
 	sdp_wipe(&sdp);
 	return err == 0 ? p->ours : NULL;
+}
+
+static bool stands(const struct party *p)
+{
+	return p->leg->rel_agreed && p->ours != NULL;
+}
+
+/*
+ * Our answer to the caller, in place of an earlier one. The caller takes the
+ * first that it hears (RFC 3261 13.2.1), and one that it has acknowledged
+ * stands: what a later target or fork makes of it is offered by UPDATE or
+ * re-INVITE. An earlier one in an unreliable provisional it may never have
+ * got: it is replaced.
+ */
+static int keep_answer(struct call *c, struct sdp *answer)
+{
+	struct party *p = &c->caller;
+	char *text = NULL;
+	int err = call_media_dress(c, p, answer);
+
+	if (err == 0)
+		err = call_media_keep(c, answer, &text);
+	if (err != 0)
+		return err;
+	if (p->ours == NULL) {
+		p->ours = text;
+		return 0;
+	}
+	if (strcmp(text, p->ours) == 0) {
+		call_media_drop_text(c, &text);
+		return 0;
+	}
+	call_media_drop_text(c, &text);
+	if (stands(p)) {
+		c->change.again = p;
+		return 0;
+	}
+	p->sdp_version++;
+	err = call_media_dress(c, p, answer);
+	return err != 0 ? err : call_media_keep(c, answer, &p->ours);
 }
 
 /* Ours to the caller, out of what the called party took. */
@@ -229,6 +270,7 @@ static int answer_caller(
 		answer.n_lines = 0;
 		answer.audio_line = 0;
 		answer.rtcp_mux = false;
+		answer.voip_metrics = false;
 		if (call_srtp_offer(&c->caller, &answer, why) != 0)
 			return ERR_INVALID;
 	} else {
@@ -241,52 +283,68 @@ static int answer_caller(
 			err = call_srtp_answer(
 				&c->caller, &offer, &answer, why);
 		sdp_wipe(&offer);
+		if (err != 0 && stands(&c->caller)) {
+			c->change.again = &c->caller;
+			return 0;
+		}
 		if (err != 0)
 			return ERR_INVALID;
 	}
 	*why = REASON_CALL_INTERNAL;
-	err = call_media_dress(c, &c->caller, &answer);
-	if (err == 0)
-		err = call_media_keep(c, &answer, &c->caller.ours);
+	err = keep_answer(c, &answer);
 	sdp_wipe(&answer);
 	return err == 0 ? 0 : ERR_INVALID;
 }
 
-int call_media_answer(struct call *c, struct party *p,
-	const struct leg_msg *msg, enum reason *why)
+/* A called party's answer, checked against our offer; no keys in it. */
+static int read_far(struct call *c, const struct party *p, const char *text,
+	size_t len, struct sdp *far, enum reason *why)
 {
-	struct sdp offer, far;
-	const char *text = msg->sdp != NULL ? msg->sdp : p->theirs;
-	size_t len = msg->sdp != NULL ? msg->sdp_len
-		     : text != NULL   ? strlen(text)
-				      : 0;
-	char *copy;
+	struct sdp offer;
 	bool fits;
 
-	/* RFC 3261 13.2.1: some repeat in the 2xx what a 18x said, some not. */
-	*why = REASON_SDP_NO_ANSWER;
-	if (text == NULL)
-		return ERR_INVALID;
-	if (call_media_read(c, p, text, len, &far, why) != 0) {
+	if (call_media_read(c, p, text, len, far, why) != 0) {
 		if (*why == REASON_SDP_NO_AUDIO)
 			*why = REASON_SDP_NO_CODEC;
 		return ERR_INVALID;
 	}
 	*why = REASON_CALL_INTERNAL;
 	fits = sdp_parse(p->ours, strlen(p->ours), &offer, why) == 0 &&
-	       sdp_check_answer(&offer, &far, why) == 0;
+	       sdp_check_answer(&offer, far, why) == 0;
 	sdp_wipe(&offer);
-	sdp_wipe(&far);
-	if (!fits)
+	sdp_wipe(far);
+	return fits ? 0 : ERR_INVALID;
+}
+
+int call_media_take(struct call *c, struct party *p, const struct leg_msg *msg,
+	enum reason *why)
+{
+	struct sdp far;
+	char *copy;
+
+	if (read_far(c, p, msg->sdp, msg->sdp_len, &far, why) != 0)
 		return ERR_INVALID;
-	if (msg->sdp != NULL) {
-		*why = REASON_CALL_INTERNAL;
-		copy = su_strndup(c->home, msg->sdp, (isize_t)msg->sdp_len);
-		if (copy == NULL)
-			return ERR_NOMEM;
-		call_media_drop_text(c, &p->theirs);
-		p->theirs = copy;
-	}
+	*why = REASON_CALL_INTERNAL;
+	copy = su_strndup(c->home, msg->sdp, (isize_t)msg->sdp_len);
+	if (copy == NULL)
+		return ERR_NOMEM;
+	call_media_drop_text(c, &p->theirs);
+	p->theirs = copy;
+	return 0;
+}
+
+int call_media_answer(struct call *c, struct party *p,
+	const struct leg_msg *msg, enum reason *why)
+{
+	struct sdp far;
+
+	if (msg->sdp != NULL && call_media_take(c, p, msg, why) != 0)
+		return ERR_INVALID;
+	/* RFC 3261 13.2.1: some repeat in the 2xx what a 18x said, some not. */
+	*why = REASON_SDP_NO_ANSWER;
+	if (p->theirs == NULL ||
+		read_far(c, p, p->theirs, strlen(p->theirs), &far, why) != 0)
+		return ERR_INVALID;
 	if (answer_caller(c, &far, why) != 0)
 		return ERR_INVALID;
 	*why = REASON_SDP_OK;
@@ -422,6 +480,7 @@ static void fill_media(struct call *c, const struct party *p,
 			    !mine->theirs.old_hold;
 	side->must_send = answered && side->may_send;
 	side->rtcp_mux = mine->ours.rtcp_mux && mine->theirs.rtcp_mux;
+	side->rtcp_xr = mine->ours.voip_metrics && mine->theirs.voip_metrics;
 	side->tx_ptime_us = mine->theirs.ptime_us;
 	side->timeout_ms =
 		(uint32_t)(1000 * settings_number(c->settings,

@@ -355,9 +355,16 @@ int call_restore(struct calls *calls, const Gh__SavedCall *saved,
 	c->caller_hidden = saved->caller_hidden;
 	c->end_lines[CALL_CALLER] = keep(c, saved->caller_lines);
 	c->end_lines[CALL_CALLED] = keep(c, saved->called_lines);
+	c->emergency = saved->emergency;
+	c->metered = saved->metered;
 	restore_record(c, saved);
 	whole = restore_slots(c, saved);
 	whole = restore_parties(c, saved) && whole;
+	if (c->caller.account == NULL)
+		c->metered = false;
+	/* What had ended has been counted. */
+	if (c->record.answer_us != 0 && saved->end_us == 0)
+		call_limit_talk(c);
 	set_state(c, saved, whole);
 	return 0;
 }

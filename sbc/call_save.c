@@ -231,6 +231,8 @@ void call_to_record(const struct call *c, su_home_t *home, Gh__SavedCall *out)
 	out->pending_status = c->pending_status;
 	out->caller_lines = text(c->end_lines[CALL_CALLER]);
 	out->called_lines = text(c->end_lines[CALL_CALLED]);
+	out->emergency = c->emergency;
+	out->metered = c->metered;
 	save_parties(c, home, out);
 	save_record(c, home, out);
 	save_slots(c, home, out);

@@ -121,18 +121,46 @@ static enum reason find_caller(
 	return REASON_ROUTE_OK;
 }
 
+static bool in_service(void *ctx, uint32_t trunk)
+{
+	struct call *c = ctx;
+
+	return trunk_in_service(c->calls->trunks, trunk);
+}
+
+static struct route_facts facts_of(struct call *c)
+{
+	return (struct route_facts){
+		.from = c->caller.kind,
+		.from_trunk = c->caller.trunk,
+		.from_account = c->caller.account != NULL
+					? c->caller.account->row
+					: NULL,
+		.called = c->called_number,
+		.caller = c->caller_hidden ? "" : c->caller_number,
+		.called_account = c->called_account != NULL
+					  ? c->called_account->row
+					  : NULL,
+		.trunk_in_service = in_service,
+		.ctx = c,
+	};
+}
+
+/* Known before anything is refused for its number. */
+static void find_emergency(struct call *c)
+{
+	struct route_facts facts = facts_of(c);
+
+	c->emergency = route_is_emergency(c->settings, &facts);
+}
+
 bool call_setup_is_emergency(struct call *c, const sip_t *sip)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
-	struct route_facts facts = {
-		.from = c->caller.kind, .from_trunk = c->caller.trunk};
 
 	su_home_init(home);
-	c->emergency = false;
-	if (find_called(c, sip, home) == REASON_ROUTE_OK) {
-		facts.called = c->called_number;
-		c->emergency = route_is_emergency(c->settings, &facts);
-	}
+	if (find_called(c, sip, home) == REASON_ROUTE_OK)
+		find_emergency(c);
 	su_home_deinit(home);
 	return c->emergency;
 }
@@ -169,6 +197,7 @@ enum call_state call_setup_begin(
 		return call_end(c, why, 415, CALL_SBC);
 	if (call_media_offer(c, &offer) == CALL_ENDING)
 		return CALL_ENDING;
+	find_emergency(c);
 	why = call_limit_take(c, &c->caller);
 	if (why != REASON_ROUTE_OK)
 		return call_end(c, why, call_limit_status(c, &c->caller, why),
@@ -210,15 +239,21 @@ static enum call_state next_target(struct call *c)
 
 		c->round++;
 		if (target->is_account) {
-			c->target++;
-			if (c->called_account == NULL)
-				continue;
-			if (call_target_phones(c, c->called_account) == 0) {
+			bool first = c->q_below == 0;
+			size_t n = c->called_account == NULL
+					   ? 0
+					   : call_target_phones(
+						     c, c->called_account);
+
+			if (c->q_below == 0)
+				c->target++;
+			if (n == 0 && first && c->called_account != NULL) {
 				call_note(c, REASON_ROUTE_NOT_REGISTERED, NULL);
 				note_failure(
 					c, REASON_ROUTE_NOT_REGISTERED, 480);
-				continue;
 			}
+			if (n == 0)
+				continue;
 		} else {
 			bool registrar = call_target_registrar(
 				c, target->trunk, &row, &addr);
@@ -271,29 +306,9 @@ static enum call_state next_target(struct call *c)
 		c->record.far_status != 0 ? CALL_CALLED : CALL_SBC);
 }
 
-static bool in_service(void *ctx, uint32_t trunk)
-{
-	struct call *c = ctx;
-
-	return trunk_in_service(c->calls->trunks, trunk);
-}
-
 static enum call_state route(struct call *c)
 {
-	struct route_facts facts = {
-		.from = c->caller.kind,
-		.from_trunk = c->caller.trunk,
-		.from_account = c->caller.account != NULL
-					? c->caller.account->row
-					: NULL,
-		.called = c->called_number,
-		.caller = c->caller_hidden ? "" : c->caller_number,
-		.called_account = c->called_account != NULL
-					  ? c->called_account->row
-					  : NULL,
-		.trunk_in_service = in_service,
-		.ctx = c,
-	};
+	struct route_facts facts = facts_of(c);
 	struct route_decision *d = su_zalloc(c->home, sizeof *d);
 
 	if (d == NULL)
@@ -407,7 +422,7 @@ static enum reason invite_party(struct call *c, struct party *p)
 			.flow = p->flow},
 		.route = p->route,
 		.surrogate = surrogate_of(c, p),
-		.min_se_s = 90,
+		.min_se_s = call_min_session(c),
 		.session_expires_s = call_session_expires(c, p),
 		.on_event = call_leg_event,
 		.ctx = p,
@@ -473,7 +488,7 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 
 /* --- what the parties answer --- */
 
-static size_t parties_alive(const struct call *c)
+size_t call_setup_alive(const struct call *c)
 {
 	const struct party *p;
 	size_t n = 0;
@@ -483,45 +498,6 @@ static size_t parties_alive(const struct call *c)
 			n++;
 	}
 	return n;
-}
-
-enum call_state call_setup_on_progress(
-	struct call *c, const struct call_input *in)
-{
-	unsigned status = in->msg->status;
-	enum reason why = REASON_SDP_OK;
-
-	if (in->party->round != c->round)
-		return c->state;
-	if (c->record.wall_ring_us == 0)
-		c->record.wall_ring_us = clock_wall_us();
-	if (status != 180 && status != 181 && status != 182)
-		status = 183;
-	if (c->n_progress >= CALL_PROGRESS_MAX)
-		return CALL_RINGING;
-	/* Early media of one peer is passed on; of several that ring at once
-	 * nobody could say whose it is. */
-	if (in->msg->sdp != NULL && c->caller.theirs != NULL &&
-		parties_alive(c) == 1) {
-		c->called = in->party;
-		if (call_media_answer(c, in->party, in->msg, &why) == 0) {
-			c->n_progress++;
-			c->pending_status = status;
-			c->pending_sdp = c->caller.ours;
-			if (call_media_want(c) != 0)
-				return call_end(
-					c, REASON_SESSION_AWAY, 0, CALL_SBC);
-			return CALL_RINGING;
-		}
-		c->called = NULL;
-		call_note(c, why, "early");
-	}
-	if (status == c->progress)
-		return CALL_RINGING;
-	c->progress = status;
-	c->n_progress++;
-	leg_progress(c->caller.leg, status, NULL, NULL);
-	return CALL_RINGING;
 }
 
 struct cause {
@@ -584,13 +560,19 @@ void call_setup_end_others(
 /* The present target is exhausted: on to the next, or to the caller. */
 static enum call_state give_up_target(struct call *c, unsigned far_status)
 {
+	call_change_abort(c);
 	call_setup_end_others(c, NULL, NULL);
 	if (c->called != NULL) {
 		/* Its early media does not speak for the next target. */
+		if (c->change.again == c->called)
+			c->change.again = NULL;
 		c->called = NULL;
 		c->pending_status = 0;
 	}
-	if (far_status == 0 || route_fails_over(c->decision, far_status))
+	/* A person's next phone rings whatever this one said (RFC 3261 16.7),
+	 * but 6xx speaks for the person. */
+	if (far_status == 0 || (c->q_below != 0 && far_status < 600) ||
+		route_fails_over(c->decision, far_status))
 		return next_target(c);
 	return call_end(c, c->failed_why, c->failed_status, CALL_CALLED);
 }
@@ -624,14 +606,18 @@ static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
 /* Begins anew with another called number. */
 static enum call_state reroute(struct call *c)
 {
+	call_change_abort(c);
 	call_setup_end_others(c, NULL, NULL);
 	c->round++;
+	if (c->change.again == c->called)
+		c->change.again = NULL;
 	c->called = NULL;
 	c->pending_status = 0;
 	account_unref(&c->called_account);
 	su_free(c->home, c->decision);
 	c->decision = NULL;
 	c->target = c->target_row = c->registrar_of = 0;
+	c->q_below = 0;
 	call_target_forget_place(c);
 	c->failed_status = 0;
 	c->n_queries = 0;
@@ -667,8 +653,8 @@ enum call_state call_setup_on_failure(
 	}
 	if (status >= 300 && status < 400 && redirected(c, p, in->msg->sip))
 		return reroute(c);
-	if (status < 600 && parties_alive(c) != 0)
-		return c->state;
+	if (status < 600 && call_setup_alive(c) != 0)
+		return call_early_on_fewer(c);
 	return give_up_target(c, p->silent ? 408 : status);
 }
 
@@ -690,6 +676,12 @@ enum call_state call_setup_on_timer(struct call *c, const struct call_input *in)
 			if (p->round == c->round)
 				trunk_note_silence(c->calls->trunks, p->trunk);
 		}
+		return give_up_target(c, 408);
+	}
+	if (c->q_below != 0) {
+		/* Others of the account's phones have not rung yet. */
+		call_note(c, REASON_CALL_NO_ANSWER, NULL);
+		note_failure(c, REASON_CALL_NO_ANSWER, 480);
 		return give_up_target(c, 408);
 	}
 	return call_end(c, REASON_CALL_NO_ANSWER, 0, CALL_SBC);

@@ -14,6 +14,7 @@
 
 #include "sbc/call_inner.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct media_events slot_events;
@@ -228,6 +229,43 @@ static void on_ended(void *ctx, enum reason why, const Gh__SessionEnded *ended)
 	call_event(c, &in);
 }
 
+static bool is_trouble(Gh__MediaEventKind kind)
+{
+	return kind == GH__MEDIA_EVENT_KIND__MEDIA_ONE_WAY ||
+	       kind == GH__MEDIA_EVENT_KIND__MEDIA_NONE ||
+	       kind == GH__MEDIA_EVENT_KIND__MEDIA_QUALITY;
+}
+
+/* What somebody in the call would complain about: into its CDR and among the
+ * events in SQL, once of a kind and side, however often it comes and goes. */
+static void on_trouble(struct call *c, enum reason why, const Gh__MediaEvent *e)
+{
+	Gh__Event event = GH__EVENT__INIT;
+	unsigned bit = 1u << (2 * ((unsigned)e->kind & 7) + !!e->called_side);
+	char data[160];
+
+	if (c->record.troubles & bit)
+		return;
+	c->record.troubles |= bit;
+	(void)snprintf(
+		data, sizeof data, "%s", e->called_side ? "called" : "caller");
+	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_QUALITY && e->stats != NULL)
+		(void)snprintf(data, sizeof data, "%s mos=%u.%02u",
+			e->called_side ? "called" : "caller",
+			e->stats->mos_centi / 100, e->stats->mos_centi % 100);
+	else if (*e->source != '\0')
+		(void)snprintf(data, sizeof data, "%s refused=%.64s",
+			e->called_side ? "called" : "caller", e->source);
+	call_decide(c, why, data);
+	log_notice("media_trouble", LOG_CALL(c->id),
+		LOG_STR("reason", reason_text(why)), LOG_STR("data", data));
+	event.wall_us = clock_wall_us();
+	event.reason = reason_number(why);
+	event.call = c->id;
+	event.data = data;
+	cdr_event(c->sbc->cdrs, &event);
+}
+
 static void on_event(void *ctx, const Gh__MediaEvent *event)
 {
 	struct media_slot *slot = ctx;
@@ -241,6 +279,11 @@ static void on_event(void *ctx, const Gh__MediaEvent *event)
 		call_note(c, REASON_CALL_MEDIA_TIMEOUT,
 			event->called_side ? "called" : "caller");
 		call_event(c, &in);
+		return;
+	}
+	if (is_trouble(event->kind)) {
+		if (reason_from_number(event->reason, &why) == 0)
+			on_trouble(c, why, event);
 		return;
 	}
 	if (event->kind != GH__MEDIA_EVENT_KIND__MEDIA_LEARNED &&

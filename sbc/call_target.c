@@ -56,20 +56,43 @@ static const char *path_of(struct call *c, const Gh__Binding *row)
 	return route != NULL ? su_strdup(c->home, route) : NULL;
 }
 
+/* Preferences as they are compared: above 0, so that 0 can mean "all". */
+static uint32_t preference(const struct binding *b)
+{
+	return b->row->q_permille + 1;
+}
+
+static bool comes_next(const struct binding *b, uint32_t below)
+{
+	return below == 0 || preference(b) < below;
+}
+
 /* The phones of an account: every live contact that can be reached. */
 size_t call_target_phones(struct call *c, struct account *account)
 {
-	const struct binding *b =
+	const struct binding *first =
 		bindings_of(c->sbc->bindings, account->row->id);
+	const struct binding *b;
+	uint32_t below = c->q_below, q = 0;
+	bool more = false;
 	size_t n = 0;
 
-	for (; b != NULL && n < CALL_FORKS_MAX; b = b->next) {
+	for (b = first; b != NULL; b = b->next) {
+		if (comes_next(b, below) && preference(b) > q)
+			q = preference(b);
+	}
+	for (b = first; b != NULL; b = b->next)
+		more = more || preference(b) < q;
+	c->q_below = more ? q : 0;
+	for (b = first; b != NULL && n < CALL_FORKS_MAX; b = b->next) {
 		const struct realm_address *ra = settings_listener(c->settings,
 			&b->local, (Gh__Transport)b->row->transport);
 		struct listener *l =
 			ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
 		struct party *p;
 
+		if (preference(b) != q)
+			continue;
 		/* Only its own connection reaches it, and only while that
 		 * lives. */
 		if (l == NULL ||

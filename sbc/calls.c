@@ -24,8 +24,6 @@
 #include "sbc/surrogate.h"
 #include "sbc/trunk.h"
 
-#define MIN_SE_S 90
-
 static void on_reap(void *arg);
 
 int calls_new(struct sbc *sbc, struct calls **calls_out)
@@ -236,8 +234,13 @@ static enum reason may_begin(const struct calls *calls)
 static void refuse_stateless(
 	struct call *c, struct inbound *in, enum reason why)
 {
-	char seconds[12];
+	char seconds[12], clean[ROUTE_NUMBER_SIZE];
+	const char *user = in->sip->sip_request->rq_url->url_user;
 
+	/* Its record says at least whom it was for. */
+	if (user != NULL && number_clean(user, clean) == 0)
+		snprintf(
+			c->called_number, sizeof c->called_number, "%s", clean);
 	snprintf(seconds, sizeof seconds, "%u",
 		(unsigned)settings_number(
 			c->settings, "retry_after_s", 5, 1, 600));
@@ -274,7 +277,7 @@ static int make_caller_leg(struct call *c, const struct inbound *in,
 			.listener = in->listener,
 			.flow = in->flow},
 		.user = contact_user(sip->sip_request->rq_url->url_user),
-		.min_se_s = MIN_SE_S,
+		.min_se_s = call_min_session(c),
 		.session_expires_s = call_session_expires(c, &c->caller),
 		.on_event = call_leg_event,
 		.ctx = &c->caller,
@@ -289,6 +292,12 @@ uint32_t call_session_expires(const struct call *c, const struct party *p)
 		return p->trunk->row->session_expires_s;
 	return (uint32_t)settings_number(
 		c->settings, "session_expires_s", 1800, 0, 86400);
+}
+
+uint32_t call_min_session(const struct call *c)
+{
+	return (uint32_t)settings_number(
+		c->settings, "session_min_se_s", 90, 5, 3600);
 }
 
 /* Refuses a call that has a transaction and no leg. */

@@ -22,6 +22,11 @@
 static void begin_call(
 	struct sbc *sbc, struct inbound *in, struct account *account)
 {
+	if (merge_is_loop(stack_merges(sbc->stack), in->sip)) {
+		account_unref(&account);
+		stack_refuse(sbc->stack, in, REASON_ADMIT_LOOP);
+		return;
+	}
 	if (merge_is_second(stack_merges(sbc->stack), in->sip)) {
 		account_unref(&account);
 		stack_refuse(sbc->stack, in, REASON_ADMIT_MERGED);

@@ -36,14 +36,6 @@ const struct addr *flows_bridge(const struct flows *flows)
 	return &flows->bridge;
 }
 
-void flow_say(struct flows *flows, const Gh__Msg *msg)
-{
-	int err = flows->link ? ipc_send(flows->link, msg) : ERR_AWAY;
-
-	if (err != 0 && err != ERR_AWAY)
-		log_warning("flowd_message_lost", LOG_ERR(err));
-}
-
 /* ------------------------------------------------------------------ flows */
 
 struct flow *flow_by_id(const struct flows *flows, uint64_t id)
@@ -72,7 +64,7 @@ const struct flow *flow_find(const struct flows *flows, uint64_t id)
 	return f && !f->closed ? f : NULL;
 }
 
-static void flow_free(struct flow *f)
+void flow_free(struct flow *f)
 {
 	struct flows *flows = f->all;
 
@@ -94,7 +86,7 @@ static void on_closed_timer(void *arg)
 	flow_free(arg);
 }
 
-static void flow_end(struct flow *f)
+void flow_end(struct flow *f)
 {
 	struct line *line = f->line;
 
@@ -209,32 +201,54 @@ static struct line *line_matching(struct flows *flows, const struct flow *f)
 	return NULL;
 }
 
-void flow_close(struct flows *flows, uint64_t id)
+void flow_close(struct ipc_link *via, uint64_t id)
 {
 	Gh__FlowClose m = GH__FLOW_CLOSE__INIT;
 
 	m.flow = id;
 	IPC_MSG(msg, FLOW_CLOSE, flow_close, &m);
-	flow_say(flows, &msg);
+	flow_say(via, &msg);
 }
 
-static void on_opened(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+/* It is the flow of its trunk from now on; one of a retired flowd that was it
+ * until now is used by its dialogs as long as it lives. */
+static void become_line(struct flow *f, struct line *line)
+{
+	line->request = 0;
+	line->pause_us = LINE_PAUSE_US;
+	if (line->flow)
+		line->flow->line = NULL;
+	line->flow = f;
+	f->line = line;
+	loop_timer_stop(f->all->sbc->daemon.loop, line->timer);
+	log_notice("trunk_connected", LOG_UINT("trunk", line->trunk),
+		LOG_ADDR("remote", &line->remote));
+}
+
+void flow_on_opened(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	const Gh__FlowOpened *m = msg->flow_opened;
 	struct flows *flows = ctx;
 	struct flow *f = flow_by_id(flows, m->flow);
 	struct line *line;
 
-	(void)link;
+	if (f && f->via &&
+		f->via != link) { /* two flowds drew the same numbers */
+		log_err("flow_twice", LOG_UINT("flow", m->flow));
+		flow_close(link, m->flow);
+		return;
+	}
 	if (!f)
 		f = flow_new(flows, m->flow);
+	if (f)
+		f->via = link;
 	if (!f || take_facts(f, m) != 0 ||
 		set_port(f, (uint16_t)m->local_port) != 0) {
 		log_warning("flow_refused", LOG_UINT("flow", m->flow),
 			LOG_STR("peer", m->peer));
 		if (f)
 			flow_free(f);
-		flow_close(flows, m->flow);
+		flow_close(link, m->flow);
 		return;
 	}
 	f->closed = false;
@@ -245,15 +259,8 @@ static void on_opened(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	line = line_asked(flows, m->request);
 	if (!line)
 		line = line_matching(flows, f);
-	if (line) {
-		line->request = 0;
-		line->pause_us = LINE_PAUSE_US;
-		line->flow = f;
-		f->line = line;
-		loop_timer_stop(flows->sbc->daemon.loop, line->timer);
-		log_notice("trunk_connected", LOG_UINT("trunk", line->trunk),
-			LOG_ADDR("remote", &line->remote));
-	}
+	if (line && line->flow != f)
+		become_line(f, line);
 	log_peer_info("flow", LOG_UINT("flow", f->id),
 		LOG_ADDR("peer", &f->peer), LOG_ADDR("listen", &f->listen));
 }
@@ -276,17 +283,16 @@ static void tell_event(struct flows *flows, const Gh__FlowClosed *m)
 	cdr_event(flows->sbc->cdrs, &event);
 }
 
-static void on_closed(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
+void flow_on_closed(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	const Gh__FlowClosed *m = msg->flow_closed;
 	struct flows *flows = ctx;
 	struct flow *f = flow_by_id(flows, m->flow);
 	struct line *line = line_asked(flows, m->request);
 
-	(void)link;
 	if (m->flow == 0 && m->request == 0)
 		tell_event(flows, m);
-	if (f)
+	if (f && f->via == link)
 		flow_end(f);
 	if (!line)
 		return;
@@ -317,150 +323,6 @@ int flow_may_read(struct flows *flows, uint16_t port)
 		return ERR_REFUSED;
 	flows->untold[flows->n_untold++] = (struct untold){port, now};
 	return 0;
-}
-
-/* ------------------------------------------------------------------- link */
-
-static void tell_known(struct flows *flows, const struct addr *host, bool known)
-{
-	Gh__FlowKnown m = GH__FLOW_KNOWN__INIT;
-	char text[ADDR_TEXT_SIZE];
-
-	m.host = (char *)(uintptr_t)addr_format_ip(host, text);
-	m.known = known;
-	IPC_MSG(msg, FLOW_KNOWN, flow_known, &m);
-	if (flows->link && ipc_is_up(flows->link))
-		flow_say(flows, &msg);
-}
-
-static void tell_all_known(struct flows *flows)
-{
-	struct table_node *n = NULL;
-	size_t bucket = 0;
-
-	while ((n = table_next(&flows->hosts, &bucket, n)))
-		tell_known(
-			flows, &TABLE_ENTRY(n, struct host, node)->addr, true);
-}
-
-void flow_known(struct flows *flows, const struct addr *addr, bool known)
-{
-	struct addr key = addr_host_key(addr);
-	struct table_node *n = table_find(&flows->hosts, &key, sizeof(key));
-	struct host *h = n ? TABLE_ENTRY(n, struct host, node) : NULL;
-
-	if (!h && known) {
-		h = calloc(1, sizeof(*h));
-		if (!h)
-			return;
-		h->addr = key;
-		if (table_add(&flows->hosts, &h->node, &h->addr,
-			    sizeof(h->addr)) != 0) {
-			free(h);
-			return;
-		}
-		tell_known(flows, &key, true);
-	}
-	if (!h)
-		return;
-	h->n_bindings = known ? h->n_bindings + 1 : h->n_bindings - 1;
-	if (h->n_bindings > 0)
-		return;
-	table_remove(&flows->hosts, &h->node);
-	free(h);
-	tell_known(flows, &key, false);
-}
-
-static void reconcile(struct flows *flows)
-{
-	if (!flows->sbc->settings || !flows->bridge_open || !flows->link ||
-		!ipc_is_up(flows->link))
-		return;
-	flow_send_config(flows);
-	flow_want_lines(flows, flows->sbc->settings);
-}
-
-static void on_up(void *ctx, struct ipc_link *link)
-{
-	struct flows *flows = ctx;
-	uint64_t start = ipc_peer_start_id(link);
-
-	log_notice("flowd_up");
-	/* Another flowd knows none of the old flows. */
-	if (flows->peer_start != start)
-		free_all(flows);
-	flows->peer_start = start;
-	reconcile(flows);
-	tell_all_known(flows);
-}
-
-static void on_down(void *ctx, struct ipc_link *link, enum reason why)
-{
-	struct flows *flows = ctx;
-	struct table_node *n;
-	struct line *line;
-	size_t bucket = 0;
-
-	(void)link;
-	log_warning("flowd_away", LOG_STR("reason", reason_text(why)),
-		LOG_UINT("flows", flows->by_id.n_entries));
-	/* Its flows may be dead; those that are not are told again. */
-	for (n = table_next(&flows->by_id, &bucket, NULL); n;
-		n = table_next(&flows->by_id, &bucket, n))
-		flow_end(TABLE_ENTRY(n, struct flow, by_id));
-	LIST_FOREACH (line, &flows->lines, next) {
-		line->request = 0;
-		loop_timer_stop(flows->sbc->daemon.loop, line->timer);
-	}
-}
-
-#define FROM_FLOWD PROCESS_BIT(PROCESS_FLOWD)
-
-static const struct ipc_permit permits[] = {
-	{GH__MSG__BODY_FLOW_OPENED, FROM_FLOWD, on_opened},
-	{GH__MSG__BODY_FLOW_CLOSED, FROM_FLOWD, on_closed},
-};
-
-static bool has_streams(const struct settings *s)
-{
-	for (size_t i = 0; i < s->n_realms; i++)
-		for (size_t k = 0; k < s->realms[i].n_addresses; k++)
-			if (transport_is_stream(
-				    s->realms[i].addresses[k].row->transport))
-				return true;
-	return false;
-}
-
-void flows_apply(struct flows *flows, const struct settings *settings)
-{
-	struct ipc_config config = {
-		.loop = flows->sbc->daemon.loop,
-		.self = PROCESS_SBC,
-		.users = &flows->sbc->daemon.users,
-		.permits = permits,
-		.n_permits = sizeof(permits) / sizeof(permits[0]),
-		.events = {.on_up = on_up, .on_down = on_down},
-		.ctx = flows,
-	};
-
-	if (!flows->link && has_streams(settings) &&
-		ipc_connect(
-			&config, flows->path, PROCESS_FLOWD, &flows->link) != 0)
-		log_err("flowd_link");
-	reconcile(flows);
-}
-
-void flows_on_bridge(struct flows *flows)
-{
-	flows->bridge_open = true;
-	reconcile(flows);
-}
-
-void flow_ban(struct flows *flows, const Gh__Ban *ban)
-{
-	IPC_MSG(msg, BAN, ban, (Gh__Ban *)(uintptr_t)ban);
-	if (flows->link && ipc_is_up(flows->link))
-		flow_say(flows, &msg);
 }
 
 int flows_new(struct sbc *sbc, const char *path, const struct addr *bridge,
@@ -507,7 +369,7 @@ void flows_free(struct flows **flows_ref)
 	*flows_ref = NULL;
 	if (!flows)
 		return;
-	ipc_link_free(&flows->link);
+	flow_links_free(flows);
 	if (flows->by_id.buckets)
 		free_all(flows);
 	while (!LIST_EMPTY(&flows->lines)) {

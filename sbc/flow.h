@@ -21,6 +21,7 @@
 #include "common/table.h"
 #include "sbc/settings.h"
 
+struct ipc_link;
 struct sbc;
 struct flows;
 
@@ -38,8 +39,9 @@ struct flow {
 	bool closed;              /* its last words may still be on their way */
 	struct loop_timer *timer; /* to the end of that */
 	struct flows *all;
-	struct line *line; /* it is one of ours to a trunk */
-	char **names;      /* that the peer proved by its certificate */
+	struct ipc_link *via; /* the flowd that has it */
+	struct line *line;    /* it is one of ours to a trunk */
+	char **names;         /* that the peer proved by its certificate */
 	size_t n_names;
 	char *key; /* SHA-256 of the public key that it proved; "" = none */
 };

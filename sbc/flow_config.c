@@ -111,7 +111,7 @@ static uint32_t number(const struct settings *s, const char *name, uint32_t def,
 	return (uint32_t)settings_number(s, name, def, min, max);
 }
 
-void flow_send_config(struct flows *flows)
+void flow_send_config(struct flows *flows, struct ipc_link *via)
 {
 	const struct settings *s = flows->sbc->settings;
 	struct config_text *c = calloc(1, sizeof(*c));
@@ -150,7 +150,7 @@ void flow_send_config(struct flows *flows)
 	m.first_message_timeout_ms =
 		number(s, "flow_first_message_timeout_ms", 30000, 100, 600000);
 	IPC_MSG(msg, FLOW_CONFIG, flow_config, &m);
-	flow_say(flows, &msg);
+	flow_say(via, &msg);
 	for (size_t i = 0; i < c->n; i++)
 		free(c->trunk_networks[i]);
 	free(c);

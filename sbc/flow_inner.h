@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What flow.c, flow_line.c and flow_config.c share. */
+/* What flow.c, flow_link.c, flow_line.c and flow_config.c share. */
 #ifndef SBC_FLOW_INNER_H
 #define SBC_FLOW_INNER_H
 
@@ -10,9 +10,11 @@
 #include "sbc/flow.h"
 #include "sbc/sbc.h"
 
-#define FLOWS_MAX     1000000u
-#define UNTOLD_MAX    64u
-#define LINE_PAUSE_US (500 * CLOCK_US_PER_MS)
+#define FLOWS_MAX          1000000u
+#define UNTOLD_MAX         64u
+/* As keeper's. */
+#define FLOWDS_RETIRED_MAX 4
+#define LINE_PAUSE_US      (500 * CLOCK_US_PER_MS)
 
 /* A connection to a trunk that we want. */
 struct line {
@@ -50,19 +52,30 @@ struct flows {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct addr bridge;
 	bool bridge_open;
-	struct ipc_link *link;
+	struct ipc_link *link; /* to the present flowd */
+	struct ipc_link *retired[FLOWDS_RETIRED_MAX];
+	struct loop_timer *retired_timer;
 	uint64_t version, last_request;
 	struct table by_id, by_port, hosts;
 	LIST_HEAD(, line) lines;
 	struct untold untold[UNTOLD_MAX];
 	size_t n_untold;
-	uint64_t peer_start; /* of the flowd that told the flows */
+	uint64_t peer_start; /* of the present flowd */
 };
 
 /* flow.c */
-void flow_say(struct flows *flows, const Gh__Msg *msg);
 struct flow *flow_by_id(const struct flows *flows, uint64_t id);
-void flow_close(struct flows *flows, uint64_t id);
+void flow_close(struct ipc_link *via, uint64_t id);
+/** It has gone; it is kept for a moment. */
+void flow_end(struct flow *f);
+void flow_free(struct flow *f);
+void flow_on_opened(void *ctx, struct ipc_link *link, const Gh__Msg *msg);
+void flow_on_closed(void *ctx, struct ipc_link *link, const Gh__Msg *msg);
+
+/* flow_link.c */
+void flow_say(struct ipc_link *via, const Gh__Msg *msg);
+void flow_links_open(struct flows *flows);
+void flow_links_free(struct flows *flows);
 
 /* flow_line.c */
 /** Asks for it, if it lacks and flowd is there. */
@@ -74,7 +87,7 @@ void flow_line_free(struct line *line);
 void flow_want_lines(struct flows *flows, const struct settings *s);
 
 /* flow_config.c */
-/** Tells flowd the wanted state by the snapshot in force. */
-void flow_send_config(struct flows *flows);
+/** Tells a flowd the wanted state by the snapshot in force. */
+void flow_send_config(struct flows *flows, struct ipc_link *via);
 
 #endif

@@ -19,7 +19,9 @@ void flow_line_ask(struct line *line)
 	Gh__FlowConnect m = GH__FLOW_CONNECT__INIT;
 	char local[ADDR_TEXT_SIZE], remote[ADDR_TEXT_SIZE];
 
-	if (!line->wanted || line->flow || line->request || !flows->link ||
+	/* One of a retired flowd serves until there is another. */
+	if (!line->wanted || line->request || !flows->link ||
+		(line->flow && line->flow->via == flows->link) ||
 		!ipc_is_up(flows->link))
 		return;
 	line->request = ++flows->last_request;
@@ -35,7 +37,7 @@ void flow_line_ask(struct line *line)
 	m.pin = line->pin;
 	m.certificate = line->certificate;
 	IPC_MSG(msg, FLOW_CONNECT, flow_connect, &m);
-	flow_say(flows, &msg);
+	flow_say(flows->link, &msg);
 }
 
 static void on_line_timer(void *arg)
@@ -59,7 +61,7 @@ void flow_line_free(struct line *line)
 	LIST_REMOVE(line, next);
 	if (line->flow) {
 		line->flow->line = NULL;
-		flow_close(line->all, line->flow->id);
+		flow_close(line->flow->via, line->flow->id);
 	}
 	loop_timer_free(line->all->sbc->daemon.loop, &line->timer);
 	free(line);

@@ -67,7 +67,8 @@ enum leg_event {
 	LEG_ACK,      /* server: our 2xx was acknowledged */
 	LEG_NO_ACK,   /* server: it never was; BYE has been sent */
 	LEG_PRACK,    /* server: a reliable provisional was acknowledged */
-	LEG_CHANGE,   /* re-INVITE, or UPDATE with SDP: leg_change_accept() */
+	LEG_CHANGE,   /* re-INVITE, or UPDATE with SDP, perhaps before the
+			 answer: leg_change_accept() */
 	LEG_CHANGE_ACK,    /* the ACK of our 2xx to a re-INVITE */
 	LEG_CHANGE_DONE,   /* 2xx to our re-INVITE or UPDATE */
 	LEG_CHANGE_FAILED, /* another final answer, or none */
@@ -156,6 +157,8 @@ struct leg {
 	bool rel_supported;  /* the peer can do PRACK */
 	bool rel_required;   /* server: provisionals have to be reliable */
 	uint32_t rel_rseq;   /* client: last RSeq that we acknowledged */
+	bool rel_agreed; /* the INVITE's offer was answered in a provisional
+			    that is acknowledged: UPDATE may offer */
 	bool update_allowed; /* the peer's Allow has UPDATE */
 
 	/* a change of the running session: theirs or ours, one at a time */
@@ -234,9 +237,12 @@ void leg_refuse(struct leg *leg, unsigned status, const char *lines);
  */
 void leg_end(struct leg *leg, unsigned status, const char *lines);
 
-/** May a change be offered now: up, none in progress, either way? */
+/** May a change be offered now: none in progress, either way, and it is up, or
+ * early with a peer that takes UPDATE and has agreed to the first offer in a
+ * reliable provisional (RFC 3311 5.1)? */
 bool leg_can_change(const struct leg *leg);
-/** Our re-INVITE with an offer. LEG_CHANGE_DONE or _FAILED follows.
+/** Our offer in a re-INVITE, before the answer in an UPDATE. LEG_CHANGE_DONE or
+ * _FAILED follows.
  * @return 0, ERR_STATE, or ERR_NOMEM. */
 GH_MUST_CHECK int leg_change(struct leg *leg, const char *sdp);
 /** Answers a LEG_CHANGE with 200. */

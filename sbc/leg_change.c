@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changes of a session that is up: re-INVITE (RFC 3261 14) and UPDATE
- * (RFC 3311), from the peer and from us, one at a time.
+ * Changes of a session: re-INVITE (RFC 3261 14) once it is up, and UPDATE
+ * (RFC 3311), also before the answer, from the peer and from us, one at a time.
  *
  * Decides: whether a change may begin (491 and 500 where it may not), and that
  * a refused change leaves the dialog as it was. What is offered and answered
@@ -98,6 +98,12 @@ int leg_on_invite_inside(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	return 0;
 }
 
+/* Not answered yet, but both know what was offered and answered. */
+static bool is_early(const struct leg *leg)
+{
+	return leg->state == LEG_EARLY && leg->rel_agreed;
+}
+
 int leg_on_update(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 {
 	struct leg_msg msg = {.event = LEG_CHANGE, .sip = sip};
@@ -126,11 +132,13 @@ int leg_on_update(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	}
 	if (leg->change.orq != NULL)
 		return refuse(leg, irq, REASON_CALL_GLARE, 491);
-	/* RFC 3311 5.2: an offer while one is open gets 500 or 491. */
+	/* RFC 3311 5.2: an offer while one of the peer is open gets 500, while
+	 * one of ours is open 491. */
 	if (leg->change_irq != NULL)
 		return refuse(leg, irq, REASON_CALL_PENDING, 500);
-	if (leg->state != LEG_UP)
-		return refuse(leg, irq, REASON_CALL_PENDING, 491);
+	if (leg->state != LEG_UP && !is_early(leg))
+		return refuse(leg, irq, REASON_CALL_PENDING,
+			leg_awaits_answer(leg) ? 500 : 491);
 	nta_leg_server_route(leg->dialog, NULL, sip->sip_contact);
 	leg_aim(leg);
 	leg_timer_from_request(leg, sip);
@@ -202,11 +210,14 @@ static int on_change_answer(
 		leg_learn_peer(leg, sip);
 		nta_leg_client_reroute(leg->dialog, NULL, sip->sip_contact, 0);
 		leg_aim(leg);
-		leg_send_ack(leg, orq, cseq);
-		leg_timer_from_answer(leg, sip);
+		if (nta_outgoing_method(orq) == sip_method_invite) {
+			leg_send_ack(leg, orq, cseq);
+			leg_timer_from_answer(leg, sip);
+		}
 		msg.why = leg_body(sip, &msg);
 		msg.event = LEG_CHANGE_DONE;
-	} else if (msg.status == 481 || msg.status == 408) {
+	} else if ((msg.status == 481 || msg.status == 408) &&
+		   leg->state == LEG_UP) {
 		msg.event = LEG_LOST; /* RFC 3261 12.2.1.2 */
 	} else {
 		msg.event = LEG_CHANGE_FAILED;
@@ -218,8 +229,22 @@ static int on_change_answer(
 
 bool leg_can_change(const struct leg *leg)
 {
-	return leg->state == LEG_UP && leg->change.orq == NULL &&
-	       leg->change_irq == NULL;
+	return (leg->state == LEG_UP ||
+		       (is_early(leg) && leg->update_allowed)) &&
+	       leg->change.orq == NULL && leg->change_irq == NULL;
+}
+
+/* Before the answer only UPDATE can offer; it has no place in the restart
+ * state, since a call that is not up does not outlive the process. */
+static int send_update(struct leg *leg, const char *sdp)
+{
+	leg->change.method = sip_method_update;
+	leg->change.orq = leg_send(leg, on_change_answer, SIP_METHOD_UPDATE,
+		NULL, SIPTAG_CONTACT_STR(leg->contact),
+		SIPTAG_ALLOW_STR(STACK_ALLOW), SIPTAG_SUPPORTED_STR("timer"),
+		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
+		SIPTAG_PAYLOAD_STR(sdp), TAG_END());
+	return leg->change.orq != NULL ? 0 : ERR_NOMEM;
 }
 
 int leg_change(struct leg *leg, const char *sdp)
@@ -230,6 +255,8 @@ int leg_change(struct leg *leg, const char *sdp)
 	if (!leg_can_change(leg))
 		return ERR_STATE;
 	leg->auth.tried = leg->se_raised = false;
+	if (leg->state == LEG_EARLY)
+		return send_update(leg, sdp);
 	expires = leg_timer_request(leg, timer, sizeof timer);
 	leg->change.method = sip_method_invite;
 	leg->change.sending = true;

@@ -20,6 +20,7 @@
 
 #include "common/ident.h"
 #include "common/log.h"
+#include "sbc/merge.h"
 #include "sbc/sbc.h"
 #include "sbc/trunk.h"
 
@@ -188,6 +189,17 @@ static int on_prack(nta_reliable_magic_t *magic, nta_reliable_t *rel,
 	return 200;
 }
 
+/* The same for a provisional that had our answer. */
+static int on_prack_of_answer(nta_reliable_magic_t *magic, nta_reliable_t *rel,
+	nta_incoming_t *prack, const sip_t *sip)
+{
+	struct leg *leg = (struct leg *)magic;
+
+	if (prack != NULL)
+		leg->rel_agreed = true;
+	return on_prack(magic, rel, prack, sip);
+}
+
 void leg_progress(
 	struct leg *leg, unsigned status, const char *sdp, const char *lines)
 {
@@ -198,7 +210,8 @@ void leg_progress(
 		return;
 	leg_set_state(leg, LEG_EARLY);
 	if (leg->rel_required) {
-		(void)nta_reliable_treply(leg->invite_irq, on_prack,
+		(void)nta_reliable_treply(leg->invite_irq,
+			body ? on_prack_of_answer : on_prack,
 			(nta_reliable_magic_t *)leg, (int)status,
 			reason_sip_phrase(status),
 			SIPTAG_CONTACT_STR(leg->contact),
@@ -391,6 +404,7 @@ static bool take_reliable(
 		nta_leg_client_route(
 			leg->dialog, sip->sip_record_route, sip->sip_contact);
 		leg->rel_rseq = 0;
+		leg->rel_agreed = false;
 	}
 	if (leg->rel_rseq != 0 &&
 		sip->sip_rseq->rs_response != leg->rel_rseq + 1)
@@ -454,12 +468,21 @@ static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 	leg_emit(leg, msg);
 }
 
+/* Not one of another fork. */
+static bool is_known_dialog(const struct leg *leg, const sip_t *sip)
+{
+	const char *known = nta_leg_get_rtag(leg->dialog);
+
+	return known != NULL && sip->sip_to->a_tag != NULL &&
+	       strcmp(known, sip->sip_to->a_tag) == 0;
+}
+
 int leg_on_invite_answer(
 	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
 	struct leg *leg = (struct leg *)magic;
 	struct leg_msg msg = {.sip = sip};
-	bool cancelled = leg->state == LEG_CANCELLING;
+	bool cancelled = leg->state == LEG_CANCELLING, reliable;
 
 	msg.internal = sip == NULL || nta_sip_is_internal(sip);
 	msg.status = sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
@@ -471,12 +494,16 @@ int leg_on_invite_answer(
 		leg->provisional = true;
 		if (cancelled || msg.status == 100)
 			return 0;
-		if (sip->sip_rseq != NULL && sip->sip_require != NULL &&
-			sip_has_feature(sip->sip_require, "100rel") &&
-			!take_reliable(leg, orq, sip))
+		reliable = sip->sip_rseq != NULL && sip->sip_require != NULL &&
+			   sip_has_feature(sip->sip_require, "100rel");
+		if (reliable && !take_reliable(leg, orq, sip))
 			return 0;
 		leg_set_state(leg, LEG_EARLY);
 		msg.why = leg_body(sip, &msg);
+		if (leg->rel_agreed && is_known_dialog(leg, sip))
+			msg.sdp = NULL; /* said before: RFC 3261 13.2.1 */
+		else if (reliable && msg.sdp != NULL)
+			leg->rel_agreed = true;
 		msg.event = LEG_PROGRESS;
 		leg_emit(leg, &msg);
 		return 0;
@@ -498,6 +525,18 @@ int leg_on_invite_answer(
 	leg_emit(leg, &msg);
 	nta_outgoing_destroy(orq);
 	return 0;
+}
+
+/* So that it is known if it comes back. */
+static void note_sent(struct leg *leg)
+{
+	msg_t *msg = nta_outgoing_getrequest(leg->invite_orq);
+	const sip_t *sip = sip_object(msg);
+
+	if (sip != NULL)
+		merge_note_sent(stack_merges(leg->c.sbc->stack), leg->call_id,
+			leg->local_tag, sip->sip_request->rq_url->url_user);
+	msg_destroy(msg);
 }
 
 int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
@@ -528,5 +567,6 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 		return ERR_NOMEM;
 	}
 	leg->invite_cseq = nta_outgoing_cseq(leg->invite_orq);
+	note_sent(leg);
 	return 0;
 }

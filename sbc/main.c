@@ -12,6 +12,7 @@
 #include "sbc/ctl.h"
 #include "sbc/entry.h"
 #include "sbc/loop_sofia.h"
+#include "sbc/meter.h"
 #include "sbc/sbc.h"
 #include "sbc/sofia_cures.h"
 
@@ -163,6 +164,8 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = bindings_new(sbc, &sbc->bindings);
 	if (err == 0)
+		err = meters_new(sbc, &sbc->meters);
+	if (err == 0)
 		err = calls_new(sbc, &sbc->calls);
 	if (err == 0)
 		err = cdrs_new(sbc, &sbc->cdrs);
@@ -198,6 +201,7 @@ static void free_parts(struct sbc *sbc, bool in_order)
 	auth_free(&sbc->auth);
 	cdrs_free(&sbc->cdrs);
 	saves_free(&sbc->saves, true);
+	meters_free(&sbc->meters);
 	media_free(&sbc->media);
 	bindings_free(&sbc->bindings);
 	authd_free(&sbc->authd);
@@ -255,6 +259,7 @@ static void on_keeper_up(void *ctx)
 	struct sbc *sbc = ctx;
 
 	saves_on_keeper(sbc->saves);
+	stack_show_keeper(sbc->stack);
 	/* The sockets may have been there first. */
 	if (stack_is_open(sbc->stack))
 		saves_settle(sbc->saves);

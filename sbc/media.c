@@ -36,6 +36,9 @@
 #define QUARANTINE_MS 5000u
 #define COALESCE_US   500u
 #define RTCP_MS       5000u
+#define SILENCE_MS    5000u
+#define KEEPALIVE_S   15u
+#define MOS_MIN_CENTI 300u
 
 enum session_phase { SESSION_IDLE, SESSION_WAITING, SESSION_ENDING };
 
@@ -65,7 +68,7 @@ struct media {
 	struct loop_timer *deadline;
 	struct loop_timer *claim;
 	Gh__MediaConfig *config; /* as last told; NULL before the first */
-	bool held;               /* calls of an earlier process are not known yet */
+	bool held; /* calls of an earlier process are not known yet */
 	char (*listed)[IDENT_CALL_SIZE]; /* meanwhile: what mediad has */
 	size_t n_listed;
 };
@@ -336,6 +339,13 @@ void media_apply(struct media *media, const struct settings *settings)
 		settings, "media_quarantine_ms", QUARANTINE_MS, 0, 600000);
 	config->rtcp_interval_ms = (uint32_t)settings_number(
 		settings, "rtcp_interval_ms", RTCP_MS, 500, 60000);
+	config->silence_ms = (uint32_t)settings_number(
+		settings, "media_silence_ms", SILENCE_MS, 500, 600000);
+	config->keepalive_ms =
+		1000 * (uint32_t)settings_number(settings, "media_keepalive_s",
+			       KEEPALIVE_S, 1, 300);
+	config->mos_min_centi = (uint32_t)settings_number(
+		settings, "media_mos_min_centi", MOS_MIN_CENTI, 0, 450);
 	config->realms = calloc(settings->n_realms + 1, sizeof *config->realms);
 	if (config->realms == NULL)
 		goto nomem;
@@ -469,7 +479,8 @@ static void free_want(Gh__SessionWant *want)
 	gh__session_want__free_unpacked(want, NULL);
 }
 
-static int restore_want(struct media_session *s, const ProtobufCBinaryData *want)
+static int restore_want(
+	struct media_session *s, const ProtobufCBinaryData *want)
 {
 	Gh__SessionWant *w =
 		gh__session_want__unpack(NULL, want->len, want->data);
@@ -492,9 +503,9 @@ out:
 	return err;
 }
 
-int media_session_restore(struct media *media,
-	const char call[IDENT_CALL_SIZE], const struct media_events *events,
-	void *ctx, const ProtobufCBinaryData *want, uint32_t version,
+int media_session_restore(struct media *media, const char call[IDENT_CALL_SIZE],
+	const struct media_events *events, void *ctx,
+	const ProtobufCBinaryData *want, uint32_t version,
 	struct media_session **session_out)
 {
 	struct media_session *s;

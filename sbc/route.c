@@ -102,12 +102,9 @@ static const struct route *find_route(
 bool route_is_emergency(
 	const struct settings *s, const struct route_facts *facts)
 {
-	/* They stand first (settings.c). */
-	for (size_t i = 0; i < s->n_routes && s->routes[i].row->emergency; i++)
-		if (from_matches(s->routes[i].row, facts) &&
-			called_matches(&s->routes[i], facts->called))
-			return true;
-	return false;
+	const struct route *route = find_route(s, facts);
+
+	return route && route->row->emergency;
 }
 
 /** The next of a row of random numbers that begins with the caller's. */

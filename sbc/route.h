@@ -70,8 +70,8 @@ struct route_decision {
 void route_decide(const struct settings *s, const struct route_facts *facts,
 	struct route_decision *decision_out);
 
-/** Is the called number one of an emergency row that speaks of this caller?
- * from, from_trunk and called are read. */
+/** Does the number lead to an emergency, as far as is known before the called
+ * account is? Such a call is beyond every limit. */
 bool route_is_emergency(
 	const struct settings *s, const struct route_facts *facts);
 

@@ -30,7 +30,13 @@
 #define DEPOSIT_AGAIN_US CLOCK_US_PER_S
 #define TELL_US          (60 * CLOCK_US_PER_S)
 
-enum save_file { FILE_CALLS, FILE_BINDINGS, FILE_CDRS, FILE_COUNT };
+enum save_file {
+	FILE_CALLS,
+	FILE_BINDINGS,
+	FILE_CDRS,
+	FILE_METERS,
+	FILE_COUNT
+};
 
 /* A call of two plain sides takes 7 to 10 slots of 512 bytes, a contact or a
  * CDR one or two of 1024; memory is taken as slots come into use. */
@@ -38,6 +44,7 @@ static const struct store_config configs[FILE_COUNT] = {
 	[FILE_CALLS] = {"calls", PROCESS_SBC, 512, 512 * 1024},
 	[FILE_BINDINGS] = {"bindings", PROCESS_SBC, 512, 256 * 1024},
 	[FILE_CDRS] = {"cdrs", PROCESS_SBC, 1024, 128 * 1024},
+	[FILE_METERS] = {"meters", PROCESS_SBC, 128, 256 * 1024},
 };
 
 /* A record that waits for settings and sockets. */
@@ -73,6 +80,8 @@ static enum save_file file_of(enum save_kind kind)
 		return FILE_BINDINGS;
 	case SAVE_CDR:
 		return FILE_CDRS;
+	case SAVE_METER:
+		return FILE_METERS;
 	case SAVE_CALL:
 	case SAVE_TRUNK:
 	case SAVE_KIND_END:
@@ -97,6 +106,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(uint32_t kind)
 		return &gh__saved_binding__descriptor;
 	case SAVE_CDR:
 		return &gh__cdr__descriptor;
+	case SAVE_METER:
+		return &gh__saved_meter__descriptor;
 	default:
 		return NULL;
 	}
@@ -389,9 +400,10 @@ void saves_free(struct saves **ref, bool wipe)
 		if (saves->found[i].other_fd >= 0)
 			(void)close(saves->found[i].other_fd);
 		/* Ended in order, but authd was away: the next start tells it.
-		 */
-		if (wipe && (i != FILE_CDRS || saves->files[i] == NULL ||
-				    store_count(saves->files[i]) == 0))
+		 * Limits go on as they are. */
+		if (wipe && i != FILE_METERS &&
+			(i != FILE_CDRS || saves->files[i] == NULL ||
+				store_count(saves->files[i]) == 0))
 			store_end(&saves->files[i], saves->sbc->daemon.keeper);
 		else
 			store_close(&saves->files[i]);

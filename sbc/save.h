@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sbc's live state that outlives it (common/store.h): calls, what is known of
- * trunks, contacts of phones, and CDRs that authd has not acknowledged. Three
- * files, so that a flood of one kind leaves room for the others.
+ * trunks, contacts of phones, CDRs that authd has not acknowledged, and what
+ * accounts have used of their limits. Four files, so that a flood of one kind
+ * leaves room for the others.
  *
  * This module keeps the files and says when what was found may be put in
  * force; each owner of an object turns it into a record and back (call_save.c,
- * leg_save.c, binding.c, trunk_save.c, cdr.c). A record that cannot be read is
- * dropped with one line.
+ * leg_save.c, binding.c, trunk_save.c, cdr.c, meter.c). A record that cannot be
+ *read is dropped with one line.
  *
  *	keeper has handed all over	the files are opened, every record read;
  *					contacts and CDRs are in force at once
@@ -15,8 +16,9 @@
  *before a datagram is read
  *
  * The process ends in order (SIGTERM): its calls have been ended and the files
- * are wiped. An upgrade is a restart that gives the process no time: whoever
- * renews it kills it, and its state is met by the new one.
+ * are wiped, but for what accounts have used. An upgrade is a restart that
+ *gives the process no time: whoever renews it kills it, and its state is met by
+ *the new one.
  *
  * Without memory for a record the object lives on unsaved; that is counted
  * (STORE_FULL) and told once a minute at most.
@@ -42,6 +44,7 @@ enum save_kind {
 	SAVE_TRUNK = 2,
 	SAVE_BINDING = 3,
 	SAVE_CDR = 4,
+	SAVE_METER = 9,
 	SAVE_KIND_END,
 };
 /** Of every kind: grows when a field of an old record would be misunderstood.

@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "sbc/call_save.h"
+#include "sbc/meter.h"
 #include "sbc/sbc.h"
 #include "sbc/trunk.h"
 
@@ -32,6 +33,12 @@ static int on_cdr(struct sbc *sbc, const ProtobufCMessage *msg,
 	return cdrs_on_found(sbc->cdrs, (const Gh__Cdr *)msg, slot);
 }
 
+static int on_meter(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	return meters_on_found(sbc->meters, (const Gh__SavedMeter *)msg, slot);
+}
+
 static void on_open(struct sbc *sbc)
 {
 	bindings_save_all(sbc->bindings);
@@ -52,6 +59,7 @@ const struct save_owners sbc_save_owners = {
 			[SAVE_TRUNK] = on_trunk,
 			[SAVE_BINDING] = on_binding,
 			[SAVE_CDR] = on_cdr,
+			[SAVE_METER] = on_meter,
 		},
 	.on_open = on_open,
 	.on_settled = on_settled,

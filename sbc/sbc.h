@@ -33,6 +33,7 @@ struct sbc {
 	struct auth *auth;
 	struct calls *calls;
 	struct cdrs *cdrs;
+	struct meters *meters;
 	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
 	struct flows *flows;

@@ -343,6 +343,7 @@ int sdp_make_answer(const struct sdp *offer, const struct sdp *far_answer,
 	answer.direction = sdp_direction_and(
 		far_answer->direction, sdp_reverse(offer->direction));
 	answer.rtcp_mux = offer->rtcp_mux;
+	answer.voip_metrics = offer->voip_metrics;
 	answer.ptime_us = far_answer->ptime_us;
 	answer.maxptime_us = far_answer->maxptime_us;
 	*answer_out = answer;
@@ -423,9 +424,11 @@ bool sdp_same_media(const struct sdp *a, const struct sdp *b)
 	return a->session_id == b->session_id &&
 	       a->session_version == b->session_version &&
 	       addr_equal(&a->rtp, &b->rtp) && addr_equal(&a->rtcp, &b->rtcp) &&
-	       a->rtcp_mux == b->rtcp_mux && a->direction == b->direction &&
-	       a->profile == b->profile && a->ptime_us == b->ptime_us &&
-	       a->maxptime_us == b->maxptime_us && a->n_lines == b->n_lines &&
-	       a->audio_line == b->audio_line && a->old_hold == b->old_hold &&
-	       same_payloads(a, b) && same_crypto(a, b);
+	       a->rtcp_mux == b->rtcp_mux &&
+	       a->voip_metrics == b->voip_metrics &&
+	       a->direction == b->direction && a->profile == b->profile &&
+	       a->ptime_us == b->ptime_us && a->maxptime_us == b->maxptime_us &&
+	       a->n_lines == b->n_lines && a->audio_line == b->audio_line &&
+	       a->old_hold == b->old_hold && same_payloads(a, b) &&
+	       same_crypto(a, b);
 }

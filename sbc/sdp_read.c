@@ -340,6 +340,16 @@ static void read_crypto(struct span value, struct sdp *sdp)
 	sdp->n_crypto++;
 }
 
+/* "pkt-loss-rle=80 voip-metrics": one of the formats is ours. */
+static void read_xr(struct span value, struct sdp *sdp)
+{
+	struct span word;
+
+	while (span_take_word(&value, &word))
+		if (span_is_word(word, "voip-metrics"))
+			sdp->voip_metrics = true;
+}
+
 static void read_attribute(
 	struct span line, struct formats *formats, struct sdp *sdp)
 {
@@ -364,6 +374,8 @@ static void read_attribute(
 		sdp->maxptime_us = read_ptime(value);
 	} else if (span_is_word(name, "rtcp")) {
 		read_rtcp(value, sdp);
+	} else if (span_is_word(name, "rtcp-xr")) {
+		read_xr(value, sdp);
 	} else if (span_is_word(name, "crypto")) {
 		read_crypto(value, sdp);
 	}

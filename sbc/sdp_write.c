@@ -97,6 +97,8 @@ static int write_audio(struct writer *w, const struct sdp *sdp)
 	for (size_t i = 0; i < sdp->n_crypto; i++)
 		sdp_crypto_write(w, &sdp->crypto[i]);
 	write_rtcp(w, sdp);
+	if (sdp->voip_metrics)
+		writer_add(w, "a=rtcp-xr:voip-metrics\r\n");
 	writer_add(w, "a=%s\r\n", directions[sdp->direction]);
 	return 0;
 }

@@ -522,6 +522,8 @@ static const struct {
 	{"ring_timeout_s", 5, 3600},
 	{"max_duration_s", 0, 604800},
 	{"session_expires_s", 0, 86400},
+	{"session_min_se_s", 5, 3600},
+	{"ring_serial_s", 1, 600},
 	{"unknown_rate", 1, 100000},
 	{"source_rate", 1, 100000},
 	{"trusted_rate", 1, 100000},

@@ -75,6 +75,9 @@ void stack_on_orphan(struct stack *stack, stack_orphan_fn fn);
 /** Opens the listeners of a snapshot through keeper, asynchronously; each
  * that cannot be opened is logged, and counted as SETTINGS_LISTEN. */
 void stack_apply(struct stack *stack, const struct settings *settings);
+/** Shows keeper every socket that it opened for us: a new one has none, and
+ * must have them when we die. */
+void stack_show_keeper(struct stack *stack);
 /** Every listener of the snapshot in force is open or has failed, and one at
  * least is open. */
 bool stack_is_open(const struct stack *stack);

@@ -237,12 +237,11 @@ COMMENT ON COLUMN sbc.surrogate_credential.ha1_sha512_256 IS 'HA1 by SHA-512/256
 COMMENT ON COLUMN sbc.surrogate_credential.changed_at IS 'When it was set';
 
 CREATE VIEW sbc.authd_surrogate AS
-SELECT account AS id, username AS surrogate_username,
-	coalesce(digest_realm, '') AS surrogate_realm,
-	coalesce(encode(sealed, 'hex'), '') AS surrogate_sealed,
-	coalesce(encode(ha1_md5, 'hex'), '') AS surrogate_md5,
-	coalesce(encode(ha1_sha256, 'hex'), '') AS surrogate_sha256,
-	coalesce(encode(ha1_sha512_256, 'hex'), '') AS surrogate_sha512_256
+SELECT account AS id, concat_ws(' ', encode(convert_to(username, 'UTF8'), 'hex'),
+	coalesce(encode(convert_to(digest_realm, 'UTF8'), 'hex'), '-'),
+	coalesce(encode(sealed, 'hex'), '-'), coalesce(encode(ha1_md5, 'hex'), '-'),
+	coalesce(encode(ha1_sha256, 'hex'), '-'), coalesce(encode(ha1_sha512_256, 'hex'), '-'))
+	AS secret
 FROM sbc.surrogate_credential;
 COMMENT ON VIEW sbc.authd_surrogate IS 'For authd alone: what the PBX is answered with for an extension';
 

@@ -17,6 +17,7 @@ static void check_again(const struct rtcp_report *r)
 		.cname = "0123456789abcdef",
 		.sender = r->is_sender ? &r->sender : NULL,
 		.block = r->about_us ? &r->block : NULL,
+		.voip = r->has_voip ? &r->voip : NULL,
 		.bye = r->bye};
 	uint8_t bytes[RTCP_BUILD_MAX];
 	struct rtcp_report back;
@@ -27,6 +28,10 @@ static void check_again(const struct rtcp_report *r)
 	FUZZ_CHECK(back.ssrc == r->ssrc && back.bye == r->bye);
 	FUZZ_CHECK(back.is_sender == r->is_sender);
 	FUZZ_CHECK(back.about_us == r->about_us);
+	FUZZ_CHECK(back.has_voip == r->has_voip);
+	if (r->has_voip)
+		FUZZ_CHECK(back.voip.burst_ms == r->voip.burst_ms &&
+			   back.voip.mos_cq == r->voip.mos_cq);
 	if (r->about_us) {
 		FUZZ_CHECK(back.block.lost == r->block.lost);
 		FUZZ_CHECK(back.block.lsr == r->block.lsr);

@@ -177,7 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		enum reason why = path_packet(
 			&path, &media.leg[0], n, checked ? NULL : &from);
 
-		FUZZ_CHECK(why >= REASON_RTP_OK && why <= REASON_RTCP_SSRC);
+		FUZZ_CHECK(why >= REASON_RTP_OK && why <= REASON_RTCP_AUTH);
 		check_sent(&sent);
 		bytes += n;
 		len -= n;

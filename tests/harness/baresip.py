@@ -31,6 +31,7 @@ class Baresip:
         self.ns = ns
         self.local = local
         self.port = port
+        self.rtp = rtp_ports[:2]  # how the numbers of its media ports begin
         self.control_port = control_port
         self.codecs = codecs
         self.ipv6 = ipv6
@@ -147,6 +148,32 @@ class Baresip:
 
     def hang_up(self):
         self.command("hangup")
+
+    def figures(self):
+        """Its own statistics of the call that is up: what it sent and
+        received, what it missed, jitter and round trip in microseconds."""
+        self.command("audio_debug")
+        end = time.monotonic() + 10 * proc.PATIENCE
+        while time.monotonic() < end:
+            for event in self.events:
+                if event.get("response") and event.get("token") == \
+                   "audio_debug":
+                    self.events.remove(event)
+                    return self._read_figures(event["data"])
+            self._read(0.5)
+        raise proc.Problem(f"phone {self.dir}: no figures")
+
+    @staticmethod
+    def _read_figures(text):
+        m = re.search(r"lost=(-?\d+) Jitter=([\d.]+)ms RTT=([\d.]+)ms\s+"
+                      r"IP=\S+ psent=(\d+) rcvd=(\d+)\s+"
+                      r"TX: packets=(\d+), octets=(\d+)", text)
+        if not m:
+            raise proc.Problem("no figures in " + text)
+        return {"lost": int(m.group(1)), "jitter_us": float(m.group(2)) * 1000,
+                "rtt_us": float(m.group(3)) * 1000,
+                "received": int(m.group(5)), "sent": int(m.group(6)),
+                "sent_octets": int(m.group(7))}
 
     def heard(self):
         """The newest recording of its ear, finished (after CALL_CLOSED)."""

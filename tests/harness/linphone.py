@@ -5,6 +5,7 @@ Commands go in on standard input; what happens is read from its output. Each
 one has a home of its own: two that share a database never register.
 """
 import os
+import re
 import shutil
 import subprocess
 
@@ -124,6 +125,22 @@ class Linphone:
         """The recording; its header's length is wrong, which readers of ours
         allow for."""
         return f"{self.dir}/heard.wav"
+
+    def figures(self):
+        """Its own statistics of the last call, which it writes at its end."""
+        names = {"sent": "sent", "received": "received",
+                 "lost": "incoming cumulative lost",
+                 "late": "incoming received too late",
+                 "bad": "incoming bad formatted",
+                 "reports": "received rtcp"}
+        last = proc.wait_for(
+            lambda: self._text("trace").rpartition("RTP STATISTICS")[2],
+            "linphonec's statistics", 15)
+        found = {key: re.search(rf"ortp-message-{name} +(-?\d+) packets", last)
+                 for key, name in names.items()}
+        if not all(found.values()):
+            raise proc.Problem("no figures in " + last[:600])
+        return {key: int(m.group(1)) for key, m in found.items()}
 
     def stop(self):
         if self.proc and self.proc.alive():

@@ -117,6 +117,48 @@ class Net:
                 proc.run(["ip", "netns", "del", self.name(role)], check=False)
 
 
+class Nat:
+    """A home behind one neighbour's network: a namespace with private
+    addresses, whose packets leave with one address of the neighbour's, as a
+    router at home does it. Forgets UDP after so many seconds."""
+
+    INSIDE = "192.168.7"
+
+    def __init__(self, network, role="phones", n=14, forgets=4):
+        self.router = network.name(role)
+        self.ns = network.name("home")
+        self.host = f"{self.INSIDE}.10"
+        self.public = LINKS[role].host(n)
+        proc.run(["ip", "netns", "add", self.ns])
+        for line in (f"-n {self.ns} link set lo up",
+                     f"-n {self.router} link add home type veth peer name eth0 "
+                     f"netns {self.ns}",
+                     f"-n {self.router} addr add {self.INSIDE}.1/24 dev home",
+                     f"-n {self.router} link set home up",
+                     f"-n {self.ns} addr add {self.host}/24 dev eth0",
+                     f"-n {self.ns} link set eth0 up",
+                     f"-n {self.ns} route add default via {self.INSIDE}.1"):
+            proc.run(["ip", *line.split()])
+        for rule in ("add table ip home",
+                     "add chain ip home out { type nat hook postrouting "
+                     "priority 100 ; }",
+                     f"add rule ip home out ip saddr {self.INSIDE}.0/24 "
+                     f"snat to {self.public}"):
+            proc.run(["nft", rule], ns=self.router)
+        self._set("ipv4/ip_forward", 1)
+        for name in ("udp_timeout", "udp_timeout_stream"):
+            self._set(f"netfilter/nf_conntrack_{name}", forgets)
+
+    def _set(self, name, value):
+        proc.run(["sh", "-c", f"echo {value} > /proc/sys/net/{name}"],
+                 ns=self.router)
+
+    def stop(self):
+        proc.run(["nft", "delete table ip home"], ns=self.router, check=False)
+        self._set("ipv4/ip_forward", 0)
+        proc.run(["ip", "netns", "del", self.ns], check=False)
+
+
 def remove_leftovers():
     """Namespaces whose runner is dead."""
     if not os.path.isdir("/run/netns"):

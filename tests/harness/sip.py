@@ -150,19 +150,24 @@ class Peer:
             if m.status >= 200:
                 return m
 
-    def register(self, domain, user, password, expires=300, headers=()):
-        """REGISTER with digest; returns the last answer."""
+    def register(self, domain, user, password, expires=300, headers=(),
+                 contact=""):
+        """REGISTER with digest; returns the last answer. contact: parameters
+        of the Contact."""
         uri = f"sip:{domain}"
         aor = f"{user}@{domain}"
-        extra = [f"Expires: {expires}", *headers]
-        self.send(self.request("REGISTER", uri, aor, headers=extra))
+        extra = [f"Expires: {expires}",
+                 f"Contact: <sip:{user}@{self.host}:{self.port}>{contact}",
+                 *headers]
+        self.send(self.request("REGISTER", uri, aor, headers=extra,
+                               contact=False))
         answer = self.final()
         if answer.status != 401:
             return answer
         value = authorization(challenge_of(answer), user, password,
                               "REGISTER", uri)
         self.send(self.request("REGISTER", uri, aor, headers=[
-            *extra, f"Authorization: {value}"]))
+            *extra, f"Authorization: {value}"], contact=False))
         return self.final()
 
     def stop(self):

@@ -15,7 +15,8 @@ import os
 import re
 import time
 
-from . import baresip, capture, cases, gate, linphone, net, proc, sip, sipp
+from . import (baresip, capture, cases, dialog, gate, linphone, net, proc, rtp,
+               sip, sipp)
 from .net import LINKS
 
 ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
@@ -69,9 +70,15 @@ class World:
         self.case = None
         self.dir = None
         self.group = None
+        self.room = None
         self.faults_allowed = False
         self.captures = {role: capture.Capture(network.name(role), "eth0")
                          for role in LINKS}
+        # Connections go through flowd, which may encrypt them: what sbc said
+        # stands in clear between the two.
+        self.bridge = capture.Capture(network.name("edge"), "lo")
+        self.bridge_ports = set()
+        self.names = {}
         self.marks = {}
         self.log_from = 0
         self.began = 0.0
@@ -146,9 +153,11 @@ class World:
         self.dir = case_dir
         os.makedirs(case_dir, exist_ok=True)
         self.group = proc.Group()
+        self.room = None
         self.faults_allowed = False
         self.began = time.time()
-        for c in self.captures.values():
+        for c in (*self.captures.values(), self.bridge):
+            c.resume()
             c.forget()
         self.marks = {role: 0 for role in LINKS}
         if case.gate == "own":
@@ -161,6 +170,8 @@ class World:
         """Stops what the case started; what no good run has is an error."""
         try:
             self.group.stop()
+            if self.gate:
+                self.no_leaks()
             if self.gate and not self.faults_allowed:
                 faults = self.gate.faults(self.log_from)
                 if faults:
@@ -171,7 +182,7 @@ class World:
 
     def keep_evidence(self):
         """After a failure: captures and the log beside the peers' files."""
-        for role, c in self.captures.items():
+        for role, c in (*self.captures.items(), ("bridge", self.bridge)):
             c.write(f"{self.dir}/{role}.pcap")
         if self.gate:
             with open(f"{self.dir}/gatehouse.log", "w", encoding="utf-8") as f:
@@ -179,7 +190,7 @@ class World:
 
     def stop(self):
         self.drop_gate()
-        for c in self.captures.values():
+        for c in (*self.captures.values(), self.bridge):
             c.stop()
 
     # ------------------------------------------------------------- neighbours
@@ -200,19 +211,26 @@ class World:
                         f"'Phone {extension}', '{{{number}}}', "
                         f"realm => 'phones'{more}) p")[0]
         row["number"] = number
+        self.names[row["username"].encode()] = "account"
         return row
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
               register=True, codecs="PCMA/8000/1", transport=None, ca=None,
-              srtp=None):
+              srtp=None, home=None, long=False, speech=None):
         """A baresip with an account, registered. n tells phones of one case
-        apart; transport is "tcp" or "tls" where it is not UDP."""
+        apart; transport is "tcp" or "tls" where it is not UDP; home is the
+        net.Nat that it is behind; long: speech for a minute, not for 10 s. It
+        hangs up at the end of its speech, a file in place of voice."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
+        if not speech:
+            speech = self.audio.long(voice) if long else self.audio.wav(voice)
         p = baresip.Baresip(
-            f"{self.dir}/phone{n}", ns=self.ns("phones"),
-            local=PHONES.host6() if v6 else PHONES.host(), port=5060 + 10 * n,
-            speech=self.audio.wav(voice), control_port=4444 + n,
+            f"{self.dir}/phone{n}", ns=home.ns if home else self.ns("phones"),
+            local=home.host if home else
+            PHONES.host6() if v6 else PHONES.host(), port=5060 + 10 * n,
+            speech=speech,
+            control_port=4444 + n,
             rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
             codecs=codecs, ipv6=v6, ca=ca, srtp=srtp)
         where = f"{server};transport={transport}" if transport else server
@@ -272,6 +290,47 @@ class World:
                      target or edge)
         return self.group.add(p)
 
+    def talker(self, role, voice="far", n=10, port=7000, ns=None, host=None):
+        """A media end of our own on a neighbour."""
+        if self.room is None:
+            self.room = self.group.add(rtp.Room())
+        return self.room.add(rtp.Talker(
+            ns or self.ns(role), host or LINKS[role].host(n), port,
+            self.audio.stream(voice)))
+
+    def talker_heard(self, talker, voice, anywhere=False):
+        path = f"{self.dir}/talker-{talker.host}-{talker.port}.wav"
+        self.audio.must_hear(voice, talker.wav(self.audio, path), anywhere)
+
+    def side(self, role, port=5060, media_port=7000, account=None, n=10,
+             register=(), v6=False):
+        """One side of a call, message by message: of a trunk, the PBX, or a
+        phone, which registers first. register: header lines for that."""
+        peer = self.peer(role, port=port, n=n, v6=v6)
+        if role != "phones":
+            side = dialog.Side(peer, media_port)
+            side.who = None
+        else:
+            account = account or self.add_phone()
+            answer = peer.register(PHONES.edge, account["username"],
+                                   account["password"], headers=register)
+            if answer.status != 200:
+                raise proc.Problem(f"registration: {answer.first}")
+            side = dialog.Side(peer, media_port, account["username"],
+                               account["password"])
+            side.who = account
+        side.role = role
+        side.heads = [f"User-Agent: planted-{role}-{port}/1.0",
+                      f"X-Private: planted-{role}-{port}-header"]
+        return side
+
+    def media(self, side, port=None):
+        """An RTP socket where a side said that its media is."""
+        link = LINKS[side.role]
+        return dialog.Media(self.peer(side.role, n=int(
+            side.peer.host.rpartition(".")[2]),
+            port=port or side.media_port, target=link.edge))
+
     # ------------------------------------------------------------------ ears
 
     def packets(self, role):
@@ -289,22 +348,70 @@ class World:
         self.audio.must_hear(voice, wav)
         return stream
 
+    def heard_encrypted(self, role, voice, port, suite, inline):
+        """The same for sound under a key of ours, which libsrtp2 opens."""
+        edge = LINKS[role].edge
+        packets, n_bad = rtp.decrypted(
+            [p for p in self.packets(role)
+             if p.src == edge and p.dport == port], suite, inline)
+        if n_bad:
+            raise proc.Problem(f"{n_bad} packets to {port} can not be opened")
+        path = f"{self.dir}/{role}-{port}.wav"
+        self.audio.from_capture(rtp.write_pcap(path + ".pcap", packets), path)
+        self.audio.must_hear(voice, path)
+
     def phone_heard(self, phone, voice):
         self.audio.must_hear(voice, phone.heard())
 
+    def _bridged(self):
+        """{role: SIP messages between sbc and flowd on its behalf}, and our
+        address there. Who a connection is for is in what its peer says, or in
+        what we say of ourselves on it."""
+        streams = self.bridge.streams()
+        self.bridge_ports |= {s.dport for s in streams if s.opens}
+        flows = {}
+        for s in streams:
+            ours = s.sport in self.bridge_ports
+            port = s.dport if ours else s.sport
+            flows.setdefault(port, ([], []))[ours].extend(s.messages())
+        found = {role: [] for role in LINKS}
+        for said, sent in flows.values():
+            if not said and not sent:
+                continue
+            text = b"\0".join(p.data for p in said or sent)
+            hits = {role: sum(text.count(a.encode()) for a in (
+                link.v4 + ".", link.v6 + "::")) for role, link in LINKS.items()}
+            role = max(hits, key=hits.get)
+            if not hits[role]:
+                raise proc.Problem(f"whose connection is this? {text[:300]!r}")
+            for p in sent:
+                p.src = LINKS[role].edge
+            found[role] += said + sent
+        return found
+
     def no_leaks(self, *accounts):
-        """Nothing of one neighbour is in what we sent to another one."""
-        all_packets = {role: self.packets(role) for role in LINKS}
+        """Nothing of one neighbour is in what we sent to another one: of the
+        neighbour's address, dialogs and names, of our own addresses there, of
+        logins, of this machine and of what we are made of. Every case ends
+        with this; UDP, TCP and what goes through TLS are judged alike."""
+        bridged = self._bridged()
+        all_packets = {}
+        for role, c in self.captures.items():
+            all_packets[role] = self.packets(role) + bridged[role] + [
+                m for s in c.streams(self.marks[role]) for m in s.messages()]
         edges = {role: (link.edge, link.edge6) for role, link in LINKS.items()}
         said = {role: capture.tokens_of(p, edges[role])
                 for role, p in all_packets.items()}
-        names = {a["username"].encode(): "account" for a in accounts}
+        names = {**self.names, b"sofia-sip": "library",
+                 **{a["username"].encode(): "account" for a in accounts}}
         # RTCP's random octets have a shorter name by chance.
         if len(os.uname().nodename) > 3:
             names[os.uname().nodename.encode()] = "host name"
         problems = []
         for role in LINKS:
-            tokens = {} if role == "phones" else dict(names)
+            # A phone may be told its own login.
+            tokens = {name: kind for name, kind in names.items()
+                      if role != "phones" or kind != "account"}
             addresses = []
             for other, link in LINKS.items():
                 if other == role:
@@ -313,10 +420,17 @@ class World:
                 addresses += [link.edge, link.edge6]
                 addresses += [link.host(n) for n in net.HOSTS]
                 addresses += [link.host6(n) for n in net.HOSTS]
-            for own in said[role]:
-                tokens.pop(own, None)
+            # What it said itself, also as a part of something longer, may
+            # come back to it.
+            own = b"\0".join(said[role]).lower()
+            tokens = {token: kind for token, kind in tokens.items()
+                      if token.lower() not in own}
             problems += [f"to {role}: {line}" for line in capture.leaks(
                 all_packets[role], edges[role], tokens, addresses)]
+            problems += [f"to {role}: the bridge in {p}" for p in
+                         all_packets[role] if p.src in edges[role] and
+                         p not in bridged[role] and p.is_sip() and
+                         b"127.0.0.1" in p.data]
         if problems:
             raise proc.Problem(f"{len(problems)} leaks: " +
                                " | ".join(problems[:5]))

@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import subprocess
+import time
 
 from harness import net
 from harness.cases import case
@@ -27,6 +28,24 @@ def _gate(w):
     w.wait_settings(0)
     gate.wait_event("listening", process="flowd", transport="TLS")
     return ca
+
+
+def _connect_tls(w, ca, role="phones", **options):
+    """A stranger's connection to the phones' TLS port."""
+    context = ssl.create_default_context(cafile=ca)
+    for name, value in options.items():
+        setattr(context, name, value)
+    s = net.open_socket(w.ns(role), socket.AF_INET, socket.SOCK_STREAM)
+    s.settimeout(20)
+    s.connect((PHONES.edge, 5061))
+    return context.wrap_socket(s, server_hostname=PHONES.edge)
+
+
+def _is_answered(line):
+    """A keep-alive is (RFC 5626 4.4.1)."""
+    line.sendall(b"\r\n\r\n")
+    pong = line.recv(2)
+    assert pong == b"\r\n", pong
 
 
 def _is_over(w, phone, transport):
@@ -119,6 +138,99 @@ def flowd_restarts(w):
     other = w.phone(n=1, transport="tls", ca=ca)
     _is_over(w, other, "tls")
     phone.stop()
+
+
+def _retire(w):
+    """Upgrade of flowd by overlap; the log position of before."""
+    mark = w.gate.log_mark()
+    w.gate.ctl("retire")
+    w.gate.wait_event("daemon_retired", since=mark, process="keeper",
+                      daemon="flowd")
+    w.gate.wait_event("flowd_up", since=mark, process="sbc", state="present",
+                      timeout=20)
+    w.gate.wait_event("listening", since=mark, process="flowd",
+                      transport="TLS", timeout=20)
+    return mark
+
+
+@case("R4 R8 R12", seconds=25, gate="own")
+def flowd_is_upgraded(w):
+    """A new flowd takes the listeners in the middle of a call: the call and
+    the phone's connection go on, also beyond a restart of sbc, a phone that
+    comes now is the new one's, and the old one ends with its last phone."""
+    ca = _gate(w)
+    phone = w.phone(transport="tls", ca=ca)
+    _is_over(w, phone, "tls")
+    flow = [f["flow"] for f in w.gate.ctl("flows") if f.get("bridged")]
+    old = w.gate.pid_of("flowd")
+    s = w.sipp("itsp", "uac_call", "far", target=True,
+               service=phone.who["number"], hold=HOLD)
+    phone.wait_event("CALL_ESTABLISHED")
+    mark = _retire(w)
+    assert w.gate.pid_of("flowd") != old
+    s.done()
+    phone.wait_event("CALL_CLOSED")
+    w.phone_heard(phone, "far")
+    w.cdr(phone.who["number"], sip_status=200)
+
+    other = w.phone(n=1, transport="tls", ca=ca)
+    sums = [a for a in w.gate.ctl("flows") if "capacity" in a]
+    assert [(a["retired"], a["flows"]) for a in sums] == \
+        [(False, 1), (True, 1)], sums
+
+    again = w.gate.kill_daemon("sbc")
+    w.faults_allowed = True
+    w.gate.wait_event("ready", since=again, process="sbc", timeout=20)
+    for state in ("present", "retired"):
+        w.gate.wait_event("flowd_up", since=again, process="sbc", state=state)
+    w.wait(lambda: [f["flow"] for f in w.gate.ctl("flows")
+                    if f.get("bridged")].count(flow[0]) == 1,
+           "the same flow, bridged")
+    s = w.sipp("itsp", "uac_call", "far", target=True,
+               service=phone.who["number"], hold=1000)
+    phone.wait_event("CALL_ESTABLISHED")
+    s.done()
+    phone.stop()
+    w.gate.wait_event("retired_ended", since=mark, process="keeper", pid=old,
+                      end='exit 0', timeout=20)
+    _is_over(w, other, "tls")
+
+
+@case("R4 R8", seconds=8, gate="own")
+def flowd_is_upgraded_twice(w):
+    """Connections stay with their process; the time-out ends what is left,
+    and settings that name a listener no longer close it."""
+    w.make_gate(start=False, settings=STREAMS,
+                options={"flowd": {"retire_timeout": 2}})
+    ca = w.gate.make_certificate("phones", PHONES.edge, "sbc.example.net")
+    w.gate.start()
+    w.wait_settings(0)
+    w.gate.wait_event("listening", process="flowd", transport="TLS")
+    lines = []
+    for _ in range(2):
+        lines.append(_connect_tls(w, ca))
+        _is_answered(lines[-1])
+        _retire(w)
+    began = time.monotonic()
+    lines.append(_connect_tls(w, ca))
+    for line in lines:
+        _is_answered(line)
+    for line in lines[:2]:
+        assert line.recv(100) == b""
+    assert time.monotonic() - began > 1
+    w.wait(lambda: w.gate.log_text().count(" retired_ended ") == 2,
+           "both have ended")
+    _is_answered(lines[2])
+
+    mark = w.gate.log_mark()
+    w.settings("delete from sbc.realm_address where transport = 'tls'")
+    w.gate.wait_event("listen_closed", since=mark, process="keeper")
+    try:
+        _connect_tls(w, ca)
+        raise AssertionError("it still listens")
+    except ConnectionRefusedError:
+        pass
+    _is_answered(lines[2])
 
 
 @case("R4 R51", seconds=5, gate="own")

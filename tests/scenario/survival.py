@@ -2,9 +2,12 @@
 """sbc is killed in the middle of calls: what was up goes on, what was being
 set up ends for everybody, every call has one CDR, and nobody on the network
 sees a closed port."""
+import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 
 from harness import net
 from harness.cases import case
@@ -376,4 +379,77 @@ def tls_call_goes_on(w):
     w.heard_on_wire("itsp", "near")
     w.cdr(phone.who["number"], sip_status=200, hangup_side="called",
           reason_text="call_called_hung_up", duration_us=_near(6.5, 4))
+    _clean(w)
+
+
+DAEMONS = ("authd", "mediad", "flowd", "sbc")
+
+
+def _replace(folder, daemon, source):
+    """As a package does: a new file takes the name of the old one."""
+    shutil.copy(source, f"{folder}/{daemon}.new")
+    os.rename(f"{folder}/{daemon}.new", f"{folder}/{daemon}")
+
+
+def _upgrade(w, *names):
+    """(exit status, {process: state}) of sbcctl upgrade."""
+    done = subprocess.run(
+        [w.installed.program("sbcctl"), "--json", "--runtime-dir",
+         w.gate.runtime_dir, "upgrade", *names], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert not done.stderr, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    return done.returncode, {a["process"]: a["state"] for a in answers}
+
+
+@case("R20 R52", seconds=20, gate="own")
+def upgrade(w):
+    """The programs are replaced and sbcctl upgrade renews one process after
+    the other while a call talks; one that does not come up is rolled back, and
+    a replaced file alone changes nothing."""
+    folder = f"{w.dir}/libexec"
+    os.makedirs(folder)
+    for daemon in DAEMONS:
+        shutil.copy(w.installed.program(daemon), folder)
+    gate = w.make_gate(options={"keeper": {"daemon_dir": folder}})
+    phone = w.phone()
+    number = phone.who["number"]
+    s = w.sipp("itsp", "uac_hung_up_on", "far", target=True, service=number,
+               timeout=60)
+    phone.wait_event("CALL_ESTABLISHED")
+    w.wait_speech("itsp", 1)
+
+    before = {d: gate.pid_of(d) for d in DAEMONS}
+    for daemon in DAEMONS:
+        _replace(folder, daemon, w.installed.program(daemon))
+    status, states = _upgrade(w)
+    assert status == 0, states
+    assert states == {**{d: "renewed" for d in DAEMONS}, "keeper": "alone"}, \
+        states
+    for daemon in DAEMONS:
+        pid = gate.pid_of(daemon)
+        assert pid != before[daemon], daemon
+        assert os.path.samestat(os.stat(f"/proc/{pid}/exe"),
+                                os.stat(f"{folder}/{daemon}")), daemon
+        with open(f"/proc/{pid}/comm", encoding="ascii") as f:
+            assert f.read().strip() == daemon
+
+    good = os.stat(f"{folder}/sbc")
+    _replace(folder, "sbc", "/bin/false")
+    mark = gate.log_mark()
+    status, states = _upgrade(w, "sbc")
+    assert (status, states) == (4, {"sbc": "rolled_back"}), (status, states)
+    assert gate.find_event("upgrade_rolled_back", since=mark, daemon="sbc")
+    assert os.stat(f"/proc/{gate.pid_of('sbc')}/exe").st_ino == good.st_ino
+    gate.wait_event("calls_restored", since=mark, process="sbc", calls=1)
+    # A kill now brings the old program again, not the file.
+    mark = _kill(w)
+    gate.wait_event("calls_restored", since=mark, process="sbc", calls=1)
+    w.wait_speech("itsp", 8)
+    phone.hang_up()
+    s.done()
+    phone.wait_event("CALL_CLOSED")
+    w.phone_heard(phone, "far")
+    w.cdr(number, sip_status=200, hangup_side="called",
+          reason_text="call_called_hung_up")
     _clean(w)

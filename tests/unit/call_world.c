@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "sbc/ctl.h"
 #include "sbc/loop_sofia.h"
+#include "sbc/meter.h"
 #include "sbc/sofia_cures.h"
 #include "sbc/trunk.h"
 
@@ -43,6 +44,11 @@ static void fill_account(const struct cw *w, Gh__Account *row, uint64_t id)
 	row->realm = 1;
 	row->enabled = true;
 	row->max_calls = w->max_calls;
+	row->max_calls_per_hour = w->max_calls_per_hour;
+	row->max_minutes_per_day = w->max_minutes_per_day;
+	row->usage_at_us = w->usage_at_us;
+	row->usage_hour_calls = w->usage_hour_calls;
+	row->usage_day_us = w->usage_day_us;
 	row->srtp = w->account_srtp;
 	row->max_contacts = 8;
 }
@@ -508,6 +514,13 @@ static void add_routes(
 	route.called_match = str("7");
 	route.n_targets = 1;
 	collect(c, &piece, version, n);
+
+	targets[0].trunk = 1;
+	route.id = 7;
+	route.name = str("emergency");
+	route.called_match = str("112");
+	route.emergency = true;
+	collect(c, &piece, version, n);
 }
 
 static void add_setting(struct settings_collector *c, const char *name,
@@ -661,6 +674,7 @@ struct cw *cw_new(const struct cw_config *config)
 	ck_assert_int_eq(auth_new(sbc, &sbc->auth), 0);
 	ck_assert_int_eq(waits_new(sbc, &sbc->waits), 0);
 	ck_assert_int_eq(bindings_new(sbc, &sbc->bindings), 0);
+	ck_assert_int_eq(meters_new(sbc, &sbc->meters), 0);
 	ck_assert_int_eq(calls_new(sbc, &sbc->calls), 0);
 	ck_assert_int_eq(cdrs_new(sbc, &sbc->cdrs), 0);
 	snprintf(path, sizeof path, "%s/mediad.sock", w->dir);
@@ -684,6 +698,7 @@ void cw_free(struct cw **ref)
 	*ref = NULL;
 	waits_free(&sbc->waits);
 	calls_free(&sbc->calls);
+	meters_free(&sbc->meters);
 	accounts_free(&sbc->accounts);
 	auth_free(&sbc->auth);
 	cdrs_free(&sbc->cdrs);

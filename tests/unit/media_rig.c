@@ -15,6 +15,19 @@
 
 #define STEP_US 1000
 
+const char *rig_ip4(void)
+{
+	static char text[ADDR_TEXT_SIZE];
+	unsigned pid = (unsigned)getpid();
+
+	/* Once: a mediad that the test forks is reached at the same one. The
+	 * kernel's process numbers have 22 bits. */
+	if (text[0] == '\0')
+		(void)snprintf(text, sizeof(text), "127.%u.%u.%u",
+			64 + (pid >> 16), pid >> 8 & 255, pid & 255);
+	return text;
+}
+
 static void on_list(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct rig *r = ctx;
@@ -73,6 +86,10 @@ static void on_event(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	ck_assert_uint_lt(e->kind, 16);
 	r->news.n_events[e->kind]++;
 	r->news.event_reason[e->kind] = e->reason;
+	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_DIGIT)
+		(void)strncat(r->news.digits[e->called_side], e->digit, 1);
+	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_QUALITY)
+		r->news.mos_centi = e->stats->mos_centi;
 	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_LEARNED) {
 		r->news.n_learned[e->called_side]++;
 		r->news.learned[e->called_side] = e->reason;
@@ -203,7 +220,7 @@ void rig_configure(struct rig *r, uint32_t lease_ms, uint32_t quarantine_ms,
 	Gh__MediaConfig config = GH__MEDIA_CONFIG__INIT;
 	Gh__MediaRealm realm = GH__MEDIA_REALM__INIT;
 	Gh__MediaRealm *realms[] = {&realm};
-	char *media[] = {(char[]){"127.0.0.1"}, (char[]){"::1"}};
+	char *media[] = {(char *)(uintptr_t)rig_ip4(), (char[]){"::1"}};
 
 	realm.id = 1;
 	realm.n_media = 2;
@@ -216,20 +233,24 @@ void rig_configure(struct rig *r, uint32_t lease_ms, uint32_t quarantine_ms,
 	config.quarantine_ms = quarantine_ms;
 	config.coalesce_us = coalesce_us;
 	config.rtcp_interval_ms = rtcp_ms;
+	config.silence_ms = r->silence_ms;
+	config.keepalive_ms = r->keepalive_ms;
+	config.mos_min_centi = r->mos_min_centi;
 	IPC_MSG(msg, MEDIA_CONFIG, media_config, &config);
 	ck_assert_int_eq(ipc_send(r->sbc, &msg), 0);
 }
 
 void rig_side(struct rig_side *s, const struct addr *remote)
 {
-	static char loopback4[] = "127.0.0.1", loopback6[] = "::1";
+	static char loopback6[] = "::1";
 	static char pcma[] = "PCMA", event[] = "telephone-event";
 
 	memset(s, 0, sizeof(*s));
 	gh__media_side__init(&s->msg);
 	s->msg.realm = 1;
-	s->msg.media =
-		remote && remote->family == AF_INET6 ? loopback6 : loopback4;
+	s->msg.media = remote && remote->family == AF_INET6
+			       ? loopback6
+			       : (char *)(uintptr_t)rig_ip4();
 	s->msg.signaling_source = s->msg.media;
 	s->msg.may_send = s->msg.may_receive = true;
 	s->msg.nat = GH__NAT_MODE__NAT_AUTO;
@@ -332,6 +353,28 @@ int rig_socket(const char *ip, struct addr *addr_out)
 	ck_assert_int_eq(
 		addr_from_sockaddr((struct sockaddr *)&sa, len, addr_out), 0);
 	return fd;
+}
+
+int rig_pair(const char *ip, struct addr *addr_out, int *rtcp_fd_out)
+{
+	for (unsigned n = 0; n < 1000; n++) {
+		int fd = rig_socket(ip, addr_out);
+		struct sockaddr_storage sa;
+		struct addr rtcp = *addr_out;
+		socklen_t len;
+
+		*rtcp_fd_out = socket(rtcp.family,
+			SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		ck_assert_int_ge(*rtcp_fd_out, 0);
+		rtcp.port++;
+		len = addr_to_sockaddr(&rtcp, &sa);
+		if (rtcp.port % 2 == 1 &&
+			bind(*rtcp_fd_out, (struct sockaddr *)&sa, len) == 0)
+			return fd;
+		close(fd);
+		close(*rtcp_fd_out);
+	}
+	ck_abort_msg("no pair of ports");
 }
 
 void rig_send(int fd, const char *to, const void *bytes, size_t len)

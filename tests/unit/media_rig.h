@@ -30,6 +30,8 @@ struct rig_news {
 	unsigned event_reason[16];
 	unsigned n_learned[SIDE_COUNT];
 	unsigned learned[SIDE_COUNT]; /* reason */
+	char digits[SIDE_COUNT][32];
+	unsigned mos_centi; /* of the last event of quality */
 	unsigned n_listed;
 	bool list_done;
 };
@@ -45,12 +47,17 @@ struct rig {
 	uint32_t lease_ms; /* of the next MediaConfig, and the interval of RTCP
 			    */
 	uint32_t rtcp_ms;
+	uint32_t silence_ms, keepalive_ms, mos_min_centi; /* the same; 0 */
 	unsigned n_ups; /* links to mediad so far */
 	uint16_t port_min;
 	uint16_t port_max;
 };
 
-/** Makes it all and sends a MediaConfig for realm 1 on 127.0.0.1 and ::1. */
+/** A loopback address that no other test process uses: neither ports nor
+ * packets of one that runs beside us come in between. */
+const char *rig_ip4(void);
+
+/** Makes it all and sends a MediaConfig for realm 1 on rig_ip4() and ::1. */
 void rig_begin(struct rig *r);
 void rig_end(struct rig *r);
 /** The same with a mediad that runs elsewhere and listens at path: sbc connects
@@ -75,7 +82,7 @@ struct rig_side {
 	Gh__SrtpKey receive, send;
 	uint8_t receive_key[SRTP_MASTER_MAX], send_key[SRTP_MASTER_MAX];
 };
-/** Both ways, PCMA as 8, telephone-event as 101, mux off, on 127.0.0.1. */
+/** Both ways, PCMA as 8, telephone-event as 101, mux off. */
 void rig_side(struct rig_side *s, const struct addr *remote);
 
 /** Gives the side keys, filled with two octets; a and b as the peer sees it:
@@ -91,6 +98,9 @@ void rig_end_session(struct rig *r);
 
 /** A UDP socket on an address; port 0 = any. */
 int rig_socket(const char *ip, struct addr *addr_out);
+/** Two sockets as a phone has them: RTP on an even port, RTCP on the next. Who
+ * expects RTCP anywhere needs both: else the next port may be another's. */
+int rig_pair(const char *ip, struct addr *addr_out, int *rtcp_fd_out);
 void rig_send(int fd, const char *to, const void *bytes, size_t len);
 /** Waits for one datagram. @return its length. */
 size_t rig_recv(struct rig *r, int fd, uint8_t *bytes, size_t size);

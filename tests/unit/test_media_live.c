@@ -62,7 +62,7 @@ static void both_ways(const char *ip)
 
 START_TEST(test_both_ways)
 {
-	both_ways("127.0.0.1");
+	both_ways(rig_ip4());
 }
 END_TEST
 
@@ -81,8 +81,8 @@ START_TEST(test_stranger)
 	int stranger;
 	size_t n = rig_rtp(b, PT_PCMA, 500, 0, 0xbad, 0xee, 160);
 
-	talk_begin(&t, "127.0.0.1");
-	stranger = rig_socket("127.0.0.1", &stranger_addr);
+	talk_begin(&t, rig_ip4());
+	stranger = rig_socket(rig_ip4(), &stranger_addr);
 	for (int i = 0; i < 10; i++) {
 		rig_send(stranger, t.port[0], b, n);
 		rig_send(stranger, t.rig.news.rtcp[0], b, n);
@@ -124,7 +124,7 @@ START_TEST(test_stripped)
 		0x80 | 0x20 | 0x10 | 2, PT_PCMA, 0, 9, 0, 0, 1, 0, 0, 0, 0, 5};
 	size_t n = 12;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	memset(b + n, 0x11, 8); /* two contributing sources */
 	n += 8;
 	memcpy(b + n, (uint8_t[]){0xbe, 0xde, 0, 2}, 4);
@@ -153,7 +153,7 @@ START_TEST(test_events_and_timeout)
 	unsigned learned = GH__MEDIA_EVENT_KIND__MEDIA_LEARNED;
 	unsigned timed_out = GH__MEDIA_EVENT_KIND__MEDIA_TIMED_OUT;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	say(&t, SIDE_CALLER, 1, 1);
 	(void)hear(&t, SIDE_CALLED, 1);
 	rig_until(&t.rig, has_event, &first);
@@ -184,7 +184,7 @@ START_TEST(test_ports_closed)
 	char port[ADDR_TEXT_SIZE];
 	int fd;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	(void)snprintf(port, sizeof(port), "%s", t.port[0]);
 	rig_end_session(&t.rig);
 	fd = rig_socket(port, &a); /* binds only if it is free */
@@ -205,7 +205,7 @@ START_TEST(test_idempotent)
 	char port[SIDE_COUNT][ADDR_TEXT_SIZE];
 	uint32_t ssrc;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	memcpy(port, t.rig.news.rtp, sizeof(port));
 	ssrc = t.rig.news.ssrc[0];
 	rig_want(&t.rig, 1, &t.side[0], &t.side[1]);
@@ -238,7 +238,7 @@ START_TEST(test_refusals)
 	struct talk t;
 	struct rig_side bad;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	rig_side(&bad, &t.addr[0]);
 	bad.msg.realm = 9;
 	rig_want(&t.rig, 2, &bad, &t.side[1]);
@@ -275,7 +275,7 @@ START_TEST(test_lease)
 	claim.n_calls = 1;
 	claim.calls = calls;
 	IPC_MSG(msg, SESSION_CLAIM, session_claim, &claim);
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	rig_configure(&t.rig, 300, 60000, 0, 5000);
 	for (int i = 0; i < 8; i++) {
 		ck_assert_int_eq(ipc_send(t.rig.sbc, &msg), 0);
@@ -298,9 +298,9 @@ START_TEST(test_rtcp)
 	int rtcp_fd;
 	size_t n;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	/* The peer's RTCP port is signaled. */
-	rtcp_fd = rig_socket("127.0.0.1", &rtcp_addr);
+	rtcp_fd = rig_socket(rig_ip4(), &rtcp_addr);
 	next = rtcp_addr;
 	char text[ADDR_TEXT_SIZE];
 
@@ -351,7 +351,7 @@ START_TEST(test_hold)
 	struct talk t;
 	uint16_t before;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	say(&t, SIDE_CALLER, 1, 1);
 	before = hear(&t, SIDE_CALLED, 1);
 	t.side[0].msg.may_send = false;
@@ -375,7 +375,7 @@ START_TEST(test_icmp)
 	char text[ADDR_TEXT_SIZE];
 	struct addr a;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	for (unsigned i = 0; i < 2; i++) {
 		say(&t, i, 0, 1);
 		(void)hear(&t, 1 - i, 1);
@@ -400,7 +400,7 @@ START_TEST(test_flood)
 	struct talk t;
 	const Gh__MediaStats *s;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	for (uint32_t i = 0; i < 500; i++)
 		say(&t, SIDE_CALLER, i, 1);
 	say(&t, SIDE_CALLED, 1, 4);
@@ -426,7 +426,7 @@ START_TEST(test_mux)
 	size_t n;
 	int fd;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	(void)snprintf(odd, sizeof(odd), "%s", t.rig.news.rtcp[0]);
 	t.side[0].msg.rtcp_mux = true;
 	rig_configure(&t.rig, 60000, 60000, 0, 100);
@@ -463,7 +463,7 @@ START_TEST(test_coalesce)
 {
 	struct talk t;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	rig_configure(&t.rig, 60000, 60000, 1000, 5000);
 	rig_want(&t.rig, 1, &t.side[0], &t.side[1]);
 	for (uint32_t round = 0; round < 4; round++) {
@@ -545,7 +545,7 @@ START_TEST(test_sbcctl)
 	struct ipc_link *link;
 	struct talk t;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	(void)snprintf(path, sizeof(path), "%s/mediad.sock", dir);
 	ck_assert_int_eq(ctl_listen(t.rig.ctl, path), 0);

@@ -47,9 +47,9 @@ START_TEST(test_nat_port_change)
 	uint32_t seq = 0;
 	int phone, moved;
 
-	talk_begin(&t, "127.0.0.1");
-	phone = rig_socket("127.0.0.1", &ignored);
-	moved = rig_socket("127.0.0.1", &ignored);
+	talk_begin(&t, rig_ip4());
+	phone = rig_socket(rig_ip4(), &ignored);
+	moved = rig_socket(rig_ip4(), &ignored);
 	/* The SDP names an address behind the NAT that nobody can reach. */
 	ck_assert_int_eq(addr_parse("10.9.9.9:4000", &ignored), 0);
 	rig_side(&t.side[0], &ignored);
@@ -110,9 +110,9 @@ START_TEST(test_hijack)
 	struct addr ignored;
 	int phone, hijacker;
 
-	talk_begin(&t, "127.0.0.1");
-	phone = rig_socket("127.0.0.1", &ignored);
-	hijacker = rig_socket("127.0.0.1", &ignored);
+	talk_begin(&t, rig_ip4());
+	phone = rig_socket(rig_ip4(), &ignored);
+	hijacker = rig_socket(rig_ip4(), &ignored);
 	rig_side(&t.side[0], NULL);
 	t.side[0].msg.behind_nat = true;
 	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
@@ -147,7 +147,7 @@ START_TEST(test_other_host)
 	struct addr other_addr;
 	int other = rig_socket("127.0.0.2", &other_addr);
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	rig_side(&t.side[0], NULL);
 	t.side[0].msg.behind_nat = true;
 	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
@@ -183,7 +183,7 @@ START_TEST(test_trunk_network)
 	struct addr ignored;
 	int gateway = rig_socket("127.0.0.3", &ignored);
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	rig_side(&t.side[0], &t.addr[0]);
 	t.side[0].msg.nat = GH__NAT_MODE__NAT_NEVER;
 	t.side[0].msg.networks = networks;
@@ -206,9 +206,9 @@ START_TEST(test_signaled_moves)
 {
 	struct talk t;
 	struct addr later_addr;
-	int later = rig_socket("127.0.0.1", &later_addr);
+	int later = rig_socket(rig_ip4(), &later_addr);
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	say(&t, SIDE_CALLER, 0, 1);
 	(void)hear(&t, SIDE_CALLED, 1);
 	rig_side(&t.side[0], &later_addr);
@@ -231,7 +231,7 @@ START_TEST(test_unheard_victim)
 	struct addr victim;
 	int fd;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	/* The called side's SDP names an address that is not the host that
 	 * signals: nothing goes there before it was heard. */
 	fd = rig_socket("127.0.0.2", &victim);

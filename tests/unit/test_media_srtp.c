@@ -70,7 +70,7 @@ START_TEST(test_srtp_mix)
 	struct talk t;
 	struct peer_keys ka, kb, *pb = b == SRTP_SUITE_NONE ? NULL : &kb;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	peer_keys_begin(&t, SIDE_CALLER, a, 0x11, &ka);
 	if (pb != NULL)
 		peer_keys_begin(&t, SIDE_CALLED, b, 0x41, pb);
@@ -97,7 +97,7 @@ START_TEST(test_srtp_refusals)
 	_Alignas(4) uint8_t b[512];
 	size_t n;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	peer_keys_begin(
 		&t, SIDE_CALLER, SRTP_SUITE_AES_CM_128_HMAC_SHA1_80, 0x11, &k);
 	t.side[0].msg.srtp_required = true;
@@ -132,7 +132,7 @@ START_TEST(test_srtp_required)
 {
 	struct talk t;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	t.side[0].msg.srtp_required = true;
 	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
 	say(&t, SIDE_CALLER, 1, 1);
@@ -155,7 +155,7 @@ START_TEST(test_srtp_bad_key)
 	struct talk t;
 	struct srtp_master a, b;
 
-	talk_begin(&t, "127.0.0.1");
+	talk_begin(&t, rig_ip4());
 	rig_keys(&t.side[0], SRTP_SUITE_AEAD_AES_128_GCM, 1, 2, &a, &b);
 	t.side[0].receive.master.len--;
 	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mediad/burst.h"
 #include "mediad/quality.h"
 #include "mediad/rtcp.h"
 
@@ -156,6 +157,121 @@ START_TEST(test_others)
 }
 END_TEST
 
+/* VoIP metrics (RFC 3611 4.7) are written as they are read, and each length
+ * that lies is refused. */
+START_TEST(test_voip)
+{
+	const struct rtcp_voip voip = {.ssrc = OWN,
+		.loss_rate = 13,
+		.burst_density = 128,
+		.gap_density = 2,
+		.burst_ms = 120,
+		.gap_ms = 40000,
+		.round_trip_ms = 77,
+		.r_factor = 80,
+		.mos_lq = 41,
+		.mos_cq = 40};
+	const struct rtcp_block block = {.ssrc = OWN};
+	const struct rtcp_own own = {.ssrc = 0xcafe,
+		.cname = CNAME,
+		.block = &block,
+		.voip = &voip,
+		.bye = true};
+	uint8_t bytes[RTCP_BUILD_MAX];
+	struct rtcp_report r;
+	size_t n = rtcp_build(&own, bytes), at = 32 + 28;
+
+	ck_assert_uint_le(n, sizeof(bytes));
+	ck_assert_uint_eq(bytes[at + 1], 207);
+	ck_assert_int_eq(parse(bytes, n, &r), REASON_RTCP_OK);
+	ck_assert(r.has_voip && r.bye && r.about_us);
+	ck_assert_mem_eq(&r.voip, &voip, sizeof(voip));
+	/* Of somebody else. */
+	bytes[at + 15] ^= 1;
+	ck_assert_int_eq(parse(bytes, n, &r), REASON_RTCP_OK);
+	ck_assert(!r.has_voip);
+	bytes[at + 15] ^= 1;
+	/* A block of another kind is stepped over by its length. */
+	bytes[at + 8] = 6;
+	ck_assert_int_eq(parse(bytes, n, &r), REASON_RTCP_OK);
+	ck_assert(!r.has_voip);
+	bytes[at + 8] = 7;
+	for (unsigned words = 0; words < 16; words++) {
+		bytes[at + 11] = (uint8_t)words;
+		ck_assert_int_eq(parse(bytes, n, &r),
+			words == 8 ? REASON_RTCP_OK : REASON_RTCP_LENGTH);
+	}
+}
+END_TEST
+
+static struct burst stream(const char *packets)
+{
+	struct burst b = {0};
+	uint32_t missed = 0;
+
+	for (; *packets != '\0'; packets++) {
+		if (*packets == 'X') {
+			missed++;
+			continue;
+		}
+		burst_on_packet(&b, missed);
+		missed = 0;
+	}
+	return b;
+}
+
+#define OK32 "................................"
+
+START_TEST(test_bursts)
+{
+	struct burst_figures f;
+	struct burst b = stream("");
+
+	burst_figures(&b, 20000, &f);
+	ck_assert_uint_eq(f.loss_rate, 0);
+	b = stream(OK32 OK32);
+	burst_figures(&b, 20000, &f);
+	ck_assert_uint_eq(f.loss_rate, 0);
+	ck_assert_uint_eq(f.gap_ms, 64 * 20);
+	ck_assert_uint_eq(f.burst_ms, 0);
+	/* Lost ones that stand alone are no burst: 2 of 98. */
+	b = stream(OK32 "X" OK32 "X" OK32);
+	burst_figures(&b, 20000, &f);
+	ck_assert_uint_eq(f.loss_rate, 5);
+	ck_assert_uint_eq(f.burst_density, 0);
+	ck_assert_uint_eq(f.burst_ms, 0);
+	ck_assert_uint_eq(f.gap_density, 5);
+	/* Five lost of eight, between two gaps: one burst of eight packets. */
+	b = stream(OK32 "XX.XX..X" OK32 "X" OK32);
+	burst_figures(&b, 20000, &f);
+	ck_assert_uint_eq(f.loss_rate, 6 * 256 / (96 + 3 + 6));
+	ck_assert_uint_eq(f.burst_ms, 8 * 20);
+	ck_assert_uint_eq(f.burst_density, 256 * 5 / 8);
+	ck_assert_uint_eq(f.gap_density, 256 / 97);
+	ck_assert_uint_eq(f.gap_ms, 97 * 20);
+	/* And while it lasts. */
+	b = stream(OK32 "XX.X");
+	burst_on_packet(&b, 1);
+	burst_figures(&b, 20000, &f);
+	ck_assert_uint_eq(f.burst_ms, 4 * 20);
+	/* Everything on its scale, whatever the stream. */
+	for (uint32_t seed = 1; seed < 200; seed++) {
+		char text[400];
+		uint32_t x = seed;
+
+		for (size_t i = 0; i + 1 < sizeof(text); i++) {
+			x = x * 1664525 + 1013904223;
+			text[i] = x >> 24 < seed ? 'X' : '.';
+		}
+		text[sizeof(text) - 1] = '\0';
+		b = stream(text);
+		ck_assert_uint_le(b.n_lost + b.n_received, sizeof(text));
+		burst_figures(&b, 20000, &f);
+		ck_assert_uint_le(f.burst_ms + f.gap_ms, 2 * 400 * 20);
+	}
+}
+END_TEST
+
 START_TEST(test_any_bytes)
 {
 	uint32_t x = 99;
@@ -251,6 +367,8 @@ int main(void)
 	tcase_add_loop_test(t, test_round_trip, 0, 8);
 	tcase_add_loop_test(t, test_bytes, 0, sizeof(cases) / sizeof(cases[0]));
 	tcase_add_test(t, test_others);
+	tcase_add_test(t, test_voip);
+	tcase_add_test(t, test_bursts);
 	tcase_add_test(t, test_any_bytes);
 	tcase_add_test(t, test_times);
 	tcase_add_test(t, test_mos);
