@@ -169,7 +169,7 @@ struct call_record {
 	enum call_side hangup;
 	unsigned attempts;
 	bool written;
-	unsigned troubles; /* of sound, already told: two bits a kind */
+	unsigned troubles;         /* of sound, already told: two bits a kind */
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
 };
 
@@ -230,10 +230,11 @@ struct call {
 
 	/* media: call_media.c */
 	struct media_slot *slots;
-	bool figures_done;       /* none are coming any more */
-	bool buried;             /* waits for the reaper */
-	char *pending_sdp;       /* to go to the caller once mediad is ready */
-	unsigned pending_status; /* with that: 180 to 200; 0 = nothing */
+	bool figures_done;        /* none are coming any more */
+	bool buried;              /* waits for the reaper */
+	char *pending_sdp;        /* to go to the caller once mediad is ready */
+	unsigned pending_status;  /* with that: 180 to 200; 0 = nothing */
+	const char *answer_lines; /* of the last answer, that may cross */
 
 	struct call_change change;
 	struct call_record record;

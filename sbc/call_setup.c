@@ -408,7 +408,8 @@ static enum reason invite_party(struct call *c, struct party *p)
 	struct hdr_identity who = {0};
 	enum reason why = REASON_CALL_INTERNAL;
 	char number[ROUTE_NUMBER_SIZE], called[ROUTE_NUMBER_SIZE];
-	const char *sdp;
+	struct hdr_body body;
+	const char *sdp, *lines;
 	struct leg_config config = {
 		.sbc = c->sbc,
 		.home = c->home,
@@ -441,11 +442,16 @@ static enum reason invite_party(struct call *c, struct party *p)
 		return REASON_ROUTE_BAD_NUMBER;
 	su_home_init(home);
 	why = REASON_CALL_INTERNAL;
+	lines = hdr_lines(sip_object(c->invite), &from, &to, &who, home);
+	if (c->emergency && hdr_location(sip_object(c->invite), &from, &to,
+				    &who, sdp, home, &body)) {
+		config.body_type = body.type;
+		sdp = body.text;
+		lines = su_sprintf(home, "%s%s", lines, body.lines);
+	}
 	if (leg_new_client(&config, hdr_from(&to, &who, home),
 		    hdr_to(&to, called, p->host, home), &p->leg) == 0 &&
-		leg_invite(p->leg, p->request_uri, sdp,
-			hdr_lines(
-				sip_object(c->invite), &from, &to, &who, home),
+		leg_invite(p->leg, p->request_uri, sdp, lines,
 			c->max_forwards) == 0)
 		why = REASON_ROUTE_OK;
 	su_home_deinit(home);

@@ -69,6 +69,10 @@ const struct hdr_row *hdr_find(const char *name);
 
 // ------------------------------------------------------------- hdr_carry.c
 
+/** A telephone number of the sending side as the receiving side writes it.
+ * @return false for what is none. */
+bool hdr_carry_number(const struct hdr_carry *c, struct span uri,
+	char out[ROUTE_NUMBER_SIZE]);
 void hdr_carry_diversion(
 	const struct hdr_carry *c, const char *name, struct hdr_list *list);
 void hdr_carry_reason(
@@ -86,6 +90,17 @@ void hdr_carry_user_to_user(
 void hdr_carry_early_media(
 	const struct hdr_carry *c, const char *name, struct hdr_list *list);
 void hdr_carry_identity(
+	const struct hdr_carry *c, const char *name, struct hdr_list *list);
+
+// -------------------------------------------------------------- hdr_body.c
+
+/** The content of the first part of this type: of a multipart body, or the
+ * body itself. @return false if there is none. */
+bool hdr_part_of(const sip_t *sip, const char *type, struct span *part_out);
+
+// ----------------------------------------------------------- hdr_history.c
+
+void hdr_carry_history(
 	const struct hdr_carry *c, const char *name, struct hdr_list *list);
 
 // -------------------------------------------------------------- hdr_text.c

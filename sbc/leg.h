@@ -111,6 +111,8 @@ struct leg_config {
 	struct trunks *trunks; /* answers a trunk's challenges; NULL = none */
 	struct target peer;    /* where its requests came from, or go to */
 	const char *user;      /* user part of our Contact; NULL = none */
+	const char *body_type; /* client: of the INVITE's body; NULL = a bare
+				* description; static */
 	const char *route;  /* client: Route of the INVITE; "" or NULL = none;
 			     * not needed after it */
 	uint64_t surrogate; /* client: account that we register there, and
@@ -157,8 +159,8 @@ struct leg {
 	bool rel_supported;  /* the peer can do PRACK */
 	bool rel_required;   /* server: provisionals have to be reliable */
 	uint32_t rel_rseq;   /* client: last RSeq that we acknowledged */
-	bool rel_agreed; /* the INVITE's offer was answered in a provisional
-			    that is acknowledged: UPDATE may offer */
+	bool rel_agreed;     /* the INVITE's offer was answered in a provisional
+				that is acknowledged: UPDATE may offer */
 	bool update_allowed; /* the peer's Allow has UPDATE */
 
 	/* a change of the running session: theirs or ours, one at a time */

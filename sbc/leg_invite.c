@@ -556,7 +556,9 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
 		SIPTAG_SUPPORTED_STR("timer, 100rel"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
-		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
+		SIPTAG_CONTENT_TYPE_STR(leg->c.body_type != NULL
+						? leg->c.body_type
+						: "application/sdp"),
 		SIPTAG_PAYLOAD_STR(sdp),
 		TAG_IF(lines != NULL && *lines != '\0',
 			SIPTAG_HEADER_STR(lines)),
