@@ -46,6 +46,11 @@ static bool is_name_char(char c)
 	return text_is_alnum(c) || (c && strchr("_-.:", c));
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static void skip(struct reader *r, size_t n)
 {
 	r->rest.at += n;
@@ -81,13 +86,20 @@ static int read_text(struct reader *r, char *out, size_t size)
 
 	if (!end)
 		return ERR_INVALID;
-	text = span_trim((struct span){r->rest.at, (size_t)(end - r->rest.at)});
+	text = (struct span){r->rest.at, (size_t)(end - r->rest.at)};
+	while (text.len && is_blank(*text.at)) {
+		text.at++;
+		text.len--;
+	}
+	while (text.len && is_blank(text.at[text.len - 1]))
+		text.len--;
 	writer_init(&w, out, size);
 	while (text.len) {
 		size_t i = 0;
 
 		if (*text.at != '&') {
-			writer_add_char(&w, *text.at);
+			writer_add_char(
+				&w, is_blank(*text.at) ? ' ' : *text.at);
 			text.at++;
 			text.len--;
 			continue;
@@ -171,8 +183,10 @@ static int read_value(struct reader *r, struct span name)
 	err = read_text(r, text, sizeof(text));
 	if (err == ERR_TOO_BIG)
 		return 0; /* one value too long: without it */
-	if (err || !utf8_is_plain(text, strlen(text)))
-		return ERR_INVALID;
+	if (err)
+		return err;
+	if (!utf8_is_plain(text, strlen(text)))
+		return 0;
 	if (is_civic)
 		take_civic(p, name, text);
 	else if (span_is(name, "pos"))
@@ -245,7 +259,7 @@ static int read_end(struct reader *r)
 	while (name.len < r->rest.len && is_name_char(name.at[name.len]))
 		name.len++;
 	skip(r, name.len);
-	while (r->rest.len && strchr(" \t\r\n", *r->rest.at) && *r->rest.at)
+	while (r->rest.len && is_blank(*r->rest.at))
 		skip(r, 1);
 	if (!r->depth || !span_skip(&r->rest, ">") ||
 		name.len != r->open[r->depth - 1].len ||

@@ -327,3 +327,150 @@ def registration_with_service_route(w):
     m, *_ = _out(pbx, one, "+8444446", "+49559901", QUIET)
     assert not m.all("route"), m.headers
     w.no_leaks()
+
+
+# ----------------------------------------------------------------- headers
+
+HEADERS = "select sbc.add_emergency('112', 'itsp');" + "".join(
+    f"select sbc.set_header('{trunk}', '{way}', 'carry', '{name}');"
+    for trunk, way, name in (
+        ("pbx", "in", "Geolocation"), ("itsp", "out", "Geolocation"),
+        ("pbx", "in", "History-Info"), ("itsp", "out", "History-Info"),
+        ("pbx", "in", "User-to-User"), ("itsp", "out", "User-to-User"),
+        ("itsp", "in", "P-Early-Media"), ("pbx", "out", "P-Early-Media"),
+        ("itsp", "in", "Identity"), ("pbx", "out", "Identity"))) + """
+select sbc.set_header('itsp', 'out', 'add', 'X-Line', '{caller}@{host}');
+select sbc.set_header('itsp', 'out', 'remove', 'Priority');
+"""
+
+PIDF = """<?xml version="1.0" encoding="UTF-8"?>
+<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="pres:planted@pbx.inside">
+<tuple id="planted-tuple"><status><gp:geopriv xmlns:gp="x"><gp:location-info>
+<ca:civicAddress xmlns:ca="y"><ca:country>DE</ca:country><ca:A3>M\u00fcnchen
+</ca:A3><ca:planted>planted</ca:planted></ca:civicAddress></gp:location-info>
+<gp:method>Manual</gp:method></gp:geopriv></status></tuple></presence>
+"""
+IDENTITY = ("eyJhbGciOiJFUzI1NiJ9.eyJvcmlnIjoiKzQ5In0.c2lnbmF0dXJl"
+            ";info=<https://cert.example/p.pem>;alg=ES256;ppt=shaken")
+
+
+def _located(side):
+    """A body of a description and a location."""
+    return ("--planted-boundary\r\nContent-Type: application/sdp\r\n\r\n"
+            f"{side.sdp()}\r\n--planted-boundary\r\nContent-Type: "
+            "application/pidf+xml\r\nContent-ID: <planted@pbx.inside>\r\n"
+            "Content-Disposition: by-reference;handling=required\r\n\r\n"
+            f"{PIDF}\r\n--planted-boundary--\r\n")
+
+
+def _call_with(side, number, caller, extra, body):
+    """An INVITE from the PBX with a body of its own."""
+    side.call_id = side.tag + number
+    side.target = f"sip:{number}@{side.peer.target[0]}"
+    side.local = f"{caller};tag={side.tag}"
+    side.remote = f"<{side.target}>"
+    side.invite_cseq = side.cseq
+    side.invite = side._message(
+        "INVITE", side.cseq, side.branch(), extra, body)
+    side.peer.send(side.invite)
+
+
+@case("R2 R3 R11", seconds=6, gate="own")
+def headers_by_policy(w):
+    """What rules from SQL let through, and how it comes out: the location of
+    an emergency call written anew, History-Info masked, User-to-User, early
+    media in a 183, a cause without its text, a signed Identity while no number
+    changes, a ring tone and automatic answer for a phone with our URIs; a long
+    name in UTF-8 is cut; nothing else crosses."""
+    w.make_gate(settings="")
+    w.settings(HEADERS)
+    pbx, itsp = w.peer("pbx", port=5060), w.peer("itsp", port=5060)
+    a, b = Side(pbx), Side(itsp, 7100)
+    name = "\u00c4rger " * 20
+    extra = ("Content-Type: multipart/mixed;boundary=planted-boundary",
+             "Geolocation: <cid:planted@pbx.inside>",
+             "Geolocation-Routing: yes", "Priority: emergency",
+             f"History-Info: <sip:{OURS}1@pbx.inside?Reason=SIP%3Bcause%3D302"
+             f"&Privacy=history>;index=1, <sip:{OURS}2@pbx.inside>;index=1.1",
+             "User-to-User: 00c81234;encoding=hex;purpose=planted",
+             "X-Planted: planted", "Alert-Info: <urn:alert:source:internal>")
+    _call_with(a, "112", f'"{name}" <sip:{OURS}7@{PBX.host()}>', extra,
+               _located(a))
+    m = b.expect("INVITE")
+    body = m.body.decode()
+    domain = ITSP.host()
+    _want(m, Content_Type="multipart/mixed", Geolocation="<cid:location@",
+          Geolocation_Routing="yes", Priority=None, X_Planted=None,
+          Alert_Info=None, User_to_User="00c81234;encoding=hex",
+          X_Line=f"{OURS}7@")
+    assert "Content-Type: application/sdp" in body and "m=audio " in body
+    assert "<cl:country>DE</cl:country><cl:A3>M\u00fcnchen</cl:A3>" in body
+    assert f'entity="pres:{OURS}7@' in body, body
+    first, second = [v.strip() for v in
+                     ", ".join(m.all("history-info")).split(", ")]
+    assert first == ("<sip:anonymous@anonymous.invalid?Reason=SIP%3Bcause%3D302"
+                     ">;index=1"), first
+    assert second.startswith(f"<sip:{OURS}2@") and "inside" not in second
+    shown = re.match(r'"([^"]*)"', m.get("from")).group(1)
+    assert name.startswith(shown) and 50 < len(shown) <= 64, shown
+    assert b"planted" not in m.data and b"pbx.inside" not in m.data, m.data
+    b.taken(m)
+    b.answer(m, 183, b.sdp(), ("P-Early-Media: sendrecv, planted",
+                               "Server: planted"))
+    early = a.expect("183")
+    assert early.get("p-early-media") == "sendrecv", early.headers
+    b.answer(m, 486, extra=('Reason: Q.850;cause=17;text="planted"',
+                            "Warning: 399 planted.example \"planted\""))
+    b.expect("ACK")
+    busy = a.expect("486")
+    a.ack_failure(busy)
+    assert busy.get("reason") == "Q.850;cause=17", busy.headers
+    assert b"planted" not in early.data + busy.data.replace(
+        b"planted-boundary", b"")
+    w.cdr("112", sip_status=486, route_name="emergency-112")
+
+    # The same body in another call: the description alone goes on.
+    c, d = Side(pbx), Side(itsp, 7100)
+    _call_with(c, "+4440111", f"<sip:{OURS}7@{PBX.host()}>", extra,
+               _located(c))
+    m = d.expect("INVITE")
+    _want(m, Content_Type="application/sdp", Geolocation=None)
+    d.taken(m)
+    d.answer(m, 486)
+    d.expect("ACK")
+    c.ack_failure(c.expect("486"))
+
+    # A signature crosses while no number changes.
+    e, f = Side(itsp), Side(pbx, 7100)
+    e.call("7" + OURS[1:], extra=(f"Identity: {IDENTITY}",))
+    m = f.expect("INVITE")
+    assert m.get("identity").startswith(IDENTITY.split(";", maxsplit=1)[0])
+    f.taken(m)
+    f.answer(m, 486)
+    f.expect("ACK")
+    e.ack_failure(e.expect("486"))
+
+    account = w.add_phone()
+    phone = w.peer("phones", port=5080)
+    assert phone.register(LINKS["phones"].edge, account["username"],
+                          account["password"]).status == 200
+    g, h = Side(pbx), Side(phone, 7200)
+    g.call(account["extension"], user="700", extra=(
+        "Alert-Info: <http://pbx.inside/planted>;info=alert-internal",
+        "Call-Info: <sip:pbx.inside>;answer-after=0;planted=1",
+        "Answer-Mode: Auto"))
+    m = h.expect("INVITE")
+    edge = LINKS["phones"].edge
+    _want(m, Alert_Info=f"<http://{edge}>;info=alert-internal",
+          Call_Info=f"<sip:{edge}>;answer-after=0", Answer_Mode="Auto")
+    h.taken(m)
+    h.answer(m, 486)
+    g.ack_failure(g.expect("486"))
+    h.expect("ACK")
+    i = Side(itsp)
+    i.call(account["number"], extra=(
+        "Alert-Info: <urn:alert:source:internal>", "Answer-Mode: Auto"))
+    m = h.expect("INVITE")
+    _want(m, Alert_Info=None, Answer_Mode=None)
+    assert domain not in str(m.headers)
+    w.no_leaks(account)
