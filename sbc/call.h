@@ -32,6 +32,14 @@ void calls_free(struct calls **calls);
 void call_on_invite(
 	struct calls *calls, struct inbound *in, struct account *account);
 
+/** A phone's registration has proved by digest that it is at another source
+ * now: its dialogs move there, and its media may be learned anew (rule 2).
+ * Parties at other sources, other phones of the account say, stay.
+ * @param from	where the registration was, on from_flow (0 = datagrams).
+ * @param now	the REGISTER. */
+void calls_moved(struct calls *calls, uint64_t account, const struct addr *from,
+	uint64_t from_flow, const struct inbound *now);
+
 /** Ends the call with this id. @return 0, or ERR_NOT_FOUND. */
 GH_MUST_CHECK int calls_end_one(
 	struct calls *calls, const char *id, enum reason why);

@@ -255,10 +255,15 @@ static enum call_state next_target(struct call *c)
 			if (n == 0)
 				continue;
 		} else {
-			bool registrar = call_target_registrar(
-				c, target->trunk, &row, &addr);
+			bool again = c->again_row != NULL, registrar = false;
+			enum call_place place = PLACE_FOUND;
 
-			if (!registrar)
+			if (again)
+				row = call_target_take_again(c, &addr);
+			else
+				registrar = call_target_registrar(
+					c, target->trunk, &row, &addr);
+			if (!again && !registrar)
 				row = call_target_row(
 					target->trunk, c->target_row);
 			if (row == NULL) {
@@ -266,9 +271,10 @@ static enum call_state next_target(struct call *c)
 				c->target++;
 				continue;
 			}
-			switch (registrar ? PLACE_FOUND
-					  : call_target_place(c, target->trunk,
-						    row, &addr, &why)) {
+			if (!again && !registrar)
+				place = call_target_place(
+					c, target->trunk, row, &addr, &why);
+			switch (place) {
 			case PLACE_ASKED:
 				return CALL_LOCATING;
 			case PLACE_FOUND:
@@ -281,7 +287,7 @@ static enum call_state next_target(struct call *c)
 					      ? REASON_ROUTE_TRUNK_DOWN
 					      : call_target_trunk(c,
 							target->trunk, row,
-							&addr);
+							&addr, again);
 				break;
 			case PLACE_NONE:
 			case PLACE_COUNT:
@@ -401,6 +407,32 @@ static uint64_t surrogate_of(const struct call *c, const struct party *p)
 		       : 0;
 }
 
+/* What an INVITE has besides the texts that are counted: start line, Via,
+ * tags, names of headers, Allow, Supported, timer. */
+#define INVITE_REST 400u
+/* What a challenge adds. */
+#define INVITE_AUTH 350u
+
+/* RFC 3261 18.1.1, for peers that may take a connection. Phones are where they
+ * have registered. */
+static bool is_too_large(
+	const struct party *p, const char *sdp, const char *lines)
+{
+	const struct leg *leg = p->leg;
+	size_t len = INVITE_REST + strlen(p->request_uri) +
+		     strlen(leg->call_id) + strlen(leg->contact) +
+		     strlen(leg->local) + strlen(leg->remote) + strlen(sdp) +
+		     (lines != NULL ? strlen(lines) : 0) +
+		     strlen(p->listener->advertised_host);
+
+	if (p->trunk == NULL || p->as_datagram ||
+		transport_is_stream(p->listener->transport))
+		return false;
+	if (p->trunk->row->registers)
+		len += INVITE_AUTH;
+	return len > FLOW_DATAGRAM_MAX;
+}
+
 static enum reason invite_party(struct call *c, struct party *p)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
@@ -450,12 +482,16 @@ static enum reason invite_party(struct call *c, struct party *p)
 		lines = su_sprintf(home, "%s%s", lines, body.lines);
 	}
 	if (leg_new_client(&config, hdr_from(&to, &who, home),
-		    hdr_to(&to, called, p->host, home), &p->leg) == 0 &&
-		leg_invite(p->leg, p->request_uri, sdp, lines,
-			c->max_forwards) == 0)
-		why = REASON_ROUTE_OK;
+		    hdr_to(&to, called, p->host, home), &p->leg) == 0) {
+		p->too_large = is_too_large(p, sdp, lines);
+		if (p->too_large)
+			leg_free(&p->leg);
+		else if (leg_invite(p->leg, p->request_uri, sdp, lines,
+				 c->max_forwards) == 0)
+			why = REASON_ROUTE_OK;
+	}
 	su_home_deinit(home);
-	c->n_invites++;
+	c->n_invites += !p->too_large;
 	return why;
 }
 
@@ -479,6 +515,12 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 		if (why == REASON_ROUTE_OK) {
 			n++;
 			continue;
+		}
+		if (p->too_large) {
+			p->status = 513;
+			call_limit_release(c, p);
+			return call_target_again(c, p) ? CALL_LOCATING
+						       : next_target(c);
 		}
 		status = call_limit_status(c, p, why);
 		call_decide(c, why, addr_format(&p->peer, text));

@@ -384,6 +384,41 @@ void calls_drain(struct calls *calls, bool drain)
 	calls->draining = drain;
 }
 
+static void move_party(struct party *p, uint64_t account,
+	const struct addr *from, uint64_t from_flow, const struct inbound *now)
+{
+	struct call_input in = {.event = EV_MOVED, .party = p};
+
+	if (p->kind != SIDE_PHONE || p->leg == NULL || p->account == NULL ||
+		p->account->row->id != account ||
+		p->leg->c.peer.flow != from_flow ||
+		!addr_equal(&p->leg->c.peer.addr, from))
+		return;
+	p->leg->c.peer.addr = now->source;
+	p->leg->c.peer.listener = now->listener;
+	p->leg->c.peer.flow = now->flow;
+	log_info("dialog_moved", LOG_CALL(p->call->id),
+		LOG_ADDR("source", &now->source));
+	call_event(p->call, &in);
+}
+
+void calls_moved(struct calls *calls, uint64_t account, const struct addr *from,
+	uint64_t from_flow, const struct inbound *now)
+{
+	struct call *c, *next;
+
+	for (c = TAILQ_FIRST(&calls->all); c != NULL; c = next) {
+		struct party *p, *other;
+
+		next = TAILQ_NEXT(c, link);
+		move_party(&c->caller, account, from, from_flow, now);
+		for (p = TAILQ_FIRST(&c->parties); p != NULL; p = other) {
+			other = TAILQ_NEXT(p, link);
+			move_party(p, account, from, from_flow, now);
+		}
+	}
+}
+
 int calls_end_one(struct calls *calls, const char *id, enum reason why)
 {
 	struct call_input in = {.event = EV_END, .why = why};

@@ -435,6 +435,43 @@ static enum reason remove_all(struct registration *r)
 		r->sip->sip_call_id->i_id, r->sip->sip_cseq->cs_seq));
 }
 
+/* The contact that this one takes the place of, or NULL. */
+static const struct binding *known_as(
+	const struct registration *r, const Gh__Binding *row)
+{
+	const struct binding *m =
+		bindings_of(r->sbc->bindings, r->account->row->id);
+
+	for (; m; m = m->next)
+		if (*row->instance ? strcmp(m->row->instance, row->instance) ==
+						     0 &&
+					     m->row->reg_id == row->reg_id
+				   : strcmp(m->row->contact, row->contact) == 0)
+			return m;
+	return NULL;
+}
+
+/* A router gave the phone another port, or it changed its network: calls in
+ * progress follow. */
+static int put(struct registration *r, const Gh__Binding *row)
+{
+	const struct binding *old = known_as(r, row);
+	struct addr from = {0};
+	uint64_t flow = 0;
+	int err;
+
+	if (old) {
+		from = old->source;
+		flow = old->row->flow;
+	}
+	err = bindings_put(r->sbc->bindings, r->account, row, r->max_contacts);
+	if (err || !addr_is_set(&from) ||
+		(addr_equal(&from, &r->in->source) && flow == r->in->flow))
+		return err;
+	calls_moved(r->sbc->calls, r->account->row->id, &from, flow, r->in);
+	return 0;
+}
+
 static enum reason change(struct registration *r)
 {
 	struct bindings *b = r->sbc->bindings;
@@ -449,8 +486,7 @@ static enum reason change(struct registration *r)
 			if (r->wants[i].remove != (pass == 0))
 				continue;
 			if (!r->wants[i].remove) {
-				err = bindings_put(
-					b, r->account, row, r->max_contacts);
+				err = put(r, row);
 				continue;
 			}
 			err = bindings_remove(

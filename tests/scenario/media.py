@@ -181,3 +181,268 @@ def _holes(w, home):
     """Public ports of the router that the phone's media leaves by."""
     return {p.sport for p in w.packets("phones")
             if p.src == home.public and p.is_rtp()}
+
+
+class Phone:
+    """A phone of our own: it registers by digest, is called, and its media
+    comes from where the case wants. Its description names a private address,
+    as behind a router."""
+
+    PRIVATE = "192.168.44.5"
+
+    def __init__(self, w, n=10):
+        self.w = w
+        self.who = w.add_phone()
+        self.peer = w.peer("phones", n=n)
+        self.side = None
+        self.register()
+
+    def register(self):
+        """From the present socket; the contact stays."""
+        p = self.peer
+        host, p.host = p.host, self.PRIVATE
+        port, p.port = p.port, 5060
+        ok = p.register(PHONES.edge, self.who["username"],
+                        self.who["password"])
+        p.host, p.port = host, port
+        assert ok.status == 200, ok.first
+
+    def move(self):
+        """The router gives its signaling another port."""
+        old = self.peer
+        self.peer = self.w.peer("phones", n=int(old.host.split(".")[-1]))
+        self.peer.call_id, self.peer.cseq = old.call_id, old.cseq
+        self.peer.tag = old.tag
+        old.sock.close()
+        if self.side:
+            self.side.peer = self.peer
+
+    def answer(self, port=9000, host=None):
+        """Takes the call that comes; where its media has to go."""
+        self.side = Side(self.peer, port)
+        self.side.media_host = host or self.PRIVATE
+        invite = self.side.expect("INVITE")
+        self.side.taken(invite)
+        self.side.answer(invite, 200, self.side.sdp())
+        self.side.expect("ACK")
+        return _media(invite)[0]
+
+
+def _call(w, phone, **answer):
+    """A trunk calls it: (trunk's side, its media end, where the phone's media
+    has to go)."""
+    talker = w.talker("itsp", "far", port=7000 + 10 * w.n_numbers)
+    trunk = Side(w.peer("itsp"), talker.port)
+    trunk.call(phone.who["number"])
+    to = phone.answer(**answer)
+    ok = trunk.expect("200", passing=("18",))
+    trunk.answered(ok)
+    trunk.ack()
+    talker.say(_media(ok)[0])
+    return trunk, talker, to
+
+
+def _hang_up(trunk, phone):
+    trunk.request("BYE")
+    bye = phone.side.expect("BYE")
+    phone.side.answer(bye, 200)
+    trunk.expect("200")
+
+
+def _drops(leg):
+    return {d["reason"]: d["n"] for d in leg["drops"]}
+
+
+def _stays_deaf(w, *talkers):
+    """Nothing comes to them for as long as fifty packets would need."""
+    before = [len(t.heard) for t in talkers]
+    end = time.monotonic() + 1
+    w.wait(lambda: time.monotonic() > end, "a second", 20)
+    assert [len(t.heard) for t in talkers] == before
+
+
+SOURCE, PROBATION = 601, 613  # numbers of drop reasons
+SAME_HOST = 651
+
+
+@case("R26 R22", seconds=14)
+def media_moves_by_signaling_only(w):
+    """A phone behind a router: its media is learned from where it signals;
+    another port of the router gets and gives nothing, however long the phone
+    is silent, until the phone has registered from a new port of its own."""
+    phone = Phone(w)
+    trunk, far, to = _call(w, phone)
+    here = w.talker("phones", "near", port=9100)
+    other = w.talker("phones", "near", port=9200)      # the same host
+    stranger = w.talker("stranger", "near", port=9300)
+    # Before the phone has spoken nothing goes to its host, and a stranger
+    # learns nothing by being first.
+    stranger.say(to)
+    _stays_deaf(w, here, other, stranger)
+    here.say(to)
+    here.wait_heard(1)
+    far.wait_heard(1)
+    # A bleed, an injection: the port is known, and of no use.
+    other.ssrc, other.seq, other.ts = here.ssrc, here.seq, here.ts
+    other.say(to)
+    _stays_deaf(w, other, stranger)
+    # The phone falls silent: still nobody may take its place.
+    here.hush()
+    _stays_deaf(w, other, stranger)
+    n = len(far.heard)
+    _stays_deaf(w, far)
+    # The router's new port, without a word of signaling: dead.
+    old = here.port
+    here.move(9400)
+    here.say()
+    _stays_deaf(w, far, here)
+    assert len(far.heard) == n
+    # A REGISTER from another port by digest: learned anew, and the hijacker
+    # on the same host, who is still sending, has a worse claim than silence:
+    # the first one to send two packets in a row would do, so it is stopped.
+    other.hush()
+    phone.move()
+    phone.register()
+    far.forget()
+    here.forget()
+    far.say()
+    here.say()
+    far.wait_heard(6)
+    here.wait_heard(6)
+    w.talker_heard(far, "near")
+    w.talker_heard(here, "far")
+    _hang_up(trunk, phone)
+    row = w.cdr(phone.who["number"], sip_status=200,
+                called_leg__media_source=f"{PHONES.host()}:9400",
+                called_leg__media_source_reason=SAME_HOST)
+    assert old != 9400 and not other.heard and not stranger.heard
+    drops = _drops(row["called_leg"])
+    assert drops.get(SOURCE, 0) > 50 and drops.get(PROBATION, 0) >= 1, drops
+
+
+@case("R26", seconds=12)
+def hijack_and_victim(w):
+    """Signaling allows to learn anew while the phone talks on: a hijacker on
+    its host gets nothing. A description that names somebody else sends
+    nothing there."""
+    phone = Phone(w)
+    trunk, far, to = _call(w, phone)
+    here = w.talker("phones", "near", port=9100).say(to)
+    hijacker = w.talker("phones", "near", port=9200)
+    far.wait_heard(1)
+    here.wait_heard(1)
+    phone.move()
+    hijacker.say(to)
+    phone.register()
+    far.forget()
+    here.forget()
+    far.say()
+    here.say()
+    far.wait_heard(5.5)
+    here.wait_heard(5.5)
+    assert not hijacker.heard
+    w.talker_heard(far, "near")
+    w.talker_heard(here, "far")
+    _hang_up(trunk, phone)
+    w.cdr(phone.who["number"], sip_status=200,
+          called_leg__media_source=f"{PHONES.host()}:9100",
+          called_leg__rx_packets=lambda v: v >= 300)
+    # The victim stands in the description with its public address.
+    victim = w.talker("stranger", "near", port=9300)
+    bad = Phone(w, n=11)
+    trunk, far, to = _call(w, bad, port=9300, host=victim.host)
+    _stays_deaf(w, victim)
+    assert not [p for p in w.packets("stranger")
+                if p.src == LINKS["stranger"].edge]
+    _hang_up(trunk, bad)
+    w.cdr(bad.who["number"], sip_status=200, called_leg__tx_packets=0)
+
+
+def _to_pbx(w, i, pbx):
+    """A call from the trunk to the PBX between media ends of ours."""
+    far = w.talker("itsp", "far", port=7500 + 10 * i)
+    near = w.talker("pbx", "near", port=7500 + 10 * i)
+    caller, called = Side(w.peer("itsp"), far.port), Side(pbx, near.port)
+    number = f"7{w.number()[1][-6:]}"
+    caller.call(number)
+    invite = called.expect("INVITE")
+    called.taken(invite)
+    called.answer(invite, 200, called.sdp())
+    ok = caller.expect("200", passing=("18",))
+    caller.answered(ok)
+    caller.ack()
+    called.expect("ACK")
+    far.to, near.to = _media(ok)[0], _media(invite)[0]
+    return number, caller, called, far, near
+
+
+def _told(w, call, text):
+    """The event in SQL, while the call is up."""
+    def probe():
+        return w.rows("select e.data from sbc.event e join sbc.reason r on "
+                      f"r.number = e.reason where e.call = '{call}' and "
+                      f"r.text = '{text}'")
+    found = w.wait(probe, f"{text} of {call}", 20)
+    assert len(found) == 1, found
+    return found[0]["data"]
+
+
+@case("R30 R44 R61", seconds=13)
+def sound_is_missing_or_bad(w):
+    """Three calls, one with sound in one direction only, one with none, one
+    that loses a quarter: each is told of while it runs, once, and stands in
+    its CDR. A phone counts the same loss as we do."""
+    w.settings("update sbc.setting set value = '1200' where name = "
+               "'media_silence_ms'")
+    try:
+        _missing_or_bad(w)
+    finally:
+        w.settings("update sbc.setting set value = default_value where name = "
+                   "'media_silence_ms'")
+
+
+def _missing_or_bad(w):
+    pbx = w.peer("pbx", port=5060)
+    phone = w.phone(long=True)
+    lossy = w.talker("itsp", "far", port=7490)
+    lossy.lose = 4
+    trunk = Side(w.peer("itsp"), lossy.port)
+    trunk.call(phone.who["number"])
+    ok = trunk.expect("200", passing=("18",))
+    trunk.answered(ok)
+    trunk.ack()
+    lossy.say(_media(ok)[0])
+    one_way, silent = _to_pbx(w, 0, pbx), _to_pbx(w, 1, pbx)
+    one_way[3].say()
+    calls = {c["called"]: c["call"] for page in w.gate.ctl("calls")
+             for c in page.get("calls", ())}
+    assert _told(w, calls[one_way[0]], "media_one_way") == "called"
+    assert _told(w, calls[silent[0]], "media_none") == "caller"
+    data = _told(w, calls[phone.who["number"]], "media_quality")
+    assert re.fullmatch(r"caller mos=[12]\.\d\d", data), data
+    # What was left out before us is missing behind us: as many, by the
+    # phone's own report, which is a few seconds old.
+    def reported():
+        ours = next(s for s in w.gate.ctl("sessions")
+                    if s.get("call") == calls[phone.who["number"]])
+        return ours if ours["called"]["peer_lost"] else None
+    ours = w.wait(reported, "a report of the phone", 20)
+    lost, theirs = ours["caller"]["rx_lost"], ours["called"]["peer_lost"]
+    assert 15 <= theirs <= lost + 1 and lost >= 60, ours
+    its = phone.figures()
+    assert its["received"] >= ours["called"]["tx_packets"] - 3, (its, ours)
+    for number, caller, called, _, _ in (one_way, silent):
+        caller.request("BYE")
+        bye = called.expect("BYE")
+        called.answer(bye, 200)
+        caller.expect("200")
+    trunk.request("BYE")
+    trunk.expect("200")
+    phone.wait_event("CALL_CLOSED")
+    for number, text in ((one_way[0], "media_one_way"),
+                         (silent[0], "media_none"),
+                         (phone.who["number"], "media_quality")):
+        w.cdr(number, sip_status=200)
+        steps = w.rows("select e.reason from sbc.call_explain e where e.call = "
+                       f"'{calls[number]}'")
+        assert sum(text in str(s) for s in steps) == 1, (text, steps)

@@ -42,6 +42,8 @@ struct world {
 	unsigned n_invites;
 	bool invite_had_account;
 	bool invite_had_trunk;
+	unsigned n_moved; /* registrations that came from elsewhere */
+	struct addr moved_from, moved_to;
 	unsigned n_events;
 	uint32_t last_event; /* reason's number */
 };

@@ -487,6 +487,40 @@ START_TEST(nat_is_found)
 }
 END_TEST
 
+/* The same contact from another port: calls in progress have to follow. A
+ * refresh, and a contact of another phone, move nothing. */
+START_TEST(another_source_moves_calls)
+{
+	struct addr before = phone.local;
+
+	register_with("Contact: <sip:100@10.0.0.7:5060>\r\n", "reg", 1);
+	expect("200");
+	register_with("Contact: <sip:100@10.0.0.7:5060>\r\n", "reg", 2);
+	expect("200");
+	ck_assert_uint_eq(w->n_moved, 0);
+	peer_close(&phone);
+	peer_open(&phone, "127.0.0.1");
+	register_with("Contact: <sip:100@10.0.0.8:5060>\r\n", "other", 1);
+	expect("200");
+	ck_assert_uint_eq(w->n_moved, 0);
+	register_with("Contact: <sip:100@10.0.0.7:5060>\r\n", "reg", 3);
+	expect("200");
+	ck_assert_uint_eq(w->n_moved, 1);
+	ck_assert(addr_equal(&w->moved_from, &before));
+	ck_assert(addr_equal(&w->moved_to, &phone.local));
+	/* A wrong password moves nobody. */
+	peer_close(&phone);
+	peer_open(&phone, "127.0.0.1");
+	challenge();
+	snprintf(extra, sizeof(extra), "%sContact: <sip:100@10.0.0.7:5060>\r\n",
+		authorization(text, "u1", "bad", auth_line));
+	send_request(
+		(struct request){.extra = extra, .call_id = "reg", .cseq = 4});
+	expect("401");
+	ck_assert_uint_eq(w->n_moved, 1);
+}
+END_TEST
+
 static uint64_t ahead_us;
 
 static uint64_t shifted(void)
@@ -656,6 +690,7 @@ int main(void)
 	tcase_add_test(t, expiry_bounds);
 	tcase_add_test(t, unusable_contacts);
 	tcase_add_test(t, instance_replaces_the_old_contact);
+	tcase_add_test(t, another_source_moves_calls);
 	tcase_add_test(t, nat_is_found);
 	tcase_add_test(t, nat_is_kept_open);
 	tcase_add_test(t, symmetric_answer_without_rport);
