@@ -20,6 +20,7 @@
 #include "sbc/message.h"
 #include "sbc/register.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 #include "sbc/wait.h"
 
 static void begin_call(
@@ -119,6 +120,7 @@ void entry_on_listener(struct sbc *sbc)
 {
 	if (!stack_is_open(sbc->stack))
 		return;
+	trunks_wake(sbc->trunks);
 	if (sbc->said_ready)
 		return;
 	sbc->said_ready = true;
