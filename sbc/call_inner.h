@@ -247,6 +247,8 @@ struct call {
 	struct call_change change;
 	struct call_record record;
 	struct save_slot saved; /* call_save.c */
+	bool unsaved;           /* in calls->unsaved */
+	TAILQ_ENTRY(call) unsaved_link;
 };
 
 /** What the driver hands to a handler; borrowed. */
@@ -266,6 +268,8 @@ struct calls {
 	size_t n_active; /* whose CDR is not written yet */
 	bool draining;
 	struct loop_timer *reaper;
+	TAILQ_HEAD(, call) unsaved; /* call_save_soon() */
+	struct loop_timer *saver;
 	struct trunks *trunks;
 	struct table accounts; /* calls in progress per account */
 	void (*on_empty)(void *ctx);

@@ -226,6 +226,65 @@ static bool note_failure(struct call *c, enum reason why, unsigned status)
 	return true;
 }
 
+enum tried { TRIED_NOTHING, TRIED_ASKED, TRIED_PARTIES };
+
+/* The phones of the called account that come next. */
+static enum tried try_account(struct call *c)
+{
+	bool first = c->q_below == 0;
+	size_t n = c->called_account == NULL
+			   ? 0
+			   : call_target_phones(c, c->called_account);
+
+	if (c->q_below == 0)
+		c->target++;
+	if (n == 0 && first && c->called_account != NULL) {
+		call_note(c, REASON_ROUTE_NOT_REGISTERED, NULL);
+		note_failure(c, REASON_ROUTE_NOT_REGISTERED, 480);
+	}
+	return n == 0 ? TRIED_NOTHING : TRIED_PARTIES;
+}
+
+/* The next address of a trunk: the one that is tried again, its registrar's,
+ * or what its next target leads to. */
+static enum tried try_trunk(struct call *c, const struct trunk *trunk)
+{
+	bool again = c->again_row != NULL, is_placed = again;
+	enum call_place place = PLACE_FOUND;
+	const Gh__TrunkTarget *row;
+	enum reason why = REASON_ROUTE_OK;
+	struct addr addr;
+
+	if (again)
+		row = call_target_take_again(c, &addr);
+	else
+		is_placed = call_target_registrar(c, trunk, &row, &addr);
+	if (!is_placed)
+		row = call_target_row(trunk, c->target_row);
+	if (row == NULL) {
+		c->target_row = 0;
+		c->target++;
+		return TRIED_NOTHING;
+	}
+	if (!is_placed)
+		place = call_target_place(c, trunk, row, &addr, &why);
+	if (place == PLACE_ASKED)
+		return TRIED_ASKED;
+	if (place == PLACE_FOUND)
+		why = !c->decision->emergency && trunk_avoids(c->calls->trunks,
+							 trunk->row->id, &addr)
+			      ? REASON_ROUTE_TRUNK_DOWN
+			      : call_target_trunk(c, trunk, row, &addr, again);
+	else if (why == REASON_ROUTE_OK)
+		return TRIED_NOTHING;
+	if (why != REASON_ROUTE_OK) {
+		call_decide(c, why, row->host);
+		note_failure(c, why, reason_sip(why));
+		return TRIED_NOTHING;
+	}
+	return TRIED_PARTIES;
+}
+
 /* Makes the parties of the next target that can be tried at all. */
 static enum call_state next_target(struct call *c)
 {
@@ -233,75 +292,17 @@ static enum call_state next_target(struct call *c)
 
 	while (c->target < d->n_targets && c->n_invites < CALL_HOPS_MAX) {
 		const struct route_target *target = &d->targets[c->target];
-		const Gh__TrunkTarget *row;
-		struct addr addr;
-		enum reason why;
+		bool again = c->again_row != NULL && !target->is_account;
+		enum tried tried;
 
 		c->round++;
-		if (target->is_account) {
-			bool first = c->q_below == 0;
-			size_t n = c->called_account == NULL
-					   ? 0
-					   : call_target_phones(
-						     c, c->called_account);
-
-			if (c->q_below == 0)
-				c->target++;
-			if (n == 0 && first && c->called_account != NULL) {
-				call_note(c, REASON_ROUTE_NOT_REGISTERED, NULL);
-				note_failure(
-					c, REASON_ROUTE_NOT_REGISTERED, 480);
-			}
-			if (n == 0)
-				continue;
-		} else {
-			bool again = c->again_row != NULL, registrar = false;
-			enum call_place place = PLACE_FOUND;
-
-			if (again)
-				row = call_target_take_again(c, &addr);
-			else
-				registrar = call_target_registrar(
-					c, target->trunk, &row, &addr);
-			if (!again && !registrar)
-				row = call_target_row(
-					target->trunk, c->target_row);
-			if (row == NULL) {
-				c->target_row = 0;
-				c->target++;
-				continue;
-			}
-			if (!again && !registrar)
-				place = call_target_place(
-					c, target->trunk, row, &addr, &why);
-			switch (place) {
-			case PLACE_ASKED:
-				return CALL_LOCATING;
-			case PLACE_FOUND:
-				why = !d->emergency &&
-						      trunk_avoids(
-							      c->calls->trunks,
-							      target->trunk->row
-								      ->id,
-							      &addr)
-					      ? REASON_ROUTE_TRUNK_DOWN
-					      : call_target_trunk(c,
-							target->trunk, row,
-							&addr, again);
-				break;
-			case PLACE_NONE:
-			case PLACE_COUNT:
-				if (why == REASON_ROUTE_OK)
-					continue;
-				break;
-			}
-			if (why != REASON_ROUTE_OK) {
-				call_decide(c, why, row->host);
-				note_failure(c, why, reason_sip(why));
-				continue;
-			}
-		}
-		c->record.attempts++;
+		tried = target->is_account ? try_account(c)
+					   : try_trunk(c, target->trunk);
+		if (tried == TRIED_NOTHING)
+			continue;
+		if (tried == TRIED_ASKED)
+			return CALL_LOCATING;
+		c->record.attempts += !again;
 		if (call_slot_open(c) != 0)
 			return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
 		return CALL_PORTS;
@@ -340,7 +341,8 @@ enum call_state call_setup_on_account(
 	}
 	if (in->why == REASON_AUTH_AWAY)
 		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
-	if (c->n_queries < 2) {
+	/* No extension begins like an international number. */
+	if (c->n_queries < 2 && c->called_number[0] != '+') {
 		c->query_by_number = !c->query_by_number;
 		if (ask(c) != 0)
 			return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);

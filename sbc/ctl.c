@@ -16,6 +16,7 @@
 #include "common/secret.h"
 #include "sbc/call_list.h"
 #include "sbc/route.h"
+#include "sbc/drain.h"
 #include "sbc/sbc.h"
 #include "sbc/surrogate.h"
 #include "sbc/trunk.h"
@@ -223,12 +224,14 @@ static int on_drain(void *ctx, const struct control_request *request,
 {
 	struct ctl *ctl = ctx;
 	bool off = n_args > 0 && strcmp(args[0], "off") == 0;
+	bool wait = n_args > 0 && strcmp(args[0], "wait") == 0;
 
-	(void)request;
-	if (n_args > 0 && !off)
+	if (n_args > 0 && !off && !wait)
 		return CONTROL_USAGE;
-	calls_drain(ctl->sbc->calls, !off);
-	log_notice("drain", LOG_STR("draining", off ? "no" : "yes"));
+	if (!wait || !drain_is_on(ctl->sbc->drain))
+		drain_set(ctl->sbc->drain, !off);
+	if (wait)
+		return drain_wait(ctl->sbc->drain, request);
 	json_bool(j, "draining", !off);
 	json_uint(j, "calls", calls_count(ctl->sbc->calls));
 	return CONTROL_OK;
@@ -450,7 +453,7 @@ static const struct control_command commands[] = {
 		"where a call would go; FROM is an extension or a trunk's "
 		"name, CALLER the number that a trunk names",
 		2, 3, on_route_test},
-	{"drain", "[off]", "take no new calls, or again", 0, 1, on_drain},
+	{"drain", "[wait|off]", "take no new calls, or again", 0, 1, on_drain},
 };
 
 static void on_request(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
@@ -467,6 +470,7 @@ static void on_down(void *ctx, struct ipc_link *link, enum reason why)
 	struct route_test *t = ctl->tests;
 
 	(void)why;
+	drain_on_down(ctl->sbc->drain, link);
 	while (t) {
 		struct route_test *following = t->next;
 

@@ -3,6 +3,7 @@
 
 #include "sbc/message.h"
 
+#include "sbc/drain.h"
 #include "sbc/leg_save.h"
 #include "sbc/save.h"
 
@@ -73,8 +74,8 @@ void calls_moved(struct calls *calls, uint64_t account, const struct addr *from,
 {
 	(void)calls;
 	ck_assert_uint_eq(account, 1);
-	ck_assert_uint_eq(from_flow, 0);
 	the_world->n_moved++;
+	the_world->moved_from_flow = from_flow;
 	the_world->moved_from = *from;
 	the_world->moved_to = now->source;
 }
@@ -708,6 +709,7 @@ struct world *world_new(const struct world_config *config)
 	ck_assert_int_eq(authd_new(&w->sbc, path, &w->sbc.authd), 0);
 	ck_assert_int_eq(accounts_new(w->sbc.authd, &w->sbc.accounts), 0);
 	snprintf(path, sizeof(path), "%s/sbc.sock", w->dir);
+	ck_assert_int_eq(drain_new(&w->sbc, &w->sbc.drain), 0);
 	ck_assert_int_eq(ctl_new(&w->sbc, path, &w->sbc.ctl), 0);
 	world_until(w, has_link, w, "the link to authd");
 	if (config->sandbox)
@@ -725,6 +727,7 @@ void world_free(struct world **ref)
 
 	*ref = NULL;
 	ctl_free(&w->sbc.ctl);
+	drain_free(&w->sbc.drain);
 	waits_free(&w->sbc.waits);
 	calls_free(&w->sbc.calls);
 	accounts_free(&w->sbc.accounts);
