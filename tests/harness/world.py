@@ -226,12 +226,14 @@ class World:
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
               register=True, codecs="PCMA/8000/1", transport=None, ca=None,
-              srtp=None, home=None, long=False, speech=None, apps=()):
+              srtp=None, home=None, long=False, speech=None, apps=(),
+              contact=None):
         """A baresip with an account, registered. n tells phones of one case
         apart; transport is "tcp" or "tls" where it is not UDP; home is the
         net.Nat that it is behind; long: speech for a minute, not for 10 s. It
         hangs up at the end of its speech, a file in place of voice. register
-        may be seconds; apps are more modules of baresip."""
+        may be seconds; apps are more modules of baresip, contact whose presence
+        it watches."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
         if not speech:
@@ -248,6 +250,8 @@ class World:
         p.account(account["username"], where, account["password"], answer,
                   300 if register is True else int(register),
                   where if transport and apps else None)
+        if contact:
+            p.contact(contact)
         self.group.add(p)
         p.start()
         p.who = account
@@ -257,7 +261,7 @@ class World:
         return p
 
     def linphone(self, account=None, n=0, voice="near", answer=True,
-                 srtp=None):
+                 srtp=None, transport="udp", ca=None):
         """A linphonec with an account, registered."""
         if not linphone.Linphone.there():
             raise cases.Skip("linphonec is not installed")
@@ -266,7 +270,7 @@ class World:
             f"{self.dir}/linphone{n}", ns=self.ns("phones"),
             local=PHONES.host(), port=5160 + 10 * n,
             speech=self.audio.wav(voice), rtp_port=9000 + 100 * n,
-            answer=answer, srtp=srtp)
+            answer=answer, srtp=srtp, transport=transport, ca=ca)
         p.account(account["username"], PHONES.edge, account["password"])
         self.group.add(p)
         p.start()

@@ -49,7 +49,9 @@ _INSIDE = (b"INVITE sip:+4930@10.20.30.1 SIP/2.0\r\n"
            b"Call-ID: insidecallid@pbx\r\nUser-Agent: InsideSwitch/9\r\n"
            b"Contact: <sip:insideuser@10.20.30.10>\r\n\r\n"
            b"v=0\r\no=- 7777777 1 IN IP4 10.20.30.11\r\n"
-           b"c=IN IP4 10.20.30.11\r\na=x:planted-word\r\n")
+           b"c=IN IP4 10.20.30.11\r\na=x:planted-word\r\n"
+           b'<dialog id="1" call-id="insidelampcall" '
+           b'local-tag="insidelamptag">\r\n')
 
 
 @case("", gate="none")
@@ -68,12 +70,13 @@ def leak_checker_finds_each_kind(w):
     assert not found(_GOOD), found(_GOOD)
     for word in (b"insidebranch", b"insidetag", b"insidecallid@pbx",
                  b"InsideSwitch", b"insideuser", b"10.20.30.10",
-                 b"7777777", b"10.20.30.11", b"planted-word"):
+                 b"7777777", b"10.20.30.11", b"planted-word",
+                 b"insidelampcall", b"insidelamptag"):
         assert word in tokens, f"{word} was not taken for a token"
     for word in (b"insidebranch", b"INSIDETAG", b"insidecallid@pbx",
                  b"insideswitch/9", b"insideuser", b"7777777", b"10.20.30.1",
                  b"0a141e01", b"10-20-30-1", b"fd20:30::1", b"planted-word",
-                 b"10.20.30.11"):
+                 b"10.20.30.11", b"insidelampcall", b"insidelamptag"):
         data = _GOOD.replace(b"w0-nothing", b"w0-" + word + b"-x")
         assert found(data), f"{word} was not found"
     assert not found(_GOOD.replace(b"w0-nothing", b"110.20.30.10.5"))
