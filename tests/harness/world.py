@@ -422,13 +422,16 @@ class World:
         tokens = {peer: capture.tokens_of(said[peer], edge) for peer in users}
         problems = []
         for peer, names in users.items():
-            others = {}
+            # The answer to a REGISTER names all contacts of the account.
+            others, own = {}, []
             for other, theirs in users.items():
-                if names.isdisjoint(theirs):
+                if not names.isdisjoint(theirs):
+                    own += tokens[other]
+                else:
                     others.update(tokens[other])
                     others.update({name: "account" for name in theirs
                                    if len(name) >= 4})
-            own = b"\0".join(tokens[peer]).lower()
+            own = b"\0".join(own).lower()
             others = {t: kind for t, kind in others.items()
                       if t.lower() not in own and t not in names}
             to_it = [p for p in packets if p.src in edge and
