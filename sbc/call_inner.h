@@ -95,10 +95,11 @@ struct party {
 	const Gh__CodecList *codecs; /* NULL = all that we know */
 	struct account *account;     /* a reference */
 	struct listener *listener;
-	struct addr peer;  /* where signaling goes and comes from */
-	uint64_t flow;     /* 0 = datagrams */
-	char *request_uri; /* called: what the INVITE asks for */
-	const char *host;  /* called: its host in To */
+	struct addr peer;       /* where signaling goes and comes from */
+	struct addr talks_from; /* noted as a talker's; unset = not */
+	uint64_t flow;          /* 0 = datagrams */
+	char *request_uri;      /* called: what the INVITE asks for */
+	const char *host;       /* called: its host in To */
 	struct leg *leg;
 	struct media_slot *slot; /* called: where its media goes */
 	unsigned round;          /* called: which target it belongs to */
@@ -168,7 +169,7 @@ struct call_record {
 	enum call_side hangup;
 	unsigned attempts;
 	bool written;
-	unsigned troubles; /* of sound, already told: two bits a kind */
+	unsigned troubles;         /* of sound, already told: two bits a kind */
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
 };
 
@@ -296,6 +297,9 @@ void call_retry_in(struct call *c, uint64_t delay_us);
 uint32_t call_session_expires(const struct call *c, const struct party *p);
 /** The shortest one that we accept (RFC 4028 4). */
 uint32_t call_min_session(const struct call *c);
+
+/** Notes where a phone's datagrams come from now (talker.h). */
+void call_talks_from(struct party *p);
 
 /* call_setup.c */
 enum call_state call_setup_begin(
