@@ -44,6 +44,8 @@ static const struct command commands[] = {
 	{"calls", PROCESS_BIT(PROCESS_SBC), 0, 0, "", "calls in progress"},
 	{"registrations", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
 		"registered phones"},
+	{"subscriptions", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
+		"event subscriptions of phones"},
 	{"trunks", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
 		"trunks and their state"},
 	{"sessions", PROCESS_BIT(PROCESS_MEDIAD), 0, 0, "", "media sessions"},
@@ -69,7 +71,7 @@ static const struct command commands[] = {
 		"start the next flowd; the old one serves its connections"},
 	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 2, "FROM TO",
 		"where a call would go, without calling"},
-	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[off]",
+	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[wait|off]",
 		"take no new calls, or again"},
 	{"log-level", DAEMONS, 0, 1, "[LEVEL]",
 		"show or set err, warning, notice, info or debug"},
@@ -108,6 +110,7 @@ static void on_answer(void *ctx, enum process process, const char *json)
 
 	if (run->json) {
 		fprintf(out, "%s\n", json);
+		(void)fflush(out); /* more may come later */
 		return;
 	}
 	if (run->several)

@@ -27,6 +27,7 @@
 
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 static bool phone_is_bound(const struct leg *leg, const struct addr *source,
 	const struct listener *listener, uint64_t flow)
@@ -59,7 +60,8 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 	/* The present snapshot's sources: an address that was taken away must
 	 * not speak any more, one that was added may. */
 	now = settings_trunk(leg->c.sbc->settings, leg->c.trunk->row->id);
-	return now != NULL && trunk_accepts(now, &in->source, in->address) &&
+	return now != NULL &&
+	       trunk_may_send(leg->c.sbc, now, &in->source, in->address) &&
 	       flow_proves(leg->c.sbc->flows, in->flow, now);
 }
 
@@ -255,12 +257,58 @@ enum leg_verdict leg_check_source(
 	return LEG_SOURCE_REFUSED;
 }
 
+/* A trunk's dialog whose connection has gone: its present one; or datagrams,
+ * where the connection was only made for a request that was too large. */
+static void reach_trunk(struct leg *leg)
+{
+	struct target *peer = &leg->c.peer;
+	struct sbc *sbc = leg->c.sbc;
+	const struct trunk *now =
+		sbc->settings != NULL
+			? settings_trunk(sbc->settings, leg->c.trunk->row->id)
+			: NULL;
+	const struct realm_address *ra;
+	const struct flow *f;
+	struct listener *l;
+
+	if (now == NULL || !transport_is_stream(peer->listener->transport) ||
+		flow_find(sbc->flows, peer->flow) != NULL)
+		return;
+	f = flow_of_trunk(sbc->flows, now, &peer->listener->local,
+		peer->listener->transport);
+	if (f != NULL) {
+		peer->flow = f->id;
+		peer->addr = f->peer;
+		log_info("dialog_flow", LOG_CALL(leg->c.call),
+			LOG_UINT("flow", peer->flow),
+			LOG_ADDR("source", &peer->addr));
+		return;
+	}
+	for (size_t i = 0; i < now->row->n_targets; i++) {
+		if (now->row->targets[i]->transport !=
+			GH__TRANSPORT__TRANSPORT_UDP)
+			continue;
+		ra = realm_address_for(now->realm, peer->addr.family,
+			GH__TRANSPORT__TRANSPORT_UDP);
+		l = ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
+		if (l == NULL)
+			return;
+		peer->listener = l;
+		peer->flow = 0;
+		return;
+	}
+}
+
 void leg_reach(struct leg *leg)
 {
 	struct target *peer = &leg->c.peer;
 	struct sbc *sbc = leg->c.sbc;
 	const struct binding *b;
 
+	if (leg->c.kind != SIDE_PHONE && leg->c.trunk != NULL) {
+		reach_trunk(leg);
+		return;
+	}
 	if (leg->c.kind != SIDE_PHONE || leg->c.account == NULL ||
 		!transport_is_stream(peer->listener->transport) ||
 		flow_find(sbc->flows, peer->flow) != NULL ||
