@@ -124,6 +124,11 @@ int live_open(struct live *l, struct replay *replay,
 	return 0;
 }
 
+int live_fd(const struct live *l)
+{
+	return store_fd(l->store);
+}
+
 void live_put_keys(
 	struct live *l, const struct nonce_keys *keys, uint64_t from_us)
 {

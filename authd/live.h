@@ -33,6 +33,8 @@ void live_on_fd(struct live *live, const char *name, int fd);
  */
 GH_MUST_CHECK int live_open(struct live *live, struct replay *replay,
 	struct nonce_keys *keys_out, uint64_t *from_us_out, bool *found_out);
+/** The open file, borrowed; for tests. */
+int live_fd(const struct live *live);
 /** Before anybody is given these keys. */
 void live_put_keys(
 	struct live *live, const struct nonce_keys *keys, uint64_t from_us);
