@@ -28,6 +28,7 @@ enum {
 	Q_SETTING,
 	Q_TRUNK_CREDENTIAL,
 	Q_DIGEST_LIST,
+	Q_REALM_EVENT,
 	Q_COUNT,
 };
 
@@ -46,6 +47,7 @@ const char *const snapshot_queries[Q_COUNT] = {
 	[Q_SETTING] = "SELECT * FROM sbc.authd_setting",
 	[Q_TRUNK_CREDENTIAL] = "SELECT * FROM sbc.authd_trunk_credential",
 	[Q_DIGEST_LIST] = "SELECT * FROM sbc.authd_digest_list",
+	[Q_REALM_EVENT] = "SELECT * FROM sbc.authd_realm_event",
 };
 const size_t snapshot_n_queries = Q_COUNT;
 
@@ -197,6 +199,20 @@ static void read_realm_addresses(struct reader *in, Gh__Realm *realm)
 	}
 }
 
+static void read_realm_events(struct reader *in, Gh__Realm *realm)
+{
+	struct row *r = &in->row;
+
+	while (next_child(in, Q_REALM_EVENT, "realm", realm->id,
+		"events of realm", realm->name)) {
+		if (realm->message_types != NULL)
+			continue;
+		realm->event_trunk = row_u32(r, "event_trunk");
+		realm->message_types = row_words(
+			r, "message_types", &realm->n_message_types);
+	}
+}
+
 static Gh__SettingsPiece *read_realm(struct reader *in, int i)
 {
 	Gh__SettingsPiece *p = NEW(Gh__SettingsPiece, gh__settings_piece__init);
@@ -235,6 +251,8 @@ static Gh__SettingsPiece *read_realm(struct reader *in, int i)
 	m->max_contacts = row_u32(r, "max_contacts");
 	if (!r->err)
 		read_realm_addresses(in, m);
+	if (!r->err)
+		read_realm_events(in, m);
 	return p;
 }
 

@@ -44,6 +44,8 @@ static const struct command commands[] = {
 	{"calls", PROCESS_BIT(PROCESS_SBC), 0, 0, "", "calls in progress"},
 	{"registrations", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
 		"registered phones"},
+	{"subscriptions", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
+		"event subscriptions of phones"},
 	{"trunks", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
 		"trunks and their state"},
 	{"sessions", PROCESS_BIT(PROCESS_MEDIAD), 0, 0, "", "media sessions"},

@@ -205,6 +205,8 @@ static void on_bridge_fd(void *arg, int fd, unsigned events)
 			return;
 		}
 		feed(b, bytes, (size_t)n);
+		if ((size_t)n < sizeof(bytes))
+			return; /* that was all, or the loop tells */
 	}
 }
 

@@ -440,6 +440,10 @@ void flow_read(struct flow *f)
 		}
 		f->last_rx_us = clock_now_us();
 		flow_feed(f, bytes, (size_t)n);
+		/* Nothing more for now, most likely; if there is, the loop
+		 * tells. */
+		if ((size_t)n < sizeof(bytes) && !wire_has_pending(&f->wire))
+			break;
 	}
 	flow_watch(f);
 }

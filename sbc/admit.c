@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who may speak to us. The raw stage classes a source (banned, registered
- * phone, trunk, unknown) and takes from its rates, before a byte is parsed;
- * the request stage decides whether the request may be answered at all.
+ * phone, trunk, unknown), takes from its rates, and drops requests that nobody
+ * of that class is ever answered on that address, before a byte is parsed; the
+ * request stage decides whether the request may be answered at all.
  *
  * Rates: each source has a bucket of its class; unknown sources share one more,
  * so that a flood can only starve other unknowns. While that one is empty, a
@@ -222,9 +223,48 @@ static struct source *source_of(struct admit *admit, const struct addr *addr,
 	return oldest;
 }
 
+/* A source that is not of this realm: is it a trunk's that used the wrong
+ * address of ours? */
+static enum reason stranger(const struct settings *s, const struct addr *source)
+{
+	for (size_t i = 0; i < s->n_realms; i++)
+		for (size_t k = 0; k < s->realms[i].n_addresses; k++)
+			if (settings_trunk_by_source(
+				    s, source, &s->realms[i].addresses[k]))
+				return REASON_ADMIT_WRONG_REALM;
+	return REASON_ADMIT_UNKNOWN_SOURCE;
+}
+
+static bool is_request(const uint8_t *bytes, size_t len)
+{
+	return len > 4 && bytes[0] >= 'A' && bytes[0] <= 'Z' &&
+	       memcmp(bytes, "SIP/", 4) != 0;
+}
+
+/* What the request stage would leave without an answer whatever it says is not
+ * even parsed: one that the realm's list does not admit, and a stranger's where
+ * no phones may be. */
+static enum reason admit_unread(const struct settings *s,
+	enum admit_class class, const struct addr *source,
+	const struct addr *local)
+{
+	const struct realm_address *at =
+		s ? settings_listener(s, local, GH__TRANSPORT__TRANSPORT_UDP)
+		  : NULL;
+
+	if (!at)
+		return REASON_ADMIT_OK;
+	if (!realm_admits(at->realm, source))
+		return REASON_ADMIT_ACL;
+	if (class == ADMIT_UNKNOWN && !at->realm->row->phones)
+		return stranger(s, source);
+	return REASON_ADMIT_OK;
+}
+
 enum reason admit_datagram(struct admit *admit, const struct addr *source,
 	const struct addr *local, const uint8_t *bytes, size_t len)
 {
+	enum reason why;
 	enum admit_class class = admit_class(admit, source, local);
 	uint32_t units = 1 + (uint32_t)(len / UNIT_BYTES);
 	uint64_t now = clock_now_us();
@@ -234,6 +274,16 @@ enum reason admit_datagram(struct admit *admit, const struct addr *source,
 	if (class == ADMIT_DENIED) {
 		reason_count(REASON_ADMIT_BANNED);
 		return REASON_ADMIT_BANNED;
+	}
+	why = is_request(bytes, len)
+		      ? admit_unread(admit->sbc->settings, class, source, local)
+		      : REASON_ADMIT_OK;
+	if (why != REASON_ADMIT_OK) {
+		reason_count(why);
+		log_peer_debug("dropped_unread",
+			LOG_STR("reason", reason_text(why)),
+			LOG_ADDR("source", source), LOG_ADDR("local", local));
+		return why;
 	}
 	s = source_of(admit, source, class, now);
 	s->last_us = now ? now : 1;
@@ -296,17 +346,6 @@ static bool is_scanner(const sip_t *sip)
 	return false;
 }
 
-/* An unknown source: is it a trunk's that used the wrong address of ours? */
-static enum reason stranger(const struct settings *s, const struct inbound *in)
-{
-	for (size_t i = 0; i < s->n_realms; i++)
-		for (size_t k = 0; k < s->realms[i].n_addresses; k++)
-			if (settings_trunk_by_source(
-				    s, &in->source, &s->realms[i].addresses[k]))
-				return REASON_ADMIT_WRONG_REALM;
-	return REASON_ADMIT_UNKNOWN_SOURCE;
-}
-
 /* Does a phone, or somebody who wants to become one, get an answer? */
 static enum reason admit_phone(
 	const struct settings *s, const struct inbound *in, sip_method_t method)
@@ -314,13 +353,13 @@ static enum reason admit_phone(
 	const url_t *uri = in->sip->sip_request->rq_url;
 
 	if (!in->realm->row->phones)
-		return stranger(s, in);
+		return stranger(s, &in->source);
 	if (is_scanner(in->sip))
 		return REASON_ADMIT_SCANNER;
 	if (!in->account_at && method != sip_method_register &&
 		!(method == sip_method_invite && !in->sip->sip_to->a_tag &&
 			in->realm->row->strangers_invite))
-		return stranger(s, in);
+		return stranger(s, &in->source);
 	if (uri->url_type == url_tel && in->account_at)
 		return REASON_ADMIT_OK;
 	if (!uri->url_host || !realm_serves(in->realm, uri->url_host))
@@ -349,6 +388,14 @@ static enum reason admit_method(const struct inbound *in, sip_method_t method)
 		return REASON_ADMIT_NO_DIALOG;
 	case sip_method_refer:
 		return REASON_CALL_TRANSFER_UNSUPPORTED;
+	case sip_method_subscribe:
+	case sip_method_notify:
+	case sip_method_message:
+		return in->sip->sip_to->a_tag ? REASON_ADMIT_NO_DIALOG
+					      : REASON_ADMIT_OK;
+	case sip_method_unknown:
+		return in->sip->sip_to->a_tag ? REASON_ADMIT_NO_DIALOG
+					      : REASON_ADMIT_METHOD_UNKNOWN;
 	default:
 		return in->sip->sip_to->a_tag ? REASON_ADMIT_NO_DIALOG
 					      : REASON_ADMIT_METHOD;

@@ -481,13 +481,11 @@ bool auth_wants_offers(const struct auth *auth, const struct inbound *in)
 	return in->realm->row->own_offers && authd_is_up(auth->sbc->authd);
 }
 
-int auth_offers(struct auth *auth, const struct inbound *in, auth_offers_fn fn,
-	void *ctx, struct auth_query **query_out)
+int auth_offers_of(struct auth *auth, uint32_t realm, const char *user,
+	auth_offers_fn fn, void *ctx, struct auth_query **query_out)
 {
 	Gh__OffersRequest request = GH__OFFERS_REQUEST__INIT;
-	struct auth_fields fields;
 	struct auth_query *q;
-	const char *user = claimed_user(in, &fields);
 	int err;
 
 	if (strnlen(user, AUTH_TEXT_SIZE) == AUTH_TEXT_SIZE)
@@ -497,10 +495,19 @@ int auth_offers(struct auth *auth, const struct inbound *in, auth_offers_fn fn,
 		return err;
 	q->offers_fn = fn;
 	request.id = q->id;
-	request.realm = in->realm->row->id;
+	request.realm = realm;
 	request.username = (char *)(uintptr_t)user;
 	IPC_MSG(msg, OFFERS_REQUEST, offers_request, &request);
 	return query_begin(q, authd_send(auth->sbc->authd, &msg), query_out);
+}
+
+int auth_offers(struct auth *auth, const struct inbound *in, auth_offers_fn fn,
+	void *ctx, struct auth_query **query_out)
+{
+	struct auth_fields fields;
+
+	return auth_offers_of(auth, in->realm->row->id,
+		claimed_user(in, &fields), fn, ctx, query_out);
 }
 
 void auth_cancel(struct auth_query **query)

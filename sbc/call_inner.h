@@ -95,10 +95,13 @@ struct party {
 	const Gh__CodecList *codecs; /* NULL = all that we know */
 	struct account *account;     /* a reference */
 	struct listener *listener;
-	struct addr peer;  /* where signaling goes and comes from */
-	uint64_t flow;     /* 0 = datagrams */
-	char *request_uri; /* called: what the INVITE asks for */
-	const char *host;  /* called: its host in To */
+	struct addr peer;           /* where signaling goes and comes from */
+	uint64_t flow;              /* 0 = datagrams */
+	char *request_uri;          /* called: what the INVITE asks for */
+	const Gh__TrunkTarget *row; /* called: of its trunk */
+	const char *host;           /* called: its host in To */
+	bool too_large;             /* called: its INVITE, for a datagram */
+	bool as_datagram; /* called: whatever its size, the peer takes no TCP */
 	struct leg *leg;
 	struct media_slot *slot; /* called: where its media goes */
 	unsigned round;          /* called: which target it belongs to */
@@ -168,7 +171,7 @@ struct call_record {
 	enum call_side hangup;
 	unsigned attempts;
 	bool written;
-	unsigned troubles; /* of sound, already told: two bits a kind */
+	unsigned troubles;         /* of sound, already told: two bits a kind */
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
 };
 
@@ -216,6 +219,10 @@ struct call {
 	uint32_t q_below;  /* within an account: phones of a lower q, times
 			      1000, come next; 0 = from the highest */
 	struct call_where *where; /* of that one, if it is a name */
+	/* The same once more, over a connection if the peer takes it. */
+	const Gh__TrunkTarget *again_row; /* NULL = none */
+	struct addr again_addr;
+	struct flow_ask *again_ask;
 	unsigned round;
 	unsigned n_invites;
 	const char *end_lines[2]; /* what goes with the end of each side */
@@ -351,7 +358,14 @@ enum call_place call_target_place(struct call *c, const struct trunk *t,
 void call_target_forget_place(struct call *c);
 /** A party for one address. @return ROUTE_OK, or why it can not be used. */
 enum reason call_target_trunk(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, const struct addr *addr);
+	const Gh__TrunkTarget *row, const struct addr *addr, bool again);
+/** The party's INVITE is too large for a datagram: asks for a connection; then
+ * EV_LOCATED, and the target is there to be taken again. @return whether there
+ * is something to wait for. */
+bool call_target_again(struct call *c, const struct party *p);
+/** @return the row and its address; NULL = there is none. */
+const Gh__TrunkTarget *call_target_take_again(
+	struct call *c, struct addr *addr_out);
 
 /* call_early.c */
 enum call_state call_early_on_progress(
@@ -396,6 +410,10 @@ GH_MUST_CHECK int call_media_dress(
 GH_MUST_CHECK int call_media_read(struct call *c, const struct party *p,
 	const char *text, size_t len, struct sdp *sdp_out,
 	enum reason *why_out);
+/** A copy in the call's home to be kept: of several audio lines only the one
+ * that was read stays live. @return NULL without memory. */
+char *call_media_copy(
+	struct call *c, const struct party *p, const char *text, size_t len);
 /** Parses one that was accepted when it came: its keys are left as they are,
  * whatever policy or path are now. The caller wipes it. */
 GH_MUST_CHECK int call_media_again(

@@ -81,7 +81,8 @@ static bool address_is_allowed(const struct party *p, const struct addr *rtp)
 static int read_audio(const struct party *p, const char *text, size_t len,
 	struct sdp *sdp, enum reason *why)
 {
-	if (sdp_parse(text, len, sdp, why) != 0)
+	if (sdp_parse_preferring(text, len, call_srtp_prefers(p), sdp, why) !=
+		0)
 		return ERR_INVALID;
 	*why = REASON_SDP_NO_AUDIO;
 	if (!sdp->has_audio || sdp->rtp.port == 0)
@@ -103,6 +104,21 @@ int call_media_read(struct call *c, const struct party *p, const char *text,
 	if (read_audio(p, text, len, sdp, why) != 0)
 		return ERR_INVALID;
 	return call_srtp_check(p, sdp, why);
+}
+
+char *call_media_copy(
+	struct call *c, const struct party *p, const char *text, size_t len)
+{
+	char *copy = su_strndup(c->home, text, (isize_t)len);
+	enum reason why;
+	struct sdp sdp;
+
+	if (copy == NULL || sdp_parse_preferring(text, len,
+				    call_srtp_prefers(p), &sdp, &why) != 0)
+		return copy;
+	sdp_settle(copy, len, sdp.audio_line);
+	sdp_wipe(&sdp);
+	return copy;
 }
 
 int call_media_again(const struct party *p, const char *text, struct sdp *sdp)
@@ -162,7 +178,7 @@ enum call_state call_media_offer(struct call *c, const struct leg_msg *offer)
 	sdp_wipe(&sdp);
 	if (sdp_restrict(&sdp, p->codecs, NULL, NULL) != 0)
 		return call_end(c, REASON_SDP_NO_CODEC, 0, CALL_SBC);
-	p->theirs = su_strndup(c->home, offer->sdp, (isize_t)offer->sdp_len);
+	p->theirs = call_media_copy(c, p, offer->sdp, offer->sdp_len);
 	if (p->theirs == NULL)
 		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	return CALL_FACTS;
@@ -325,7 +341,7 @@ int call_media_take(struct call *c, struct party *p, const struct leg_msg *msg,
 	if (read_far(c, p, msg->sdp, msg->sdp_len, &far, why) != 0)
 		return ERR_INVALID;
 	*why = REASON_CALL_INTERNAL;
-	copy = su_strndup(c->home, msg->sdp, (isize_t)msg->sdp_len);
+	copy = call_media_copy(c, p, msg->sdp, msg->sdp_len);
 	if (copy == NULL)
 		return ERR_NOMEM;
 	call_media_drop_text(c, &p->theirs);

@@ -243,14 +243,21 @@ static enum call_state next_target(struct call *c)
 			if (n == 0)
 				continue;
 		} else {
-			row = call_target_row(target->trunk, c->target_row);
+			bool again = c->again_row != NULL;
+			enum call_place place = PLACE_FOUND;
+
+			row = again ? call_target_take_again(c, &addr)
+				    : call_target_row(
+					      target->trunk, c->target_row);
 			if (row == NULL) {
 				c->target_row = 0;
 				c->target++;
 				continue;
 			}
-			switch (call_target_place(
-				c, target->trunk, row, &addr, &why)) {
+			if (!again)
+				place = call_target_place(
+					c, target->trunk, row, &addr, &why);
+			switch (place) {
 			case PLACE_ASKED:
 				return CALL_LOCATING;
 			case PLACE_FOUND:
@@ -263,7 +270,7 @@ static enum call_state next_target(struct call *c)
 					      ? REASON_ROUTE_TRUNK_DOWN
 					      : call_target_trunk(c,
 							target->trunk, row,
-							&addr);
+							&addr, again);
 				break;
 			case PLACE_NONE:
 			case PLACE_COUNT:
@@ -371,6 +378,32 @@ static enum reason identity_for(const struct call *c, const struct party *p,
 	return REASON_ROUTE_OK;
 }
 
+/* What an INVITE has besides the texts that are counted: start line, Via,
+ * tags, names of headers, Allow, Supported, timer. */
+#define INVITE_REST 400u
+/* What a challenge adds. */
+#define INVITE_AUTH 350u
+
+/* RFC 3261 18.1.1, for peers that may take a connection. Phones are where they
+ * have registered. */
+static bool is_too_large(
+	const struct party *p, const char *sdp, const char *lines)
+{
+	const struct leg *leg = p->leg;
+	size_t len = INVITE_REST + strlen(p->request_uri) +
+		     strlen(leg->call_id) + strlen(leg->contact) +
+		     strlen(leg->local) + strlen(leg->remote) + strlen(sdp) +
+		     (lines != NULL ? strlen(lines) : 0) +
+		     strlen(p->listener->advertised_host);
+
+	if (p->trunk == NULL || p->as_datagram ||
+		transport_is_stream(p->listener->transport))
+		return false;
+	if (p->trunk->row->registers)
+		len += INVITE_AUTH;
+	return len > FLOW_DATAGRAM_MAX;
+}
+
 static enum reason invite_party(struct call *c, struct party *p)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
@@ -378,7 +411,7 @@ static enum reason invite_party(struct call *c, struct party *p)
 	struct hdr_identity who = {0};
 	enum reason why = REASON_CALL_INTERNAL;
 	char number[ROUTE_NUMBER_SIZE], called[ROUTE_NUMBER_SIZE];
-	const char *sdp;
+	const char *sdp, *lines;
 	struct leg_config config = {
 		.sbc = c->sbc,
 		.home = c->home,
@@ -410,14 +443,18 @@ static enum reason invite_party(struct call *c, struct party *p)
 	su_home_init(home);
 	why = REASON_CALL_INTERNAL;
 	if (leg_new_client(&config, hdr_from(&to, &who, home),
-		    hdr_to(&to, called, p->host, home), &p->leg) == 0 &&
-		leg_invite(p->leg, p->request_uri, sdp,
-			hdr_lines(
-				sip_object(c->invite), &from, &to, &who, home),
-			c->max_forwards) == 0)
-		why = REASON_ROUTE_OK;
+		    hdr_to(&to, called, p->host, home), &p->leg) == 0) {
+		lines = hdr_lines(
+			sip_object(c->invite), &from, &to, &who, home);
+		p->too_large = is_too_large(p, sdp, lines);
+		if (p->too_large)
+			leg_free(&p->leg);
+		else if (leg_invite(p->leg, p->request_uri, sdp, lines,
+				 c->max_forwards) == 0)
+			why = REASON_ROUTE_OK;
+	}
 	su_home_deinit(home);
-	c->n_invites++;
+	c->n_invites += !p->too_large;
 	return why;
 }
 
@@ -440,6 +477,12 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 		if (why == REASON_ROUTE_OK) {
 			n++;
 			continue;
+		}
+		if (p->too_large) {
+			p->status = 513;
+			call_limit_release(c, p);
+			return call_target_again(c, p) ? CALL_LOCATING
+						       : next_target(c);
 		}
 		call_decide(c, why, addr_format(&p->peer, text));
 		note_failure(c, why, reason_sip(why));

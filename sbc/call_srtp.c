@@ -70,6 +70,14 @@ static bool keys_may_travel(const struct party *p)
 	       p->address->realm->row->srtp_insecure_signaling;
 }
 
+enum sdp_prefer call_srtp_prefers(const struct party *p)
+{
+	return call_srtp_policy(p) == GH__SRTP_POLICY__SRTP_NONE ||
+			       !keys_may_travel(p)
+		       ? SDP_PLAIN
+		       : SDP_KEYED;
+}
+
 /* The line that both have: an answer repeats tag and suite of its offer, and
  * which of the two was the offer does not matter. */
 static bool common_line(const struct sdp *ours, const struct sdp *theirs,

@@ -216,8 +216,38 @@ static int locate(
 	return 0;
 }
 
+static void on_asked(void *ctx)
+{
+	struct call *c = ctx;
+	struct call_input in = {.event = EV_LOCATED, .why = REASON_ROUTE_OK};
+
+	c->again_ask = NULL;
+	call_event(c, &in);
+}
+
+bool call_target_again(struct call *c, const struct party *p)
+{
+	/* The request is refused by the connection at the latest: then it goes
+	 * as a datagram (RFC 3261 18.1.1). */
+	c->again_row = p->row;
+	c->again_addr = p->peer;
+	return flow_ask(c->sbc->flows, p->trunk, GH__TRANSPORT__TRANSPORT_TCP,
+		       &p->peer, on_asked, c, &c->again_ask) == 0;
+}
+
+const Gh__TrunkTarget *call_target_take_again(
+	struct call *c, struct addr *addr_out)
+{
+	const Gh__TrunkTarget *row = c->again_row;
+
+	c->again_row = NULL;
+	*addr_out = c->again_addr;
+	return row;
+}
+
 void call_target_forget_place(struct call *c)
 {
+	flow_ask_cancel(&c->again_ask);
 	if (c->where == NULL)
 		return;
 	locate_cancel(&c->where->query);
@@ -253,9 +283,32 @@ enum call_place call_target_place(struct call *c, const struct trunk *t,
 	return PLACE_NONE;
 }
 
-/* One address of a trunk. @return ROUTE_OK, or why it can not be used. */
+/* A connection to an address that the settings reach by datagrams, if there is
+ * one. */
+static const struct flow *stream_to(struct call *c, const struct trunk *t,
+	const struct addr *addr, const struct realm_address **ra_out,
+	struct listener **listener_out)
+{
+	const struct realm_address *ra = realm_address_for(
+		t->realm, addr->family, GH__TRANSPORT__TRANSPORT_TCP);
+	struct listener *l =
+		ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
+	const struct flow *flow = l != NULL
+					  ? flow_to(c->sbc->flows, t, &l->local,
+						    l->transport, addr)
+					  : NULL;
+
+	if (flow == NULL)
+		return NULL;
+	*ra_out = ra;
+	*listener_out = l;
+	return flow;
+}
+
+/* One address of a trunk. again: its INVITE was too large for a datagram.
+ * @return ROUTE_OK, or why it can not be used. */
 enum reason call_target_trunk(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, const struct addr *addr)
+	const Gh__TrunkTarget *row, const struct addr *addr, bool again)
 {
 	char number[ROUTE_NUMBER_SIZE];
 	const struct realm_address *ra;
@@ -269,9 +322,11 @@ enum reason call_target_trunk(struct call *c, const struct trunk *t,
 	if (l == NULL)
 		return REASON_ROUTE_TRUNK_DOWN;
 	if (transport_is_stream(l->transport)) {
-		flow = flow_to(c->sbc->flows, &l->local, l->transport, addr);
+		flow = flow_to(c->sbc->flows, t, &l->local, l->transport, addr);
 		if (flow == NULL)
 			return REASON_ROUTE_TRUNK_DOWN;
+	} else if (again) {
+		flow = stream_to(c, t, addr, &ra, &l);
 	}
 	if (number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED,
 		    c->called_number, number) != 0)
@@ -284,6 +339,8 @@ enum reason call_target_trunk(struct call *c, const struct trunk *t,
 	p->trunk = t;
 	p->address = ra;
 	p->listener = l;
+	p->row = row;
+	p->as_datagram = again;
 	p->peer = *addr;
 	p->flow = flow != NULL ? flow->id : 0;
 	p->host = trunk_host(c, t, row, addr);

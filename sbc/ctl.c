@@ -176,6 +176,45 @@ static int on_calls(void *ctx, const struct control_request *request,
 	return CONTROL_OK;
 }
 
+/* ----------------------------------------------------------- subscriptions */
+
+static void show_subscription(void *ctx, const struct event_entry *e)
+{
+	struct listing *l = ctx;
+	struct json *j = l->j;
+	char peer[ADDR_TEXT_SIZE];
+
+	list_next(l);
+	json_open_object(j, NULL);
+	json_str(j, "subscription", e->id);
+	json_str(j, "state", e->state);
+	json_str(j, "package", e->package);
+	json_str(j, "extension", e->account->extension);
+	json_uint(j, "account", e->account->id);
+	json_str(j, "resource", e->resource);
+	json_str(j, "trunk", e->trunk);
+	json_str(j, "source", addr_format(e->peer, peer));
+	json_time(j, "began", e->wall_began_us);
+	json_time(j, "expires", e->wall_expires_us);
+	json_uint(j, "notified", e->n_notified);
+	json_close_object(j);
+}
+
+static int on_subscriptions(void *ctx, const struct control_request *request,
+	char **args, size_t n_args, struct json *j)
+{
+	struct ctl *ctl = ctx;
+	struct listing l = {request, j, "subscriptions", 0};
+
+	(void)args;
+	(void)n_args;
+	list_open(&l);
+	events_walk(ctl->sbc->events, show_subscription, &l);
+	json_close_array(j);
+	json_uint(j, "n", events_count(ctl->sbc->events));
+	return CONTROL_OK;
+}
+
 static int on_drain(void *ctx, const struct control_request *request,
 	char **args, size_t n_args, struct json *j)
 {
@@ -380,6 +419,8 @@ static int on_route_test(void *ctx, const struct control_request *request,
 static const struct control_command commands[] = {
 	{"calls", "", "calls in progress", 0, 0, on_calls},
 	{"registrations", "", "registered phones", 0, 0, on_registrations},
+	{"subscriptions", "", "event subscriptions of phones", 0, 0,
+		on_subscriptions},
 	{"trunks", "", "trunks and their state", 0, 0, on_trunks},
 	{"route-test", "FROM TO",
 		"where a call would go; FROM is an extension or a trunk's name",

@@ -15,7 +15,9 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "sbc/event_body.h"
 #include "sbc/merge.h"
+#include "sbc/message.h"
 #include "sbc/register.h"
 #include "sbc/drain.h"
 #include "sbc/sbc.h"
@@ -54,6 +56,10 @@ static void on_invite(struct sbc *sbc, struct inbound *in)
 
 static void on_options(struct sbc *sbc, struct inbound *in)
 {
+	const char *events = in->trunk == NULL ? event_realm_list(in->realm,
+							 msg_home(in->msg))
+					       : "";
+
 	/* Who probes us sends its calls elsewhere. */
 	if (in->trunk && drain_is_on(sbc->drain)) {
 		char seconds[12];
@@ -65,8 +71,10 @@ static void on_options(struct sbc *sbc, struct inbound *in)
 		return;
 	}
 	stack_reply(sbc->stack, in, REASON_ADMIT_OK, 200,
-		SIPTAG_ALLOW_STR(STACK_ALLOW),
-		SIPTAG_ACCEPT_STR("application/sdp"), TAG_END());
+		SIPTAG_ALLOW_STR(stack_allow(in)),
+		SIPTAG_ACCEPT_STR("application/sdp"),
+		TAG_IF(*events != '\0', SIPTAG_ALLOW_EVENTS_STR(events)),
+		TAG_END());
 }
 
 void entry_on_request(struct sbc *sbc, struct inbound *in)
@@ -92,6 +100,15 @@ void entry_on_request(struct sbc *sbc, struct inbound *in)
 		break;
 	case sip_method_options:
 		on_options(sbc, in);
+		break;
+	case sip_method_subscribe:
+		event_on_subscribe(sbc, in);
+		break;
+	case sip_method_notify:
+		event_on_notify(sbc, in);
+		break;
+	case sip_method_message:
+		message_on_request(sbc, in);
 		break;
 	default: /* admit lets no other method pass */
 		stack_refuse(sbc->stack, in, REASON_ADMIT_METHOD);

@@ -35,6 +35,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "sbc/hdr.h"
+#include "sbc/message.h"
 #include "sbc/sbc.h"
 #include "sbc/sdp.h"
 
@@ -470,6 +471,8 @@ int leg_dispatch(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	}
 	su_home_deinit(home);
 	leg_learn_peer(leg, sip);
+	if (leg->c.on_request != NULL)
+		return leg->c.on_request(leg, irq, sip);
 
 	switch (sip->sip_request->rq_method) {
 	case sip_method_bye:
@@ -485,6 +488,8 @@ int leg_dispatch(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	case sip_method_cancel:
 	case sip_method_prack:
 		return reply(irq, 481);
+	case sip_method_message:
+		return message_inside(leg, irq, sip);
 	case sip_method_refer:
 		reason_count(REASON_CALL_TRANSFER_UNSUPPORTED);
 		return reply(irq, 405);

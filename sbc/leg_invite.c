@@ -101,7 +101,8 @@ static char *bare_address(su_home_t *home, const url_t *url)
 	return address;
 }
 
-int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
+/* What every server leg has, whatever the request was. */
+static int make_server(const struct leg_config *config, nta_incoming_t *irq,
 	const sip_t *sip, struct leg **leg_out)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
@@ -120,19 +121,31 @@ int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 		bare_address(home, sip->sip_to->a_url),
 		bare_address(home, sip->sip_from->a_url));
 	su_home_deinit(home);
-	if (err != 0)
-		goto nomem;
-	if (leg_make_dialog(
-		    leg, sip->sip_from->a_tag, 0, sip->sip_cseq->cs_seq) != 0)
-		goto nomem;
-	if (nta_incoming_tag(irq, leg->local_tag) == NULL)
-		goto nomem;
+	if (err != 0 ||
+		leg_make_dialog(leg, sip->sip_from->a_tag, 0,
+			sip->sip_cseq->cs_seq) != 0 ||
+		nta_incoming_tag(irq, leg->local_tag) == NULL) {
+		leg_free(&leg);
+		return ERR_NOMEM;
+	}
 	nta_leg_server_route(
 		leg->dialog, sip->sip_record_route, sip->sip_contact);
 	leg_learn_peer(leg, sip);
+	leg_aim(leg);
+	*leg_out = leg;
+	return 0;
+}
+
+int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
+	const sip_t *sip, struct leg **leg_out)
+{
+	struct leg *leg;
+	int err = make_server(config, irq, sip, &leg);
+
+	if (err != 0)
+		return err;
 	leg->rel_required = sip->sip_require != NULL &&
 			    sip_has_feature(sip->sip_require, "100rel");
-	leg_aim(leg);
 	leg_timer_from_request(leg, sip);
 	leg->invite_irq = irq;
 	leg->invite_text = leg_save_text(leg, sip);
@@ -140,9 +153,16 @@ int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 	nta_incoming_bind(irq, leg_on_ack_cancel, (nta_incoming_magic_t *)leg);
 	*leg_out = leg;
 	return 0;
-nomem:
-	leg_free(&leg);
-	return ERR_NOMEM;
+}
+
+int leg_new_dialog(const struct leg_config *config, nta_incoming_t *irq,
+	const sip_t *sip, struct leg **leg_out)
+{
+	int err = make_server(config, irq, sip, leg_out);
+
+	if (err == 0)
+		leg_set_state(*leg_out, LEG_UP);
+	return err;
 }
 
 int leg_new_client(const struct leg_config *config, const char *from,

@@ -13,6 +13,7 @@
 #include "sbc/ctl.h"
 #include "sbc/entry.h"
 #include "sbc/loop_sofia.h"
+#include "sbc/page.h"
 #include "sbc/meter.h"
 #include "sbc/sbc.h"
 #include "sbc/sofia_cures.h"
@@ -169,6 +170,10 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = calls_new(sbc, &sbc->calls);
 	if (err == 0)
+		err = events_new(sbc, &sbc->events);
+	if (err == 0)
+		err = pages_new(sbc, &sbc->pages);
+	if (err == 0)
 		err = cdrs_new(sbc, &sbc->cdrs);
 	if (err == 0)
 		err = drain_new(sbc, &sbc->drain);
@@ -199,6 +204,8 @@ static void free_parts(struct sbc *sbc, bool in_order)
 	ctl_free(&sbc->ctl);
 	waits_free(&sbc->waits);
 	drain_free(&sbc->drain);
+	pages_free(&sbc->pages);
+	events_free(&sbc->events);
 	calls_free(&sbc->calls);
 	accounts_free(&sbc->accounts);
 	locator_free(&sbc->locator);
@@ -239,6 +246,7 @@ static void on_stop(void *ctx)
 	struct sbc *sbc = ctx;
 
 	calls_drain(sbc->calls, true);
+	events_end_all(sbc->events);
 	loop_timer_free(sbc->daemon.loop, &sbc->ready_timer);
 	if (loop_timer_new(sbc->daemon.loop, on_stop_timer, sbc,
 		    &sbc->ready_timer) == 0)

@@ -38,6 +38,7 @@ enum save_file {
 	FILE_CALLS,
 	FILE_BINDINGS,
 	FILE_CDRS,
+	FILE_EVENTS,
 	FILE_METERS,
 	FILE_COUNT
 };
@@ -48,6 +49,8 @@ static const struct store_config configs[FILE_COUNT] = {
 	[FILE_CALLS] = {"calls", PROCESS_SBC, 512, 512 * 1024},
 	[FILE_BINDINGS] = {"bindings", PROCESS_SBC, 512, 256 * 1024},
 	[FILE_CDRS] = {"cdrs", PROCESS_SBC, 1024, 128 * 1024},
+	/* A subscription takes three or four. */
+	[FILE_EVENTS] = {"events", PROCESS_SBC, 512, 128 * 1024},
 	[FILE_METERS] = {"meters", PROCESS_SBC, 128, 256 * 1024},
 };
 
@@ -87,6 +90,8 @@ static enum save_file file_of(enum save_kind kind)
 		return FILE_BINDINGS;
 	case SAVE_CDR:
 		return FILE_CDRS;
+	case SAVE_SUBSCRIPTION:
+		return FILE_EVENTS;
 	case SAVE_METER:
 		return FILE_METERS;
 	case SAVE_CALL:
@@ -116,6 +121,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(uint32_t kind)
 		return &gh__cdr__descriptor;
 	case SAVE_SWITCHES:
 		return &gh__saved_switches__descriptor;
+	case SAVE_SUBSCRIPTION:
+		return &gh__saved_subscription__descriptor;
 	case SAVE_METER:
 		return &gh__saved_meter__descriptor;
 	default:
@@ -277,7 +284,8 @@ static size_t restore_all(struct saves *saves, bool calls_too)
 	for (p = STAILQ_FIRST(&saves->pending); p != NULL; p = next) {
 		next = STAILQ_NEXT(p, next);
 		if (!calls_too &&
-			(p->kind == SAVE_CALL || p->kind == SAVE_TRUNK))
+			(p->kind == SAVE_CALL || p->kind == SAVE_TRUNK ||
+				p->kind == SAVE_SUBSCRIPTION))
 			continue;
 		if (calls_too && clock_now_us() < saves->flows_until_us &&
 			!saves->owners->ready(saves->sbc, p->kind, p->msg))

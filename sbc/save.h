@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sbc's live state that outlives it (common/store.h): calls, what is known of
- * trunks, contacts of phones, CDRs that authd has not acknowledged, and what
- * accounts have used of their limits. Four files, so that a flood of one kind
- * leaves room for the others.
+ * trunks, contacts of phones, subscriptions, CDRs that authd has not
+ * acknowledged, and what accounts have used of their limits. Five files, so
+ * that a flood of one kind leaves room for the others.
  *
  * This module keeps the files and says when what was found may be put in
  * force; each owner of an object turns it into a record and back (call_save.c,
- * leg_save.c, binding.c, trunk_save.c, cdr.c, meter.c). A record that cannot be
- *read is dropped with one line.
+ * leg_save.c, binding.c, event_save.c, trunk_save.c, cdr.c, meter.c). A record
+ * that cannot be read is dropped with one line.
  *
  *	keeper has handed all over	the files are opened, every record read;
  *					contacts and CDRs are in force at once
- *	settings and sockets are there	trunks, then calls (saves_settle),
- *					before a datagram is read; but calls in
- *					set-up over a connection once flowd has
- *					made its bridge again
+ *	settings and sockets are there	trunks, then calls and subscriptions
+ *					(saves_settle), before a datagram is
+ *					read; but calls in set-up over a
+ *					connection once flowd has made its
+ *					bridge again
  *
  * The process ends in order (SIGTERM): its calls have been ended and the files
  * are wiped, but for what accounts have used. An upgrade is a restart that
@@ -46,6 +47,7 @@ enum save_kind {
 	SAVE_TRUNK = 2,
 	SAVE_BINDING = 3,
 	SAVE_CDR = 4,
+	SAVE_SUBSCRIPTION = 5,
 	SAVE_SWITCHES = 8,
 	SAVE_METER = 9,
 	SAVE_KIND_END,

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "sbc/call_save.h"
 #include "sbc/drain.h"
+#include "sbc/event.h"
 #include "sbc/meter.h"
 #include "sbc/sbc.h"
 #include "sbc/trunk.h"
@@ -32,6 +33,13 @@ static int on_cdr(struct sbc *sbc, const ProtobufCMessage *msg,
 	const struct save_slot *slot)
 {
 	return cdrs_on_found(sbc->cdrs, (const Gh__Cdr *)msg, slot);
+}
+
+static int on_subscription(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	return events_restore(
+		sbc->events, (const Gh__SavedSubscription *)msg, slot);
 }
 
 static int on_meter(struct sbc *sbc, const ProtobufCMessage *msg,
@@ -63,7 +71,8 @@ static void on_settled(struct sbc *sbc, size_t n_restored)
 	media_release(sbc->media);
 	if (n_restored != 0)
 		log_notice("calls_restored",
-			LOG_UINT("calls", calls_count(sbc->calls)));
+			LOG_UINT("calls", calls_count(sbc->calls)),
+			LOG_UINT("subscriptions", events_count(sbc->events)));
 }
 
 const struct save_owners sbc_save_owners = {
@@ -74,6 +83,7 @@ const struct save_owners sbc_save_owners = {
 			[SAVE_BINDING] = on_binding,
 			[SAVE_CDR] = on_cdr,
 			[SAVE_SWITCHES] = on_switches,
+			[SAVE_SUBSCRIPTION] = on_subscription,
 			[SAVE_METER] = on_meter,
 		},
 	.ready = is_ready,

@@ -12,6 +12,7 @@
 #include "sbc/call.h"
 #include "sbc/call_report.h"
 #include "sbc/cdr.h"
+#include "sbc/event.h"
 #include "sbc/flow.h"
 #include "sbc/locate.h"
 #include "sbc/locate_inside.h"
@@ -20,6 +21,8 @@
 #include "sbc/settings.h"
 #include "sbc/stack.h"
 #include "sbc/wait.h"
+
+struct pages; /* page.h */
 
 struct sbc {
 	struct daemon daemon;
@@ -40,6 +43,8 @@ struct sbc {
 	struct locator *locator;
 	struct local_nets local_nets; /* as they were at the start */
 	struct waits *waits;
+	struct events *events;
+	struct pages *pages;
 	struct ctl *ctl;
 	struct drain *drain; /* NULL: none (tests) */
 	struct leg *sending; /* whose INVITE is about to leave; NULL = none */

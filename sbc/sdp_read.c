@@ -2,9 +2,9 @@
 /*
  * A peer's session description into values (RFC 8866). Decides what is broken
  * (SDP_SYNTAX), what is too big, and which m= line is our audio: the first one
- * with a port and an RTP profile. Does not decide whether its codecs are
- * allowed (sdp_restrict) or whether its address may be used (mediad, call).
- * Called by call for every body; pure.
+ * with a port and an RTP profile, of the kind that is preferred. Does not
+ * decide whether its codecs are allowed (sdp_restrict) or whether its address
+ * may be used (mediad, call). Called by call for every body; pure.
  *
  * Lines end in CR LF or LF. A CR or NUL anywhere else, a line that is not
  * "x=...", or a second o=, or c= in one place, breaks the description: each of
@@ -452,9 +452,24 @@ static int read_audio(const struct m_line *m, struct span section,
 	return 0;
 }
 
+static bool fits(enum sdp_profile profile, enum sdp_prefer prefer)
+{
+	bool secure = sdp_profile_is_secure(profile);
+
+	return prefer == SDP_ANY ||
+	       (prefer == SDP_PLAIN ? !secure
+				    : secure && !sdp_profile_is_dtls(profile));
+}
+
+/** How much an audio line is wanted. */
+static int rank(const struct m_line *m, enum sdp_prefer prefer)
+{
+	return !m->port ? 0 : fits(m->profile, prefer) ? 2 : 1;
+}
+
 /** Reads all m= lines, and picks the audio. */
 static int read_media(const struct sections *s, const struct addr *session_c,
-	struct sdp *sdp, enum reason *why)
+	enum sdp_prefer prefer, struct sdp *sdp, enum reason *why)
 {
 	struct m_line m[SDP_MEDIA_MAX];
 	bool fax = false;
@@ -472,7 +487,8 @@ static int read_media(const struct sections *s, const struct addr *session_c,
 			fax = true;
 		if (!m[i].is_rtp || !span_is_word(m[i].kind, "audio"))
 			continue;
-		if (pick == s->n || (!m[pick].port && m[i].port))
+		if (pick == s->n ||
+			rank(&m[pick], prefer) < rank(&m[i], prefer))
 			pick = i;
 	}
 	sdp->n_lines = s->n;
@@ -487,6 +503,31 @@ static int read_media(const struct sections *s, const struct addr *session_c,
 int sdp_parse(
 	const char *text, size_t len, struct sdp *sdp_out, enum reason *why_out)
 {
+	return sdp_parse_preferring(text, len, SDP_ANY, sdp_out, why_out);
+}
+
+void sdp_settle(char *text, size_t len, size_t audio_line)
+{
+	struct span rest = {text, len}, line;
+	size_t n = 0;
+
+	while (!next_line(&rest, &line)) {
+		struct span kind, port;
+
+		if (!span_skip(&line, "m=") || n++ == audio_line ||
+			!span_take_word(&line, &kind) ||
+			!span_take_word(&line, &port) ||
+			!span_is_word(kind, "audio"))
+			continue;
+		for (size_t i = 0; i < port.len && text_is_digit(port.at[i]);
+			i++)
+			text[port.at + i - text] = '0';
+	}
+}
+
+int sdp_parse_preferring(const char *text, size_t len, enum sdp_prefer prefer,
+	struct sdp *sdp_out, enum reason *why_out)
+{
 	struct sections sections = {0};
 	struct addr session_c = {0};
 	struct sdp sdp = {0};
@@ -500,7 +541,7 @@ int sdp_parse(
 	if (!err)
 		err = read_session(sections.session, &sdp, &session_c);
 	if (!err)
-		err = read_media(&sections, &session_c, &sdp, why_out);
+		err = read_media(&sections, &session_c, prefer, &sdp, why_out);
 	if (!err) {
 		*why_out = REASON_SDP_OK;
 		*sdp_out = sdp;

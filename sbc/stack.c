@@ -320,6 +320,32 @@ unsigned stack_retry_after_s(const struct stack *stack)
 	return stack->retry_after_s;
 }
 
+const char *stack_allow(const struct inbound *in)
+{
+	bool events = in->trunk != NULL
+			      ? in->realm->row->zone == GH__ZONE__ZONE_INSIDE
+			      : in->realm->row->n_event_packages != 0;
+	const char *text = su_sprintf(msg_home(in->msg), "%s%s%s%s",
+		STACK_ALLOW, events && in->trunk == NULL ? ", SUBSCRIBE" : "",
+		events ? ", NOTIFY" : "",
+		in->realm->row->allow_message ? ", MESSAGE" : "");
+
+	return text != NULL ? text : STACK_ALLOW;
+}
+
+/* RFC 3261 8.2.3: what would have been taken. */
+static const char *accept_of(const struct inbound *in)
+{
+	switch (in->sip->sip_request->rq_method) {
+	case sip_method_message:
+		return "text/plain";
+	case sip_method_notify:
+		return "application/simple-message-summary";
+	default:
+		return "application/sdp";
+	}
+}
+
 void stack_refuse(struct stack *stack, struct inbound *in, enum reason why)
 {
 	unsigned status = reason_sip(why);
@@ -331,8 +357,8 @@ void stack_refuse(struct stack *stack, struct inbound *in, enum reason why)
 	}
 	snprintf(seconds, sizeof(seconds), "%u", stack->retry_after_s);
 	stack_reply(stack, in, why, status,
-		TAG_IF(status == 405, SIPTAG_ALLOW_STR(STACK_ALLOW)),
-		TAG_IF(status == 415, SIPTAG_ACCEPT_STR("application/sdp")),
+		TAG_IF(status == 405, SIPTAG_ALLOW_STR(stack_allow(in))),
+		TAG_IF(status == 415, SIPTAG_ACCEPT_STR(accept_of(in))),
 		TAG_IF(status == 420 && in->unsupported,
 			SIPTAG_UNSUPPORTED_STR(in->unsupported)),
 		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),

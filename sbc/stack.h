@@ -149,6 +149,10 @@ void stack_source(msg_t *msg, struct addr *addr_out);
  * before the first answer; done by stack_accept() and stack_reply(). */
 bool stack_behind_nat(const struct inbound *in);
 
+/** The methods that whoever sent this may use outside of dialogs, for Allow;
+ * in its message's memory. */
+const char *stack_allow(const struct inbound *in);
+
 /** What we say of ourselves: no product name, no version. */
 #define STACK_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO"
 

@@ -117,7 +117,7 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	/* Without its connection the request fails at once. */
 	if (transport_is_stream(target->listener->transport)) {
 		const struct flow *f =
-			flow_to(sbc->flows, &target->listener->local,
+			flow_to(sbc->flows, t, &target->listener->local,
 				target->listener->transport, &addr);
 
 		target->flow = f != NULL ? f->id : 0;

@@ -123,7 +123,7 @@ def options(argv):
         prog="./quickstart bench",
         description="Prints the figures of the named parts, of all without "
                     "names. It decides nothing.")
-    parser.add_argument("parts", nargs="*", metavar="auth|calls|media")
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS))
     parser.add_argument("--short", action="store_true",
                         help="each figure from one short run")
     parser.add_argument("--keep", action="store_true",

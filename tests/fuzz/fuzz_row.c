@@ -61,7 +61,8 @@ static void check_good(void)
 		"17\nk3h9x2\n101\nAnna\n+4930101 +4930102\n+4930101\n1\nt\n"
 		"auto\nnone\n1\n192.0.2.0/24\n2\n0\n5\n0\n0\n3600\n0\n\n0\n"
 		"MD5\nexample."
-		"com\n00112233445566778899aabbccddeeff\n\n\n3\n0102";
+		"com\n00112233445566778899aabbccddeeff\n\n\n3\n0102\n"
+		"1790000000000000\n3\n120000000";
 	char cells[sizeof(good)];
 	Gh__AccountRecord *account;
 	PGresult *result;

@@ -307,6 +307,8 @@ _TOKEN = {
         rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)", re.M | re.I),
     "Contact user": re.compile(
         rb"^(?:Contact|m)\s*:[^\r\n]*?sip:([^@>;]{6,})@", re.M | re.I),
+    "dialog name": re.compile(
+        rb"\b(?:call-id|local-tag|remote-tag)=\"([^\"]{6,})\""),
     "SDP origin": re.compile(rb"^o=\S+ (\d{6,}) ", re.M),
     "SDP address": re.compile(rb"^c=IN IP[46] (\S+)", re.M),
     "planted": re.compile(rb"([A-Za-z0-9-]*planted[A-Za-z0-9-]*)", re.I),

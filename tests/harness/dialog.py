@@ -38,6 +38,15 @@ def audio_of(m):
             d.group(1) if d else "sendrecv")
 
 
+SHORT = {"Via": "v", "From": "F", "To": "t", "Call-ID": "i", "Contact": "m",
+         "Content-Type": "c", "Content-Length": "L"}
+
+
+def _shorten(line):
+    name, colon, value = line.partition(":")
+    return f"{SHORT[name]} \t:{value}" if colon and name in SHORT else line
+
+
 class Side:
     """A dialog at a harness.sip.Peer. Messages that come are kept; expect()
     takes the first that fits, and lets repetitions of known ones pass."""
@@ -51,6 +60,7 @@ class Side:
         self.user = user  # of an account: a challenge is answered
         self.password = password
         self.heads = []   # header lines in everything that it says
+        self.compact = False  # short names for them (RFC 3261 7.3.3)
         self.version = 1
         self.tag = secrets.token_hex(6)
         self.remote = self.local = self.call_id = self.target = ""
@@ -129,6 +139,8 @@ class Side:
         if body and not any(e.startswith("Content-Type") for e in extra):
             lines.append("Content-Type: application/sdp")
         lines.append(f"Content-Length: {len(body.encode())}")
+        if self.compact:
+            lines = [_shorten(line) for line in lines]
         return "\r\n".join(lines) + "\r\n\r\n" + body
 
     def _contact(self):
@@ -146,6 +158,7 @@ class Side:
         """Sends the INVITE; an account's with its answer to the challenge.
         body: a description of the case's own."""
         host = self.peer.target[0]
+        host = f"[{host}]" if ":" in host else host
         self.call_id = secrets.token_hex(10)
         self.target = f"sip:{number}@{host}"
         self.local = f"<sip:{user}@{self.peer.host}>;tag={self.tag}"
@@ -259,7 +272,9 @@ class Media:
         """The next packet of 20 ms."""
         head = struct.pack("!BBHII", 0x80, payload_type, self.sequence & 0xffff,
                            self.sequence * 160 & 0xffffffff, self.ssrc)
-        self.sock.sendto(head + b"\xd5" * 160, (address, port))
+        # Digit 5, or a frame of silence.
+        payload = b"\x05\x0a\x00\xa0" if payload_type == 101 else b"\xd5" * 160
+        self.sock.sendto(head + payload, (address, port))
         self.sequence += 1
 
     def heard(self):

@@ -54,7 +54,7 @@ class Linphone:
         sections = {
             "sip": {"sip_port": self.port, "sip_tcp_port": 0,
                     "sip_tls_port": 0, "guess_hostname": 0,
-                    "bind_address": self.local},
+                    "default_proxy": 0, "bind_address": self.local},
             "rtp": {"audio_rtp_port": self.rtp_port,
                     "audio_adaptive_jitt_comp_enabled": 0,
                     "audio_jitt_comp": 100},

@@ -203,24 +203,25 @@ class World:
         self.n_numbers += 1
         return str(1000 + self.n_numbers), f"+4930{5550000 + self.n_numbers}"
 
-    def add_phone(self, **options):
+    def add_phone(self, realm="phones", **options):
         """An account: dict with extension, number, username, password."""
         extension, number = self.number()
         more = "".join(f", {k} => '{v}'" for k, v in options.items())
         row = self.rows(f"select (p).* from sbc.add_phone('{extension}', "
                         f"'Phone {extension}', '{{{number}}}', "
-                        f"realm => 'phones'{more}) p")[0]
+                        f"realm => '{realm}'{more}) p")[0]
         row["number"] = number
         self.names[row["username"].encode()] = "account"
         return row
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
               register=True, codecs="PCMA/8000/1", transport=None, ca=None,
-              srtp=None, home=None, long=False, speech=None):
+              srtp=None, home=None, long=False, speech=None, apps=()):
         """A baresip with an account, registered. n tells phones of one case
         apart; transport is "tcp" or "tls" where it is not UDP; home is the
         net.Nat that it is behind; long: speech for a minute, not for 10 s. It
-        hangs up at the end of its speech, a file in place of voice."""
+        hangs up at the end of its speech, a file in place of voice. register
+        may be seconds; apps are more modules of baresip."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
         if not speech:
@@ -232,10 +233,11 @@ class World:
             speech=speech,
             control_port=4444 + n,
             rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
-            codecs=codecs, ipv6=v6, ca=ca, srtp=srtp)
+            codecs=codecs, ipv6=v6, ca=ca, srtp=srtp, apps=apps)
         where = f"{server};transport={transport}" if transport else server
         p.account(account["username"], where, account["password"], answer,
-                  300 if register else 0)
+                  300 if register is True else int(register),
+                  where if transport and apps else None)
         self.group.add(p)
         p.start()
         p.who = account

@@ -61,6 +61,7 @@ struct cw_config {
 	bool registers;             /* we register at trunk 1 */
 	unsigned session_expires_s; /* of trunk 1 */
 	Gh__SrtpPolicy itsp_srtp, account_srtp, phones_srtp;
+	unsigned texts;     /* 1 << id of each realm that lets MESSAGE pass */
 	bool keys_in_clear; /* SDES without TLS, in every realm */
 };
 

@@ -2,6 +2,8 @@
 #include "tests/unit/sbc_world.h"
 
 #include "sbc/drain.h"
+#include "sbc/message.h"
+
 #include "sbc/leg_save.h"
 #include "sbc/save.h"
 
@@ -71,8 +73,8 @@ void calls_moved(struct calls *calls, uint64_t account, const struct addr *from,
 {
 	(void)calls;
 	ck_assert_uint_eq(account, 1);
-	ck_assert_uint_eq(from_flow, 0);
 	the_world->n_moved++;
+	the_world->moved_from_flow = from_flow;
 	the_world->moved_from = *from;
 	the_world->moved_to = now->source;
 }
@@ -127,6 +129,48 @@ void calls_walk(const struct calls *calls,
 		.caller = {.kind = "phone", .extension = "100"}};
 
 	(void)calls;
+	fn(ctx, &entry);
+}
+
+/* Subscriptions and texts are the call side's too. */
+void event_on_subscribe(struct sbc *sbc, struct inbound *in)
+{
+	stack_refuse(sbc->stack, in, REASON_EVENT_PACKAGE);
+}
+
+void event_on_notify(struct sbc *sbc, struct inbound *in)
+{
+	stack_refuse(sbc->stack, in, REASON_EVENT_PACKAGE);
+}
+
+void message_on_request(struct sbc *sbc, struct inbound *in)
+{
+	stack_refuse(sbc->stack, in, REASON_MESSAGE_OFF);
+}
+
+size_t events_count(const struct events *events)
+{
+	(void)events;
+	return 1;
+}
+
+void events_walk(struct events *events,
+	void (*fn)(void *ctx, const struct event_entry *entry), void *ctx)
+{
+	static char extension[] = "100", user[] = "alice";
+	Gh__Account account = GH__ACCOUNT__INIT;
+	const struct event_entry entry = {.id = "0123456789ABCDEF",
+		.state = "up",
+		.package = "dialog",
+		.resource = "701",
+		.account = &account,
+		.trunk = "pbx",
+		.peer = &the_world->local,
+		.n_notified = 3};
+
+	(void)events;
+	account.extension = extension;
+	account.user = user;
 	fn(ctx, &entry);
 }
 

@@ -117,7 +117,8 @@ static void make(const struct variant *v)
 	results[11] = table(settings, 2);
 	ONE(12, secret);
 	ONE(13, "realm=1|digest=SHA-256|accounts=3");
-	ck_assert_uint_eq(snapshot_n_queries, 14);
+	ONE(14, "realm=1|event_trunk=4|message_types=text/plain text/html");
+	ck_assert_uint_eq(snapshot_n_queries, 15);
 }
 
 static void clear(void)
@@ -152,6 +153,9 @@ START_TEST(a_set)
 	ck_assert_str_eq(r->addresses[0]->certificates[1], "second");
 	ck_assert_str_eq(r->addresses[0]->client_ca, "internal");
 	ck_assert_uint_eq(r->n_acl, 2);
+	ck_assert_uint_eq(r->event_trunk, 4);
+	ck_assert_uint_eq(r->n_message_types, 2);
+	ck_assert_str_eq(r->message_types[1], "text/html");
 	ck_assert_uint_eq(s.saved->pieces[1]->codec_list->n_codecs, 2);
 	ck_assert_uint_eq(s.saved->pieces[2]->codec_list->n_codecs, 0);
 	t = s.saved->pieces[3]->trunk;
