@@ -18,6 +18,7 @@
 #include "sbc/route.h"
 #include "sbc/drain.h"
 #include "sbc/sbc.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk.h"
 
 #define ENTRIES_PER_ANSWER 64
@@ -38,6 +39,7 @@ struct listing {
 	struct json *j;
 	const char *name;
 	unsigned n;
+	const struct surrogates *surrogates; /* for registrations */
 };
 
 static void list_open(struct listing *l)
@@ -75,6 +77,7 @@ static void show_binding(void *ctx, const struct binding *m)
 	json_bool(j, "behind_nat", m->row->behind_nat);
 	json_str(j, "user_agent", m->row->user_agent);
 	json_str(j, "instance", m->row->instance[0] ? m->row->instance : NULL);
+	json_str(j, "pbx", surrogate_state(l->surrogates, m->account->row->id));
 	json_close_object(j);
 }
 
@@ -82,7 +85,8 @@ static int on_registrations(void *ctx, const struct control_request *request,
 	char **args, size_t n_args, struct json *j)
 {
 	struct ctl *ctl = ctx;
-	struct listing l = {request, j, "registrations", 0};
+	struct listing l = {request, j, "registrations", 0,
+		trunks_surrogates(ctl->sbc->trunks)};
 
 	(void)args;
 	(void)n_args;
@@ -101,7 +105,7 @@ static int on_trunks(void *ctx, const struct control_request *request,
 	struct ctl *ctl = ctx;
 	const struct settings *s = ctl->sbc->settings;
 	struct trunks *trunks = ctl->sbc->trunks;
-	struct listing l = {request, j, "trunks", 0};
+	struct listing l = {request, j, "trunks", 0, NULL};
 
 	(void)args;
 	(void)n_args;
@@ -165,7 +169,7 @@ static int on_calls(void *ctx, const struct control_request *request,
 	char **args, size_t n_args, struct json *j)
 {
 	struct ctl *ctl = ctx;
-	struct listing l = {request, j, "calls", 0};
+	struct listing l = {request, j, "calls", 0, NULL};
 
 	(void)args;
 	(void)n_args;

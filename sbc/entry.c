@@ -11,16 +11,16 @@
 #include "sbc/entry.h"
 
 #include <sofia-sip/sip_header.h>
-
 #include <stdio.h>
 
 #include "common/log.h"
+#include "sbc/drain.h"
 #include "sbc/event_body.h"
 #include "sbc/merge.h"
 #include "sbc/message.h"
 #include "sbc/register.h"
-#include "sbc/drain.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 #include "sbc/wait.h"
 
 static void begin_call(
@@ -120,6 +120,7 @@ void entry_on_listener(struct sbc *sbc)
 {
 	if (!stack_is_open(sbc->stack))
 		return;
+	trunks_wake(sbc->trunks);
 	if (sbc->said_ready)
 		return;
 	sbc->said_ready = true;

@@ -203,9 +203,9 @@ static void free_parts(struct sbc *sbc, bool in_order)
 	call_report_free(&sbc->report);
 	ctl_free(&sbc->ctl);
 	waits_free(&sbc->waits);
-	drain_free(&sbc->drain);
 	pages_free(&sbc->pages);
 	events_free(&sbc->events);
+	drain_free(&sbc->drain);
 	calls_free(&sbc->calls);
 	accounts_free(&sbc->accounts);
 	locator_free(&sbc->locator);

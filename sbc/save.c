@@ -24,7 +24,6 @@
 #include "common/log.h"
 #include "common/reason.h"
 #include "common/secret.h"
-#include "common/table.h"
 #include "sbc/sbc.h"
 
 #define DEPOSIT_AGAIN_US CLOCK_US_PER_S
@@ -74,7 +73,6 @@ struct saves {
 	struct loop_timer *flows; /* calls wait for connections */
 	struct loop_timer *again; /* a deposit was refused */
 	uint64_t next_tell_us;
-	uint8_t key[16];
 	uint8_t buffer[STORE_RECORD_MAX];
 };
 
@@ -119,10 +117,10 @@ static const ProtobufCMessageDescriptor *descriptor_of(uint32_t kind)
 		return &gh__saved_binding__descriptor;
 	case SAVE_CDR:
 		return &gh__cdr__descriptor;
-	case SAVE_SWITCHES:
-		return &gh__saved_switches__descriptor;
 	case SAVE_SUBSCRIPTION:
 		return &gh__saved_subscription__descriptor;
+	case SAVE_SWITCHES:
+		return &gh__saved_switches__descriptor;
 	case SAVE_METER:
 		return &gh__saved_meter__descriptor;
 	default:
@@ -145,34 +143,39 @@ static void tell_full(struct saves *saves, enum save_kind kind, int err)
 		LOG_ERR(err));
 }
 
-void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
-	const ProtobufCMessage *msg)
+void save_put_bytes(struct saves *saves, enum save_kind kind,
+	struct save_slot *slot, const void *bytes, size_t len)
 {
 	struct store *file = saves != NULL ? saves->files[file_of(kind)] : NULL;
-	size_t len;
-	uint64_t sum;
-	int err = ERR_TOO_BIG;
+	int err;
 
-	if (file == NULL)
+	if (file == NULL || (slot->record != NULL &&
+				    store_is(file, slot->record, bytes, len)))
 		return;
-	len = protobuf_c_message_get_packed_size(msg);
-	if (len <= sizeof saves->buffer) {
-		protobuf_c_message_pack(msg, saves->buffer);
-		sum = table_siphash(saves->key, saves->buffer, len);
-		if (slot->record != NULL && sum == slot->sum) {
-			secret_wipe(saves->buffer, len);
-			return;
-		}
-		err = store_put(file, &slot->record, kind, SAVE_VERSION,
-			saves->buffer, len, 0);
-		secret_wipe(saves->buffer, len);
-		slot->sum = sum;
-	}
+	err = store_put(file, &slot->record, kind, SAVE_VERSION, bytes, len, 0);
 	if (err == 0)
 		return;
 	/* An old state is worse than none: it would be taken for the truth. */
 	save_drop(saves, kind, slot);
 	tell_full(saves, kind, err);
+}
+
+void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
+	const ProtobufCMessage *msg)
+{
+	size_t len;
+
+	if (saves == NULL || saves->files[file_of(kind)] == NULL)
+		return;
+	len = protobuf_c_message_get_packed_size(msg);
+	if (len > sizeof saves->buffer) {
+		save_drop(saves, kind, slot);
+		tell_full(saves, kind, ERR_TOO_BIG);
+		return;
+	}
+	protobuf_c_message_pack(msg, saves->buffer);
+	save_put_bytes(saves, kind, slot, saves->buffer, len);
+	secret_wipe(saves->buffer, len);
 }
 
 void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)
@@ -182,7 +185,6 @@ void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)
 	if (file != NULL)
 		store_remove(file, &slot->record);
 	slot->record = NULL;
-	slot->sum = 0;
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -409,7 +411,6 @@ int saves_new(struct sbc *sbc, const struct save_owners *owners,
 	saves->sbc = sbc;
 	saves->owners = owners;
 	STAILQ_INIT(&saves->pending);
-	secret_random_bytes(saves->key, sizeof saves->key);
 	for (size_t i = 0; i < FILE_COUNT; i++)
 		saves->found[i] = none;
 	if (loop_timer_new(sbc->daemon.loop, on_again, saves, &saves->again) !=

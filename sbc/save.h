@@ -12,11 +12,11 @@
  *
  *	keeper has handed all over	the files are opened, every record read;
  *					contacts and CDRs are in force at once
- *	settings and sockets are there	trunks, then calls and subscriptions
- *					(saves_settle), before a datagram is
- *					read; but calls in set-up over a
- *					connection once flowd has made its
- *					bridge again
+ *	settings and sockets are there	trunks, then calls and
+ *					subscriptions (saves_settle), before a
+ *					datagram is read; but calls in set-up
+ *					over a connection once flowd has made
+ *					its bridge again
  *
  * The process ends in order (SIGTERM): its calls have been ended and the files
  * are wiped, but for what accounts have used. An upgrade is a restart that
@@ -59,7 +59,6 @@ enum save_kind {
 /** An object's record and what stands in it. Zeroed = none. */
 struct save_slot {
 	struct store_record *record;
-	uint64_t sum; /* of the bytes written last */
 };
 
 /** Who makes objects out of records, and what follows. */
@@ -98,6 +97,9 @@ bool saves_are_in_force(const struct saves *saves);
  * nothing is kept (tests of other parts). The message is copied. */
 void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
 	const ProtobufCMessage *msg);
+/** The same with what is packed already. */
+void save_put_bytes(struct saves *saves, enum save_kind kind,
+	struct save_slot *slot, const void *bytes, size_t len);
 /** Forgets the record. Safe on NULL and on an empty slot. */
 void save_drop(
 	struct saves *saves, enum save_kind kind, struct save_slot *slot);

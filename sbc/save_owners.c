@@ -4,8 +4,8 @@
 
 #include "common/log.h"
 #include "sbc/call_save.h"
-#include "sbc/drain.h"
 #include "sbc/event.h"
+#include "sbc/drain.h"
 #include "sbc/meter.h"
 #include "sbc/sbc.h"
 #include "sbc/trunk.h"
@@ -82,8 +82,8 @@ const struct save_owners sbc_save_owners = {
 			[SAVE_TRUNK] = on_trunk,
 			[SAVE_BINDING] = on_binding,
 			[SAVE_CDR] = on_cdr,
-			[SAVE_SWITCHES] = on_switches,
 			[SAVE_SUBSCRIPTION] = on_subscription,
+			[SAVE_SWITCHES] = on_switches,
 			[SAVE_METER] = on_meter,
 		},
 	.ready = is_ready,

@@ -81,6 +81,8 @@ class Side:
             m = self.peer.receive(left / proc.PATIENCE) if left > 0 else None
             if m is None:
                 raise proc.Problem(f"no {what} at {self.peer.host}")
+            if not m.first:
+                continue  # keep-alive
             first = str(m.status) if m.status else m.method
             if first.startswith(what) and m.data not in self.seen:
                 self.seen.add(m.data)
@@ -105,6 +107,8 @@ class Side:
             m = self.peer.receive((end - time.monotonic()) / proc.PATIENCE)
             if m is None:
                 return
+            if not m.first:
+                continue
             first = str(m.status) if m.status else m.method
             self._again(m)
             if m.data not in self.seen and not any(

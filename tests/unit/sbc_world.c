@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/sbc_world.h"
 
-#include "sbc/drain.h"
 #include "sbc/message.h"
 
+#include "sbc/drain.h"
 #include "sbc/leg_save.h"
 #include "sbc/save.h"
 
@@ -21,6 +21,7 @@
 #include "sbc/ctl.h"
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk.h"
 
 #define STEP_US 20000
@@ -110,6 +111,24 @@ bool trunk_in_service(struct trunks *trunks, uint32_t id)
 {
 	(void)trunks;
 	return id != 2;
+}
+
+void trunks_wake(struct trunks *trunks)
+{
+	(void)trunks;
+}
+
+struct surrogates *trunks_surrogates(struct trunks *trunks)
+{
+	(void)trunks;
+	return NULL;
+}
+
+const char *surrogate_state(const struct surrogates *surrogates, uint64_t id)
+{
+	(void)surrogates;
+	(void)id;
+	return NULL;
 }
 
 uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
