@@ -135,7 +135,7 @@ static void record_live(void)
 	memset(keys.current.key, 0xc7, NONCE_KEY_SIZE);
 	memset(keys.previous.key, 0xa6, NONCE_KEY_SIZE);
 	ck_assert_int_eq(replay_new(RECORDED_NONCES, &r), 0);
-	ck_assert_int_eq(live_new(RECORDED_NONCES, &l), 0);
+	ck_assert_int_eq(live_new(RECORDED_NONCES, 8, &l), 0);
 	ck_assert_int_eq(live_open(l, r, &none, &from_us, &found), 0);
 	ck_assert(!found);
 	live_put_keys(l, &keys, 123456789);
@@ -161,7 +161,7 @@ START_TEST(live_of_version_1)
 
 	record_live();
 	ck_assert_int_eq(replay_new(RECORDED_NONCES, &r), 0);
-	ck_assert_int_eq(live_new(RECORDED_NONCES, &l), 0);
+	ck_assert_int_eq(live_new(RECORDED_NONCES, 8, &l), 0);
 	live_on_fd(l, RECORDED_NAME, state_file("authd-1.bin", RECORDED_SIZE));
 	ck_assert_int_eq(live_open(l, r, &keys, &from_us, &found), 0);
 	ck_assert(found);
