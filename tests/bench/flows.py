@@ -29,12 +29,16 @@ select sbc.add_trunk('tls', '{TRUNK}', 'outside', port => {PORT},
 	transport => 'tls');
 delete from sbc.trunk_target where trunk = sbc.trunk_id('tls');
 select sbc.add_route('extensions', '2', priority => 20);
+update sbc.setting set value = '600000'
+	where name = 'flow_first_message_timeout_ms';
 """
 
-# What the defaults would refuse: thousands of strangers in a few seconds.
+# What the defaults would refuse: thousands of strangers in a few seconds, who
+# say nothing until all are there.
 FLOWD = {"accept_rate": 1000000, "accept_rate_source": 100000}
 LIMITS = "accept_rate 1000000/s instead of 500, accept_rate_source " \
-    "100000/s instead of 20, " + servers.RATES
+    "100000/s instead of 20, flow_first_message_timeout_ms 600000 instead " \
+    "of 30000, " + servers.RATES
 
 KAMAILIO_TLS = """enable_tls=yes
 tcp_children=4
