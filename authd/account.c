@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The accounts' cache and the questions to the database; see account.h. Does
- * not judge credentials and knows no message. Called by judge and server.
+ * The accounts' cache; see account.h. Does not judge credentials, knows no
+ * message and asks nobody (account_ask.c). Called by judge and server.
  *
  * One index holds every key of an entry ("u:name", "e:101", "i:7",
  * "n:+49..."). A second one leads from such keys to the user name under which
@@ -28,21 +28,9 @@ static const char prefixes[] = {
 };
 #define KEY_COUNT sizeof(prefixes)
 
-static const char *const ask_sql[] = {
-	[GH__ACCOUNT_KEY__ACCOUNT_BY_ID] =
-		"SELECT * FROM sbc.authd_account WHERE id = $1::bigint",
-	[GH__ACCOUNT_KEY__ACCOUNT_BY_USER] =
-		"SELECT * FROM sbc.authd_account WHERE username = $1::text",
-	[GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION] =
-		"SELECT * FROM sbc.authd_account WHERE extension = $1::text",
-	[GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER] =
-		("SELECT * FROM sbc.authd_account WHERE id = (SELECT account "
-		 "FROM sbc.authd_number WHERE number = $1::text)"),
-};
-
 /* Could the database know such a key at all? Nothing else is asked, so odd
  * bytes never get there. */
-static bool is_possible(Gh__AccountKey by, const char *key)
+bool account_is_possible(Gh__AccountKey by, const char *key)
 {
 	static const char *const allowed[] = {
 		[GH__ACCOUNT_KEY__ACCOUNT_BY_ID] = "0123456789",
@@ -195,13 +183,13 @@ static void drop_rivals(struct accounts *a, const Gh__Account *account)
 
 bool account_is_sound(const Gh__Account *a)
 {
-	if (!is_possible(GH__ACCOUNT_KEY__ACCOUNT_BY_USER, a->user) ||
-		!is_possible(
+	if (!account_is_possible(GH__ACCOUNT_KEY__ACCOUNT_BY_USER, a->user) ||
+		!account_is_possible(
 			GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, a->extension) ||
 		a->id == 0 || a->n_numbers > 1000)
 		return false;
 	for (size_t i = 0; i < a->n_numbers; i++) {
-		if (!is_possible(
+		if (!account_is_possible(
 			    GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, a->numbers[i]))
 			return false;
 	}
@@ -210,7 +198,7 @@ bool account_is_sound(const Gh__Account *a)
 
 /* Puts a record into the cache; record is taken in every case.
  * @return the entry, or NULL without memory. */
-static struct entry *add_entry(struct accounts *a, Gh__AccountRecord *record)
+struct entry *account_add_entry(struct accounts *a, Gh__AccountRecord *record)
 {
 	size_t n_keys = account_count_keys(record->account);
 	struct entry *e;
@@ -240,7 +228,7 @@ fail:
 	return NULL;
 }
 
-static void add_negative(struct accounts *a, const char *key)
+void account_add_negative(struct accounts *a, const char *key)
 {
 	size_t len = strlen(key);
 	struct negative *n;
@@ -265,7 +253,7 @@ int account_find(struct accounts *a, Gh__AccountKey by, const char *key,
 	char text[KEY_SIZE_MAX];
 	struct entry *e;
 
-	if (!is_possible(by, key))
+	if (!account_is_possible(by, key))
 		return ERR_NOT_FOUND;
 	account_make_key(by, key, text);
 	e = account_lookup(&a->index, text);
@@ -283,183 +271,14 @@ size_t accounts_cached(const struct accounts *a)
 	return a->n_cached;
 }
 
-/* -------------------------------------------------------- questions */
-
-/* Tells everybody who waits; the ask is gone afterwards. */
-static void finish_ask(
-	struct ask *ask, int err, const Gh__AccountRecord *record)
-{
-	struct accounts *a = ask->accounts;
-	struct account_wait *w;
-
-	/* Out of the table first: a callback may ask the same again. */
-	table_remove(&a->asks, &ask->node);
-	while ((w = TAILQ_FIRST(&ask->waits))) {
-		TAILQ_REMOVE(&ask->waits, w, order);
-		a->n_waits--;
-		if (w->fn)
-			w->fn(w->ctx, err, record);
-		free(w);
-	}
-	free(ask);
-}
-
-/* The database does not know: what the disk has counts. */
-static void answer_from_disk(struct ask *ask)
-{
-	struct accounts *a = ask->accounts;
-	struct alias *al = account_lookup(&a->alias_index, ask->key);
-	Gh__AccountRecord *rec = al ? account_read_kept(a, al->user) : NULL;
-	struct entry *e = rec ? add_entry(a, rec) : NULL;
-
-	if (e)
-		finish_ask(ask, 0, e->record);
-	else
-		finish_ask(ask, ERR_AWAY, NULL);
-}
-
-static int submit_ask(struct accounts *a, struct ask *ask);
-
-static void on_asked(void *ctx, const struct db_result *result)
-{
-	struct ask *ask = ctx;
-	struct accounts *a = ask->accounts;
-	Gh__AccountRecord *rec;
-	struct alias *al;
-	struct entry *e;
-	struct row row;
-
-	if (result->err != 0) {
-		answer_from_disk(ask);
-		return;
-	}
-	if (ask->changed_meanwhile) {
-		ask->changed_meanwhile = false;
-		if (submit_ask(a, ask) < 0)
-			answer_from_disk(ask);
-		return;
-	}
-	if (PQntuples(result->results[0]) == 0) {
-		al = account_lookup(&a->alias_index, ask->key);
-		if (al)
-			account_forget_kept(a, al);
-		add_negative(a, ask->key);
-		finish_ask(ask, ERR_NOT_FOUND, NULL);
-		return;
-	}
-	row_begin(&row, result->results[0], 0, "account", "username");
-	rec = row_account(&row);
-	if (!rec || !account_is_sound(rec->account)) {
-		log_err("account_invalid",
-			LOG_STR("problem", rec ? "its keys" : row.problem));
-		row_account_free(rec);
-		finish_ask(ask, ERR_AWAY, NULL);
-		return;
-	}
-	e = add_entry(a, rec);
-	if (!e) {
-		finish_ask(ask, ERR_AWAY, NULL);
-		return;
-	}
-	/* What is kept follows what the database says. */
-	al = account_alias_of_user(a, rec->account->user);
-	if (al) {
-		rec->wall_used_us = al->wall_used_us;
-		account_keep(a, rec);
-	}
-	finish_ask(ask, 0, rec);
-}
-
-static int submit_ask(struct accounts *a, struct ask *ask)
-{
-	const struct db_step step = {
-		.sql = ask_sql[ask->by],
-		.often = true,
-		.n_params = 1,
-		.params = {ask->key + 2},
-	};
-	const struct db_job job = {
-		.steps = &step,
-		.n_steps = 1,
-		.secret = true,
-		.timeout_us = ASK_US,
-		.fn = on_asked,
-		.ctx = ask,
-	};
-
-	return a->db ? db_submit(a->db, &job) : ERR_AWAY;
-}
-
-static void on_sweep(void *arg);
-
-int account_ask(struct accounts *a, Gh__AccountKey by, const char *key,
-	account_fn fn, void *ctx, struct account_wait **wait_out)
-{
-	char text[KEY_SIZE_MAX];
-	struct table_node *node;
-	struct account_wait *w;
-	struct ask *ask;
-
-	if (!is_possible(by, key))
-		return ERR_INVALID;
-	if (a->n_waits >= ACCOUNT_WAITS_MAX)
-		return ERR_FULL;
-	w = calloc(1, sizeof(*w));
-	if (!w)
-		return ERR_NOMEM;
-	account_make_key(by, key, text);
-	node = table_find(&a->asks, text, strlen(text));
-	if (node) {
-		ask = TABLE_ENTRY(node, struct ask, node);
-	} else {
-		ask = calloc(1, sizeof(*ask) + strlen(text) + 1);
-		if (!ask) {
-			free(w);
-			return ERR_NOMEM;
-		}
-		ask->accounts = a;
-		ask->by = by;
-		memcpy(ask->key, text, strlen(text));
-		TAILQ_INIT(&ask->waits);
-		if (table_add(&a->asks, &ask->node, ask->key,
-			    (uint32_t)strlen(text)) < 0) {
-			free(ask);
-			free(w);
-			return ERR_FULL;
-		}
-		if (submit_ask(a, ask) < 0) {
-			TAILQ_INSERT_TAIL(&a->ask_order, ask, order);
-			loop_timer_set(a->loop, a->sweep, 0);
-		}
-	}
-	w->ask = ask;
-	w->fn = fn;
-	w->ctx = ctx;
-	TAILQ_INSERT_TAIL(&ask->waits, w, order);
-	a->n_waits++;
-	*wait_out = w;
-	return 0;
-}
-
-void account_cancel(struct account_wait **wait)
-{
-	if (*wait)
-		(*wait)->fn = NULL;
-	*wait = NULL;
-}
-
 static void on_sweep(void *arg)
 {
 	struct accounts *a = arg;
 	struct negative *n;
 	struct entry *e;
-	struct ask *ask;
 	uint64_t now;
 
-	while ((ask = TAILQ_FIRST(&a->ask_order))) {
-		TAILQ_REMOVE(&a->ask_order, ask, order);
-		answer_from_disk(ask);
-	}
+	account_answer_from_disk(a);
 	/* After that: nothing in the cache is younger than now. */
 	now = clock_now_us();
 	while ((e = TAILQ_FIRST(&a->entries)) && now - e->loaded_us > a->ttl_us)
@@ -485,7 +304,10 @@ int accounts_new(struct loop *loop, struct vault *vault, size_t max_cached,
 	a->ttl_us = ttl_us;
 	TAILQ_INIT(&a->entries);
 	TAILQ_INIT(&a->negative_order);
-	TAILQ_INIT(&a->ask_order);
+	TAILQ_INIT(&a->disk_asks);
+	TAILQ_INIT(&a->batches);
+	for (size_t by = 0; by < ASK_KINDS; by++)
+		TAILQ_INIT(&a->waiting[by]);
 	TAILQ_INIT(&a->aliases);
 	err = table_init(&a->index, max_cached * KEYS_PER_ENTRY);
 	if (err == 0)
@@ -496,6 +318,8 @@ int accounts_new(struct loop *loop, struct vault *vault, size_t max_cached,
 		err = table_init(&a->alias_index, ALIAS_KEYS_MAX);
 	if (err == 0)
 		err = loop_timer_new(loop, on_sweep, a, &a->sweep);
+	if (err == 0)
+		err = loop_timer_new(loop, account_on_gathered, a, &a->gather);
 	if (err < 0) {
 		accounts_free(&a);
 		return err;
@@ -511,37 +335,19 @@ void accounts_set_db(struct accounts *a, struct db *db)
 	a->db = db;
 }
 
-static void free_ask(struct accounts *a, struct ask *ask)
-{
-	struct account_wait *w;
-
-	while ((w = TAILQ_FIRST(&ask->waits))) {
-		TAILQ_REMOVE(&ask->waits, w, order);
-		free(w);
-	}
-	table_remove(&a->asks, &ask->node);
-	free(ask);
-}
-
 void accounts_free(struct accounts **accounts)
 {
 	struct accounts *a = *accounts;
-	struct table_node *node, *next;
-	size_t bucket = 0;
 
 	*accounts = NULL;
 	if (!a)
 		return;
 	account_drop_all(a);
-	for (node = a->asks.buckets ? table_next(&a->asks, &bucket, NULL)
-				    : NULL;
-		node; node = next) {
-		next = table_next(&a->asks, &bucket, node);
-		free_ask(a, TABLE_ENTRY(node, struct ask, node));
-	}
+	account_free_asks(a);
 	while (!TAILQ_EMPTY(&a->aliases))
 		account_drop_alias(a, TAILQ_FIRST(&a->aliases));
 	loop_timer_free(a->loop, &a->sweep);
+	loop_timer_free(a->loop, &a->gather);
 	table_done(&a->index);
 	table_done(&a->negatives);
 	table_done(&a->asks);

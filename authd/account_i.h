@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What account.c (cache and questions) and account_keep.c (what the disk has)
- * share. */
+/* What account.c (cache), account_ask.c (questions to the database) and
+ * account_keep.c (what the disk has) share. */
 #ifndef AUTHD_ACCOUNT_I_H
 #define AUTHD_ACCOUNT_I_H
 
@@ -17,8 +17,17 @@ enum {
 	ALIAS_KEYS_MAX = 4 * 1000 * 1000,
 	SWEEP_US = 1000 * 1000,
 	ASK_US = 1500 * 1000,
+	/* Between the beginnings of two statements, and how many questions
+	 * one has. */
+	ASK_GATHER_US = 20 * 1000,
+	ASK_BATCH_MAX = 64,
+	ASK_KINDS = 4, /* enum Gh__AccountKey */
 	REFRESH_BATCH = 200,
 };
+/* Beside the columns of sbc.authd_account a: of the few that have it. */
+#define ACCOUNT_SURROGATE_SQL                                                  \
+	"CASE WHEN a.surrogate_trunk <> 0 THEN (SELECT s.secret FROM "         \
+	"sbc.authd_surrogate s WHERE s.id = a.id) END AS surrogate"
 #define DAY_US (24ull * 3600 * 1000 * 1000)
 
 /* A key of an entry or alias, with the node that makes it findable. */
@@ -63,13 +72,17 @@ struct account_wait {
 /* A question under way; who asks the same waits with it. */
 struct ask {
 	struct table_node node;
+	/* in accounts.waiting, a batch or accounts.disk_asks */
 	TAILQ_ENTRY(ask) order;
+	const struct ask_batch *batch; /* that it was sent with */
 	struct accounts *accounts;
 	TAILQ_HEAD(, account_wait) waits;
 	bool changed_meanwhile; /* the answer may be old: asked again */
 	Gh__AccountKey by;
 	char key[]; /* with its prefix */
 };
+TAILQ_HEAD(ask_list, ask);
+struct ask_batch; /* account_ask.c */
 
 struct accounts {
 	struct loop *loop;
@@ -83,7 +96,11 @@ struct accounts {
 	struct table negatives;
 	TAILQ_HEAD(, negative) negative_order;
 	struct table asks;
-	TAILQ_HEAD(, ask) ask_order; /* asks to answer from the disk */
+	struct ask_list waiting[ASK_KINDS]; /* to be sent */
+	TAILQ_HEAD(, ask_batch) batches;    /* at the database */
+	struct ask_list disk_asks;          /* to be answered from the disk */
+	struct loop_timer *gather;
+	uint64_t next_ask_us; /* not before, if the database is there */
 	size_t n_waits;
 	struct table alias_index;
 	TAILQ_HEAD(, alias) aliases; /* refreshed longest ago first */
@@ -101,9 +118,21 @@ int account_add_keys(struct table *t, struct index_key *keys, size_t n,
 	void *owner, const Gh__Account *account);
 void account_remove_keys(struct table *t, struct index_key *keys, size_t n);
 bool account_is_sound(const Gh__Account *a);
+bool account_is_possible(Gh__AccountKey by, const char *key);
+/** Puts a record into the cache; record is taken in every case.
+ * @return the entry, or NULL without memory. */
+struct entry *account_add_entry(struct accounts *a, Gh__AccountRecord *record);
+void account_add_negative(struct accounts *a, const char *key);
 void account_drop_entry(struct accounts *a, struct entry *e);
 void account_drop_negatives(struct accounts *a);
 void account_drop_all(struct accounts *a);
+
+/* account_ask.c: questions */
+/** Answers what the database can not be asked. */
+void account_answer_from_disk(struct accounts *a);
+/** For the timer of accounts.gather. */
+void account_on_gathered(void *arg);
+void account_free_asks(struct accounts *a);
 
 /* account_keep.c: what the disk has */
 void account_drop_alias(struct accounts *a, struct alias *al);

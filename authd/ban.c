@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/table.h"
 
 enum {
@@ -40,7 +42,30 @@ struct ban_source {
 	uint64_t attempts[ATTEMPTS];
 	unsigned next_attempt;
 	struct ban_user users[USERS];
+	struct store_record *record;
 };
+
+/* As it stands in the store: this, then the users that are not free. A
+ * retransmission that comes after the restart counts once more. */
+enum { SAVED_SOURCE = 1, SAVED_KEY = 2, SAVED_VERSION = 1 };
+
+struct saved_source {
+	uint8_t ip[16];
+	uint32_t family;
+	uint32_t failures;
+	uint64_t first_us, last_us, until_us;
+};
+_Static_assert(
+	sizeof(struct saved_source) == 48 && sizeof(struct ban_user) == 32,
+	"no gaps in what is kept");
+
+struct saved_all {
+	struct saved_source source;
+	struct ban_user users[USERS];
+};
+_Static_assert(
+	sizeof(struct saved_all) <= BAN_SOURCE_SLOTS * (BAN_SLOT_SIZE - 64),
+	"a source fits its slots");
 
 struct ban_table {
 	struct table table;
@@ -49,6 +74,8 @@ struct ban_table {
 	struct addr_net *exempt;
 	size_t n_exempt;
 	uint8_t hash_key[16];
+	struct store *store; /* NULL = none */
+	struct store_record *key_record;
 };
 
 static void make_key(const struct addr *host, uint8_t key[17])
@@ -72,6 +99,8 @@ static struct ban_source *find(
 
 static void forget(struct ban_table *t, struct ban_source *s)
 {
+	if (t->store)
+		store_remove(t->store, &s->record);
 	table_remove(&t->table, &s->node);
 	TAILQ_REMOVE(&t->order, s, order);
 	free(s);
@@ -109,6 +138,78 @@ static struct ban_source *find_or_add(
 	return s;
 }
 
+/* ------------------------------------------------------------- the store */
+
+static void keep(struct ban_table *t, struct ban_source *s)
+{
+	struct saved_all all = {.source = {.family = (uint32_t)s->host.family,
+					.failures = s->failures,
+					.first_us = s->first_us,
+					.last_us = s->last_us,
+					.until_us = s->until_us}};
+	size_t n = 0;
+
+	if (!t->store)
+		return;
+	memcpy(all.source.ip, s->host.ip, sizeof(all.source.ip));
+	for (size_t i = 0; i < USERS; i++) {
+		if (s->users[i].hash)
+			all.users[n++] = s->users[i];
+	}
+	if (store_put(t->store, &s->record, SAVED_SOURCE, SAVED_VERSION, &all,
+		    sizeof(all.source) + n * sizeof(all.users[0]), 0) < 0)
+		log_peer_warning("ban_count_not_kept");
+}
+
+int ban_restore(struct ban_table *t, struct store_record *record, uint32_t type,
+	uint32_t version, const void *bytes, size_t len)
+{
+	struct saved_all all = {0};
+	struct ban_source *s;
+	struct addr host = {0};
+	size_t users;
+
+	if (version != SAVED_VERSION)
+		return ERR_VERSION;
+	if (type == SAVED_KEY && len == sizeof(t->hash_key) && !t->key_record) {
+		memcpy(t->hash_key, bytes, len);
+		t->key_record = record;
+		return 0;
+	}
+	if (type != SAVED_SOURCE || len < sizeof(all.source) ||
+		len > sizeof(all) ||
+		(len - sizeof(all.source)) % sizeof(all.users[0]))
+		return ERR_INVALID;
+	memcpy(&all, bytes, len);
+	users = (len - sizeof(all.source)) / sizeof(all.users[0]);
+	host.family = (int)all.source.family;
+	if (host.family != AF_INET && host.family != AF_INET6)
+		return ERR_INVALID;
+	memcpy(host.ip, all.source.ip, sizeof(host.ip));
+	if (find(t, &host) || t->table.n_entries == t->table.max_entries)
+		return ERR_EXISTS;
+	s = find_or_add(t, &host);
+	if (!s)
+		return ERR_NOMEM;
+	s->record = record;
+	s->failures = all.source.failures;
+	s->first_us = all.source.first_us;
+	s->last_us = all.source.last_us;
+	s->until_us = all.source.until_us;
+	memcpy(s->users, all.users, users * sizeof(all.users[0]));
+	return 0;
+}
+
+void ban_attach(struct ban_table *t, struct store *store)
+{
+	t->store = store;
+	/* Names are told apart by it: counts without it mean nothing. */
+	if (store && !t->key_record &&
+		store_put(store, &t->key_record, SAVED_KEY, SAVED_VERSION,
+			t->hash_key, sizeof(t->hash_key), 0) < 0)
+		log_warning("ban_key_not_kept");
+}
+
 int ban_new(size_t max_sources, struct ban_table **table_out)
 {
 	struct ban_table *t = calloc(1, sizeof(*t));
@@ -135,6 +236,8 @@ void ban_free(struct ban_table **table)
 	*table = NULL;
 	if (!t)
 		return;
+	/* What was kept is the next process's. */
+	t->store = NULL;
 	while (!TAILQ_EMPTY(&t->order))
 		forget(t, TAILQ_FIRST(&t->order));
 	table_done(&t->table);
@@ -239,6 +342,7 @@ enum ban_step ban_failure(struct ban_table *t, const struct addr *source,
 		s->failures = 0;
 		step = BAN_SOURCE;
 	}
+	keep(t, s);
 	return step;
 }
 
@@ -258,6 +362,7 @@ void ban_success(
 				       ? s->users[i].failures
 				       : s->failures;
 		s->users[i] = (struct ban_user){0};
+		keep(t, s);
 	}
 }
 
@@ -289,8 +394,10 @@ void ban_set(struct ban_table *t, const struct addr *source, uint64_t until_us)
 {
 	struct ban_source *s = find_or_add(t, source);
 
-	if (s)
-		s->until_us = until_us;
+	if (!s)
+		return;
+	s->until_us = until_us;
+	keep(t, s);
 }
 
 bool ban_lift(struct ban_table *t, const struct addr *source, uint64_t now_us)

@@ -8,6 +8,8 @@
  * source itself only after many different accounts failed.
  *
  * Pure: clocks come in as numbers, decisions go out as a callback's argument.
+ * What counts outlives the process in a store that is its own; without one, or
+ * without room in it, it counts all the same.
  */
 #ifndef AUTHD_BAN_H
 #define AUTHD_BAN_H
@@ -18,6 +20,7 @@
 
 #include "common/addr.h"
 #include "common/err.h"
+#include "common/store.h"
 
 /** Failures of different user names that ban a source with registrations, in
  * multiples of the limit. */
@@ -40,6 +43,16 @@ void ban_set_limits(struct ban_table *t, const struct ban_limits *limits);
  * @return 0, or ERR_NOMEM; the old list stays then. */
 GH_MUST_CHECK int ban_set_exempt(
 	struct ban_table *t, const struct addr_net *nets, size_t n);
+
+/** For each record of the store, before ban_attach().
+ * @return 0, or an error: it is no record of this table. */
+GH_MUST_CHECK int ban_restore(struct ban_table *t, struct store_record *record,
+	uint32_t type, uint32_t version, const void *bytes, size_t len);
+/** From now on every change is written. @param store borrowed. */
+void ban_attach(struct ban_table *t, struct store *store);
+/** Slots that a source takes at most, of BAN_SLOT_SIZE bytes. */
+#define BAN_SLOT_SIZE    256u
+#define BAN_SOURCE_SLOTS 4u
 
 /** What a failure led to. */
 enum ban_step {

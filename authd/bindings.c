@@ -18,11 +18,11 @@
 #include "common/table.h"
 
 enum {
-	FLUSH_US = 100 * 1000,
+	FLUSH_US = 200 * 1000,
 	RETRY_US = 1000 * 1000,
 	STORE_US = 8 * 1000 * 1000,
 	SWEEP_US = 30 * 1000 * 1000,
-	BATCH_MAX = 100,
+	BATCH_MAX = 200,
 	/* json.h's writer holds this much; a batch stops below. */
 	BATCH_BYTES = 48 * 1024,
 };

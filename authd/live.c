@@ -38,9 +38,12 @@ struct live {
 	bool has_keys;
 	bool bad; /* a record could not be used */
 	struct replay *replay;
+	struct store_config ban_config;
+	struct store_found ban_found;
+	struct store *ban_store;
 };
 
-int live_new(size_t max_nonces, struct live **live_out)
+int live_new(size_t max_nonces, size_t max_sources, struct live **live_out)
 {
 	struct live *l = calloc(1, sizeof(*l));
 
@@ -54,8 +57,24 @@ int live_new(size_t max_nonces, struct live **live_out)
 		.n_slots = (uint32_t)max_nonces + 8,
 	};
 	l->found = (struct store_found)STORE_FOUND_NONE;
+	l->ban_config = (struct store_config){
+		.name = "bans",
+		.owner = PROCESS_AUTHD,
+		.slot_size = BAN_SLOT_SIZE,
+		/* Few sources have many names. */
+		.n_slots = (uint32_t)max_sources * 2 + BAN_SOURCE_SLOTS,
+	};
+	l->ban_found = (struct store_found)STORE_FOUND_NONE;
 	*live_out = l;
 	return 0;
+}
+
+static void close_found(const struct store_found *found)
+{
+	if (found->fd >= 0)
+		close(found->fd);
+	if (found->other_fd >= 0)
+		close(found->other_fd);
 }
 
 void live_free(struct live **live)
@@ -66,18 +85,21 @@ void live_free(struct live **live)
 	if (!l)
 		return;
 	store_close(&l->store);
-	if (l->found.fd >= 0)
-		close(l->found.fd);
-	if (l->found.other_fd >= 0)
-		close(l->found.other_fd);
+	store_close(&l->ban_store);
+	close_found(&l->found);
+	close_found(&l->ban_found);
 	secret_wipe(&l->keys, sizeof(l->keys));
 	free(l);
 }
 
 void live_on_fd(struct live *l, const char *name, int fd)
 {
-	if (l->store || !store_found_take(&l->found, &l->config, name, fd))
-		close(fd);
+	if (!l->store && store_found_take(&l->found, &l->config, name, fd))
+		return;
+	if (!l->ban_store &&
+		store_found_take(&l->ban_found, &l->ban_config, name, fd))
+		return;
+	close(fd);
 }
 
 static int on_record(void *ctx, struct store_record *record, uint32_t type,
@@ -124,6 +146,23 @@ int live_open(struct live *l, struct replay *replay,
 	return 0;
 }
 
+static int on_ban_record(void *ctx, struct store_record *record, uint32_t type,
+	uint32_t version, const void *bytes, size_t len)
+{
+	return ban_restore(ctx, record, type, version, bytes, len);
+}
+
+void live_open_bans(struct live *l, struct ban_table *bans)
+{
+	int err = store_open(&l->ban_config, &l->ban_found, on_ban_record, bans,
+		&l->ban_store);
+
+	if (err < 0)
+		log_warning("ban_counts_not_kept", LOG_ERR(err));
+	else
+		ban_attach(bans, l->ban_store);
+}
+
 void live_put_keys(
 	struct live *l, const struct nonce_keys *keys, uint64_t from_us)
 {
@@ -150,9 +189,14 @@ void live_put_keys(
 
 void live_deposit(struct live *l, struct notify *keeper)
 {
-	int err = l->store && keeper ? store_deposit(l->store, keeper) : 0;
+	struct store *stores[] = {l->store, l->ban_store};
 
-	/* ERR_AWAY: it comes back, and this is called again. */
-	if (err == ERR_FULL)
-		log_warning("state_not_deposited", LOG_ERR(err));
+	for (size_t i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
+		int err = stores[i] && keeper ? store_deposit(stores[i], keeper)
+					      : 0;
+
+		/* ERR_AWAY: it comes back, and this is called again. */
+		if (err == ERR_FULL)
+			log_warning("state_not_deposited", LOG_ERR(err));
+	}
 }

@@ -92,6 +92,7 @@ void server_resume(struct server *s)
 
 	if (err < 0)
 		log_warning("state_not_kept", LOG_ERR(err));
+	live_open_bans(s->live, s->bans);
 	if (found && s->nonce_from_us <= clock_now_us()) {
 		log_notice("nonces_resumed",
 			LOG_UINT("used", replay_count(s->replay)));
@@ -528,7 +529,7 @@ static int make_parts(struct server *s, const struct server_config *config)
 	if (err == 0)
 		err = replay_new(REPLAY_MAX, &s->replay);
 	if (err == 0)
-		err = live_new(REPLAY_MAX, &s->live);
+		err = live_new(REPLAY_MAX, BAN_SOURCES_MAX, &s->live);
 	if (err == 0)
 		err = ban_new(BAN_SOURCES_MAX, &s->bans);
 	if (err == 0)

@@ -73,8 +73,9 @@ static int control_status(struct control *c, struct json *j)
 	return CONTROL_OK;
 }
 
-static int control_counters(struct json *j)
+static int control_counters(const struct control *c, struct json *j)
 {
+	json_str(j, "process", process_name(c->daemon->self));
 	json_open_object(j, "stats");
 	for (int s = 0; s < STAT_COUNT; s++)
 		json_uint(j, stat_name(s), stat_get(s));
@@ -108,7 +109,7 @@ static int control_run(struct control *c, const struct control_request *request,
 	if (strcmp(r->command, "status") == 0)
 		return control_status(c, j);
 	if (strcmp(r->command, "counters") == 0)
-		return control_counters(j);
+		return control_counters(c, j);
 	if (strcmp(r->command, "log-level") == 0)
 		return control_log_level(r->args, r->n_args, j);
 	for (size_t i = 0; i < c->n_commands; i++) {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -262,6 +263,9 @@ int daemon_begin(struct daemon *d)
 	if (log_level_parse(common_settings(d)->log_level, &level))
 		level = LOG_LEVEL_INFO;
 	log_open(process_name(d->self), level);
+	/* keeper starts programs by descriptor: their name would be a number.
+	 */
+	(void)prctl(PR_SET_NAME, process_name(d->self), 0, 0, 0);
 	log_notice("start", LOG_STR("version", PACKAGE_VERSION),
 		LOG_STR("config", d->config_path));
 	(void)umask(0027);

@@ -48,6 +48,10 @@ struct loop {
 /** Makes a loop on libevent. @return 0, or ERR_NOMEM. */
 GH_MUST_CHECK int loop_event_new(struct loop **loop_out);
 
+/** The same for who can live with timers that fire some milliseconds early or
+ * late: it saves a system call per turn. */
+GH_MUST_CHECK int loop_event_new_coarse(struct loop **loop_out);
+
 /** Runs until loop_stop(). @return 0, or ERR_SYSTEM. */
 GH_MUST_CHECK int loop_run(struct loop *loop);
 /** May be called from a callback; loop_run() returns after it. */

@@ -189,16 +189,13 @@ static const struct loop_ops event_ops = {
 	.free = ev_free,
 };
 
-int loop_event_new(struct loop **loop_out)
+static int make(int more_flags, struct loop **loop_out)
 {
 	struct event_loop *l = calloc(1, sizeof(*l));
 	struct event_config *config = event_config_new();
 	int flags = EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV |
-		    EVENT_BASE_FLAG_NO_CACHE_TIME |
-		    EVENT_BASE_FLAG_PRECISE_TIMER;
+		    EVENT_BASE_FLAG_NO_CACHE_TIME | more_flags;
 
-	/* No cached and no coarse time: a timer never fires early by
-	 * clock_now_us(). */
 	if (l && config && !event_config_set_flag(config, flags))
 		l->base = event_base_new_with_config(config);
 	if (config)
@@ -210,4 +207,16 @@ int loop_event_new(struct loop **loop_out)
 	l->loop.ops = &event_ops;
 	*loop_out = &l->loop;
 	return 0;
+}
+
+int loop_event_new(struct loop **loop_out)
+{
+	/* No cached and no coarse time: a timer never fires early by
+	 * clock_now_us(). */
+	return make(EVENT_BASE_FLAG_PRECISE_TIMER, loop_out);
+}
+
+int loop_event_new_coarse(struct loop **loop_out)
+{
+	return make(0, loop_out);
 }

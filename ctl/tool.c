@@ -23,6 +23,7 @@
 #include "ctl/ask.h"
 #include "ctl/cert.h"
 #include "ctl/show.h"
+#include "ctl/upgrade.h"
 
 struct command {
 	const char *name;
@@ -43,6 +44,8 @@ static const struct command commands[] = {
 	{"calls", PROCESS_BIT(PROCESS_SBC), 0, 0, "", "calls in progress"},
 	{"registrations", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
 		"registered phones"},
+	{"subscriptions", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
+		"event subscriptions of phones"},
 	{"trunks", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
 		"trunks and their state"},
 	{"sessions", PROCESS_BIT(PROCESS_MEDIAD), 0, 0, "", "media sessions"},
@@ -68,7 +71,7 @@ static const struct command commands[] = {
 		"start the next flowd; the old one serves its connections"},
 	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 2, "FROM TO",
 		"where a call would go, without calling"},
-	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[off]",
+	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[wait|off]",
 		"take no new calls, or again"},
 	{"log-level", DAEMONS, 0, 1, "[LEVEL]",
 		"show or set err, warning, notice, info or debug"},
@@ -84,6 +87,8 @@ static void usage(FILE *out)
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-14s %-10s %s\n", commands[i].name,
 			commands[i].args, commands[i].help);
+	fprintf(out, "  %-14s %-10s %s\n", "upgrade", "[NAME ...]",
+		"replace processes by their new programs, with calls up");
 	fprintf(out, "  %-14s %-10s %s\n", "cert", "WHAT ...",
 		"make certificates: sbcctl cert --help");
 }
@@ -105,6 +110,7 @@ static void on_answer(void *ctx, enum process process, const char *json)
 
 	if (run->json) {
 		fprintf(out, "%s\n", json);
+		(void)fflush(out); /* more may come later */
 		return;
 	}
 	if (run->several)
@@ -174,14 +180,43 @@ static int run_command(struct run *run, const struct command *command,
 	return exit_code;
 }
 
+static int load_users(struct run *run)
+{
+	const char *missing = NULL;
+
+	if (run->tool->users) {
+		run->users = *run->tool->users;
+		return 0;
+	}
+	if (process_users_load(&run->users, &missing) == 0)
+		return 0;
+	fprintf(run->tool->err, "sbcctl: there is no system user %s\n",
+		missing);
+	return ERR_NOT_FOUND;
+}
+
+static int run_upgrade(struct run *run, char **names, size_t n_names)
+{
+	struct upgrade_order o = {.runtime_dir = run->runtime_dir,
+		.users = &run->users,
+		.json = run->json,
+		.out = run->tool->out,
+		.err = run->tool->err,
+		.names = names,
+		.n_names = n_names};
+
+	return load_users(run) ? CONTROL_AWAY : upgrade_run(&o);
+}
+
 static int find_and_run(struct run *run, int argc, char **argv)
 {
 	size_t n_args = (size_t)argc - 1;
-	const char *missing = NULL;
 
-	/* The one that asks no daemon. */
+	/* The one that asks nobody, and the one that asks keeper. */
 	if (strcmp(argv[0], "cert") == 0)
 		return cert_command(argc, argv);
+	if (strcmp(argv[0], "upgrade") == 0)
+		return run_upgrade(run, argv + 1, n_args);
 	for (size_t i = 0; i < N_COMMANDS; i++) {
 		if (strcmp(argv[0], commands[i].name) != 0)
 			continue;
@@ -191,15 +226,9 @@ static int find_and_run(struct run *run, int argc, char **argv)
 				commands[i].name, commands[i].args);
 			return CONTROL_USAGE;
 		}
-		if (run->tool->users) {
-			run->users = *run->tool->users;
-		} else if (process_users_load(&run->users, &missing)) {
-			fprintf(run->tool->err,
-				"sbcctl: there is no system user %s\n",
-				missing);
-			return CONTROL_AWAY;
-		}
-		return run_command(run, &commands[i], argv + 1, n_args);
+		return load_users(run) ? CONTROL_AWAY
+				       : run_command(run, &commands[i],
+						 argv + 1, n_args);
 	}
 	fprintf(run->tool->err,
 		"sbcctl: no command \"%s\"; try sbcctl --help\n", argv[0]);

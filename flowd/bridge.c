@@ -209,6 +209,8 @@ static void on_bridge_fd(void *arg, int fd, unsigned events)
 		feed(b, bytes, (size_t)n);
 		/* It may have had media keys in it. */
 		secret_wipe(bytes, (size_t)n);
+		if ((size_t)n < sizeof(bytes))
+			return; /* that was all, or the loop tells */
 	}
 }
 

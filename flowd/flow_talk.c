@@ -447,6 +447,10 @@ void flow_read(struct flow *f)
 		flow_feed(f, bytes, (size_t)n);
 		/* It may have had media keys in it. */
 		secret_wipe(bytes, (size_t)n);
+		/* Nothing more for now, most likely; if there is, the loop
+		 * tells. */
+		if ((size_t)n < sizeof(bytes) && !wire_has_pending(&f->wire))
+			break;
 	}
 	flow_watch(f);
 }

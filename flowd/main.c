@@ -158,6 +158,13 @@ static int enter_sandbox(struct daemon *d, const struct settings *s)
 	return daemon_sandbox(d, &profile);
 }
 
+/* Deadlines of flows are looked at again when their timers fire. */
+static int make_loop(struct daemon *d, struct loop **loop_out)
+{
+	(void)d;
+	return loop_event_new_coarse(loop_out);
+}
+
 /* ctx of the daemon's callbacks; NULL before there is one. */
 static void on_reload(void *ctx)
 {
@@ -196,6 +203,7 @@ int main(int argc, char **argv)
 		.n_options = sizeof(options) / sizeof(options[0]),
 		.settings = &settings,
 		.check = check,
+		.make_loop = make_loop,
 		.keeper_events = &keeper_events,
 		.on_stop = on_stop,
 		.on_reload = on_reload,

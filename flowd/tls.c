@@ -199,6 +199,8 @@ static int set_policy(SSL_CTX *ctx, const char *min_version,
 	(void)SSL_CTX_set_mode(
 		ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 			     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* A record by one system call, where it would be two. */
+	SSL_CTX_set_read_ahead(ctx, 1);
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_max_cert_list(ctx, TLS_CERT_LIST_MAX);
 	SSL_CTX_set_verify_depth(ctx, TLS_DEPTH_MAX);

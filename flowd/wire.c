@@ -137,7 +137,7 @@ int wire_write(struct wire *w, const uint8_t *bytes, size_t len)
 
 bool wire_has_pending(const struct wire *w)
 {
-	return w->ssl && SSL_pending(w->ssl) > 0;
+	return w->ssl && SSL_has_pending(w->ssl);
 }
 
 void wire_say_end(struct wire *w)

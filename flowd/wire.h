@@ -33,7 +33,8 @@ GH_MUST_CHECK int wire_handshake(struct wire *w);
 GH_MUST_CHECK int wire_read(struct wire *w, uint8_t *bytes, size_t size);
 /** @return bytes > 0, or as wire_read(). */
 GH_MUST_CHECK int wire_write(struct wire *w, const uint8_t *bytes, size_t len);
-/** Bytes that TLS has decrypted already: no event will tell of them. */
+/** Bytes that TLS has taken from the socket already: no event will tell of
+ * them. */
 bool wire_has_pending(const struct wire *w);
 /** Says good-bye in TLS and to TCP; wire_read() may go on until the end. */
 void wire_say_end(struct wire *w);

@@ -2,6 +2,7 @@
 #include "keeper/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,12 +17,16 @@
 #include "keeper/record.h"
 #include "keeper/spawn.h"
 
+/* How long a new program has to stay ready. */
+#define SETTLE_US (1000ull * 1000)
+
 static const char *const state_names[] = {"idle", "backoff", "adopting",
 	"starting", "ready", "stopping", "stopped"};
 _Static_assert(
 	sizeof(state_names) / sizeof(state_names[0]) == CHILD_STATE_COUNT,
 	"a name for each state");
 
+static void start(struct child *c);
 static void start_next(struct children *all);
 static void stop_next(struct children *all);
 static void on_timer(void *arg);
@@ -62,7 +67,7 @@ int children_init(struct children *all, struct loop *loop,
 
 		c->all = all;
 		c->plan = plans[i];
-		c->pidfd = -1;
+		c->pidfd = c->program = c->fresh = -1;
 		if (loop_timer_new(loop, on_timer, c, &c->timer))
 			return ERR_NOMEM;
 		all->n_children++;
@@ -70,12 +75,17 @@ int children_init(struct children *all, struct loop *loop,
 	return 0;
 }
 
+static void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 static void let_go(struct child *c)
 {
 	loop_fd_free(c->all->loop, &c->death);
-	if (c->pidfd >= 0)
-		close(c->pidfd);
-	c->pidfd = -1;
+	fd_close(&c->pidfd);
 	c->pid = 0;
 }
 
@@ -83,6 +93,8 @@ void children_done(struct children *all)
 {
 	for (size_t i = 0; i < all->n_children; i++) {
 		let_go(&all->child[i]);
+		fd_close(&all->child[i].program);
+		fd_close(&all->child[i].fresh);
 		loop_timer_free(all->loop, &all->child[i].timer);
 	}
 	for (size_t i = 0; i < RETIRED_MAX; i++)
@@ -157,6 +169,61 @@ static void kill_child(struct child *c, int signal)
 			LOG_INT("pid", c->pid), LOG_ERRNO(errno));
 }
 
+static void renew_end(struct child *c, bool runs)
+{
+	c->renew = RENEW_NONE;
+	if (runs) {
+		fd_close(&c->program);
+		c->program = c->fresh;
+		c->fresh = -1;
+	}
+	fd_close(&c->fresh);
+	log_notice("daemon_renewed", LOG_STR("daemon", name_of(c)),
+		LOG_INT("pid", c->pid), LOG_STR("new", runs ? "yes" : "no"));
+	c->all->events.on_renewed(c->all->ctx, c, runs);
+}
+
+/* @return whether the death belongs to a renewal: the next one is started. */
+static bool renew_on_death(struct child *c)
+{
+	if (c->renew == RENEW_WAITS) {
+		c->renew = RENEW_NEW;
+	} else if (c->renew == RENEW_NEW) {
+		log_err("upgrade_rolled_back", LOG_STR("daemon", name_of(c)));
+		c->renew = RENEW_OLD;
+	} else {
+		if (c->renew == RENEW_OLD)
+			renew_end(c, false);
+		return false;
+	}
+	start(c);
+	return true;
+}
+
+int child_renew(struct child *c, bool wait)
+{
+	if (c->state != CHILD_READY || c->renew != RENEW_NONE ||
+		c->all->stopping)
+		return ERR_AGAIN;
+	c->fresh = open(c->plan.exe, O_PATH | O_CLOEXEC);
+	if (c->fresh < 0)
+		return ERR_SYSTEM;
+	log_notice("daemon_renew", LOG_STR("daemon", name_of(c)),
+		LOG_INT("pid", c->pid));
+	c->renew = RENEW_WAITS;
+	if (!wait)
+		kill_child(c, SIGKILL);
+	return 0;
+}
+
+void child_renew_stop(struct child *c)
+{
+	if (c->renew != RENEW_WAITS)
+		return;
+	c->renew = RENEW_NONE;
+	fd_close(&c->fresh);
+}
+
 static void on_dead(void *arg, int fd, unsigned events)
 {
 	struct child *c = arg;
@@ -180,6 +247,8 @@ static void on_dead(void *arg, int fd, unsigned events)
 		stop_next(all);
 		return;
 	}
+	if (renew_on_death(c))
+		return;
 	delay = backoff_on_death(&c->backoff, c->started_us, now);
 	log_err("daemon_died", LOG_STR("daemon", name_of(c)),
 		LOG_INT("pid", pid), LOG_STR("end", how),
@@ -206,12 +275,24 @@ static void start_failed(struct child *c, int why)
 	set_state(c, CHILD_BACKOFF, delay ? delay : 1);
 }
 
+/* What was never ready may have been repaired meanwhile. */
+static int program_of(struct child *c)
+{
+	if (c->renew == RENEW_NEW)
+		return c->fresh;
+	if (!c->proven) {
+		fd_close(&c->program);
+		c->program = open(c->plan.exe, O_PATH | O_CLOEXEC);
+	}
+	return c->program;
+}
+
 static void start(struct child *c)
 {
+	int program = program_of(c), pidfd, gate;
 	pid_t pid;
-	int pidfd, gate;
 
-	if (spawn(&c->plan, &pid, &pidfd, &gate)) {
+	if (program < 0 || spawn(&c->plan, program, &pid, &pidfd, &gate)) {
 		start_failed(c, errno);
 		return;
 	}
@@ -228,7 +309,9 @@ static void start(struct child *c)
 	stat_add(STAT_CHILD_STARTS, 1);
 	log_notice("daemon_start", LOG_STR("daemon", name_of(c)),
 		LOG_INT("pid", pid));
-	set_state(c, CHILD_STARTING, c->all->limits.ready_us);
+	set_state(c, CHILD_STARTING,
+		c->renew == RENEW_NEW ? c->all->limits.renew_us
+				      : c->all->limits.ready_us);
 }
 
 void child_retire(struct child *c)
@@ -253,6 +336,8 @@ void child_retire(struct child *c)
 	if (loop_fd_add(all->loop, r->pidfd, LOOP_READ, on_retired_dead, r,
 		    &r->death))
 		log_err("retired_watch", LOG_ERR(ERR_NOMEM));
+	if (c->renew == RENEW_WAITS)
+		c->renew = RENEW_NEW;
 	start(c);
 }
 
@@ -290,6 +375,10 @@ static void on_timer(void *arg)
 			LOG_INT("pid", c->pid));
 		kill_child(c, SIGKILL);
 		return;
+	case CHILD_READY:
+		if (c->renew == RENEW_NEW)
+			renew_end(c, true);
+		return;
 	case CHILD_STOPPING:
 		log_err("daemon_stop_timeout", LOG_STR("daemon", name_of(c)),
 			LOG_INT("pid", c->pid));
@@ -305,7 +394,7 @@ void children_start(struct children *all)
 	start_next(all);
 }
 
-static struct child *by_process(struct children *all, enum process p)
+struct child *children_by_process(struct children *all, enum process p)
 {
 	for (size_t i = 0; i < all->n_children; i++) {
 		if (all->child[i].plan.process == p)
@@ -316,7 +405,7 @@ static struct child *by_process(struct children *all, enum process p)
 
 static void adopt(struct children *all, const struct record *r)
 {
-	struct child *c = by_process(all, r->process);
+	struct child *c = children_by_process(all, r->process);
 	int pidfd;
 
 	if (record_open(r, &pidfd))
@@ -334,6 +423,8 @@ static void adopt(struct children *all, const struct record *r)
 	c->pid = r->pid;
 	c->pidfd = pidfd;
 	c->start_ticks = r->start_ticks;
+	c->program = record_open_exe(r->pid);
+	c->proven = c->program >= 0;
 	if (watch_death(c)) {
 		let_go(c);
 		return;
@@ -458,7 +549,11 @@ void child_on_ready(struct child *c)
 		LOG_UINT("after_ms",
 			(c->seen_us - c->started_us) / CLOCK_US_PER_MS));
 	c->was_ready = true;
-	set_state(c, CHILD_READY, 0);
+	c->proven |= c->renew == RENEW_NONE;
+	/* A new program must also survive what it finds. */
+	set_state(c, CHILD_READY, c->renew == RENEW_NEW ? SETTLE_US : 0);
+	if (c->renew == RENEW_OLD)
+		renew_end(c, false);
 	start_next(c->all);
 }
 

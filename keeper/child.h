@@ -16,6 +16,13 @@
  * keeper knows the pid, ends it with all others, and nothing else; it ends by
  * itself, also when a new keeper does not know it.
  *
+ * A daemon's program is opened once and started again from that descriptor, so
+ * that a file which was replaced takes effect by child_renew() and not by
+ * chance:
+ *
+ *	WAITS --death or RETIRE--> NEW --READY for a while--> NONE, renewed
+ *	NEW --death, or not READY in time--> OLD, rolled back --READY--> NONE
+ *
  * There is no parent-death signal: calls outlive keeper. What daemons say
  * comes in from link.c; when a death may be answered is backoff.h's.
  */
@@ -53,6 +60,13 @@ enum child_state {
 	CHILD_STATE_COUNT,
 };
 
+enum renew {
+	RENEW_NONE,
+	RENEW_WAITS, /* for the present process to go */
+	RENEW_NEW,   /* the new program was started */
+	RENEW_OLD,   /* it did not stay: the old one was started */
+};
+
 struct children;
 
 struct child {
@@ -67,6 +81,10 @@ struct child {
 	struct backoff backoff;
 	uint64_t started_us, seen_us;
 	bool was_ready; /* at least once: the next may start */
+	int program;    /* what is started; -1: open it */
+	int fresh;      /* what is tried in its place; -1 */
+	bool proven;    /* program has been ready */
+	enum renew renew;
 };
 
 /** More than this many at once, and the oldest is killed. */
@@ -84,6 +102,7 @@ struct child_limits {
 	uint64_t adopt_us; /* from keeper's start to a running one's link */
 	uint64_t stop_us;  /* from SIGTERM to SIGKILL */
 	uint64_t watchdog_us;
+	uint64_t renew_us; /* from a new program's start to READY */
 };
 
 struct child_events {
@@ -91,6 +110,8 @@ struct child_events {
 	void (*on_death)(void *ctx, struct child *c);
 	void (*on_all_ready)(void *ctx); /* once */
 	void (*on_stopped)(void *ctx);   /* the last one is gone */
+	/* child_renew() has ended; runs: the new program. */
+	void (*on_renewed)(void *ctx, struct child *c, bool runs);
 };
 
 struct children {
@@ -139,5 +160,13 @@ void child_on_ready(struct child *c);
 void child_on_watchdog(struct child *c);
 /** It goes on without keeper: the next one is started at once. */
 void child_retire(struct child *c);
+/** Replaces the process by one of the program that its file is now, or by the
+ * old program again if that does not stay ready; on_renewed tells.
+ * @param wait	it retires by itself; else it is killed, and its state lives.
+ * @return 0; ERR_AGAIN if it is not ready; ERR_SYSTEM with errno. */
+GH_MUST_CHECK int child_renew(struct child *c, bool wait);
+/** Nobody waits for it any more: a process that has not gone stays. */
+void child_renew_stop(struct child *c);
+struct child *children_by_process(struct children *all, enum process p);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/stat.h"
@@ -102,11 +103,23 @@ static int entry_add(struct fdstore *s, enum process owner, const char *name,
 	return 0;
 }
 
+/* A daemon that was started again deposits what it was given back: the service
+ * manager has it, and must not be without it for a moment. */
+static bool same_file(const struct fdstore_entry *e, int fd)
+{
+	struct stat a, b;
+
+	return e->n_fds == 1 && fstat(e->fds[0], &a) == 0 &&
+	       fstat(fd, &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
 int fdstore_put(struct fdstore *s, enum process owner, const char *name,
 	const int *fds, size_t n_fds)
 {
 	struct fdstore_entry *old;
 	size_t n_old;
+	bool passed;
 	int rc = ERR_INVALID;
 
 	if (!name_ok(name) || n_fds == 0)
@@ -117,9 +130,16 @@ int fdstore_put(struct fdstore *s, enum process owner, const char *name,
 	if (n_fds > s->max_fds - (s->n_fds - n_old) ||
 		n_fds > s->max_fds_each - (s->owners[owner].n_fds - n_old))
 		goto out;
-	if (old)
+	passed = old && old->passed && n_fds == 1 && same_file(old, fds[0]);
+	if (old && passed)
+		entry_drop(s, owner, old);
+	else if (old)
 		entry_forget(s, owner, old);
 	rc = entry_add(s, owner, name, fds, n_fds);
+	if (rc == 0 && passed) {
+		old = TAILQ_LAST(&s->owners[owner].entries, fdstore_list);
+		old->settled = old->passed = true;
+	}
 out:
 	if (rc) {
 		for (size_t i = 0; i < n_fds; i++)

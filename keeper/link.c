@@ -360,6 +360,10 @@ static void on_connect(void *arg, int listen_fd, unsigned events)
 		return;
 	}
 	c = children_find(all->children, peer.pid, peer.uid);
+	if (!c && peer.uid == 0) {
+		upgrade_accept(all->upgrade, fd);
+		return;
+	}
 	if (!c) {
 		reason_count(REASON_IPC_PEER);
 		log_peer_warning("link_refused",

@@ -2,8 +2,9 @@
 /*
  * The server end of common/notify.h: <runtime_dir>/keeper.sock. Whoever
  * connects must be a daemon that this keeper started or found running, known
- * by pid and user from the kernel; everybody else is refused before a byte is
- * read. The table of words in link.c says who may say what.
+ * by pid and user from the kernel, or root's tool (upgrade.h); everybody else
+ * is refused before a byte is read. The table of words in link.c says who may
+ * say what.
  *
  * Nothing queues here: while an answer does not fit into the socket, nothing
  * more is read from that daemon.
@@ -18,6 +19,7 @@
 #include "keeper/child.h"
 #include "keeper/fdstore.h"
 #include "keeper/listen.h"
+#include "keeper/upgrade.h"
 
 /** Deposits under this name are listening sockets: a daemon shows them to a
  * keeper that is new. The same name is used towards systemd. */
@@ -44,12 +46,13 @@ struct links {
 	struct children *children;
 	struct fdstore *store;
 	struct listeners *listeners;
+	struct upgrade *upgrade;
 	int fd;
 	struct loop_fd *watch;
 	struct link *link[PROCESS_COUNT]; /* owned; NULL: not connected */
 };
 
-/** Opens path for the group gid and listens; the four pointers are set.
+/** Opens path for the group gid and listens; the five pointers are set.
  * @param own_dir	where the socket is made before it takes its name.
  * @return 0, ERR_TOO_BIG, ERR_NOMEM or ERR_SYSTEM with errno. */
 GH_MUST_CHECK int links_open(

@@ -44,6 +44,8 @@ struct keeper {
 	struct fdstore store;
 	struct children children;
 	struct links links;
+	struct upgrade upgrade;
+	bool leaving; /* for a new keeper; the daemons stay */
 	struct loop_timer *tick;
 	uint64_t started_us;
 	const char *said_ready; /* what systemd knows */
@@ -76,6 +78,22 @@ static void on_death(void *ctx, struct child *c)
 	struct keeper *k = ctx;
 
 	links_on_death(&k->links, c);
+}
+
+static void on_renewed(void *ctx, struct child *c, bool runs)
+{
+	struct keeper *k = ctx;
+
+	upgrade_on_renewed(&k->upgrade, c, runs);
+}
+
+static void on_leave(void *ctx)
+{
+	struct keeper *k = ctx;
+
+	log_notice("leaving");
+	k->leaving = true;
+	daemon_stop(&k->daemon);
 }
 
 static void on_stopped(void *ctx)
@@ -278,8 +296,10 @@ static int open_children(struct keeper *k)
 		.ready_us = k->settings.ready_timeout_s * CLOCK_US_PER_S,
 		.adopt_us = k->settings.adopt_timeout_s * CLOCK_US_PER_S,
 		.stop_us = k->settings.stop_timeout_s * CLOCK_US_PER_S,
-		.watchdog_us = WATCHDOG_LIMIT_US};
-	all->events = (struct child_events){on_death, on_all_ready, on_stopped};
+		.watchdog_us = WATCHDOG_LIMIT_US,
+		.renew_us = k->settings.renew_timeout_s * CLOCK_US_PER_S};
+	all->events = (struct child_events){
+		on_death, on_all_ready, on_stopped, on_renewed};
 	all->ctx = k;
 	children_adopt(all);
 	return 0;
@@ -295,6 +315,13 @@ static int open_links(struct keeper *k)
 	k->links.children = &k->children;
 	k->links.store = &k->store;
 	k->links.listeners = &k->listeners;
+	k->links.upgrade = &k->upgrade;
+	k->upgrade = (struct upgrade){.loop = k->daemon.loop,
+		.children = &k->children,
+		.supervised = k->systemd.fd >= 0,
+		.on_leave = on_leave,
+		.ctx = k,
+		.fd = -1};
 	if (rc == 0)
 		rc = links_open(&k->links, path, k->own_dir, k->gid);
 	if (rc)
@@ -307,6 +334,7 @@ static int open_links(struct keeper *k)
 
 static void close_all(struct keeper *k)
 {
+	upgrade_close(&k->upgrade);
 	links_close(&k->links);
 	children_done(&k->children);
 	if (k->tick)
@@ -328,6 +356,7 @@ int main(int argc, char **argv)
 			.on_reload = on_reload},
 		.systemd = {.fd = -1},
 		.links = {.fd = -1},
+		.upgrade = {.fd = -1},
 	};
 	int rc;
 
@@ -353,7 +382,8 @@ int main(int argc, char **argv)
 		children_start(&k.children);
 		rc = daemon_run(&k.daemon);
 		/* Told twice to stop: nobody stays behind. */
-		children_kill(&k.children);
+		if (!k.leaving)
+			children_kill(&k.children);
 	}
 	close_all(&k);
 	return rc < 0;

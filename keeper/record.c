@@ -119,6 +119,14 @@ bool record_same_exe(pid_t pid, const char *exe)
 	return !strcmp(now, real);
 }
 
+int record_open_exe(pid_t pid)
+{
+	char link[64];
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
+	return open(link, O_PATH | O_CLOEXEC);
+}
+
 int record_open(const struct record *r, int *pidfd_out)
 {
 	uint64_t ticks;

@@ -43,6 +43,10 @@ GH_MUST_CHECK int record_read(const char *folder,
  */
 GH_MUST_CHECK int record_open(const struct record *r, int *pidfd_out);
 
+/** The program that pid runs (O_PATH), also one whose file has gone. @return a
+ * descriptor, the caller's, or -1. */
+int record_open_exe(pid_t pid);
+
 /** Whether pid runs this program; also after a newer version has taken the
  * file's place. */
 bool record_same_exe(pid_t pid, const char *exe);

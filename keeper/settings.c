@@ -9,7 +9,9 @@
 const struct conf_option settings_options[] = {
 	DAEMON_OPTIONS(struct settings),
 	{"daemons", CONF_LIST, offsetof(struct settings, daemons), NULL, 0, 16,
-		"", "what to start, in this order; default authd, mediad, flowd, sbc"},
+		"",
+		"what to start, in this order; default authd, mediad, flowd, "
+		"sbc"},
 	{"listen_allow", CONF_LIST, offsetof(struct settings, listen_allow),
 		NULL, 0, 100, "",
 		"sockets that may be opened: \"udp 192.0.2.0/24 5060-5061\""},
@@ -28,6 +30,9 @@ const struct conf_option settings_options[] = {
 	{"adopt_timeout", CONF_UINT, offsetof(struct settings, adopt_timeout_s),
 		"10", 1, 60, "s",
 		"how long a new keeper waits for a running daemon's link"},
+	{"renew_timeout", CONF_UINT, offsetof(struct settings, renew_timeout_s),
+		"10", 1, 3600, "s",
+		"a new program that is not ready by then is rolled back"},
 	{"stop_timeout", CONF_UINT, offsetof(struct settings, stop_timeout_s),
 		"15", 1, 3600, "s", "a daemon that runs on then is killed"},
 };
@@ -36,8 +41,8 @@ const size_t settings_n_options =
 
 static int default_daemons(struct conf_list *list)
 {
-	static const enum process order[] = {PROCESS_AUTHD, PROCESS_MEDIAD,
-		PROCESS_FLOWD, PROCESS_SBC};
+	static const enum process order[] = {
+		PROCESS_AUTHD, PROCESS_MEDIAD, PROCESS_FLOWD, PROCESS_SBC};
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		list->items[i] = strdup(process_name(order[i]));

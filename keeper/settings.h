@@ -18,7 +18,8 @@ struct settings {
 	char *daemon_dir;
 	char *conf_dir;
 	char *state_dir;
-	uint64_t ready_timeout_s, adopt_timeout_s, stop_timeout_s;
+	uint64_t ready_timeout_s, adopt_timeout_s, renew_timeout_s;
+	uint64_t stop_timeout_s;
 };
 
 extern const struct conf_option settings_options[];

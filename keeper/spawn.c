@@ -97,7 +97,8 @@ static int user_set(const struct child_plan *plan)
 	return 0;
 }
 
-static _Noreturn void child_main(const struct child_plan *plan, int gate)
+static _Noreturn void child_main(
+	const struct child_plan *plan, int program, int gate)
 {
 	char conf_flag[] = "-c", exe[PATH_MAX], conf[PATH_MAX];
 	char env_text[N_KEPT_ENV][512], *env[N_KEPT_ENV + 3];
@@ -116,7 +117,7 @@ static _Noreturn void child_main(const struct child_plan *plan, int gate)
 		(step = "files", files_set()) == 0 &&
 		(step = "user", user_set(plan)) == 0) {
 		step = "exec";
-		execve(exe, argv, env);
+		fexecve(program, argv, env);
 	}
 	log_err("daemon_exec", LOG_STR("daemon", process_name(plan->process)),
 		LOG_STR("step", step), LOG_STR("path", plan->exe),
@@ -124,8 +125,8 @@ static _Noreturn void child_main(const struct child_plan *plan, int gate)
 	_exit(127);
 }
 
-int spawn(const struct child_plan *plan, pid_t *pid_out, int *pidfd_out,
-	int *gate_out)
+int spawn(const struct child_plan *plan, int program, pid_t *pid_out,
+	int *pidfd_out, int *gate_out)
 {
 	int gate[2], pidfd, saved;
 	pid_t pid;
@@ -135,7 +136,7 @@ int spawn(const struct child_plan *plan, pid_t *pid_out, int *pidfd_out,
 	pid = fork();
 	if (pid == 0) {
 		close(gate[1]);
-		child_main(plan, gate[0]);
+		child_main(plan, program, gate[0]);
 	}
 	saved = errno;
 	close(gate[0]);

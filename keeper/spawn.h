@@ -8,11 +8,12 @@
 /**
  * Forks; the new process waits for spawn_go() and ends by itself if keeper
  * dies before, so that none runs unrecorded.
+ * @param program	plan's program, opened (O_PATH).
  * @param pidfd_out, gate_out	the caller's; spawn_go() closes the gate.
  * @return 0, or ERR_SYSTEM with errno.
  */
-GH_MUST_CHECK int spawn(const struct child_plan *plan, pid_t *pid_out,
-	int *pidfd_out, int *gate_out);
+GH_MUST_CHECK int spawn(const struct child_plan *plan, int program,
+	pid_t *pid_out, int *pidfd_out, int *gate_out);
 void spawn_go(int gate);
 
 #endif

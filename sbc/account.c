@@ -4,7 +4,8 @@
  * account or with "there is none", and forgets the longest unused one at
  * ENTRIES_MAX. A positive answer lasts 60 s, a negative one 5 s; authd says
  * when SQL changed one. A question that the cache answers is still answered
- * from the loop, never from inside accounts_find().
+ * from the loop, never from inside accounts_find(). What authd can not be asked
+ * because it is being started again waits for it, until its deadline.
  */
 #include "sbc/account.h"
 
@@ -41,6 +42,7 @@ struct account_query {
 	TAILQ_ENTRY(account_query) next;
 	struct accounts *accounts;
 	enum query_state state;
+	Gh__AccountKey by;
 	uint64_t id;
 	uint64_t deadline_us;
 	struct account *account; /* QUERY_ANSWERED: a reference */
@@ -305,21 +307,29 @@ static void answer_soon(struct account_query *q, const struct entry *e)
 	loop_timer_set(a->loop, a->soon, 0);
 }
 
-static int ask(struct account_query *q, Gh__AccountKey by, const char *key)
+static int send_query(const struct account_query *q)
+{
+	Gh__AccountQuery query = GH__ACCOUNT_QUERY__INIT;
+
+	query.id = q->id;
+	query.by = q->by;
+	/* What make_key() put before it. */
+	query.key = (char *)(uintptr_t)(strchr(q->key, ':') + 1);
+	IPC_MSG(msg, ACCOUNT_QUERY, account_query, &query);
+	return authd_send(q->accounts->authd, &msg);
+}
+
+static int ask(struct account_query *q, Gh__AccountKey by)
 {
 	struct accounts *a = q->accounts;
-	Gh__AccountQuery query = GH__ACCOUNT_QUERY__INIT;
 	int err;
 
 	q->state = QUERY_ASKED;
+	q->by = by;
 	q->id = authd_next_id(a->authd);
 	q->deadline_us = clock_now_us() + DEADLINE_US;
-	query.id = q->id;
-	query.by = by;
-	query.key = (char *)(uintptr_t)key;
-	IPC_MSG(msg, ACCOUNT_QUERY, account_query, &query);
-	err = authd_send(a->authd, &msg);
-	if (err == 0)
+	err = send_query(q);
+	if (err == 0 || err == ERR_AWAY)
 		err = table_add(&a->asked, &q->node, &q->id, sizeof(q->id));
 	if (err != 0)
 		return err;
@@ -354,7 +364,7 @@ int accounts_find(struct accounts *a, Gh__AccountKey by, const char *key,
 		TAILQ_INSERT_TAIL(&a->unused, e, next);
 		answer_soon(q, e);
 	} else {
-		err = ask(q, by, key);
+		err = ask(q, by);
 		if (err != 0)
 			goto failed;
 	}
@@ -393,13 +403,13 @@ void accounts_on_answer(struct accounts *a, const Gh__AccountAnswer *answer)
 	set_timer(a);
 }
 
-void accounts_on_authd_down(struct accounts *a)
+void accounts_on_authd_up(struct accounts *a)
 {
 	struct account_query *q;
 
-	while ((q = TAILQ_FIRST(&a->waiting)))
-		query_end(q, NULL, REASON_AUTH_AWAY);
-	set_timer(a);
+	TAILQ_FOREACH (q, &a->waiting, next)
+		if (send_query(q) != 0)
+			return; /* its deadline ends it */
 }
 
 /* ------------------------------------------------------------- life, death */

@@ -60,8 +60,9 @@ void accounts_learn(struct accounts *accounts, const Gh__Account *row);
 /** authd's answer to a question of accounts_find(). */
 void accounts_on_answer(
 	struct accounts *accounts, const Gh__AccountAnswer *answer);
-/** The link to authd broke: what was asked ends with AUTH_AWAY. */
-void accounts_on_authd_down(struct accounts *accounts);
+/** The link to authd is there again: what waits is asked again. Without it a
+ * question ends with AUTH_AWAY at its deadline. */
+void accounts_on_authd_up(struct accounts *accounts);
 /** authd's AccountsChanged. */
 void accounts_forget(struct accounts *accounts, const Gh__AccountsChanged *msg);
 

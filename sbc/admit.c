@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who may speak to us. The raw stage classes a source (banned, registered
- * phone, trunk, unknown) and takes from its rates, before a byte is parsed;
- * the request stage decides whether the request may be answered at all.
+ * phone, trunk, unknown), takes from its rates, and drops requests that nobody
+ * of that class is ever answered on that address, before a byte is parsed; the
+ * request stage decides whether the request may be answered at all.
  *
  * Rates: each source has a bucket of its class; unknown sources share one more,
  * so that a flood can only starve other unknowns. While that one is empty, a
@@ -30,6 +31,7 @@
 #include "common/token.h"
 #include "sbc/hdr.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 #define SETS       4096 /* a power of two */
 #define WAYS       4
@@ -183,12 +185,13 @@ enum admit_class admit_class(struct admit *admit, const struct addr *source,
 {
 	const struct settings *s = admit->sbc->settings;
 	const struct realm_address *at;
+	const struct trunk *trunk;
 
 	if (bindings_account_at(admit->sbc->bindings, source) != 0)
 		return ADMIT_PHONE;
 	at = s ? settings_listener(s, local, GH__TRANSPORT__TRANSPORT_UDP)
 	       : NULL;
-	if (at && settings_trunk_by_source(s, source, at))
+	if (at && trunks_at(admit->sbc, s, source, at, &trunk, 1))
 		return ADMIT_TRUNK;
 	if (is_banned(admit, source))
 		return ADMIT_DENIED;
@@ -222,9 +225,48 @@ static struct source *source_of(struct admit *admit, const struct addr *addr,
 	return oldest;
 }
 
+/* A source that is not of this realm: is it a trunk's that used the wrong
+ * address of ours? */
+static enum reason stranger(const struct settings *s, const struct addr *source)
+{
+	for (size_t i = 0; i < s->n_realms; i++)
+		for (size_t k = 0; k < s->realms[i].n_addresses; k++)
+			if (settings_trunk_by_source(
+				    s, source, &s->realms[i].addresses[k]))
+				return REASON_ADMIT_WRONG_REALM;
+	return REASON_ADMIT_UNKNOWN_SOURCE;
+}
+
+static bool is_request(const uint8_t *bytes, size_t len)
+{
+	return len > 4 && bytes[0] >= 'A' && bytes[0] <= 'Z' &&
+	       memcmp(bytes, "SIP/", 4) != 0;
+}
+
+/* What the request stage would leave without an answer whatever it says is not
+ * even parsed: one that the realm's list does not admit, and a stranger's where
+ * no phones may be. */
+static enum reason admit_unread(const struct settings *s,
+	enum admit_class class, const struct addr *source,
+	const struct addr *local)
+{
+	const struct realm_address *at =
+		s ? settings_listener(s, local, GH__TRANSPORT__TRANSPORT_UDP)
+		  : NULL;
+
+	if (!at)
+		return REASON_ADMIT_OK;
+	if (!realm_admits(at->realm, source))
+		return REASON_ADMIT_ACL;
+	if (class == ADMIT_UNKNOWN && !at->realm->row->phones)
+		return stranger(s, source);
+	return REASON_ADMIT_OK;
+}
+
 enum reason admit_datagram(struct admit *admit, const struct addr *source,
 	const struct addr *local, const uint8_t *bytes, size_t len)
 {
+	enum reason why;
 	enum admit_class class = admit_class(admit, source, local);
 	uint32_t units = 1 + (uint32_t)(len / UNIT_BYTES);
 	uint64_t now = clock_now_us();
@@ -234,6 +276,16 @@ enum reason admit_datagram(struct admit *admit, const struct addr *source,
 	if (class == ADMIT_DENIED) {
 		reason_count(REASON_ADMIT_BANNED);
 		return REASON_ADMIT_BANNED;
+	}
+	why = is_request(bytes, len)
+		      ? admit_unread(admit->sbc->settings, class, source, local)
+		      : REASON_ADMIT_OK;
+	if (why != REASON_ADMIT_OK) {
+		reason_count(why);
+		log_peer_debug("dropped_unread",
+			LOG_STR("reason", reason_text(why)),
+			LOG_ADDR("source", source), LOG_ADDR("local", local));
+		return why;
 	}
 	s = source_of(admit, source, class, now);
 	s->last_us = now ? now : 1;
@@ -261,12 +313,13 @@ bool admit_flow(struct admit *admit, const struct inbound *in)
 {
 	enum admit_class class = ADMIT_UNKNOWN;
 	uint64_t now = clock_now_us();
+	const struct trunk *trunk;
 	struct source *s;
 
 	if (in->account_at)
 		class = ADMIT_PHONE;
-	else if (settings_trunk_by_source(
-			 admit->sbc->settings, &in->source, in->address))
+	else if (trunks_at(admit->sbc, admit->sbc->settings, &in->source,
+			 in->address, &trunk, 1))
 		class = ADMIT_TRUNK;
 	s = source_of(admit, &in->source, class, now);
 	s->last_us = now ? now : 1;
@@ -296,17 +349,6 @@ static bool is_scanner(const sip_t *sip)
 	return false;
 }
 
-/* An unknown source: is it a trunk's that used the wrong address of ours? */
-static enum reason stranger(const struct settings *s, const struct inbound *in)
-{
-	for (size_t i = 0; i < s->n_realms; i++)
-		for (size_t k = 0; k < s->realms[i].n_addresses; k++)
-			if (settings_trunk_by_source(
-				    s, &in->source, &s->realms[i].addresses[k]))
-				return REASON_ADMIT_WRONG_REALM;
-	return REASON_ADMIT_UNKNOWN_SOURCE;
-}
-
 /* Does a phone, or somebody who wants to become one, get an answer? */
 static enum reason admit_phone(
 	const struct settings *s, const struct inbound *in, sip_method_t method)
@@ -314,13 +356,13 @@ static enum reason admit_phone(
 	const url_t *uri = in->sip->sip_request->rq_url;
 
 	if (!in->realm->row->phones)
-		return stranger(s, in);
+		return stranger(s, &in->source);
 	if (is_scanner(in->sip))
 		return REASON_ADMIT_SCANNER;
 	if (!in->account_at && method != sip_method_register &&
 		!(method == sip_method_invite && !in->sip->sip_to->a_tag &&
 			in->realm->row->strangers_invite))
-		return stranger(s, in);
+		return stranger(s, &in->source);
 	if (uri->url_type == url_tel && in->account_at)
 		return REASON_ADMIT_OK;
 	if (!uri->url_host || !realm_serves(in->realm, uri->url_host))
@@ -349,16 +391,40 @@ static enum reason admit_method(const struct inbound *in, sip_method_t method)
 		return REASON_ADMIT_NO_DIALOG;
 	case sip_method_refer:
 		return REASON_CALL_TRANSFER_UNSUPPORTED;
+	case sip_method_subscribe:
+	case sip_method_notify:
+	case sip_method_message:
+		return in->sip->sip_to->a_tag ? REASON_ADMIT_NO_DIALOG
+					      : REASON_ADMIT_OK;
+	case sip_method_unknown:
+		return in->sip->sip_to->a_tag ? REASON_ADMIT_NO_DIALOG
+					      : REASON_ADMIT_METHOD_UNKNOWN;
 	default:
 		return in->sip->sip_to->a_tag ? REASON_ADMIT_NO_DIALOG
 					      : REASON_ADMIT_METHOD;
 	}
 }
 
+/* The trunks that the source may be, over a flow that proves them. */
+static size_t proven_trunks(const struct admit *admit, const struct inbound *in,
+	const struct trunk *trunks[TRUNK_MATCH_MAX])
+{
+	size_t n = 0,
+	       n_found = trunks_at(admit->sbc, admit->sbc->settings,
+		       &in->source, in->address, trunks, TRUNK_MATCH_MAX);
+
+	for (size_t i = 0; i < n_found; i++)
+		if (flow_proves(admit->sbc->flows, in->flow, trunks[i]))
+			trunks[n++] = trunks[i];
+	return n;
+}
+
 enum reason admit_request(struct admit *admit, struct inbound *in)
 {
 	const struct settings *s = admit->sbc->settings;
 	sip_method_t method = in->sip->sip_request->rq_method;
+	const struct trunk *trunks[TRUNK_MATCH_MAX];
+	size_t n_trunks = 0;
 	enum reason why;
 
 	if (!realm_admits(in->realm, &in->source))
@@ -368,18 +434,17 @@ enum reason admit_request(struct admit *admit, struct inbound *in)
 	in->trunk = NULL;
 	if (!in->account_at &&
 		!(method == sip_method_register && in->realm->row->phones))
-		in->trunk =
-			settings_trunk_by_source(s, &in->source, in->address);
-	if (in->trunk && !flow_proves(admit->sbc->flows, in->flow, in->trunk))
-		in->trunk = NULL;
-	if (!in->trunk) {
+		n_trunks = proven_trunks(admit, in, trunks);
+	if (!n_trunks) {
 		why = admit_phone(s, in, method);
 		if (why != REASON_ADMIT_OK)
 			return why;
 	}
 	why = hdr_check_request(in->sip, msg_home(in->msg), &in->unsupported);
+	in->trunk = n_trunks ? trunks[0] : NULL;
 	if (why != REASON_ADMIT_OK)
 		return why;
+	in->trunk = trunk_choose(in->sip, trunks, n_trunks);
 	return admit_method(in, method);
 }
 

@@ -44,6 +44,8 @@ struct auth_query {
 	auth_fn fn;
 	auth_offers_fn offers_fn; /* or this: a question for challenges */
 	void *ctx;
+	uint8_t *packed; /* AuthRequest, to be sent again; owned */
+	size_t packed_len;
 };
 
 struct auth {
@@ -246,10 +248,6 @@ Gh__AuthVerdict auth_precheck(
 		return GH__AUTH_VERDICT__AUTH_VERDICT_STALE;
 	if (*why_out != REASON_AUTH_OK)
 		return GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE;
-	if (!authd_is_up(auth->sbc->authd)) {
-		*why_out = REASON_AUTH_AWAY;
-		return GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE;
-	}
 	return GH__AUTH_VERDICT__AUTH_VERDICT_OK;
 }
 
@@ -287,6 +285,12 @@ bool auth_proves(struct auth *auth, const struct addr *source,
 
 /* ------------------------------------------------------------------ judge */
 
+static void query_free(struct auth_query *q)
+{
+	free(q->packed);
+	free(q);
+}
+
 static void query_remove(struct auth_query *q)
 {
 	table_remove(&q->auth->queries, &q->node);
@@ -314,7 +318,7 @@ static void query_end(struct auth_query *q, Gh__AuthVerdict verdict,
 	void *ctx = q->ctx;
 
 	query_remove(q);
-	free(q);
+	query_free(q);
 	if (offers_fn)
 		offers_fn(ctx);
 	else
@@ -349,9 +353,22 @@ static void to_message(struct auth_fields *f, Gh__DigestFields *out)
 	out->opaque = f->opaque;
 }
 
-static int send_request(struct auth *auth, const struct inbound *in,
-	Gh__AuthPurpose purpose, uint64_t dialog_account, uint64_t id)
+/* The message may be gone, and the snapshot, when authd is there again. */
+static int keep_request(struct auth_query *q, const Gh__AuthRequest *request)
 {
+	q->packed_len = gh__auth_request__get_packed_size(request);
+	q->packed = malloc(q->packed_len);
+	if (!q->packed)
+		return ERR_NOMEM;
+	(void)gh__auth_request__pack(request, q->packed);
+	return 0;
+}
+
+/* authd may be on its way back: then the question waits for it. */
+static int send_request(struct auth_query *q, const struct inbound *in,
+	Gh__AuthPurpose purpose, uint64_t dialog_account)
+{
+	struct auth *auth = q->auth;
 	Gh__DigestFields digest = GH__DIGEST_FIELDS__INIT;
 	Gh__AuthRequest request = GH__AUTH_REQUEST__INIT;
 	struct auth_fields fields;
@@ -359,6 +376,7 @@ static int send_request(struct auth *auth, const struct inbound *in,
 	char source[ADDR_TEXT_SIZE];
 	char uri[AUTH_URI_SIZE];
 	enum reason why;
+	int err;
 
 	if (find_fields(in, &fields, &why) != 0)
 		return ERR_INVALID;
@@ -366,7 +384,7 @@ static int send_request(struct auth *auth, const struct inbound *in,
 		strnlen(uri, sizeof(uri)) == sizeof(uri))
 		return ERR_TOO_BIG;
 	to_message(&fields, &digest);
-	request.id = id;
+	request.id = q->id;
 	request.realm = in->realm->row->id;
 	request.digest = &digest;
 	request.method =
@@ -380,8 +398,12 @@ static int send_request(struct auth *auth, const struct inbound *in,
 		request.body.data = (uint8_t *)(uintptr_t)body->pl_data;
 		request.body.len = body->pl_len;
 	}
+	err = keep_request(q, &request);
+	if (err != 0)
+		return err;
 	IPC_MSG(msg, AUTH_REQUEST, auth_request, &request);
-	return authd_send(auth->sbc->authd, &msg);
+	err = authd_send(auth->sbc->authd, &msg);
+	return err == ERR_AWAY ? 0 : err;
 }
 
 static int query_new(
@@ -412,7 +434,7 @@ static int query_begin(
 		err = table_add(
 			&auth->queries, &q->node, &q->id, sizeof(q->id));
 	if (err != 0) {
-		free(q);
+		query_free(q);
 		return err;
 	}
 	TAILQ_INSERT_TAIL(&auth->order, q, next);
@@ -433,7 +455,7 @@ int auth_judge(struct auth *auth, const struct inbound *in,
 	if (err != 0)
 		return err;
 	q->fn = fn;
-	err = send_request(auth, in, purpose, dialog_account, q->id);
+	err = send_request(q, in, purpose, dialog_account);
 	return query_begin(q, err, query_out);
 }
 
@@ -459,13 +481,11 @@ bool auth_wants_offers(const struct auth *auth, const struct inbound *in)
 	return in->realm->row->own_offers && authd_is_up(auth->sbc->authd);
 }
 
-int auth_offers(struct auth *auth, const struct inbound *in, auth_offers_fn fn,
-	void *ctx, struct auth_query **query_out)
+int auth_offers_of(struct auth *auth, uint32_t realm, const char *user,
+	auth_offers_fn fn, void *ctx, struct auth_query **query_out)
 {
 	Gh__OffersRequest request = GH__OFFERS_REQUEST__INIT;
-	struct auth_fields fields;
 	struct auth_query *q;
-	const char *user = claimed_user(in, &fields);
 	int err;
 
 	if (strnlen(user, AUTH_TEXT_SIZE) == AUTH_TEXT_SIZE)
@@ -475,10 +495,19 @@ int auth_offers(struct auth *auth, const struct inbound *in, auth_offers_fn fn,
 		return err;
 	q->offers_fn = fn;
 	request.id = q->id;
-	request.realm = in->realm->row->id;
+	request.realm = realm;
 	request.username = (char *)(uintptr_t)user;
 	IPC_MSG(msg, OFFERS_REQUEST, offers_request, &request);
 	return query_begin(q, authd_send(auth->sbc->authd, &msg), query_out);
+}
+
+int auth_offers(struct auth *auth, const struct inbound *in, auth_offers_fn fn,
+	void *ctx, struct auth_query **query_out)
+{
+	struct auth_fields fields;
+
+	return auth_offers_of(auth, in->realm->row->id,
+		claimed_user(in, &fields), fn, ctx, query_out);
 }
 
 void auth_cancel(struct auth_query **query)
@@ -489,7 +518,7 @@ void auth_cancel(struct auth_query **query)
 		return;
 	*query = NULL;
 	query_remove(q);
-	free(q);
+	query_free(q);
 }
 
 /* --------------------------------------------------------- from authd's link
@@ -564,12 +593,37 @@ void auth_on_offers(struct auth *auth, const Gh__OffersAnswer *answer)
 
 void auth_on_authd_down(struct auth *auth)
 {
+	struct auth_query *q, *next;
+
+	/* A challenge needs no answer: it is the realm's then. */
+	for (q = TAILQ_FIRST(&auth->order); q; q = next) {
+		next = TAILQ_NEXT(q, next);
+		if (q->offers_fn)
+			query_end(q, GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
+				REASON_AUTH_AWAY, NULL);
+	}
+	set_timer(auth);
+}
+
+void auth_on_authd_up(struct auth *auth)
+{
 	struct auth_query *q;
 
-	while ((q = TAILQ_FIRST(&auth->order)))
-		query_end(q, GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
-			REASON_AUTH_AWAY, NULL);
-	set_timer(auth);
+	TAILQ_FOREACH (q, &auth->order, next) {
+		Gh__AuthRequest *request =
+			q->packed ? gh__auth_request__unpack(
+					    NULL, q->packed_len, q->packed)
+				  : NULL;
+		int err = request ? 0 : ERR_NOMEM;
+
+		if (err == 0) {
+			IPC_MSG(msg, AUTH_REQUEST, auth_request, request);
+			err = authd_send(auth->sbc->authd, &msg);
+			gh__auth_request__free_unpacked(request, NULL);
+		}
+		if (err != 0)
+			return; /* its deadline ends it */
+	}
 }
 
 /* ------------------------------------------------------------- life, death */

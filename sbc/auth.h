@@ -87,11 +87,17 @@ bool auth_wants_offers(const struct auth *auth, const struct inbound *in);
  * a query of auth_judge() does. @return 0, or an error and fn never runs. */
 GH_MUST_CHECK int auth_offers(struct auth *auth, const struct inbound *in,
 	auth_offers_fn fn, void *ctx, struct auth_query **query_out);
+/** The same for a user that is known: whose dialog it is. */
+GH_MUST_CHECK int auth_offers_of(struct auth *auth, uint32_t realm,
+	const char *user, auth_offers_fn fn, void *ctx,
+	struct auth_query **query_out);
 
 /* From authd's link (authd.c). */
 void auth_on_offers(struct auth *auth, const Gh__OffersAnswer *answer);
 void auth_on_nonce_keys(struct auth *auth, const Gh__NonceKeys *keys);
 void auth_on_answer(struct auth *auth, const Gh__AuthAnswer *answer);
+/** What is being judged waits for the next authd, until its deadline. */
 void auth_on_authd_down(struct auth *auth);
+void auth_on_authd_up(struct auth *auth);
 
 #endif

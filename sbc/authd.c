@@ -108,6 +108,8 @@ static void on_accounts_changed(
 
 	(void)link;
 	accounts_forget(authd->sbc->accounts, msg->accounts_changed);
+	bindings_on_accounts_changed(
+		authd->sbc->bindings, msg->accounts_changed);
 }
 
 static void on_ban(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
@@ -189,6 +191,8 @@ static void on_up(void *ctx, struct ipc_link *link)
 
 	(void)link;
 	log_notice("authd_up");
+	auth_on_authd_up(authd->sbc->auth);
+	accounts_on_authd_up(authd->sbc->accounts);
 	bindings_on_authd_up(authd->sbc->bindings);
 	cdrs_on_authd_up(authd->sbc->cdrs);
 	call_report_again(authd->sbc->report);
@@ -201,7 +205,6 @@ static void on_down(void *ctx, struct ipc_link *link, enum reason why)
 	(void)link;
 	log_warning("authd_away", LOG_STR("reason", reason_text(why)));
 	auth_on_authd_down(authd->sbc->auth);
-	accounts_on_authd_down(authd->sbc->accounts);
 }
 
 bool authd_is_up(const struct authd *authd)

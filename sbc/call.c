@@ -208,7 +208,7 @@ static const struct call_row rows[] = {
 	{CALL_RINGING, EV_CHANGE_FAILED, call_early_on_change_over, TO_RINGING},
 	{CALL_RINGING, EV_RETRY,         call_early_on_retry,       TO_RINGING},
 	{CALL_RINGING, EV_LEG_ENDED,     stay,                      TO_RINGING},
-	{CALL_RINGING, EV_TIMER,         call_setup_on_timer,       TO_ENDING},
+	{CALL_RINGING, EV_TIMER,         call_setup_on_timer,       TO_TARGET | TO_ENDING},
 	{CALL_RINGING, EV_LIFE,          on_slow,                   TO_ENDING},
 	{CALL_RINGING, EV_END,           on_end,                    TO_ENDING},
 
@@ -247,7 +247,7 @@ static const struct call_row rows[] = {
 	{CALL_CONFIRMING, EV_RETRY,         stay,          TO_CONFIRMING},
 	{CALL_CONFIRMING, EV_LEG_ENDED,     stay,          TO_CONFIRMING},
 	{CALL_CONFIRMING, EV_TIMER,         on_no_ack,     TO_ENDING},
-	{CALL_CONFIRMING, EV_LIFE,          on_life,       TO_ENDING},
+	{CALL_CONFIRMING, EV_LIFE,          on_life,       TO_CONFIRMING | TO_ENDING},
 	{CALL_CONFIRMING, EV_END,           on_end,        TO_ENDING},
 
 	/* they talk */
@@ -267,7 +267,7 @@ static const struct call_row rows[] = {
 	{CALL_UP, EV_SILENCE,       on_silence,             TO_ENDING},
 	{CALL_UP, EV_FAILURE,       stay,                   TO_UP},
 	{CALL_UP, EV_LEG_ENDED,     stay,                   TO_UP},
-	{CALL_UP, EV_LIFE,          on_life,                TO_ENDING},
+	{CALL_UP, EV_LIFE,          on_life,                TO_UP | TO_ENDING},
 	{CALL_UP, EV_END,           on_end,                 TO_ENDING},
 
 	/* a change is on its way to the other side, or at mediad */
@@ -288,7 +288,7 @@ static const struct call_row rows[] = {
 	{CALL_CHANGING, EV_FAILURE,       stay,                  TO_CHANGING},
 	{CALL_CHANGING, EV_LEG_ENDED,     stay,                  TO_CHANGING},
 	{CALL_CHANGING, EV_TIMER,         call_change_on_failed, TO_UP | TO_ENDING},
-	{CALL_CHANGING, EV_LIFE,          on_life,               TO_ENDING},
+	{CALL_CHANGING, EV_LIFE,          on_life,               TO_CHANGING | TO_ENDING},
 	{CALL_CHANGING, EV_END,           on_end,                TO_ENDING},
 
 	/* tear-down: what crosses it changes nothing */
@@ -348,6 +348,7 @@ static void set_life(struct call *c);
 #define CHANGING_US   (40 * CLOCK_US_PER_S)
 #define ENDING_US     (3 * CLOCK_US_PER_S)
 #define DONE_US       (40 * CLOCK_US_PER_S)
+#define METER_US      (10 * CLOCK_US_PER_S) /* between looks at the minutes */
 
 /* 0 = the state waits for people, not for machines: only EV_LIFE ends it. */
 static uint64_t state_wait_us(const struct call *c, enum call_state s)
@@ -374,6 +375,12 @@ static uint64_t state_wait_us(const struct call *c, enum call_state s)
 
 			if (t != NULL && t->row->ring_timeout_s != 0)
 				seconds = t->row->ring_timeout_s;
+		}
+		if (c->q_below != 0) {
+			uint64_t serial = settings_number(
+				c->settings, "ring_serial_s", 15, 1, 600);
+
+			seconds = serial < seconds ? serial : seconds;
 		}
 		return seconds * CLOCK_US_PER_S;
 	case CALL_CONFIRMING:
@@ -510,6 +517,27 @@ void call_resume(struct call *c, enum call_state state)
 		set_life(c);
 }
 
+/* Events whose loss in a kill costs a detail (when it rang) or a message that
+ * may be said twice: the 200 that the caller has acknowledged, a BYE, a CDR
+ * that authd knows already. What must not be said twice was saved before it
+ * left: the INVITE, our ACK to a 200, our own 200. */
+static bool may_save_soon(enum call_event event, enum call_state next)
+{
+	switch (event) {
+	case EV_PROGRESS:
+	case EV_ANSWER:
+	case EV_ACK:
+		return next != CALL_ENDING;
+	case EV_MEDIA_OK:
+		return next == CALL_TRYING || next == CALL_CONFIRMING;
+	case EV_FIGURES:
+	case EV_LEG_ENDED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 void call_event(struct call *c, struct call_input *in)
 {
 	const struct call_row *row = call_table_row(c->state, in->event);
@@ -533,7 +561,10 @@ void call_event(struct call *c, struct call_input *in)
 		next = call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	}
 	set_state(c, in->event, next);
-	call_save(c);
+	if (may_save_soon(in->event, next))
+		call_save_soon(c);
+	else
+		call_save(c);
 }
 
 enum call_state call_end(
@@ -619,6 +650,8 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 	c->called = in->party;
 	in->party->status = in->msg->status;
 	c->record.far_status = in->msg->status;
+	c->answer_lines =
+		call_setup_lines(in->party, &c->caller, in->msg->sip, c->home);
 	call_setup_end_others(c, in->party,
 		"Reason: SIP;cause=200;text=\"Call completed elsewhere\"");
 	if (call_media_answer(c, in->party, in->msg, &why) != 0)
@@ -630,12 +663,12 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 	return CALL_ANSWERING;
 }
 
-static void set_life(struct call *c)
+/* How long the call may last; 0 = for ever. */
+static uint64_t duration_us(const struct call *c)
 {
 	const struct party *sides[2] = {&c->caller, c->called};
 	uint64_t limit =
 		settings_number(c->settings, "max_duration_s", 0, 0, 604800);
-	uint64_t talked_us = clock_now_us() - c->record.answer_us;
 
 	for (size_t i = 0; i < 2; i++) {
 		const struct party *p = sides[i];
@@ -647,10 +680,27 @@ static void set_life(struct call *c)
 		if (own != 0 && (limit == 0 || own < limit))
 			limit = own;
 	}
-	limit *= CLOCK_US_PER_S;
+	return limit * CLOCK_US_PER_S;
+}
+
+/* Other calls of the caller use its minutes too, and begin and end: they are
+ * looked at again and again. */
+static void set_life(struct call *c)
+{
+	uint64_t limit = duration_us(c);
+	uint64_t talked_us = clock_now_us() - c->record.answer_us;
+	uint64_t wait = UINT64_MAX, left;
+
+	call_limit_talk(c);
+	left = call_limit_left_us(c);
 	if (limit != 0)
-		loop_timer_set(c->sbc->daemon.loop, c->life,
-			limit > talked_us ? limit - talked_us : 0);
+		wait = limit > talked_us ? limit - talked_us : 0;
+	if (left != UINT64_MAX && left > METER_US)
+		left = METER_US;
+	if (left < wait)
+		wait = left;
+	if (wait != UINT64_MAX)
+		loop_timer_set(c->sbc->daemon.loop, c->life, wait);
 	else
 		loop_timer_stop(c->sbc->daemon.loop, c->life);
 }
@@ -667,7 +717,7 @@ static enum call_state on_connect(struct call *c, const struct call_input *in)
 	call_note(c, REASON_CALL_ANSWERED, NULL);
 	/* The ACK may come before this function is done. */
 	call_save_as(c, CALL_CONFIRMING);
-	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+	if (leg_accept(c->caller.leg, c->caller.ours, c->answer_lines) != 0)
 		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	set_life(c);
 	return CALL_CONFIRMING;
@@ -739,7 +789,7 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 	sdp_wipe(&theirs);
 	if (!fits)
 		return call_end(c, why, 0, CALL_SBC);
-	p->theirs = su_strndup(c->home, in->msg->sdp, in->msg->sdp_len);
+	p->theirs = call_media_copy(c, p, in->msg->sdp, in->msg->sdp_len);
 	if (p->theirs == NULL || call_media_want(c) != 0)
 		return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
 	return CALL_UP;
@@ -811,8 +861,16 @@ static enum call_state on_slow(struct call *c, const struct call_input *in)
 
 static enum call_state on_life(struct call *c, const struct call_input *in)
 {
+	uint64_t left = call_limit_left_us(c), limit = duration_us(c);
+
 	(void)in;
-	return call_end(c, REASON_CALL_MAX_DURATION, 0, CALL_SBC);
+	if (left == 0)
+		return call_end(c, REASON_LIMIT_ACCOUNT_DAY, 0, CALL_SBC);
+	if (left == UINT64_MAX ||
+		(limit != 0 && clock_now_us() - c->record.answer_us >= limit))
+		return call_end(c, REASON_CALL_MAX_DURATION, 0, CALL_SBC);
+	set_life(c);
+	return c->state;
 }
 
 static enum call_state on_end(struct call *c, const struct call_input *in)

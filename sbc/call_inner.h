@@ -95,10 +95,15 @@ struct party {
 	const Gh__CodecList *codecs; /* NULL = all that we know */
 	struct account *account;     /* a reference */
 	struct listener *listener;
-	struct addr peer;  /* where signaling goes and comes from */
-	uint64_t flow;     /* 0 = datagrams */
-	char *request_uri; /* called: what the INVITE asks for */
-	const char *host;  /* called: its host in To */
+	struct addr peer;           /* where signaling goes and comes from */
+	uint64_t flow;              /* 0 = datagrams */
+	char *request_uri;          /* called: what the INVITE asks for */
+	const char *route;          /* called: the way of the INVITE; NULL =
+				       direct */
+	const Gh__TrunkTarget *row; /* called: of its trunk */
+	const char *host;           /* called: its host in To */
+	bool too_large;             /* called: its INVITE, for a datagram */
+	bool as_datagram; /* called: whatever its size, the peer takes no TCP */
 	struct leg *leg;
 	struct media_slot *slot; /* called: where its media goes */
 	unsigned round;          /* called: which target it belongs to */
@@ -168,7 +173,7 @@ struct call_record {
 	enum call_side hangup;
 	unsigned attempts;
 	bool written;
-	unsigned troubles; /* of sound, already told: two bits a kind */
+	unsigned troubles;         /* of sound, already told: two bits a kind */
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
 };
 
@@ -208,9 +213,20 @@ struct call {
 	const char *caller_display;
 	bool caller_hidden;
 	struct route_decision *decision;
+	bool emergency;    /* the caller's limits do not hold */
+	bool metered;      /* it counts for the caller's hour and day */
+	bool talking;      /* its talk is being counted */
 	size_t target;     /* index of the one being tried */
 	size_t target_row; /* within a trunk: next of its targets */
+	uint32_t q_below;  /* within an account: phones of a lower q, times
+			      1000, come next; 0 = from the highest */
 	struct call_where *where; /* of that one, if it is a name */
+	size_t registrar_of; /* target + 1 whose registrar was tried first */
+	struct addr registrar;
+	/* The same once more, over a connection if the peer takes it. */
+	const Gh__TrunkTarget *again_row; /* NULL = none */
+	struct addr again_addr;
+	struct flow_ask *again_ask;
 	unsigned round;
 	unsigned n_invites;
 	const char *end_lines[2]; /* what goes with the end of each side */
@@ -222,14 +238,17 @@ struct call {
 
 	/* media: call_media.c */
 	struct media_slot *slots;
-	bool figures_done;       /* none are coming any more */
-	bool buried;             /* waits for the reaper */
-	char *pending_sdp;       /* to go to the caller once mediad is ready */
-	unsigned pending_status; /* with that: 180 to 200; 0 = nothing */
+	bool figures_done;        /* none are coming any more */
+	bool buried;              /* waits for the reaper */
+	char *pending_sdp;        /* to go to the caller once mediad is ready */
+	unsigned pending_status;  /* with that: 180 to 200; 0 = nothing */
+	const char *answer_lines; /* of the last answer, that may cross */
 
 	struct call_change change;
 	struct call_record record;
 	struct save_slot saved; /* call_save.c */
+	bool unsaved;           /* in calls->unsaved */
+	TAILQ_ENTRY(call) unsaved_link;
 };
 
 /** What the driver hands to a handler; borrowed. */
@@ -249,6 +268,8 @@ struct calls {
 	size_t n_active; /* whose CDR is not written yet */
 	bool draining;
 	struct loop_timer *reaper;
+	TAILQ_HEAD(, call) unsaved; /* call_save_soon() */
+	struct loop_timer *saver;
 	struct trunks *trunks;
 	struct table accounts; /* calls in progress per account */
 	void (*on_empty)(void *ctx);
@@ -289,10 +310,14 @@ struct call *call_make(struct calls *calls);
 void call_retry_in(struct call *c, uint64_t delay_us);
 /** The session interval that we ask this party for; 0 = none. */
 uint32_t call_session_expires(const struct call *c, const struct party *p);
+/** The shortest one that we accept (RFC 4028 4). */
+uint32_t call_min_session(const struct call *c);
 
 /* call_setup.c */
 enum call_state call_setup_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip);
+/** Does the caller call an emergency number? Before call_setup_begin(). */
+bool call_setup_is_emergency(struct call *c, const sip_t *sip);
 enum call_state call_setup_on_account(
 	struct call *c, const struct call_input *in);
 /** EV_LOCATED. */
@@ -321,7 +346,11 @@ void call_setup_forget(struct call *c);
 /** The list of a party's trunk, account or realm; NULL = all that we know. */
 const Gh__CodecList *call_target_codecs(
 	const struct call *c, const struct party *p);
-/** A party per registered phone. @return how many. */
+/**
+ * A party per registered phone of the highest preference (q) below c->q_below
+ * (RFC 3261 16.6): those ring together. c->q_below becomes that preference, or
+ * 0 if there are no further phones. @return how many.
+ */
 size_t call_target_phones(struct call *c, struct account *account);
 /** The nth of a trunk's addresses by priority, or NULL. */
 const Gh__TrunkTarget *call_target_row(const struct trunk *t, size_t nth);
@@ -336,11 +365,22 @@ enum call_place {
 enum call_place call_target_place(struct call *c, const struct trunk *t,
 	const Gh__TrunkTarget *row, struct addr *addr_out,
 	enum reason *why_out);
+/** Where we are registered at the trunk of the present target, once: that
+ * comes before its rows. @return whether there is such an address. */
+bool call_target_registrar(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget **row_out, struct addr *addr_out);
 /** Forgets the addresses of the present row. */
 void call_target_forget_place(struct call *c);
 /** A party for one address. @return ROUTE_OK, or why it can not be used. */
 enum reason call_target_trunk(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, const struct addr *addr);
+	const Gh__TrunkTarget *row, const struct addr *addr, bool again);
+/** The party's INVITE is too large for a datagram: asks for a connection; then
+ * EV_LOCATED, and the target is there to be taken again. @return whether there
+ * is something to wait for. */
+bool call_target_again(struct call *c, const struct party *p);
+/** @return the row and its address; NULL = there is none. */
+const Gh__TrunkTarget *call_target_take_again(
+	struct call *c, struct addr *addr_out);
 
 /* call_early.c */
 enum call_state call_early_on_progress(
@@ -385,6 +425,10 @@ GH_MUST_CHECK int call_media_dress(
 GH_MUST_CHECK int call_media_read(struct call *c, const struct party *p,
 	const char *text, size_t len, struct sdp *sdp_out,
 	enum reason *why_out);
+/** A copy in the call's home to be kept: of several audio lines only the one
+ * that was read stays live. @return NULL without memory. */
+char *call_media_copy(
+	struct call *c, const struct party *p, const char *text, size_t len);
 /** Parses one that was accepted when it came: its keys are left as they are,
  * whatever policy or path are now. The caller wipes it. */
 GH_MUST_CHECK int call_media_again(
@@ -409,8 +453,7 @@ void call_slot_end(struct call *c);
 void call_slot_drop(struct call *c);
 /** One of an earlier process, behind those that are there. Nothing is sent.
  * @return 0, ERR_NOMEM, ERR_EXISTS or ERR_CORRUPT. */
-GH_MUST_CHECK int call_slot_restore(
-	struct call *c, const Gh__SavedSlot *saved);
+GH_MUST_CHECK int call_slot_restore(struct call *c, const Gh__SavedSlot *saved);
 /** The nth from 1, or NULL. */
 struct media_slot *call_slot_nth(struct call *c, uint32_t n);
 
@@ -454,7 +497,15 @@ struct party;
 /** Takes a place for the party at its trunk or account.
  * @return ROUTE_OK or the limit that is reached. */
 enum reason call_limit_take(struct call *c, struct party *p);
+/** What is answered to a call that met this limit of the party's. */
+unsigned call_limit_status(
+	const struct call *c, const struct party *p, enum reason why);
 void call_limit_release(struct call *c, struct party *p);
+/** The call was answered: the caller's minutes run. */
+void call_limit_talk(struct call *c);
+/** Microseconds until the caller's minutes of the day are used up; UINT64_MAX
+ * = never. */
+uint64_t call_limit_left_us(struct call *c);
 /** Takes the place that the party had in an earlier process. */
 void call_limit_restore(struct call *c, struct party *p, bool shares);
 GH_MUST_CHECK int call_limit_init(struct calls *calls);

@@ -2,9 +2,11 @@
 /*
  * Places: how many calls a trunk or an account may have at once. A party takes
  * its place when it is tried and gives it back once, when its part is over.
+ * And what an account may begin in an hour and talk in a day (meter.h).
  *
- * Decides: the limit that refuses a party. The trunk's numbers are kept in
- * trunk.c, the accounts' here. Called by call.c and call_setup.c.
+ * Decides: the limit that refuses a party; none refuses an emergency call. The
+ * trunk's numbers are kept in trunk.c, the accounts' places here. Called by
+ * call.c and call_setup.c.
  */
 #include "config.h"
 
@@ -12,6 +14,7 @@
 
 #include <stdlib.h>
 
+#include "sbc/meter.h"
 #include "sbc/trunk.h"
 
 #define ACCOUNTS_MAX 200000u
@@ -69,14 +72,49 @@ static bool count_account(struct calls *calls, uint64_t account)
 	return true;
 }
 
-static enum reason take_account(struct calls *calls, const Gh__Account *row)
+static enum reason take_account(struct call *c, const struct party *p)
 {
-	const struct usage *u = find(calls, row->id);
+	const Gh__Account *row = p->account->row;
+	const struct usage *u = find(c->calls, row->id);
+	bool begins = p->side == CALL_CALLER && meter_is_wanted(row);
+	enum reason why = REASON_ROUTE_OK;
 
+	if (c->emergency)
+		return count_account(c->calls, row->id) ? REASON_ROUTE_OK
+							: REASON_LIMIT_CALLS;
 	if (u != NULL && row->max_calls != 0 && u->n_calls >= row->max_calls)
 		return REASON_LIMIT_ACCOUNT_CALLS;
-	return count_account(calls, row->id) ? REASON_ROUTE_OK
-					     : REASON_LIMIT_CALLS;
+	if (begins)
+		why = meter_begin(c->sbc->meters, row);
+	if (why != REASON_ROUTE_OK)
+		return why;
+	c->metered |= begins;
+	return count_account(c->calls, row->id) ? REASON_ROUTE_OK
+						: REASON_LIMIT_CALLS;
+}
+
+void call_limit_talk(struct call *c)
+{
+	if (!c->metered || c->talking)
+		return;
+	c->talking = true;
+	meter_talk(c->sbc->meters, c->caller.account->row, c->record.answer_us);
+}
+
+uint64_t call_limit_left_us(struct call *c)
+{
+	return c->talking
+		       ? meter_left_us(c->sbc->meters, c->caller.account->row)
+		       : UINT64_MAX;
+}
+
+static void end_talk(struct call *c)
+{
+	if (!c->talking)
+		return;
+	c->talking = false;
+	meter_end(c->sbc->meters, c->caller.account->row, c->record.answer_us,
+		c->record.end_us);
 }
 
 static void release_account(struct calls *calls, uint64_t account)
@@ -116,18 +154,39 @@ enum reason call_limit_take(struct call *c, struct party *p)
 		return REASON_ROUTE_OK;
 	if (p->trunk != NULL) {
 		why = trunk_take(c->calls->trunks, p->trunk,
-			c->decision != NULL && c->decision->emergency);
+			c->emergency || (c->decision != NULL &&
+						c->decision->emergency));
 	} else if (is_counted_already(c, p)) {
 		p->shares = true;
 		why = REASON_ROUTE_OK;
 	} else {
-		why = take_account(c->calls, p->account->row);
+		why = take_account(c, p);
 		/* A called account at its limit is busy. */
 		if (why == REASON_LIMIT_ACCOUNT_CALLS && p->side == CALL_CALLED)
 			why = REASON_CALL_BUSY;
 	}
 	p->counted = why == REASON_ROUTE_OK;
 	return why;
+}
+
+unsigned call_limit_status(
+	const struct call *c, const struct party *p, enum reason why)
+{
+	switch (why) {
+	case REASON_LIMIT_TRUNK_CALLS:
+	case REASON_LIMIT_TRUNK_RATE:
+		if (p->trunk != NULL && p->trunk->row->limit_code != 0)
+			return p->trunk->row->limit_code;
+		break;
+	case REASON_LIMIT_ACCOUNT_CALLS:
+	case REASON_LIMIT_ACCOUNT_HOUR:
+	case REASON_LIMIT_ACCOUNT_DAY:
+		return (unsigned)settings_number(c->settings,
+			"account_limit_code", reason_sip(why), 402, 699);
+	default:
+		break;
+	}
+	return reason_sip(why);
 }
 
 void call_limit_restore(struct call *c, struct party *p, bool shares)
@@ -146,6 +205,8 @@ void call_limit_release(struct call *c, struct party *p)
 {
 	struct party *q;
 
+	if (p == &c->caller)
+		end_talk(c);
 	if (!p->counted)
 		return;
 	p->counted = false;

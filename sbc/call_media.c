@@ -41,7 +41,7 @@ int call_media_keep(struct call *c, const struct sdp *sdp, char **text)
 
 	if (len > 0)
 		copy = su_strndup(c->home, buffer, (isize_t)len);
-	secret_wipe(buffer, sizeof buffer);
+	secret_wipe(buffer, len > 0 ? (size_t)len : sizeof buffer);
 	if (copy == NULL)
 		return len < 0 ? len : ERR_NOMEM;
 	call_media_drop_text(c, text);
@@ -81,7 +81,8 @@ static bool address_is_allowed(const struct party *p, const struct addr *rtp)
 static int read_audio(const struct party *p, const char *text, size_t len,
 	struct sdp *sdp, enum reason *why)
 {
-	if (sdp_parse(text, len, sdp, why) != 0)
+	if (sdp_parse_preferring(text, len, call_srtp_prefers(p), sdp, why) !=
+		0)
 		return ERR_INVALID;
 	*why = REASON_SDP_NO_AUDIO;
 	if (!sdp->has_audio || sdp->rtp.port == 0)
@@ -103,6 +104,21 @@ int call_media_read(struct call *c, const struct party *p, const char *text,
 	if (read_audio(p, text, len, sdp, why) != 0)
 		return ERR_INVALID;
 	return call_srtp_check(p, sdp, why);
+}
+
+char *call_media_copy(
+	struct call *c, const struct party *p, const char *text, size_t len)
+{
+	char *copy = su_strndup(c->home, text, (isize_t)len);
+	enum reason why;
+	struct sdp sdp;
+
+	if (copy == NULL || sdp_parse_preferring(text, len,
+				    call_srtp_prefers(p), &sdp, &why) != 0)
+		return copy;
+	sdp_settle(copy, len, sdp.audio_line);
+	sdp_wipe(&sdp);
+	return copy;
 }
 
 int call_media_again(const struct party *p, const char *text, struct sdp *sdp)
@@ -162,7 +178,7 @@ enum call_state call_media_offer(struct call *c, const struct leg_msg *offer)
 	sdp_wipe(&sdp);
 	if (sdp_restrict(&sdp, p->codecs, NULL, NULL) != 0)
 		return call_end(c, REASON_SDP_NO_CODEC, 0, CALL_SBC);
-	p->theirs = su_strndup(c->home, offer->sdp, (isize_t)offer->sdp_len);
+	p->theirs = call_media_copy(c, p, offer->sdp, offer->sdp_len);
 	if (p->theirs == NULL)
 		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	return CALL_FACTS;
@@ -325,7 +341,7 @@ int call_media_take(struct call *c, struct party *p, const struct leg_msg *msg,
 	if (read_far(c, p, msg->sdp, msg->sdp_len, &far, why) != 0)
 		return ERR_INVALID;
 	*why = REASON_CALL_INTERNAL;
-	copy = su_strndup(c->home, msg->sdp, (isize_t)msg->sdp_len);
+	copy = call_media_copy(c, p, msg->sdp, msg->sdp_len);
 	if (copy == NULL)
 		return ERR_NOMEM;
 	call_media_drop_text(c, &p->theirs);
@@ -448,10 +464,22 @@ static bool read_agreed(const struct party *p, struct agreed *a)
 {
 	enum reason why;
 
-	a->known = p != NULL && p->ours != NULL && p->theirs != NULL &&
-		   call_media_again(p, p->theirs, &a->theirs) == 0 &&
-		   sdp_parse(p->ours, strlen(p->ours), &a->ours, &why) == 0;
+	a->known = false;
+	if (p == NULL || p->ours == NULL || p->theirs == NULL ||
+		call_media_again(p, p->theirs, &a->theirs) != 0)
+		return false;
+	a->known = sdp_parse(p->ours, strlen(p->ours), &a->ours, &why) == 0;
+	if (!a->known)
+		sdp_wipe(&a->theirs);
 	return a->known;
+}
+
+static void forget_agreed(struct agreed *a)
+{
+	if (!a->known)
+		return;
+	sdp_wipe(&a->theirs);
+	sdp_wipe(&a->ours);
 }
 
 static void fill_media(struct call *c, const struct party *p,
@@ -493,7 +521,7 @@ int call_media_tell(
 	Gh__SessionWant w = GH__SESSION_WANT__INIT;
 	Gh__MediaSide sides[2] = {GH__MEDIA_SIDE__INIT, GH__MEDIA_SIDE__INIT};
 	struct side_memory memory[2];
-	struct agreed agreed[2] = {0};
+	struct agreed agreed[2]; /* large: filled where it is known */
 	int err;
 
 	w.caller = &sides[0];
@@ -501,6 +529,7 @@ int call_media_tell(
 	fill_realm(&c->caller, &sides[0], &memory[0]);
 	fill_realm(called, &sides[1], &memory[1]);
 	/* A caller whose answer is still owed has agreed to nothing yet. */
+	agreed[0].known = false;
 	if (read_agreed(called, &agreed[1]) &&
 		read_agreed(&c->caller, &agreed[0])) {
 		fill_media(c, &c->caller, &agreed[0], &agreed[1], &sides[0],
@@ -509,6 +538,7 @@ int call_media_tell(
 			&memory[1]);
 	}
 	err = media_want(slot->session, &w);
-	secret_wipe(agreed, sizeof agreed);
+	forget_agreed(&agreed[0]);
+	forget_agreed(&agreed[1]);
 	return err;
 }

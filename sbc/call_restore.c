@@ -296,6 +296,23 @@ static bool go_on(struct call *c, const Gh__SavedCall *saved)
 	return true;
 }
 
+static bool line_is_there(struct sbc *sbc, const Gh__SavedParty *p)
+{
+	return p->leg == NULL || p->leg->flow == 0 ||
+	       stack_flow_tport(sbc->stack, p->leg->flow) != NULL;
+}
+
+bool call_may_be_restored(struct sbc *sbc, const Gh__SavedCall *saved)
+{
+	if (saved->state == CALL_UP || saved->state == CALL_DONE ||
+		saved->caller == NULL)
+		return true;
+	for (size_t i = 0; i < saved->n_parties; i++)
+		if (!line_is_there(sbc, saved->parties[i]))
+			return false;
+	return line_is_there(sbc, saved->caller);
+}
+
 static void set_state(struct call *c, const Gh__SavedCall *saved, bool whole)
 {
 	switch ((enum call_state)saved->state) {
@@ -355,9 +372,16 @@ int call_restore(struct calls *calls, const Gh__SavedCall *saved,
 	c->caller_hidden = saved->caller_hidden;
 	c->end_lines[CALL_CALLER] = keep(c, saved->caller_lines);
 	c->end_lines[CALL_CALLED] = keep(c, saved->called_lines);
+	c->emergency = saved->emergency;
+	c->metered = saved->metered;
 	restore_record(c, saved);
 	whole = restore_slots(c, saved);
 	whole = restore_parties(c, saved) && whole;
+	if (c->caller.account == NULL)
+		c->metered = false;
+	/* What had ended has been counted. */
+	if (c->record.answer_us != 0 && saved->end_us == 0)
+		call_limit_talk(c);
 	set_state(c, saved, whole);
 	return 0;
 }

@@ -13,6 +13,9 @@
 /** The stricter of account and realm; of a trunk, its own. */
 Gh__SrtpPolicy call_srtp_policy(const struct party *p);
 
+/** The line that policy and path want where a party offers both kinds. */
+enum sdp_prefer call_srtp_prefers(const struct party *p);
+
 /**
  * Applies the party's policy to a description that it has just sent, offer or
  * answer: refuses it, or leaves only keys that may be used.

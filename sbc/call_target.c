@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sbc/trunk.h"
+
 static struct party *add_party(struct call *c)
 {
 	struct party *p = su_zalloc(c->home, sizeof *p);
@@ -42,20 +44,55 @@ const Gh__CodecList *call_target_codecs(
 	return id != 0 ? settings_codec_list(c->settings, id) : NULL;
 }
 
+/* RFC 3327 5.1: the Path of its registration is the way to a phone. */
+static const char *path_of(struct call *c, const Gh__Binding *row)
+{
+	const char *route = NULL;
+
+	for (size_t i = 0; i < row->n_path; i++)
+		route = route == NULL ? row->path[i]
+				      : su_sprintf(c->home, "%s, %s", route,
+						row->path[i]);
+	return route != NULL ? su_strdup(c->home, route) : NULL;
+}
+
+/* Preferences as they are compared: above 0, so that 0 can mean "all". */
+static uint32_t preference(const struct binding *b)
+{
+	return b->row->q_permille + 1;
+}
+
+static bool comes_next(const struct binding *b, uint32_t below)
+{
+	return below == 0 || preference(b) < below;
+}
+
 /* The phones of an account: every live contact that can be reached. */
 size_t call_target_phones(struct call *c, struct account *account)
 {
-	const struct binding *b =
+	const struct binding *first =
 		bindings_of(c->sbc->bindings, account->row->id);
+	const struct binding *b;
+	uint32_t below = c->q_below, q = 0;
+	bool more = false;
 	size_t n = 0;
 
-	for (; b != NULL && n < CALL_FORKS_MAX; b = b->next) {
+	for (b = first; b != NULL; b = b->next) {
+		if (comes_next(b, below) && preference(b) > q)
+			q = preference(b);
+	}
+	for (b = first; b != NULL; b = b->next)
+		more = more || preference(b) < q;
+	c->q_below = more ? q : 0;
+	for (b = first; b != NULL && n < CALL_FORKS_MAX; b = b->next) {
 		const struct realm_address *ra = settings_listener(c->settings,
 			&b->local, (Gh__Transport)b->row->transport);
 		struct listener *l =
 			ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
 		struct party *p;
 
+		if (preference(b) != q)
+			continue;
 		/* Only its own connection reaches it, and only while that
 		 * lives. */
 		if (l == NULL ||
@@ -73,6 +110,7 @@ size_t call_target_phones(struct call *c, struct account *account)
 		p->flow = b->row->flow;
 		p->behind_nat = b->row->behind_nat;
 		p->request_uri = su_strdup(c->home, b->row->contact);
+		p->route = path_of(c, b->row);
 		p->host = ra->realm->row->n_domains != 0
 				  ? ra->realm->row->domains[0]
 				  : l->advertised_host;
@@ -128,8 +166,11 @@ static const char *trunk_host(struct call *c, const struct trunk *t,
 
 /* number_clean() has let only harmless characters pass; what a user part must
  * not hold as it is (RFC 3261 25.1) is escaped. */
-static char *trunk_uri(struct call *c, const char *number, const char *host)
+static char *trunk_uri(struct call *c, const struct trunk *t,
+	const char *number, const char *host)
 {
+	const char *phone = hdr_user_phone(t, number);
+
 	char user[3 * ROUTE_NUMBER_SIZE + 1];
 	size_t n = 0;
 
@@ -148,7 +189,7 @@ static char *trunk_uri(struct call *c, const char *number, const char *host)
 				(unsigned)(unsigned char)*number);
 	}
 	user[n] = '\0';
-	return su_sprintf(c->home, "sip:%s@%s", user, host);
+	return su_sprintf(c->home, "sip:%s@%s%s", user, host, phone);
 }
 
 static void on_located(
@@ -193,8 +234,38 @@ static int locate(
 	return 0;
 }
 
+static void on_asked(void *ctx)
+{
+	struct call *c = ctx;
+	struct call_input in = {.event = EV_LOCATED, .why = REASON_ROUTE_OK};
+
+	c->again_ask = NULL;
+	call_event(c, &in);
+}
+
+bool call_target_again(struct call *c, const struct party *p)
+{
+	/* The request is refused by the connection at the latest: then it goes
+	 * as a datagram (RFC 3261 18.1.1). */
+	c->again_row = p->row;
+	c->again_addr = p->peer;
+	return flow_ask(c->sbc->flows, p->trunk, GH__TRANSPORT__TRANSPORT_TCP,
+		       &p->peer, on_asked, c, &c->again_ask) == 0;
+}
+
+const Gh__TrunkTarget *call_target_take_again(
+	struct call *c, struct addr *addr_out)
+{
+	const Gh__TrunkTarget *row = c->again_row;
+
+	c->again_row = NULL;
+	*addr_out = c->again_addr;
+	return row;
+}
+
 void call_target_forget_place(struct call *c)
 {
+	flow_ask_cancel(&c->again_ask);
 	if (c->where == NULL)
 		return;
 	locate_cancel(&c->where->query);
@@ -202,28 +273,47 @@ void call_target_forget_place(struct call *c)
 	c->where = NULL;
 }
 
+bool call_target_registrar(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget **row_out, struct addr *addr_out)
+{
+	if (c->registrar_of == c->target + 1)
+		return false;
+	c->registrar_of = c->target + 1;
+	memset(&c->registrar, 0, sizeof c->registrar);
+	if (!t->row->registers ||
+		!trunk_registrar(c->calls->trunks, t, addr_out, row_out))
+		return false;
+	c->registrar = *addr_out;
+	return true;
+}
+
+/* It has been tried as what we are registered at. */
+static bool was_registrar(const struct call *c, const struct addr *addr)
+{
+	return addr_is_set(&c->registrar) && addr_equal(&c->registrar, addr);
+}
+
 enum call_place call_target_place(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, struct addr *addr_out,
-	enum reason *why_out)
+	const Gh__TrunkTarget *row, struct addr *addr_out, enum reason *why_out)
 {
 	struct call_where *w = c->where;
 
 	*why_out = REASON_ROUTE_OK;
 	if (addr_parse(row->host, addr_out) == 0) {
-		bool secured = transport_is_secured(
-			(Gh__Transport)row->transport);
+		bool secured =
+			transport_is_secured((Gh__Transport)row->transport);
 
 		addr_out->port = row->port != 0 ? (uint16_t)row->port
 				 : secured      ? 5061
 						: 5060;
 		c->target_row++;
-		return PLACE_FOUND;
+		return was_registrar(c, addr_out) ? PLACE_NONE : PLACE_FOUND;
 	}
 	if (w == NULL && locate(c, t, row) == 0)
 		return PLACE_ASKED;
 	if (w != NULL && w->next < w->n) {
 		*addr_out = w->addrs[w->next++];
-		return PLACE_FOUND;
+		return was_registrar(c, addr_out) ? PLACE_NONE : PLACE_FOUND;
 	}
 	*why_out = w != NULL ? w->why : REASON_ROUTE_DNS;
 	call_target_forget_place(c);
@@ -231,9 +321,32 @@ enum call_place call_target_place(struct call *c, const struct trunk *t,
 	return PLACE_NONE;
 }
 
-/* One address of a trunk. @return ROUTE_OK, or why it can not be used. */
+/* A connection to an address that the settings reach by datagrams, if there is
+ * one. */
+static const struct flow *stream_to(struct call *c, const struct trunk *t,
+	const struct addr *addr, const struct realm_address **ra_out,
+	struct listener **listener_out)
+{
+	const struct realm_address *ra = realm_address_for(
+		t->realm, addr->family, GH__TRANSPORT__TRANSPORT_TCP);
+	struct listener *l =
+		ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
+	const struct flow *flow = l != NULL
+					  ? flow_to(c->sbc->flows, t, &l->local,
+						    l->transport, addr)
+					  : NULL;
+
+	if (flow == NULL)
+		return NULL;
+	*ra_out = ra;
+	*listener_out = l;
+	return flow;
+}
+
+/* One address of a trunk. again: its INVITE was too large for a datagram.
+ * @return ROUTE_OK, or why it can not be used. */
 enum reason call_target_trunk(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, const struct addr *addr)
+	const Gh__TrunkTarget *row, const struct addr *addr, bool again)
 {
 	char number[ROUTE_NUMBER_SIZE];
 	const struct realm_address *ra;
@@ -247,9 +360,11 @@ enum reason call_target_trunk(struct call *c, const struct trunk *t,
 	if (l == NULL)
 		return REASON_ROUTE_TRUNK_DOWN;
 	if (transport_is_stream(l->transport)) {
-		flow = flow_to(c->sbc->flows, &l->local, l->transport, addr);
+		flow = flow_to(c->sbc->flows, t, &l->local, l->transport, addr);
 		if (flow == NULL)
 			return REASON_ROUTE_TRUNK_DOWN;
+	} else if (again) {
+		flow = stream_to(c, t, addr, &ra, &l);
 	}
 	if (number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED,
 		    c->called_number, number) != 0)
@@ -262,10 +377,14 @@ enum reason call_target_trunk(struct call *c, const struct trunk *t,
 	p->trunk = t;
 	p->address = ra;
 	p->listener = l;
+	p->row = row;
+	p->as_datagram = again;
 	p->peer = *addr;
 	p->flow = flow != NULL ? flow->id : 0;
 	p->host = trunk_host(c, t, row, addr);
-	p->request_uri = trunk_uri(c, number, p->host);
+	p->request_uri = trunk_uri(c, t, number, p->host);
+	p->route = su_strdup(
+		c->home, trunk_route(c->calls->trunks, t->row->id, addr));
 	p->codecs = call_target_codecs(c, p);
 	return REASON_ROUTE_OK;
 }

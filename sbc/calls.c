@@ -21,9 +21,8 @@
 #include "common/stat.h"
 #include "sbc/leg_save.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk.h"
-
-#define MIN_SE_S 90
 
 static void on_reap(void *arg);
 
@@ -37,6 +36,7 @@ int calls_new(struct sbc *sbc, struct calls **calls_out)
 	calls->sbc = sbc;
 	TAILQ_INIT(&calls->all);
 	TAILQ_INIT(&calls->dead);
+	TAILQ_INIT(&calls->unsaved);
 	err = call_limit_init(calls);
 	if (err != 0)
 		goto fail;
@@ -46,11 +46,19 @@ int calls_new(struct sbc *sbc, struct calls **calls_out)
 	err = loop_timer_new(sbc->daemon.loop, on_reap, calls, &calls->reaper);
 	if (err != 0)
 		goto fail_timer;
+	err = loop_timer_new(
+		sbc->daemon.loop, call_save_all, calls, &calls->saver);
+	if (err != 0)
+		goto fail_saver;
 	sbc->trunks = calls->trunks;
+	bindings_on_change(sbc->bindings, surrogates_on_bindings,
+		trunks_surrogates(calls->trunks));
 	stack_on_orphan(sbc->stack, leg_take_orphan);
 	cures_on_sending(leg_on_sending, sbc);
 	*calls_out = calls;
 	return 0;
+fail_saver:
+	loop_timer_free(sbc->daemon.loop, &calls->reaper);
 fail_timer:
 	trunks_free(&calls->trunks);
 fail_trunks:
@@ -118,10 +126,13 @@ void calls_free(struct calls **callsp)
 	}
 	while ((c = TAILQ_FIRST(&calls->all)) != NULL) {
 		TAILQ_REMOVE(&calls->all, c, link);
+		call_save_never(c);
 		call_free(c);
 	}
 	on_reap(calls);
 	loop_timer_free(calls->sbc->daemon.loop, &calls->reaper);
+	loop_timer_free(calls->sbc->daemon.loop, &calls->saver);
+	bindings_on_change(calls->sbc->bindings, NULL, NULL);
 	calls->sbc->trunks = NULL;
 	stack_on_orphan(calls->sbc->stack, NULL);
 	cures_on_sending(NULL, NULL);
@@ -232,8 +243,13 @@ static enum reason may_begin(const struct calls *calls)
 static void refuse_stateless(
 	struct call *c, struct inbound *in, enum reason why)
 {
-	char seconds[12];
+	char seconds[12], clean[ROUTE_NUMBER_SIZE];
+	const char *user = in->sip->sip_request->rq_url->url_user;
 
+	/* Its record says at least whom it was for. */
+	if (user != NULL && number_clean(user, clean) == 0)
+		snprintf(
+			c->called_number, sizeof c->called_number, "%s", clean);
 	snprintf(seconds, sizeof seconds, "%u",
 		(unsigned)settings_number(
 			c->settings, "retry_after_s", 5, 1, 600));
@@ -270,7 +286,7 @@ static int make_caller_leg(struct call *c, const struct inbound *in,
 			.listener = in->listener,
 			.flow = in->flow},
 		.user = contact_user(sip->sip_request->rq_url->url_user),
-		.min_se_s = MIN_SE_S,
+		.min_se_s = call_min_session(c),
 		.session_expires_s = call_session_expires(c, &c->caller),
 		.on_event = call_leg_event,
 		.ctx = &c->caller,
@@ -285,6 +301,12 @@ uint32_t call_session_expires(const struct call *c, const struct party *p)
 		return p->trunk->row->session_expires_s;
 	return (uint32_t)settings_number(
 		c->settings, "session_expires_s", 1800, 0, 86400);
+}
+
+uint32_t call_min_session(const struct call *c)
+{
+	return (uint32_t)settings_number(
+		c->settings, "session_min_se_s", 90, 5, 3600);
 }
 
 /* Refuses a call that has a transaction and no leg. */
@@ -319,6 +341,8 @@ void call_on_invite(
 		return;
 	}
 	why = may_begin(calls);
+	if (call_setup_is_emergency(c, in->sip) && why == REASON_LIMIT_CALLS)
+		why = REASON_ROUTE_OK;
 	if (why != REASON_ROUTE_OK) {
 		refuse_stateless(c, in, why);
 		return;

@@ -11,16 +11,26 @@
 #include "sbc/entry.h"
 
 #include <sofia-sip/sip_header.h>
+#include <stdio.h>
 
 #include "common/log.h"
+#include "sbc/drain.h"
+#include "sbc/event_body.h"
 #include "sbc/merge.h"
+#include "sbc/message.h"
 #include "sbc/register.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 #include "sbc/wait.h"
 
 static void begin_call(
 	struct sbc *sbc, struct inbound *in, struct account *account)
 {
+	if (merge_is_loop(stack_merges(sbc->stack), in->sip)) {
+		account_unref(&account);
+		stack_refuse(sbc->stack, in, REASON_ADMIT_LOOP);
+		return;
+	}
 	if (merge_is_second(stack_merges(sbc->stack), in->sip)) {
 		account_unref(&account);
 		stack_refuse(sbc->stack, in, REASON_ADMIT_MERGED);
@@ -46,9 +56,25 @@ static void on_invite(struct sbc *sbc, struct inbound *in)
 
 static void on_options(struct sbc *sbc, struct inbound *in)
 {
+	const char *events = in->trunk == NULL ? event_realm_list(in->realm,
+							 msg_home(in->msg))
+					       : "";
+
+	/* Who probes us sends its calls elsewhere. */
+	if (in->trunk && drain_is_on(sbc->drain)) {
+		char seconds[12];
+
+		snprintf(seconds, sizeof seconds, "%u",
+			stack_retry_after_s(sbc->stack));
+		stack_reply(sbc->stack, in, REASON_ADMIT_DRAINING, 503,
+			SIPTAG_RETRY_AFTER_STR(seconds), TAG_END());
+		return;
+	}
 	stack_reply(sbc->stack, in, REASON_ADMIT_OK, 200,
-		SIPTAG_ALLOW_STR(STACK_ALLOW),
-		SIPTAG_ACCEPT_STR("application/sdp"), TAG_END());
+		SIPTAG_ALLOW_STR(stack_allow(in)),
+		SIPTAG_ACCEPT_STR("application/sdp"),
+		TAG_IF(*events != '\0', SIPTAG_ALLOW_EVENTS_STR(events)),
+		TAG_END());
 }
 
 void entry_on_request(struct sbc *sbc, struct inbound *in)
@@ -75,6 +101,15 @@ void entry_on_request(struct sbc *sbc, struct inbound *in)
 	case sip_method_options:
 		on_options(sbc, in);
 		break;
+	case sip_method_subscribe:
+		event_on_subscribe(sbc, in);
+		break;
+	case sip_method_notify:
+		event_on_notify(sbc, in);
+		break;
+	case sip_method_message:
+		message_on_request(sbc, in);
+		break;
 	default: /* admit lets no other method pass */
 		stack_refuse(sbc->stack, in, REASON_ADMIT_METHOD);
 		break;
@@ -85,6 +120,7 @@ void entry_on_listener(struct sbc *sbc)
 {
 	if (!stack_is_open(sbc->stack))
 		return;
+	trunks_wake(sbc->trunks);
 	if (sbc->said_ready)
 		return;
 	sbc->said_ready = true;

@@ -72,6 +72,8 @@ void flow_free(struct flow *f)
 		f->line->flow = NULL;
 	if (f->port)
 		table_remove(&flows->by_port, &f->by_port);
+	if (f->key && (f->n_names || f->key[0]))
+		LIST_REMOVE(f, proven);
 	table_remove(&flows->by_id, &f->by_id);
 	loop_timer_free(flows->sbc->daemon.loop, &f->timer);
 	for (size_t i = 0; i < f->n_names; i++)
@@ -166,15 +168,19 @@ static int take_facts(struct flow *f, const Gh__FlowOpened *m)
 	f->transport = m->transport;
 	if (f->key)
 		return 0; /* told again: what was proved stays */
-	f->key = strdup(m->tls_key);
 	f->names = calloc(n ? n : 1, sizeof(*f->names));
-	if (!f->key || !f->names)
+	if (!f->names)
 		return ERR_NOMEM;
 	for (; f->n_names < n; f->n_names++) {
 		f->names[f->n_names] = strdup(m->tls_names[f->n_names]);
 		if (!f->names[f->n_names])
 			return ERR_NOMEM;
 	}
+	f->key = strdup(m->tls_key);
+	if (!f->key)
+		return ERR_NOMEM;
+	if (f->n_names || f->key[0])
+		LIST_INSERT_HEAD(&f->all->proven, f, proven);
 	return 0;
 }
 
@@ -220,9 +226,12 @@ static void become_line(struct flow *f, struct line *line)
 		line->flow->line = NULL;
 	line->flow = f;
 	f->line = line;
-	loop_timer_stop(f->all->sbc->daemon.loop, line->timer);
+	/* One for large requests has its timer for the end. */
+	if (line->wanted)
+		loop_timer_stop(f->all->sbc->daemon.loop, line->timer);
 	log_notice("trunk_connected", LOG_UINT("trunk", line->trunk),
 		LOG_ADDR("remote", &line->remote));
+	flow_line_tell(line);
 }
 
 void flow_on_opened(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
@@ -298,8 +307,7 @@ void flow_on_closed(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 		return;
 	log_warning("trunk_not_connected", LOG_UINT("trunk", line->trunk),
 		LOG_ADDR("remote", &line->remote), LOG_STR("why", m->detail));
-	line->request = 0;
-	flow_line_retry(line);
+	flow_line_refused(line);
 }
 
 int flow_may_read(struct flows *flows, uint16_t port)
@@ -335,6 +343,8 @@ int flows_new(struct sbc *sbc, const char *path, const struct addr *bridge,
 	flows->sbc = sbc;
 	flows->bridge = *bridge;
 	LIST_INIT(&flows->lines);
+	LIST_INIT(&flows->names);
+	LIST_INIT(&flows->proven);
 	if (strlen(path) >= sizeof(flows->path)) {
 		free(flows);
 		return ERR_TOO_BIG;
@@ -370,6 +380,7 @@ void flows_free(struct flows **flows_ref)
 	if (!flows)
 		return;
 	flow_links_free(flows);
+	flow_names_free(flows);
 	if (flows->by_id.buckets)
 		free_all(flows);
 	while (!LIST_EMPTY(&flows->lines)) {

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/queue.h>
+
 #include "common/addr.h"
 #include "common/err.h"
 #include "common/ipc.pb-c.h"
@@ -43,6 +45,7 @@ struct flow {
 	struct line *line;    /* it is one of ours to a trunk */
 	char **names;         /* that the peer proved by its certificate */
 	size_t n_names;
+	LIST_ENTRY(flow) proven; /* where it proved anything */
 	char *key; /* SHA-256 of the public key that it proved; "" = none */
 };
 
@@ -67,10 +70,33 @@ const struct flow *flow_find(const struct flows *flows, uint64_t id);
 /** May bytes of the local connection from this port be read now? @return 1
  * yes, 0 not yet, ERR_REFUSED: it was not announced in time, close it. */
 int flow_may_read(struct flows *flows, uint16_t port);
-/** Our connection to this address of a trunk, as this listener; NULL = there
- * is none at the moment. */
-const struct flow *flow_to(const struct flows *flows, const struct addr *listen,
-	Gh__Transport transport, const struct addr *remote);
+/** The connection that takes requests to this address of a trunk, as this
+ * listener: ours, or one of the trunk's own that has proved its name by a
+ * certificate (RFC 5923); NULL = there is none at the moment. */
+const struct flow *flow_to(const struct flows *flows, const struct trunk *t,
+	const struct addr *listen, Gh__Transport transport,
+	const struct addr *remote);
+/** Any connection to a trunk, for a dialog whose own has gone; or NULL. */
+const struct flow *flow_of_trunk(const struct flows *flows,
+	const struct trunk *t, const struct addr *listen,
+	Gh__Transport transport);
+
+/** Longer than this, a request must not go as a datagram to a trunk that takes
+ * TCP (RFC 3261 18.1.1). */
+#define FLOW_DATAGRAM_MAX 1300u
+/** A connection that is asked for has this long. */
+#define FLOW_ASK_US       2000000u
+struct flow_ask;
+typedef void (*flow_ask_fn)(void *ctx);
+/** Connects to an address of a trunk that the settings reach by datagrams; fn
+ * is called once, from the loop: then flow_to() has it, or the peer does not
+ * take it (and is not asked again for a while).
+ * @return 0, ERR_NOT_FOUND without an address of ours for it, or ERR_NOMEM. */
+GH_MUST_CHECK int flow_ask(struct flows *flows, const struct trunk *t,
+	Gh__Transport transport, const struct addr *remote, flow_ask_fn fn,
+	void *ctx, struct flow_ask **ask_out);
+/** fn will not run. Safe on NULL. */
+void flow_ask_cancel(struct flow_ask **ask);
 
 /** May what came over this flow (0 = a datagram) speak for the trunk? Always,
  * unless the trunk has to prove itself: then the flow's certificate must have

@@ -16,22 +16,49 @@
 #define FLOWDS_RETIRED_MAX 4
 #define LINE_PAUSE_US      (500 * CLOCK_US_PER_MS)
 
-/* A connection to a trunk that we want. */
+/* What a connection to a trunk has to prove, and shows of itself. */
+struct line_terms {
+	char name[256]; /* that its certificate must have */
+	char ca[65], pin[65], certificate[65];
+	char advertised[256]; /* host[:port] of our Via; "" = the listener's */
+};
+
+/* A connection to a trunk: one that the settings want, or one for a request
+ * that is too large for a datagram. */
 struct line {
 	LIST_ENTRY(line) next;
 	struct flows *all;
-	bool wanted;
+	bool wanted;              /* by the settings: it is to stand */
+	uint64_t needed_until_us; /* by a request */
+	uint64_t refused_until_us;
 	uint32_t trunk;
 	uint32_t realm;
 	struct addr listen;
 	Gh__Transport transport;
 	struct addr remote;
-	char name[256]; /* that its certificate must have */
-	char ca[65], pin[65], certificate[65];
+	struct line_terms terms;
 	uint64_t request; /* under way; 0 = none */
 	struct flow *flow;
 	uint64_t pause_us;
 	struct loop_timer *timer;
+	TAILQ_HEAD(, flow_ask) asks;
+};
+
+#define NAME_ADDRS_MAX 8
+
+/* A target that is a name, and where it leads. */
+struct flow_name {
+	LIST_ENTRY(flow_name) next;
+	struct flows *all;
+	bool wanted;
+	uint32_t trunk;
+	char host[256];
+	uint16_t port;
+	Gh__Transport transport;
+	struct addr addrs[NAME_ADDRS_MAX];
+	size_t n_addrs;
+	struct locate_query *query;
+	struct loop_timer *timer; /* to the next look */
 };
 
 /* A local connection that flowd has not announced yet. */
@@ -58,6 +85,8 @@ struct flows {
 	uint64_t version, last_request;
 	struct table by_id, by_port, hosts;
 	LIST_HEAD(, line) lines;
+	LIST_HEAD(, flow_name) names;
+	LIST_HEAD(, flow) proven; /* with a certificate */
 	struct untold untold[UNTOLD_MAX];
 	size_t n_untold;
 	uint64_t peer_start; /* of the present flowd */
@@ -77,7 +106,20 @@ void flow_say(struct ipc_link *via, const Gh__Msg *msg);
 void flow_links_open(struct flows *flows);
 void flow_links_free(struct flows *flows);
 
+/* flow_name.c */
+/** Where a target that is a name leads, as far as is known; it is looked for
+ * from now on. */
+const struct flow_name *flow_name_want(
+	struct flows *flows, const struct trunk *t, const Gh__TrunkTarget *row);
+/** Forgets those that nobody wants any more. */
+void flow_names_sweep(struct flows *flows);
+void flow_names_free(struct flows *flows);
+
 /* flow_line.c */
+/** The request for it failed. */
+void flow_line_refused(struct line *line);
+/** It has become a flow, or has not: who waits is told. */
+void flow_line_tell(struct line *line);
 /** Asks for it, if it lacks and flowd is there. */
 void flow_line_ask(struct line *line);
 /** The same later, with a growing pause. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines: the lasting connections to trunks whose target is TCP or TLS at an
- * address, and what a connection has to prove to speak for a trunk (RFC 5922).
- * Without its line a target is out of service; what to do then is routing's.
+ * Lines: the lasting connections to trunks whose target is TCP or TLS, one to
+ * each of their addresses, and what a connection has to prove to speak for a
+ * trunk (RFC 5922). Without its line a target is out of service; what to do
+ * then is routing's. A request that is too large for a datagram gets a line of
+ * its own for a while (RFC 3261 18.1.1), or none if the peer refuses.
  */
 #include "sbc/flow_inner.h"
 
@@ -12,6 +14,25 @@
 #include <strings.h>
 
 #define RETRY_MAX_US (30 * CLOCK_US_PER_S)
+/* A connection for large requests stays so long after the last one. */
+#define NEEDED_US    (600 * CLOCK_US_PER_S)
+/* A peer that did not take one is not asked again so soon. */
+#define REFUSED_US   (60 * CLOCK_US_PER_S)
+
+/* Somebody who waits for a line. */
+struct flow_ask {
+	TAILQ_ENTRY(flow_ask) next;
+	struct line *line; /* NULL: it is clear already */
+	struct flows *all;
+	struct loop_timer *timer;
+	flow_ask_fn fn;
+	void *ctx;
+};
+
+static bool is_needed(const struct line *line)
+{
+	return line->wanted || line->needed_until_us > clock_now_us();
+}
 
 void flow_line_ask(struct line *line)
 {
@@ -20,7 +41,7 @@ void flow_line_ask(struct line *line)
 	char local[ADDR_TEXT_SIZE], remote[ADDR_TEXT_SIZE];
 
 	/* One of a retired flowd serves until there is another. */
-	if (!line->wanted || line->request || !flows->link ||
+	if (!is_needed(line) || line->request || !flows->link ||
 		(line->flow && line->flow->via == flows->link) ||
 		!ipc_is_up(flows->link))
 		return;
@@ -32,21 +53,18 @@ void flow_line_ask(struct line *line)
 	m.transport = line->transport;
 	addr_format(&line->remote, remote);
 	m.remote = remote;
-	m.tls_name = line->name;
-	m.ca = line->ca;
-	m.pin = line->pin;
-	m.certificate = line->certificate;
+	m.tls_name = line->terms.name;
+	m.ca = line->terms.ca;
+	m.pin = line->terms.pin;
+	m.certificate = line->terms.certificate;
+	m.advertised = line->terms.advertised;
 	IPC_MSG(msg, FLOW_CONNECT, flow_connect, &m);
 	flow_say(flows->link, &msg);
 }
 
-static void on_line_timer(void *arg)
-{
-	flow_line_ask(arg);
-}
-
 void flow_line_retry(struct line *line)
 {
+	/* What a request needed waits for the next one. */
 	if (!line->wanted)
 		return;
 	loop_timer_set(
@@ -56,8 +74,58 @@ void flow_line_retry(struct line *line)
 		line->pause_us = RETRY_MAX_US;
 }
 
+void flow_line_refused(struct line *line)
+{
+	line->request = 0;
+	if (!line->wanted)
+		line->refused_until_us = clock_now_us() + REFUSED_US;
+	flow_line_retry(line);
+	flow_line_tell(line);
+}
+
+/* ---------------------------------------------------- who waits for a line */
+
+static void ask_free(struct flow_ask *ask)
+{
+	if (ask->line)
+		TAILQ_REMOVE(&ask->line->asks, ask, next);
+	loop_timer_free(ask->all->sbc->daemon.loop, &ask->timer);
+	free(ask);
+}
+
+static void on_ask_timer(void *arg)
+{
+	struct flow_ask *ask = arg;
+	flow_ask_fn fn = ask->fn;
+	void *ctx = ask->ctx;
+
+	ask_free(ask);
+	fn(ctx);
+}
+
+void flow_line_tell(struct line *line)
+{
+	struct flow_ask *ask;
+
+	while ((ask = TAILQ_FIRST(&line->asks))) {
+		TAILQ_REMOVE(&line->asks, ask, next);
+		ask->line = NULL;
+		loop_timer_set(line->all->sbc->daemon.loop, ask->timer, 0);
+	}
+}
+
+void flow_ask_cancel(struct flow_ask **ask)
+{
+	if (*ask)
+		ask_free(*ask);
+	*ask = NULL;
+}
+
+/* -------------------------------------------------------------------- lines */
+
 void flow_line_free(struct line *line)
 {
+	flow_line_tell(line);
 	LIST_REMOVE(line, next);
 	if (line->flow) {
 		line->flow->line = NULL;
@@ -67,8 +135,22 @@ void flow_line_free(struct line *line)
 	free(line);
 }
 
-static struct line *line_find(struct flows *flows, const struct addr *listen,
-	Gh__Transport transport, const struct addr *remote)
+static void on_line_timer(void *arg)
+{
+	struct line *line = arg;
+
+	if (line->wanted)
+		flow_line_ask(line);
+	else if (!is_needed(line))
+		flow_line_free(line);
+	else
+		loop_timer_set(
+			line->all->sbc->daemon.loop, line->timer, NEEDED_US);
+}
+
+static struct line *line_find(const struct flows *flows,
+	const struct addr *listen, Gh__Transport transport,
+	const struct addr *remote)
 {
 	struct line *line;
 
@@ -80,17 +162,50 @@ static struct line *line_find(struct flows *flows, const struct addr *listen,
 	return NULL;
 }
 
-const struct flow *flow_to(const struct flows *flows, const struct addr *listen,
-	Gh__Transport transport, const struct addr *remote)
+/* RFC 5923: a connection that the trunk has made serves the other way, too, if
+ * its certificate says whose it is. The newest. */
+static const struct flow *proven_of(const struct flows *flows,
+	const struct trunk *t, const struct addr *listen,
+	Gh__Transport transport)
+{
+	const struct flow *f;
+
+	if (!t || !t->row->tls_verify || !transport_is_secured(transport))
+		return NULL;
+	LIST_FOREACH (f, &flows->proven, proven)
+		if (!f->closed && !f->line && f->transport == transport &&
+			addr_equal(&f->listen, listen) &&
+			flow_proves(flows, f->id, t))
+			return f;
+	return NULL;
+}
+
+const struct flow *flow_to(const struct flows *flows, const struct trunk *t,
+	const struct addr *listen, Gh__Transport transport,
+	const struct addr *remote)
+{
+	struct line *line = line_find(flows, listen, transport, remote);
+
+	if (line && line->flow) {
+		if (line->needed_until_us)
+			line->needed_until_us = clock_now_us() + NEEDED_US;
+		return line->flow;
+	}
+	return proven_of(flows, t, listen, transport);
+}
+
+const struct flow *flow_of_trunk(const struct flows *flows,
+	const struct trunk *t, const struct addr *listen,
+	Gh__Transport transport)
 {
 	const struct line *line;
 
 	LIST_FOREACH (line, &flows->lines, next)
-		if (line->flow && line->transport == transport &&
-			addr_equal(&line->listen, listen) &&
-			addr_equal(&line->remote, remote))
+		if (line->flow && line->trunk == t->row->id &&
+			line->transport == transport &&
+			addr_equal(&line->listen, listen))
 			return line->flow;
-	return NULL;
+	return proven_of(flows, t, listen, transport);
 }
 
 /* The name that a trunk's certificate must have. */
@@ -128,46 +243,142 @@ bool flow_proves(
 	return false;
 }
 
-static void want_line(
-	struct flows *flows, const struct trunk *t, const Gh__TrunkTarget *row)
+/* Our Via as the trunk wants it: its host override stands for the port that we
+ * listen at (trunk_contact() does the same for Contact). */
+static void advertise(const struct trunk *t, const struct addr *listen,
+	struct line_terms *terms)
 {
-	const struct realm_address *ra;
-	const char *name = name_of(t, row->host);
-	struct addr remote;
+	const char *host = t->row->host;
+	const char *bracket = strrchr(host, ']');
+	bool has_port = strchr(bracket ? bracket : host, ':') != NULL;
+	int n = -1;
+
+	if (host[0] && (has_port || listen->port == 5060))
+		n = snprintf(terms->advertised, sizeof(terms->advertised), "%s",
+			host);
+	else if (host[0])
+		n = snprintf(terms->advertised, sizeof(terms->advertised),
+			"%s:%u", host, listen->port);
+	if (n < 0 || (size_t)n >= sizeof(terms->advertised))
+		terms->advertised[0] = '\0';
+}
+
+static void terms_of(const struct trunk *t, const char *host,
+	const struct addr *listen, struct line_terms *terms)
+{
+	memset(terms, 0, sizeof(*terms));
+	snprintf(terms->name, sizeof(terms->name), "%s", name_of(t, host));
+	snprintf(terms->ca, sizeof(terms->ca), "%s", t->row->tls_ca);
+	snprintf(terms->pin, sizeof(terms->pin), "%s", t->row->tls_pin);
+	snprintf(terms->certificate, sizeof(terms->certificate), "%s",
+		t->row->tls_certificate);
+	advertise(t, listen, terms);
+}
+
+/* The line to an address, made if there is none. host is what the settings
+ * name. */
+static struct line *line_make(struct flows *flows, const struct trunk *t,
+	Gh__Transport transport, const char *host, const struct addr *remote)
+{
+	const struct realm_address *ra =
+		realm_address_for(t->realm, remote->family, transport);
+	struct line_terms terms;
 	struct line *line;
 
-	if (!transport_is_stream(row->transport) ||
-		addr_parse(row->host, &remote) != 0)
-		return;
-	remote.port = row->port ? (uint16_t)row->port
-		      : transport_is_secured(row->transport) ? 5061
-							     : 5060;
-	ra = realm_address_for(t->realm, remote.family, row->transport);
-	if (!ra || strlen(name) >= sizeof(line->name))
-		return;
-	line = line_find(flows, &ra->listen, row->transport, &remote);
+	if (!ra || strlen(name_of(t, host)) >= sizeof(terms.name))
+		return NULL;
+	terms_of(t, host, &ra->listen, &terms);
+	line = line_find(flows, &ra->listen, transport, remote);
 	if (!line) {
 		line = calloc(1, sizeof(*line));
 		if (!line || loop_timer_new(flows->sbc->daemon.loop,
 				     on_line_timer, line, &line->timer) != 0) {
 			free(line);
-			return;
+			return NULL;
 		}
 		line->all = flows;
 		line->listen = ra->listen;
-		line->transport = row->transport;
-		line->remote = remote;
+		line->transport = transport;
+		line->remote = *remote;
 		line->pause_us = LINE_PAUSE_US;
+		TAILQ_INIT(&line->asks);
 		LIST_INSERT_HEAD(&flows->lines, line, next);
+	} else if (line->flow &&
+		   memcmp(&line->terms, &terms, sizeof(terms)) != 0) {
+		/* It was made under other terms; the next one comes when this
+		 * has ended. */
+		flow_close(line->flow->via, line->flow->id);
 	}
-	line->wanted = true;
-	snprintf(line->ca, sizeof(line->ca), "%s", t->row->tls_ca);
-	snprintf(line->pin, sizeof(line->pin), "%s", t->row->tls_pin);
-	snprintf(line->certificate, sizeof(line->certificate), "%s",
-		t->row->tls_certificate);
+	line->terms = terms;
 	line->trunk = t->row->id;
 	line->realm = t->realm->row->id;
-	snprintf(line->name, sizeof(line->name), "%s", name);
+	return line;
+}
+
+int flow_ask(struct flows *flows, const struct trunk *t,
+	Gh__Transport transport, const struct addr *remote, flow_ask_fn fn,
+	void *ctx, struct flow_ask **ask_out)
+{
+	char host[ADDR_TEXT_SIZE];
+	struct line *line = line_make(
+		flows, t, transport, addr_format_ip(remote, host), remote);
+	struct loop *loop = flows->sbc->daemon.loop;
+	uint64_t now = clock_now_us(), wait_us = FLOW_ASK_US;
+	struct flow_ask *ask;
+
+	if (!line)
+		return ERR_NOT_FOUND;
+	ask = calloc(1, sizeof(*ask));
+	if (!ask || loop_timer_new(loop, on_ask_timer, ask, &ask->timer) != 0) {
+		free(ask);
+		return ERR_NOMEM;
+	}
+	ask->all = flows;
+	ask->fn = fn;
+	ask->ctx = ctx;
+	line->needed_until_us = now + NEEDED_US;
+	if (!line->wanted)
+		loop_timer_set(loop, line->timer, NEEDED_US);
+	if (line->refused_until_us <= now)
+		flow_line_ask(line);
+	if (line->flow || !line->request) {
+		wait_us = 0; /* nothing to wait for */
+	} else {
+		ask->line = line;
+		TAILQ_INSERT_TAIL(&line->asks, ask, next);
+	}
+	loop_timer_set(loop, ask->timer, wait_us);
+	*ask_out = ask;
+	return 0;
+}
+
+/* What the settings reach by a connection: an address, or where a name leads.
+ */
+static void want_target(
+	struct flows *flows, const struct trunk *t, const Gh__TrunkTarget *row)
+{
+	Gh__Transport transport = (Gh__Transport)row->transport;
+	const struct flow_name *name = NULL;
+	struct addr remote;
+	size_t n = 1;
+
+	if (!transport_is_stream(transport))
+		return;
+	if (addr_parse(row->host, &remote) == 0) {
+		remote.port = row->port ? (uint16_t)row->port
+			      : transport_is_secured(transport) ? 5061
+								: 5060;
+	} else {
+		name = flow_name_want(flows, t, row);
+		n = name ? name->n_addrs : 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct line *line = line_make(flows, t, transport, row->host,
+			name ? &name->addrs[i] : &remote);
+
+		if (line)
+			line->wanted = true;
+	}
 }
 
 void flow_want_lines(struct flows *flows, const struct settings *s)
@@ -180,13 +391,14 @@ void flow_want_lines(struct flows *flows, const struct settings *s)
 		for (size_t k = 0; s->trunks[i].row->enabled &&
 				   k < s->trunks[i].row->n_targets;
 			k++)
-			want_line(flows, &s->trunks[i],
+			want_target(flows, &s->trunks[i],
 				s->trunks[i].row->targets[k]);
+	flow_names_sweep(flows);
 	for (line = LIST_FIRST(&flows->lines); line; line = next) {
 		next = LIST_NEXT(line, next);
 		if (line->wanted)
 			flow_line_ask(line);
-		else
+		else if (!is_needed(line))
 			flow_line_free(line);
 	}
 }

@@ -172,7 +172,9 @@ static void on_down(void *ctx, struct ipc_link *link, enum reason why)
 	each_of(flows, link, flow_end);
 	LIST_FOREACH (line, &flows->lines, next) {
 		line->request = 0;
-		loop_timer_stop(flows->sbc->daemon.loop, line->timer);
+		flow_line_tell(line);
+		if (line->wanted)
+			loop_timer_stop(flows->sbc->daemon.loop, line->timer);
 	}
 }
 

@@ -279,6 +279,7 @@ static bool type_fits(sip_method_t method, const char *type)
 		{sip_method_info, "application/dtmf"},
 		{sip_method_info, "application/media_control+xml"},
 		{sip_method_message, "text/plain"},
+		{sip_method_message, "text/html"},
 		{sip_method_notify, "application/simple-message-summary"},
 		{sip_method_notify, "application/dialog-info+xml"},
 		{sip_method_notify, "application/pidf+xml"},

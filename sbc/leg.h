@@ -111,9 +111,20 @@ struct leg_config {
 	struct trunks *trunks; /* answers a trunk's challenges; NULL = none */
 	struct target peer;    /* where its requests came from, or go to */
 	const char *user;      /* user part of our Contact; NULL = none */
-	uint32_t min_se_s;     /* session timers: RFC 4028 */
+	const char *body_type; /* client: of the INVITE's body; NULL = a bare
+				* description; static */
+	const char *route;  /* client: Route of the INVITE; "" or NULL = none;
+			     * not needed after it */
+	uint64_t surrogate; /* client: account that we register there, and
+			     * that challenges are answered as; 0 = none */
+	uint32_t min_se_s;  /* session timers: RFC 4028 */
 	uint32_t session_expires_s; /* what we ask for; 0 = we do not ask */
 	leg_event_fn on_event;
+	/** Takes over what arrives inside a dialog that is none of a call (a
+	 * subscription); NULL = a call's. irq is the callee's; returns 0, or a
+	 * status that the library answers with. */
+	int (*on_request)(
+		struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 	void *ctx;
 };
 
@@ -169,6 +180,7 @@ struct leg {
 	/* rule 1: a request from an unknown source while authd judges it */
 	struct auth_query *judging;
 	nta_incoming_t *judged_irq;
+	enum reason judged_why; /* of the challenge that waits for its list */
 	struct addr judged_source;
 	struct listener *judged_listener;
 	uint64_t judged_flow;
@@ -181,6 +193,7 @@ struct leg {
 		nta_response_f *fn;  /* hears the next answer */
 		bool proxy;          /* 407 */
 		bool tried; /* the request under way carries an answer */
+		bool stale; /* ... the second, to a newer nonce */
 	} auth;
 	bool se_raised; /* the INVITE under way asks for the 422's Min-SE */
 
@@ -199,6 +212,11 @@ struct leg {
  *	Contact: then irq is still the caller's to answer.
  */
 GH_MUST_CHECK int leg_new_server(const struct leg_config *config,
+	nta_incoming_t *irq, const sip_t *sip, struct leg **leg_out);
+
+/** A server leg for a request of another method that makes a dialog; it is up,
+ * and irq stays the caller's. @return as leg_new_server(). */
+GH_MUST_CHECK int leg_new_dialog(const struct leg_config *config,
 	nta_incoming_t *irq, const sip_t *sip, struct leg **leg_out);
 
 /** A client leg; nothing is sent. from and to are header values without tags.
@@ -253,6 +271,12 @@ static inline bool leg_awaits_answer(const struct leg *leg)
 {
 	return leg->server && leg->invite_irq != NULL &&
 	       (leg->state == LEG_CALLING || leg->state == LEG_EARLY);
+}
+
+/** The same trunk in another snapshot: for dialogs that live for days. */
+static inline void leg_renew(struct leg *leg, const struct trunk *trunk)
+{
+	leg->c.trunk = trunk;
 }
 
 /** Is anything of it still under way? */

@@ -20,6 +20,7 @@
 
 #include "common/ident.h"
 #include "common/log.h"
+#include "sbc/merge.h"
 #include "sbc/sbc.h"
 #include "sbc/trunk.h"
 
@@ -100,7 +101,8 @@ static char *bare_address(su_home_t *home, const url_t *url)
 	return address;
 }
 
-int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
+/* What every server leg has, whatever the request was. */
+static int make_server(const struct leg_config *config, nta_incoming_t *irq,
 	const sip_t *sip, struct leg **leg_out)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
@@ -119,19 +121,31 @@ int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 		bare_address(home, sip->sip_to->a_url),
 		bare_address(home, sip->sip_from->a_url));
 	su_home_deinit(home);
-	if (err != 0)
-		goto nomem;
-	if (leg_make_dialog(
-		    leg, sip->sip_from->a_tag, 0, sip->sip_cseq->cs_seq) != 0)
-		goto nomem;
-	if (nta_incoming_tag(irq, leg->local_tag) == NULL)
-		goto nomem;
+	if (err != 0 ||
+		leg_make_dialog(leg, sip->sip_from->a_tag, 0,
+			sip->sip_cseq->cs_seq) != 0 ||
+		nta_incoming_tag(irq, leg->local_tag) == NULL) {
+		leg_free(&leg);
+		return ERR_NOMEM;
+	}
 	nta_leg_server_route(
 		leg->dialog, sip->sip_record_route, sip->sip_contact);
 	leg_learn_peer(leg, sip);
+	leg_aim(leg);
+	*leg_out = leg;
+	return 0;
+}
+
+int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
+	const sip_t *sip, struct leg **leg_out)
+{
+	struct leg *leg;
+	int err = make_server(config, irq, sip, &leg);
+
+	if (err != 0)
+		return err;
 	leg->rel_required = sip->sip_require != NULL &&
 			    sip_has_feature(sip->sip_require, "100rel");
-	leg_aim(leg);
 	leg_timer_from_request(leg, sip);
 	leg->invite_irq = irq;
 	leg->invite_text = leg_save_text(leg, sip);
@@ -139,9 +153,16 @@ int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 	nta_incoming_bind(irq, leg_on_ack_cancel, (nta_incoming_magic_t *)leg);
 	*leg_out = leg;
 	return 0;
-nomem:
-	leg_free(&leg);
-	return ERR_NOMEM;
+}
+
+int leg_new_dialog(const struct leg_config *config, nta_incoming_t *irq,
+	const sip_t *sip, struct leg **leg_out)
+{
+	int err = make_server(config, irq, sip, leg_out);
+
+	if (err == 0)
+		leg_set_state(*leg_out, LEG_UP);
+	return err;
 }
 
 int leg_new_client(const struct leg_config *config, const char *from,
@@ -528,6 +549,18 @@ int leg_on_invite_answer(
 	return 0;
 }
 
+/* So that it is known if it comes back. */
+static void note_sent(struct leg *leg)
+{
+	msg_t *msg = nta_outgoing_getrequest(leg->invite_orq);
+	const sip_t *sip = sip_object(msg);
+
+	if (sip != NULL)
+		merge_note_sent(stack_merges(leg->c.sbc->stack), leg->call_id,
+			leg->local_tag, sip->sip_request->rq_url->url_user);
+	msg_destroy(msg);
+}
+
 int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 	const char *lines, unsigned max_forwards)
 {
@@ -540,10 +573,14 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 	leg_save_sending(leg);
 	leg->invite_orq = leg_send(leg, leg_on_invite_answer, SIP_METHOD_INVITE,
 		request_uri, SIPTAG_MAX_FORWARDS_STR(forwards),
+		TAG_IF(leg->c.route != NULL && *leg->c.route != '\0',
+			SIPTAG_ROUTE_STR(leg->c.route)),
 		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
 		SIPTAG_SUPPORTED_STR("timer, 100rel"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
-		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
+		SIPTAG_CONTENT_TYPE_STR(leg->c.body_type != NULL
+						? leg->c.body_type
+						: "application/sdp"),
 		SIPTAG_PAYLOAD_STR(sdp),
 		TAG_IF(lines != NULL && *lines != '\0',
 			SIPTAG_HEADER_STR(lines)),
@@ -554,5 +591,6 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 		return ERR_NOMEM;
 	}
 	leg->invite_cseq = nta_outgoing_cseq(leg->invite_orq);
+	note_sent(leg);
 	return 0;
 }

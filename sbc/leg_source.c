@@ -27,6 +27,7 @@
 
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 static bool phone_is_bound(const struct leg *leg, const struct addr *source,
 	const struct listener *listener, uint64_t flow)
@@ -52,15 +53,15 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 		return true;
 	if (leg->c.kind == SIDE_PHONE)
 		return leg->c.account != NULL &&
-		       phone_is_bound(
-			       leg, &in->source, in->listener, in->flow);
+		       phone_is_bound(leg, &in->source, in->listener, in->flow);
 	if (in->listener != leg->c.peer.listener || in->address == NULL ||
 		leg->c.sbc->settings == NULL)
 		return false;
 	/* The present snapshot's sources: an address that was taken away must
 	 * not speak any more, one that was added may. */
 	now = settings_trunk(leg->c.sbc->settings, leg->c.trunk->row->id);
-	return now != NULL && trunk_accepts(now, &in->source, in->address) &&
+	return now != NULL &&
+	       trunk_may_send(leg->c.sbc, now, &in->source, in->address) &&
 	       flow_proves(leg->c.sbc->flows, in->flow, now);
 }
 
@@ -151,6 +152,57 @@ static void on_judged(void *ctx, Gh__AuthVerdict verdict, enum reason why,
 	msg_destroy(msg);
 }
 
+static void hold(struct leg *leg, nta_incoming_t *irq, const struct inbound *in)
+{
+	leg->judged_irq = irq;
+	leg->judged_source = in->source;
+	leg->judged_listener = in->listener;
+	leg->judged_flow = in->flow;
+}
+
+static void on_offers(void *ctx)
+{
+	struct leg *leg = ctx;
+	nta_incoming_t *irq = leg->judged_irq;
+	msg_t *msg = nta_incoming_getrequest(irq);
+	struct inbound in;
+
+	leg->judging = NULL;
+	leg->judged_irq = NULL;
+	if (stack_inbound(leg->c.sbc->stack, irq, sip_object(msg), &in) == 0) {
+		auth_send_challenge(
+			leg->c.sbc->auth, &in, irq, leg->judged_why);
+		nta_incoming_destroy(irq);
+	} else {
+		turn_away(leg, irq, REASON_ADMIT_WRONG_REALM, 481,
+			&leg->judged_source);
+	}
+	msg_destroy(msg);
+}
+
+/* Only the dialog's account can answer: it gets its own list. */
+static enum leg_verdict send_challenge(struct leg *leg, nta_incoming_t *irq,
+	struct inbound *in, enum reason why)
+{
+	struct auth *auth = leg->c.sbc->auth;
+
+	if (!auth_wants_offers(auth, in)) {
+		auth_send_challenge(auth, in, irq, why);
+		nta_incoming_destroy(irq);
+		return LEG_SOURCE_REFUSED;
+	}
+	if (leg->judged_irq != NULL ||
+		auth_offers_of(auth, in->realm->row->id,
+			leg->c.account->row->user, on_offers, leg,
+			&leg->judging) != 0) {
+		turn_away(leg, irq, REASON_AUTH_AWAY, 503, &in->source);
+		return LEG_SOURCE_REFUSED;
+	}
+	leg->judged_why = why;
+	hold(leg, irq, in);
+	return LEG_SOURCE_WAIT;
+}
+
 static enum leg_verdict challenge(struct leg *leg, nta_incoming_t *irq,
 	const sip_t *sip, struct inbound *in)
 {
@@ -159,11 +211,8 @@ static enum leg_verdict challenge(struct leg *leg, nta_incoming_t *irq,
 	Gh__AuthVerdict verdict = auth_precheck(auth, in, &why);
 
 	if (verdict == GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE ||
-		verdict == GH__AUTH_VERDICT__AUTH_VERDICT_STALE) {
-		auth_send_challenge(auth, in, irq, why);
-		nta_incoming_destroy(irq);
-		return LEG_SOURCE_REFUSED;
-	}
+		verdict == GH__AUTH_VERDICT__AUTH_VERDICT_STALE)
+		return send_challenge(leg, irq, in, why);
 	if (verdict == GH__AUTH_VERDICT__AUTH_VERDICT_REFUSED) {
 		turn_away(leg, irq, why, 403, &in->source);
 		return LEG_SOURCE_REFUSED;
@@ -178,10 +227,7 @@ static enum leg_verdict challenge(struct leg *leg, nta_incoming_t *irq,
 		return LEG_SOURCE_REFUSED;
 	}
 	(void)sip;
-	leg->judged_irq = irq;
-	leg->judged_source = in->source;
-	leg->judged_listener = in->listener;
-	leg->judged_flow = in->flow;
+	hold(leg, irq, in);
 	return LEG_SOURCE_WAIT;
 }
 
@@ -211,12 +257,58 @@ enum leg_verdict leg_check_source(
 	return LEG_SOURCE_REFUSED;
 }
 
+/* A trunk's dialog whose connection has gone: its present one; or datagrams,
+ * where the connection was only made for a request that was too large. */
+static void reach_trunk(struct leg *leg)
+{
+	struct target *peer = &leg->c.peer;
+	struct sbc *sbc = leg->c.sbc;
+	const struct trunk *now =
+		sbc->settings != NULL
+			? settings_trunk(sbc->settings, leg->c.trunk->row->id)
+			: NULL;
+	const struct realm_address *ra;
+	const struct flow *f;
+	struct listener *l;
+
+	if (now == NULL || !transport_is_stream(peer->listener->transport) ||
+		flow_find(sbc->flows, peer->flow) != NULL)
+		return;
+	f = flow_of_trunk(sbc->flows, now, &peer->listener->local,
+		peer->listener->transport);
+	if (f != NULL) {
+		peer->flow = f->id;
+		peer->addr = f->peer;
+		log_info("dialog_flow", LOG_CALL(leg->c.call),
+			LOG_UINT("flow", peer->flow),
+			LOG_ADDR("source", &peer->addr));
+		return;
+	}
+	for (size_t i = 0; i < now->row->n_targets; i++) {
+		if (now->row->targets[i]->transport !=
+			GH__TRANSPORT__TRANSPORT_UDP)
+			continue;
+		ra = realm_address_for(now->realm, peer->addr.family,
+			GH__TRANSPORT__TRANSPORT_UDP);
+		l = ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
+		if (l == NULL)
+			return;
+		peer->listener = l;
+		peer->flow = 0;
+		return;
+	}
+}
+
 void leg_reach(struct leg *leg)
 {
 	struct target *peer = &leg->c.peer;
 	struct sbc *sbc = leg->c.sbc;
 	const struct binding *b;
 
+	if (leg->c.kind != SIDE_PHONE && leg->c.trunk != NULL) {
+		reach_trunk(leg);
+		return;
+	}
 	if (leg->c.kind != SIDE_PHONE || leg->c.account == NULL ||
 		!transport_is_stream(peer->listener->transport) ||
 		flow_find(sbc->flows, peer->flow) != NULL ||

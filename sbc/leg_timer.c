@@ -22,7 +22,6 @@
 #include "common/log.h"
 #include "sbc/sbc.h"
 
-#define SE_FLOOR_S   90 /* RFC 4028 4: the smallest interval there is */
 #define SE_CEILING_S LEG_INTERVAL_MAX_S
 
 void leg_timer_stop(struct leg *leg)
@@ -185,8 +184,8 @@ void leg_timer_from_answer(struct leg *leg, const sip_t *sip)
 		leg->se_interval_s = se->x_delta > SE_CEILING_S
 					     ? SE_CEILING_S
 					     : (uint32_t)se->x_delta;
-		if (leg->se_interval_s < SE_FLOOR_S)
-			leg->se_interval_s = SE_FLOOR_S;
+		if (leg->se_interval_s < leg->c.min_se_s)
+			leg->se_interval_s = leg->c.min_se_s;
 		leg->se_refresher = se->x_refresher == NULL ||
 				    su_casematch(se->x_refresher, "uac");
 	}

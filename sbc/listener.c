@@ -178,8 +178,8 @@ static bool open_one(struct stack *stack, struct node *n)
 	if (n->state != NODE_HELD)
 		return false;
 	err = open_node(stack, n, n->fd);
-	close(n->fd);
 	if (err != 0) {
+		close(n->fd);
 		on_listen_failed(stack, n, err_text(err));
 		return false;
 	}
@@ -249,6 +249,24 @@ static void ask_keeper(struct stack *stack, struct node *n)
 		on_listen, stack);
 	if (err != 0)
 		on_listen_failed(stack, n, err_text(err));
+}
+
+static void show(struct stack *stack, const struct node *n)
+{
+	/* The name by which keeper knows that it is one of its own kind. */
+	if (n && n->state == NODE_OPEN &&
+		(n == stack->bridge ||
+			!transport_is_stream(n->pub.transport)) &&
+		notify_store(stack->sbc->daemon.keeper, "listen", &n->fd, 1) !=
+			0)
+		log_warning("keeper_store", LOG_ADDR("local", &n->pub.local));
+}
+
+void stack_show_keeper(struct stack *stack)
+{
+	for (const struct node *n = stack->nodes; n; n = n->next)
+		show(stack, n);
+	show(stack, stack->bridge);
 }
 
 void stack_on_retry(void *arg)
@@ -376,18 +394,26 @@ bool stack_is_open(const struct stack *stack)
 	return any;
 }
 
+static void close_kept(const struct stack *stack, const struct node *n)
+{
+	/* Listeners for connections have no socket of ours. */
+	if (n != stack->bridge && transport_is_stream(n->pub.transport))
+		return;
+	if (n->state == NODE_HELD || n->state == NODE_OPEN)
+		close(n->fd);
+}
+
 void stack_free_nodes(struct stack *stack)
 {
-	if (stack->bridge && stack->bridge->state == NODE_HELD)
-		close(stack->bridge->fd);
+	if (stack->bridge)
+		close_kept(stack, stack->bridge);
 	free(stack->bridge);
 	stack->bridge = NULL;
 	while (stack->nodes) {
 		struct node *n = stack->nodes;
 
 		stack->nodes = n->next;
-		if (n->state == NODE_HELD)
-			close(n->fd);
+		close_kept(stack, n);
 		free(n);
 	}
 }

@@ -9,9 +9,12 @@
 
 #include "common/clock.h"
 #include "common/daemon.h"
+#include "sbc/drain.h"
 #include "sbc/ctl.h"
 #include "sbc/entry.h"
 #include "sbc/loop_sofia.h"
+#include "sbc/page.h"
+#include "sbc/meter.h"
 #include "sbc/sbc.h"
 #include "sbc/sofia_cures.h"
 
@@ -163,9 +166,17 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = bindings_new(sbc, &sbc->bindings);
 	if (err == 0)
+		err = meters_new(sbc, &sbc->meters);
+	if (err == 0)
 		err = calls_new(sbc, &sbc->calls);
 	if (err == 0)
+		err = events_new(sbc, &sbc->events);
+	if (err == 0)
+		err = pages_new(sbc, &sbc->pages);
+	if (err == 0)
 		err = cdrs_new(sbc, &sbc->cdrs);
+	if (err == 0)
+		err = drain_new(sbc, &sbc->drain);
 	if (err == 0)
 		err = media_new(sbc, mediad_path, &sbc->media);
 	if (err == 0)
@@ -192,12 +203,16 @@ static void free_parts(struct sbc *sbc, bool in_order)
 	call_report_free(&sbc->report);
 	ctl_free(&sbc->ctl);
 	waits_free(&sbc->waits);
+	pages_free(&sbc->pages);
+	events_free(&sbc->events);
+	drain_free(&sbc->drain);
 	calls_free(&sbc->calls);
 	accounts_free(&sbc->accounts);
 	locator_free(&sbc->locator);
 	auth_free(&sbc->auth);
 	cdrs_free(&sbc->cdrs);
 	saves_free(&sbc->saves, true);
+	meters_free(&sbc->meters);
 	media_free(&sbc->media);
 	bindings_free(&sbc->bindings);
 	authd_free(&sbc->authd);
@@ -231,6 +246,7 @@ static void on_stop(void *ctx)
 	struct sbc *sbc = ctx;
 
 	calls_drain(sbc->calls, true);
+	events_end_all(sbc->events);
 	loop_timer_free(sbc->daemon.loop, &sbc->ready_timer);
 	if (loop_timer_new(sbc->daemon.loop, on_stop_timer, sbc,
 		    &sbc->ready_timer) == 0)
@@ -255,6 +271,7 @@ static void on_keeper_up(void *ctx)
 	struct sbc *sbc = ctx;
 
 	saves_on_keeper(sbc->saves);
+	stack_show_keeper(sbc->stack);
 	/* The sockets may have been there first. */
 	if (stack_is_open(sbc->stack))
 		saves_settle(sbc->saves);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A table of the INVITEs of the last half minute, oldest first in a list. NTA
- * matches retransmissions before we see a request, so whatever comes here with
- * a known key is another transaction. Over the cap nothing new is noted: the
- * check then misses, and a call is only made twice.
+ * A table of the INVITEs of the last half minute, theirs and ours, oldest first
+ * in a list. NTA matches retransmissions before we see a request, so whatever
+ * comes here with a known key is another transaction. Over the cap nothing new
+ * is noted: the check then misses, and a call is only made twice.
  */
 #include "sbc/merge.h"
 
@@ -16,7 +16,7 @@
 #include "common/table.h"
 #include "sbc/sbc.h"
 
-#define NOTES_MAX 65536
+#define NOTES_MAX 131072
 /* As long as a transaction can live (RFC 3261 timers H and B). */
 #define KEEP_US   (32 * CLOCK_US_PER_S)
 #define KEY_SIZE  384
@@ -88,6 +88,36 @@ bool merge_is_second(struct merges *m, const sip_t *sip)
 		return true;
 	note(m, key, (size_t)len);
 	return false;
+}
+
+/* No INVITE's key of the other kind begins so. */
+static int sent_key(char key[KEY_SIZE], const char *call_id,
+	const char *from_tag, const char *user)
+{
+	return snprintf(key, KEY_SIZE, "sent|%s|%s|%s",
+		user != NULL ? user : "", from_tag != NULL ? from_tag : "",
+		call_id);
+}
+
+void merge_note_sent(struct merges *m, const char *call_id,
+	const char *from_tag, const char *user)
+{
+	char key[KEY_SIZE];
+	int len = sent_key(key, call_id, from_tag, user);
+
+	if (len >= 0 && len < KEY_SIZE &&
+		!table_find(&m->table, key, (size_t)len))
+		note(m, key, (size_t)len);
+}
+
+bool merge_is_loop(struct merges *m, const sip_t *sip)
+{
+	char key[KEY_SIZE];
+	int len = sent_key(key, sip->sip_call_id->i_id, sip->sip_from->a_tag,
+		sip->sip_request->rq_url->url_user);
+
+	return len >= 0 && len < KEY_SIZE &&
+	       table_find(&m->table, key, (size_t)len) != NULL;
 }
 
 int merges_new(struct sbc *sbc, struct merges **out)

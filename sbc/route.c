@@ -99,6 +99,14 @@ static const struct route *find_route(
 	return NULL;
 }
 
+bool route_is_emergency(
+	const struct settings *s, const struct route_facts *facts)
+{
+	const struct route *route = find_route(s, facts);
+
+	return route && route->row->emergency;
+}
+
 /** The next of a row of random numbers that begins with the caller's. */
 static uint32_t next_random(uint32_t *state)
 {

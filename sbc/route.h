@@ -70,6 +70,11 @@ struct route_decision {
 void route_decide(const struct settings *s, const struct route_facts *facts,
 	struct route_decision *decision_out);
 
+/** Does the number lead to an emergency, as far as is known before the called
+ * account is? Such a call is beyond every limit. */
+bool route_is_emergency(
+	const struct settings *s, const struct route_facts *facts);
+
 /** Should this final answer of a target try the next one? 0 and 408 are
  * silence and always do; else the route's causes, and where it has none 500,
  * 502, 503 and 504. */

@@ -24,13 +24,23 @@
 #include "common/log.h"
 #include "common/reason.h"
 #include "common/secret.h"
-#include "common/table.h"
 #include "sbc/sbc.h"
 
 #define DEPOSIT_AGAIN_US CLOCK_US_PER_S
 #define TELL_US          (60 * CLOCK_US_PER_S)
+/* How long a call waits for a connection that it needs, and how often it is
+ * looked for. */
+#define FLOWS_US         (2 * CLOCK_US_PER_S)
+#define FLOWS_LOOK_US    (10 * CLOCK_US_PER_MS)
 
-enum save_file { FILE_CALLS, FILE_BINDINGS, FILE_CDRS, FILE_COUNT };
+enum save_file {
+	FILE_CALLS,
+	FILE_BINDINGS,
+	FILE_CDRS,
+	FILE_EVENTS,
+	FILE_METERS,
+	FILE_COUNT
+};
 
 /* A call of two plain sides takes 7 to 10 slots of 512 bytes, a contact or a
  * CDR one or two of 1024; memory is taken as slots come into use. */
@@ -38,6 +48,9 @@ static const struct store_config configs[FILE_COUNT] = {
 	[FILE_CALLS] = {"calls", PROCESS_SBC, 512, 512 * 1024},
 	[FILE_BINDINGS] = {"bindings", PROCESS_SBC, 512, 256 * 1024},
 	[FILE_CDRS] = {"cdrs", PROCESS_SBC, 1024, 128 * 1024},
+	/* A subscription takes three or four. */
+	[FILE_EVENTS] = {"events", PROCESS_SBC, 512, 128 * 1024},
+	[FILE_METERS] = {"meters", PROCESS_SBC, 128, 256 * 1024},
 };
 
 /* A record that waits for settings and sockets. */
@@ -55,9 +68,11 @@ struct saves {
 	struct store *files[FILE_COUNT]; /* NULL before keeper has told */
 	STAILQ_HEAD(, pending) pending;  /* trunks and calls */
 	bool settled;
+	size_t n_restored; /* trunks and calls */
+	uint64_t flows_until_us;
+	struct loop_timer *flows; /* calls wait for connections */
 	struct loop_timer *again; /* a deposit was refused */
 	uint64_t next_tell_us;
-	uint8_t key[16];
 	uint8_t buffer[STORE_RECORD_MAX];
 };
 
@@ -73,8 +88,13 @@ static enum save_file file_of(enum save_kind kind)
 		return FILE_BINDINGS;
 	case SAVE_CDR:
 		return FILE_CDRS;
+	case SAVE_SUBSCRIPTION:
+		return FILE_EVENTS;
+	case SAVE_METER:
+		return FILE_METERS;
 	case SAVE_CALL:
 	case SAVE_TRUNK:
+	case SAVE_SWITCHES:
 	case SAVE_KIND_END:
 		break;
 	}
@@ -97,6 +117,12 @@ static const ProtobufCMessageDescriptor *descriptor_of(uint32_t kind)
 		return &gh__saved_binding__descriptor;
 	case SAVE_CDR:
 		return &gh__cdr__descriptor;
+	case SAVE_SUBSCRIPTION:
+		return &gh__saved_subscription__descriptor;
+	case SAVE_SWITCHES:
+		return &gh__saved_switches__descriptor;
+	case SAVE_METER:
+		return &gh__saved_meter__descriptor;
 	default:
 		return NULL;
 	}
@@ -117,34 +143,39 @@ static void tell_full(struct saves *saves, enum save_kind kind, int err)
 		LOG_ERR(err));
 }
 
-void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
-	const ProtobufCMessage *msg)
+void save_put_bytes(struct saves *saves, enum save_kind kind,
+	struct save_slot *slot, const void *bytes, size_t len)
 {
 	struct store *file = saves != NULL ? saves->files[file_of(kind)] : NULL;
-	size_t len;
-	uint64_t sum;
-	int err = ERR_TOO_BIG;
+	int err;
 
-	if (file == NULL)
+	if (file == NULL || (slot->record != NULL &&
+				    store_is(file, slot->record, bytes, len)))
 		return;
-	len = protobuf_c_message_get_packed_size(msg);
-	if (len <= sizeof saves->buffer) {
-		protobuf_c_message_pack(msg, saves->buffer);
-		sum = table_siphash(saves->key, saves->buffer, len);
-		if (slot->record != NULL && sum == slot->sum) {
-			secret_wipe(saves->buffer, len);
-			return;
-		}
-		err = store_put(file, &slot->record, kind, SAVE_VERSION,
-			saves->buffer, len, 0);
-		secret_wipe(saves->buffer, len);
-		slot->sum = sum;
-	}
+	err = store_put(file, &slot->record, kind, SAVE_VERSION, bytes, len, 0);
 	if (err == 0)
 		return;
 	/* An old state is worse than none: it would be taken for the truth. */
 	save_drop(saves, kind, slot);
 	tell_full(saves, kind, err);
+}
+
+void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
+	const ProtobufCMessage *msg)
+{
+	size_t len;
+
+	if (saves == NULL || saves->files[file_of(kind)] == NULL)
+		return;
+	len = protobuf_c_message_get_packed_size(msg);
+	if (len > sizeof saves->buffer) {
+		save_drop(saves, kind, slot);
+		tell_full(saves, kind, ERR_TOO_BIG);
+		return;
+	}
+	protobuf_c_message_pack(msg, saves->buffer);
+	save_put_bytes(saves, kind, slot, saves->buffer, len);
+	secret_wipe(saves->buffer, len);
 }
 
 void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)
@@ -154,7 +185,6 @@ void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)
 	if (file != NULL)
 		store_remove(file, &slot->record);
 	slot->record = NULL;
-	slot->sum = 0;
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -256,7 +286,11 @@ static size_t restore_all(struct saves *saves, bool calls_too)
 	for (p = STAILQ_FIRST(&saves->pending); p != NULL; p = next) {
 		next = STAILQ_NEXT(p, next);
 		if (!calls_too &&
-			(p->kind == SAVE_CALL || p->kind == SAVE_TRUNK))
+			(p->kind == SAVE_CALL || p->kind == SAVE_TRUNK ||
+				p->kind == SAVE_SUBSCRIPTION))
+			continue;
+		if (calls_too && clock_now_us() < saves->flows_until_us &&
+			!saves->owners->ready(saves->sbc, p->kind, p->msg))
 			continue;
 		err = restore(saves, p);
 		if (err != 0)
@@ -315,10 +349,23 @@ static void open_files(struct saves *saves)
 	saves->owners->on_open(saves->sbc);
 }
 
+static void on_flows(void *arg)
+{
+	struct saves *saves = arg;
+
+	saves->n_restored += restore_all(saves, true);
+	if (STAILQ_EMPTY(&saves->pending))
+		saves->owners->on_settled(saves->sbc, saves->n_restored);
+	else
+		loop_timer_set(
+			saves->sbc->daemon.loop, saves->flows, FLOWS_LOOK_US);
+}
+
 static void settle(struct saves *saves)
 {
 	saves->settled = true;
-	saves->owners->on_settled(saves->sbc, restore_all(saves, true));
+	saves->flows_until_us = clock_now_us() + FLOWS_US;
+	on_flows(saves);
 }
 
 bool saves_on_fd(struct saves *saves, const char *name, int fd)
@@ -341,6 +388,12 @@ void saves_on_keeper(struct saves *saves)
 	deposit(saves);
 }
 
+bool saves_are_in_force(const struct saves *saves)
+{
+	return saves == NULL ||
+	       (saves->settled && STAILQ_EMPTY(&saves->pending));
+}
+
 void saves_settle(struct saves *saves)
 {
 	if (saves != NULL && !saves->settled && saves_are_open(saves))
@@ -358,11 +411,13 @@ int saves_new(struct sbc *sbc, const struct save_owners *owners,
 	saves->sbc = sbc;
 	saves->owners = owners;
 	STAILQ_INIT(&saves->pending);
-	secret_random_bytes(saves->key, sizeof saves->key);
 	for (size_t i = 0; i < FILE_COUNT; i++)
 		saves->found[i] = none;
 	if (loop_timer_new(sbc->daemon.loop, on_again, saves, &saves->again) !=
-		0) {
+			0 ||
+		loop_timer_new(sbc->daemon.loop, on_flows, saves,
+			&saves->flows) != 0) {
+		loop_timer_free(sbc->daemon.loop, &saves->again);
 		free(saves);
 		return ERR_NOMEM;
 	}
@@ -389,13 +444,15 @@ void saves_free(struct saves **ref, bool wipe)
 		if (saves->found[i].other_fd >= 0)
 			(void)close(saves->found[i].other_fd);
 		/* Ended in order, but authd was away: the next start tells it.
-		 */
-		if (wipe && (i != FILE_CDRS || saves->files[i] == NULL ||
-				    store_count(saves->files[i]) == 0))
+		 * Limits go on as they are. */
+		if (wipe && i != FILE_METERS &&
+			(i != FILE_CDRS || saves->files[i] == NULL ||
+				store_count(saves->files[i]) == 0))
 			store_end(&saves->files[i], saves->sbc->daemon.keeper);
 		else
 			store_close(&saves->files[i]);
 	}
 	loop_timer_free(saves->sbc->daemon.loop, &saves->again);
+	loop_timer_free(saves->sbc->daemon.loop, &saves->flows);
 	free(saves);
 }

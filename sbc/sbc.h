@@ -12,6 +12,7 @@
 #include "sbc/call.h"
 #include "sbc/call_report.h"
 #include "sbc/cdr.h"
+#include "sbc/event.h"
 #include "sbc/flow.h"
 #include "sbc/locate.h"
 #include "sbc/locate_inside.h"
@@ -20,6 +21,8 @@
 #include "sbc/settings.h"
 #include "sbc/stack.h"
 #include "sbc/wait.h"
+
+struct pages; /* page.h */
 
 struct sbc {
 	struct daemon daemon;
@@ -33,13 +36,17 @@ struct sbc {
 	struct auth *auth;
 	struct calls *calls;
 	struct cdrs *cdrs;
+	struct meters *meters;
 	struct trunks *trunks; /* owned by calls */
 	struct stack *stack;
 	struct flows *flows;
 	struct locator *locator;
 	struct local_nets local_nets; /* as they were at the start */
 	struct waits *waits;
+	struct events *events;
+	struct pages *pages;
 	struct ctl *ctl;
+	struct drain *drain; /* NULL: none (tests) */
 	struct leg *sending; /* whose INVITE is about to leave; NULL = none */
 	struct saves *saves; /* NULL: nothing outlives the process (tests) */
 	struct call_report *report;

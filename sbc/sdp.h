@@ -91,6 +91,19 @@ struct sdp {
 GH_MUST_CHECK int sdp_parse(const char *text, size_t len, struct sdp *sdp_out,
 	enum reason *why_out);
 
+/** Which of several live audio lines is taken: the first, the first that is
+ * not encrypted, the first with keys in a=crypto; if there is none of these,
+ * the first all the same. Old phones offer one of each for one stream. */
+enum sdp_prefer { SDP_ANY, SDP_PLAIN, SDP_KEYED };
+
+/** As sdp_parse(), which takes SDP_ANY. */
+GH_MUST_CHECK int sdp_parse_preferring(const char *text, size_t len,
+	enum sdp_prefer prefer, struct sdp *sdp_out, enum reason *why_out);
+
+/** Gives port 0 to every audio line but one, in place, so that whoever reads
+ * the text later reads the same line. */
+void sdp_settle(char *text, size_t len, size_t audio_line);
+
 /** Writes it. @return its length without the terminator, or ERR_TOO_BIG. */
 GH_MUST_CHECK int sdp_write(const struct sdp *sdp, char *text, size_t size);
 

@@ -2,9 +2,9 @@
 /*
  * A peer's session description into values (RFC 8866). Decides what is broken
  * (SDP_SYNTAX), what is too big, and which m= line is our audio: the first one
- * with a port and an RTP profile. Does not decide whether its codecs are
- * allowed (sdp_restrict) or whether its address may be used (mediad, call).
- * Called by call for every body; pure.
+ * with a port and an RTP profile, of the kind that is preferred. Does not
+ * decide whether its codecs are allowed (sdp_restrict) or whether its address
+ * may be used (mediad, call). Called by call for every body; pure.
  *
  * Lines end in CR LF or LF. A CR or NUL anywhere else, a line that is not
  * "x=...", or a second o=, or c= in one place, breaks the description: each of
@@ -46,21 +46,24 @@ struct formats {
 	size_t n;
 };
 
-/** Takes one line, without its end, off the text.
- * @return 0, ERR_NOT_FOUND at the end, ERR_INVALID. */
-static int next_line(struct span *text, struct span *line_out)
+/** Takes one line, without its end, off a text whose lines have been checked.
+ * @return whether there was one. */
+static bool next_line(struct span *text, struct span *line_out)
 {
-	struct span line;
+	if (!text->len || !span_next(text, '\n', line_out))
+		return false;
+	if (line_out->len && line_out->at[line_out->len - 1] == '\r')
+		line_out->len--;
+	return true;
+}
 
-	if (!text->len || !span_next(text, '\n', &line))
-		return ERR_NOT_FOUND;
-	if (line.len && line.at[line.len - 1] == '\r')
-		line.len--;
+/** Nothing in it ends a line for another reader. */
+static bool is_line(struct span line)
+{
 	for (size_t i = 0; i < line.len; i++)
 		if ((unsigned char)line.at[i] < 0x20 && line.at[i] != '\t')
-			return ERR_INVALID;
-	*line_out = line;
-	return 0;
+			return false;
+	return true;
 }
 
 /** Nothing but ends of lines. */
@@ -92,11 +95,10 @@ static int cut_sections(struct span text, struct sections *s)
 		if (is_blank(text))
 			break;
 		start = text.at;
-		err = next_line(&text, &line);
-		if (err)
-			return err;
-		if (line.len < 2 || line.at[1] != '=' || line.at[0] < 'a' ||
-			line.at[0] > 'z')
+		if (!next_line(&text, &line))
+			return ERR_NOT_FOUND;
+		if (!is_line(line) || line.len < 2 || line.at[1] != '=' ||
+			line.at[0] < 'a' || line.at[0] > 'z')
 			return ERR_INVALID;
 		if (line.at[0] != 'm') {
 			body->len = (size_t)(line.at + line.len - body->at);
@@ -176,7 +178,7 @@ static int find_connection(struct span section, struct addr *addr)
 	bool found = false;
 	int err;
 
-	while (!next_line(&section, &line)) {
+	while (next_line(&section, &line)) {
 		if (!span_skip(&line, "c="))
 			continue;
 		if (found)
@@ -216,7 +218,7 @@ static int read_session(struct span section, struct sdp *sdp, struct addr *c)
 	unsigned n_lines = 0, n_origins = 0;
 	int err;
 
-	while (!next_line(&rest, &line)) {
+	while (next_line(&rest, &line)) {
 		if (n_lines++ == 0) {
 			if (!span_is(span_trim(line), "v=0"))
 				return ERR_INVALID;
@@ -439,7 +441,7 @@ static int read_audio(const struct m_line *m, struct span section,
 	sdp->profile = m->profile;
 	sdp->has_audio = true;
 	read_formats(m->formats, &formats);
-	while (!next_line(&rest, &line))
+	while (next_line(&rest, &line))
 		if (span_skip(&line, "a="))
 			read_attribute(line, &formats, sdp);
 	resolve_payloads(&formats, sdp);
@@ -452,9 +454,24 @@ static int read_audio(const struct m_line *m, struct span section,
 	return 0;
 }
 
+static bool fits(enum sdp_profile profile, enum sdp_prefer prefer)
+{
+	bool secure = sdp_profile_is_secure(profile);
+
+	return prefer == SDP_ANY ||
+	       (prefer == SDP_PLAIN ? !secure
+				    : secure && !sdp_profile_is_dtls(profile));
+}
+
+/** How much an audio line is wanted. */
+static int rank(const struct m_line *m, enum sdp_prefer prefer)
+{
+	return !m->port ? 0 : fits(m->profile, prefer) ? 2 : 1;
+}
+
 /** Reads all m= lines, and picks the audio. */
 static int read_media(const struct sections *s, const struct addr *session_c,
-	struct sdp *sdp, enum reason *why)
+	enum sdp_prefer prefer, struct sdp *sdp, enum reason *why)
 {
 	struct m_line m[SDP_MEDIA_MAX];
 	bool fax = false;
@@ -472,7 +489,8 @@ static int read_media(const struct sections *s, const struct addr *session_c,
 			fax = true;
 		if (!m[i].is_rtp || !span_is_word(m[i].kind, "audio"))
 			continue;
-		if (pick == s->n || (!m[pick].port && m[i].port))
+		if (pick == s->n ||
+			rank(&m[pick], prefer) < rank(&m[i], prefer))
 			pick = i;
 	}
 	sdp->n_lines = s->n;
@@ -487,6 +505,31 @@ static int read_media(const struct sections *s, const struct addr *session_c,
 int sdp_parse(
 	const char *text, size_t len, struct sdp *sdp_out, enum reason *why_out)
 {
+	return sdp_parse_preferring(text, len, SDP_ANY, sdp_out, why_out);
+}
+
+void sdp_settle(char *text, size_t len, size_t audio_line)
+{
+	struct span rest = {text, len}, line;
+	size_t n = 0;
+
+	while (!next_line(&rest, &line)) {
+		struct span kind, port;
+
+		if (!span_skip(&line, "m=") || n++ == audio_line ||
+			!span_take_word(&line, &kind) ||
+			!span_take_word(&line, &port) ||
+			!span_is_word(kind, "audio"))
+			continue;
+		for (size_t i = 0; i < port.len && text_is_digit(port.at[i]);
+			i++)
+			text[port.at + i - text] = '0';
+	}
+}
+
+int sdp_parse_preferring(const char *text, size_t len, enum sdp_prefer prefer,
+	struct sdp *sdp_out, enum reason *why_out)
+{
 	struct sections sections = {0};
 	struct addr session_c = {0};
 	struct sdp sdp = {0};
@@ -500,7 +543,7 @@ int sdp_parse(
 	if (!err)
 		err = read_session(sections.session, &sdp, &session_c);
 	if (!err)
-		err = read_media(&sections, &session_c, &sdp, why_out);
+		err = read_media(&sections, &session_c, prefer, &sdp, why_out);
 	if (!err) {
 		*why_out = REASON_SDP_OK;
 		*sdp_out = sdp;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sbc/event_body.h"
 #include "sbc/pattern.h"
 #include "sbc/route.h"
 #include "sbc/sdp_codec.h"
@@ -350,10 +351,16 @@ static int check_realm_words(struct settings_build *b, const Gh__Realm *row)
 				"domain \"%s\" is no host name",
 				settings_show(row->domains[i], shown));
 	for (size_t i = 0; i < row->n_event_packages; i++)
-		if (!text_is_token(row->event_packages[i], 64))
+		if (!event_package_find(row->event_packages[i]))
 			return settings_problem(b,
-				"event package \"%s\" is no token",
+				"event package \"%s\" is not known",
 				settings_show(row->event_packages[i], shown));
+	for (size_t i = 0; i < row->n_message_types; i++)
+		if (strcmp(row->message_types[i], "text/plain") != 0 &&
+			strcmp(row->message_types[i], "text/html") != 0)
+			return settings_problem(b,
+				"message type \"%s\" is not known",
+				settings_show(row->message_types[i], shown));
 	return 0;
 }
 
@@ -522,6 +529,8 @@ static const struct {
 	{"ring_timeout_s", 5, 3600},
 	{"max_duration_s", 0, 604800},
 	{"session_expires_s", 0, 86400},
+	{"session_min_se_s", 5, 3600},
+	{"ring_serial_s", 1, 600},
 	{"unknown_rate", 1, 100000},
 	{"source_rate", 1, 100000},
 	{"trusted_rate", 1, 100000},
@@ -537,6 +546,11 @@ static const struct {
 	{"flow_handshake_timeout_ms", 100, 600000},
 	{"flow_first_message_timeout_ms", 100, 600000},
 	{"flow_idle_timeout_ms", 1000, 86400000},
+	{"max_subscriptions", 0, 1000000},
+	{"max_subscriptions_per_account", 1, 10000},
+	{"event_expires_min_s", 1, 3600},
+	{"event_expires_max_s", 60, 86400},
+	{"message_max_bytes", 1, 8000},
 };
 
 int settings_check_setting(struct settings_build *b, const Gh__Setting *row)

@@ -93,6 +93,23 @@ const char *stack_next_hop(const struct stack *stack, const struct target *t,
 	return text;
 }
 
+tport_t *stack_flow_tport(const struct stack *stack, uint64_t flow)
+{
+	const struct flow *f = flow_find(stack->sbc->flows, flow);
+	char ip[ADDR_TEXT_SIZE], port[8];
+	tp_name_t name = {.tpn_proto = "tcp"};
+	tport_t *tport;
+
+	if (!f || !f->port || !stack->bridge || !stack->bridge->pub.tport)
+		return NULL;
+	snprintf(port, sizeof(port), "%u", f->port);
+	name.tpn_host = name.tpn_canon =
+		addr_format_ip(flows_bridge(stack->sbc->flows), ip);
+	name.tpn_port = port;
+	tport = tport_by_name(stack->bridge->pub.tport, &name);
+	return tport && tport_is_secondary(tport) ? tport : NULL;
+}
+
 /* ---------------------------------------------------------------- inbound */
 
 /* A listener's place in the snapshot in force. */
@@ -160,8 +177,8 @@ int stack_inbound(struct stack *stack, nta_incoming_t *irq, const sip_t *sip,
 	msg_destroy(msg); /* our reference; the transaction has its own */
 	if (err != 0)
 		return err;
-	in.account_at = bindings_account_on(
-		stack->sbc->bindings, &in.source, in.flow);
+	in.account_at =
+		bindings_account_on(stack->sbc->bindings, &in.source, in.flow);
 	*in_out = in;
 	return 0;
 }
@@ -285,9 +302,8 @@ void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 			sip_to_tag(msg_home(in->msg), to, text) != 0)
 			to = NULL;
 		nta_msg_treply(stack->agent, in->msg, (int)status,
-			reason_sip_phrase(status),
-			NTATAG_TPORT(in->tport), TAG_IF(to, SIPTAG_TO(to)),
-			ta_tags(ta));
+			reason_sip_phrase(status), NTATAG_TPORT(in->tport),
+			TAG_IF(to, SIPTAG_TO(to)), ta_tags(ta));
 	}
 	ta_end(ta);
 	in->irq = NULL;
@@ -304,6 +320,32 @@ unsigned stack_retry_after_s(const struct stack *stack)
 	return stack->retry_after_s;
 }
 
+const char *stack_allow(const struct inbound *in)
+{
+	bool events = in->trunk != NULL
+			      ? in->realm->row->zone == GH__ZONE__ZONE_INSIDE
+			      : in->realm->row->n_event_packages != 0;
+	const char *text = su_sprintf(msg_home(in->msg), "%s%s%s%s",
+		STACK_ALLOW, events && in->trunk == NULL ? ", SUBSCRIBE" : "",
+		events ? ", NOTIFY" : "",
+		in->realm->row->allow_message ? ", MESSAGE" : "");
+
+	return text != NULL ? text : STACK_ALLOW;
+}
+
+/* RFC 3261 8.2.3: what would have been taken. */
+static const char *accept_of(const struct inbound *in)
+{
+	switch (in->sip->sip_request->rq_method) {
+	case sip_method_message:
+		return "text/plain";
+	case sip_method_notify:
+		return "application/simple-message-summary";
+	default:
+		return "application/sdp";
+	}
+}
+
 void stack_refuse(struct stack *stack, struct inbound *in, enum reason why)
 {
 	unsigned status = reason_sip(why);
@@ -315,8 +357,8 @@ void stack_refuse(struct stack *stack, struct inbound *in, enum reason why)
 	}
 	snprintf(seconds, sizeof(seconds), "%u", stack->retry_after_s);
 	stack_reply(stack, in, why, status,
-		TAG_IF(status == 405, SIPTAG_ALLOW_STR(STACK_ALLOW)),
-		TAG_IF(status == 415, SIPTAG_ACCEPT_STR("application/sdp")),
+		TAG_IF(status == 405, SIPTAG_ALLOW_STR(stack_allow(in))),
+		TAG_IF(status == 415, SIPTAG_ACCEPT_STR(accept_of(in))),
 		TAG_IF(status == 420 && in->unsupported,
 			SIPTAG_UNSUPPORTED_STR(in->unsupported)),
 		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),
@@ -412,8 +454,8 @@ static int on_message(
 		nta_msg_discard(agent, msg);
 		return 0;
 	}
-	in.account_at = bindings_account_on(
-		stack->sbc->bindings, &in.source, in.flow);
+	in.account_at =
+		bindings_account_on(stack->sbc->bindings, &in.source, in.flow);
 	if (in.flow && !admit_flow(stack->sbc->admit, &in)) {
 		refuse_rate(stack, &in);
 		return 0;

@@ -75,6 +75,11 @@ void stack_on_orphan(struct stack *stack, stack_orphan_fn fn);
 /** Opens the listeners of a snapshot through keeper, asynchronously; each
  * that cannot be opened is logged, and counted as SETTINGS_LISTEN. */
 void stack_apply(struct stack *stack, const struct settings *settings);
+/** The bridge of a flow, once flowd has made it; NULL = not yet, or no more. */
+tport_t *stack_flow_tport(const struct stack *stack, uint64_t flow);
+/** Shows keeper every socket that it opened for us: a new one has none, and
+ * must have them when we die. */
+void stack_show_keeper(struct stack *stack);
 /** Every listener of the snapshot in force is open or has failed, and one at
  * least is open. */
 bool stack_is_open(const struct stack *stack);
@@ -143,6 +148,10 @@ void stack_source(msg_t *msg, struct addr *addr_out);
  * if it did not ask for rport (RFC 3581 4, and rule 2 of the design). Called
  * before the first answer; done by stack_accept() and stack_reply(). */
 bool stack_behind_nat(const struct inbound *in);
+
+/** The methods that whoever sent this may use outside of dialogs, for Allow;
+ * in its message's memory. */
+const char *stack_allow(const struct inbound *in);
 
 /** What we say of ourselves: no product name, no version. */
 #define STACK_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO"

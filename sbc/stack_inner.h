@@ -13,7 +13,7 @@ enum node_state { NODE_ASKED, NODE_HELD, NODE_OPEN, NODE_FAILED };
 struct node {
 	struct listener pub;
 	enum node_state state;
-	int fd;         /* NODE_HELD: keeper's socket */
+	int fd;         /* NODE_HELD, NODE_OPEN: keeper's socket */
 	bool wanted;    /* the snapshot in force names it */
 	bool told;      /* that it could not be opened */
 	char host[256]; /* of pub.advertised_host, as the Via shows them */

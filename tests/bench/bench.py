@@ -68,7 +68,8 @@ def head(bench, busy, chosen):
     have = machine.cores()
     where = f"core {have[0]}" + (", SCHED_FIFO" if machine.may_fifo() else "") \
         if len(have) > 1 else "not pinned"
-    under = f"core {have[1]}" if len(have) > 1 else "not pinned"
+    under = f"core {have[1]}" + (", SCHED_RR" if machine.may_fifo() else "") \
+        if len(have) > 1 else "not pinned"
     print(f"bench: {', '.join(chosen)}; generators on {where}; what is "
           f"measured on {under}; {len(have)} cores; "
           f"{'short runs, each once' if bench.short else 'alternating runs'}; "
@@ -123,7 +124,7 @@ def options(argv):
         prog="./quickstart bench",
         description="Prints the figures of the named parts, of all without "
                     "names. It decides nothing.")
-    parser.add_argument("parts", nargs="*", metavar="auth|calls|media")
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS))
     parser.add_argument("--short", action="store_true",
                         help="each figure from one short run")
     parser.add_argument("--keep", action="store_true",

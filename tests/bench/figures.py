@@ -31,6 +31,7 @@ PARTS = {
         Row("auth_mem_1m", "MB", goal=300),
         Row("auth_p99_1m", "us", goal_ratio=1.5),
         Row("register_storm_lost", "registrations", goal=0),
+        Row("bulk_import_100k", "s", goal=60),
     ],
     "calls": [
         Row("call_cpu_50", "us/call", goal_ratio=0.5),
@@ -55,6 +56,14 @@ PARTS = {
         Row("media_mem_srtp", "bytes", goal=16384),
         Row("media_delay_on_p99", "us", goal=1000),
         Row("media_delay_off_p99", "us", goal=250),
+    ],
+    "flows": [
+        Row("flow_mem_tls", "bytes", goal=40000),
+        Row("flow_register_tls", "us/pair", goal_ratio=0.7),
+        Row("flow_call_tls", "us/call", goal_ratio=0.7),
+        Row("flow_handshake", "us/handshake", goal_ratio=1.0),
+        Row("flow_growth", "MB", goal=4),
+        Row("flow_slow_success_rate", "share", goal=0.99),
     ],
 }
 

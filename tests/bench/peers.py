@@ -13,7 +13,8 @@ from harness import proc
 
 from .figures import Missing
 
-PACKAGES = ("rtpengine-daemon", "kamailio", "kamailio-postgres-modules")
+PACKAGES = ("rtpengine-daemon", "kamailio", "kamailio-postgres-modules",
+            "kamailio-tls-modules")
 
 
 class Peers:

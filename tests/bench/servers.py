@@ -233,7 +233,7 @@ class Kamailio:
     name = "kamailio"
 
     def __init__(self, bench, cluster, database, text, children=4,
-                 memory_mb=1024, **values):
+                 memory_mb=1024, tls=None, **values):
         self.cluster = cluster
         self.database = database
         self.dir = bench.folder("kamailio")
@@ -244,8 +244,10 @@ class Kamailio:
         for name, value in {"db": url, "ng": NG_PORT, "called": CALLED,
                             "domain": DOMAIN, **values}.items():
             filled = filled.replace("{" + name + "}", str(value))
+        frame = KAMAILIO_CFG.replace("disable_tcp=yes\n", tls) if tls \
+            else KAMAILIO_CFG
         with open(f"{self.dir}/kamailio.cfg", "w", encoding="ascii") as f:
-            f.write(KAMAILIO_CFG.format(
+            f.write(frame.format(
                 children=children, address=KAMAILIO, more=filled,
                 modules=bench.peers.kamailio_modules))
         self.argv = [bench.peers.program("kamailio"), "-DD", "-E", "-f",

@@ -15,7 +15,8 @@ static const char *const columns[] = {"id", "username", "extension",
 	"max_contacts", "max_duration_s", "max_minutes_per_day",
 	"expires_max_s", "keepalive_s", "destination_classes",
 	"surrogate_trunk", "digest", "digest_realm", "ha1_md5", "ha1_sha256",
-	"ha1_sha512_256", "trunk", "sealed"};
+	"ha1_sha512_256", "trunk", "sealed", "usage_at_us", "usage_hour_calls",
+	"usage_day_us", "surrogate"};
 #define N_COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
 static PGresult *make_result(char *cells)
@@ -60,7 +61,8 @@ static void check_good(void)
 		"17\nk3h9x2\n101\nAnna\n+4930101 +4930102\n+4930101\n1\nt\n"
 		"auto\nnone\n1\n192.0.2.0/24\n2\n0\n5\n0\n0\n3600\n0\n\n0\n"
 		"MD5\nexample."
-		"com\n00112233445566778899aabbccddeeff\n\n\n3\n0102";
+		"com\n00112233445566778899aabbccddeeff\n\n\n3\n0102\n"
+		"1790000000000000\n3\n120000000\n";
 	char cells[sizeof(good)];
 	Gh__AccountRecord *account;
 	PGresult *result;

@@ -20,13 +20,13 @@ REGISTERED = re.compile(r"\{\d/\w+/v\d\} (\d{3}) [^\n]*")
 
 
 class Baresip:
-    """One phone with one account. srtp: "srtp" offers keys in RTP/AVP,
+    """One phone with one account. apps: more modules, such as "mwi". srtp: "srtp" offers keys in RTP/AVP,
     "srtp-mand" insists on RTP/SAVP."""
 
     def __init__(self, work_dir, ns=None, local="127.0.0.1", port=5060,
                  speech=None, control_port=4444, rtp_ports="30000-30999",
                  interface=None, codecs="PCMA/8000/1", ipv6=False, ca=None,
-                 srtp=None):
+                 srtp=None, apps=()):
         self.dir = work_dir
         self.ns = ns
         self.local = local
@@ -58,18 +58,29 @@ class Baresip:
             lines.append(f"sip_cafile {ca}")
         if srtp:
             lines.append("module srtp.so")
+        lines += [f"module_app {app}.so" for app in apps]
         if interface:
             lines.append(f"net_interface {interface}")
         with open(f"{work_dir}/config", "w", encoding="utf-8") as f:
             f.write("\n".join(lines) + "\n")
 
-    def account(self, user, server, password="", answer="auto", register=300):
-        """server: host[:port] of the registrar, as it stands in the URI."""
+    def contact(self, uri):
+        """Somebody whose presence it watches (apps contact and presence)."""
+        with open(f"{self.dir}/contacts", "w", encoding="utf-8") as f:
+            f.write(f'"Watched" <{uri}>;presence=p2p\n')
+        return self
+
+    def account(self, user, server, password="", answer="auto", register=300,
+                outbound=None):
+        """server: host[:port] of the registrar, as it stands in the URI.
+        outbound: where everything goes that is no call."""
         line = (f"<sip:{user}@{server}>;auth_user={user};"
                 f"auth_pass={password};regint={register};answermode={answer};"
                 f"audio_codecs={self.codecs}")
         if self.srtp:
             line += f";mediaenc={self.srtp}"
+        if outbound:
+            line += f';outbound="sip:{outbound}"'
         with open(f"{self.dir}/accounts", "w", encoding="utf-8") as f:
             f.write(line + "\n")
         return self
@@ -148,6 +159,11 @@ class Baresip:
 
     def hang_up(self):
         self.command("hangup")
+
+    def says(self, text, times=1, timeout=15):
+        """Until its log has a text so many times."""
+        proc.wait_for(lambda: self.proc.log().count(text) >= times,
+                      f"{text!r} in {self.dir}/log", timeout, pause=0.1)
 
     def figures(self):
         """Its own statistics of the call that is up: what it sent and

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every packet of a namespace, and what must not be in it.
+"""Every packet of a namespace, and what must not be in it: datagrams, put
+together again where they were cut, and the SIP messages of TCP connections.
 
 A packet socket per neighbour reads from the start of its world to the end, so
 that a case begins without waiting and ends with all that was sent: reading
@@ -55,47 +56,173 @@ class Packet:
                 and not self.is_rtcp())
 
 
-def parse_frame(at, frame):
-    """The UDP datagram of an Ethernet frame, or None."""
-    if len(frame) < 42:
-        return None
-    kind = frame[12:14]
-    if kind == b"\x08\x00":
-        head = 14 + (frame[14] & 15) * 4
-        if frame[23] != 17 or struct.unpack_from("!H", frame, 20)[0] & 0x3fff:
+def _reassemble(parts):
+    """Payload of an IP packet's fragments, or None while one is missing."""
+    data = b""
+    for offset in sorted(parts):
+        piece, _ = parts[offset]
+        if offset > len(data):
             return None
-        src, dst = frame[26:30], frame[30:34]
-    elif kind == b"\x86\xdd" and len(frame) >= 62:
-        head = 54
-        if frame[20] != 17:
-            return None
-        src, dst = frame[22:38], frame[38:54]
-    else:
-        return None
-    if len(frame) < head + 8:
-        return None
-    sport, dport, length = struct.unpack_from("!HHH", frame, head)
-    return Packet(at, str(ipaddress.ip_address(src)),
-                  str(ipaddress.ip_address(dst)), sport, dport,
-                  frame[head + 8:head + length])
+        data = data[:offset] + piece
+    return None if parts[max(parts)][1] else data
+
+
+def ip_packets(frames):
+    """(time, source, destination, protocol, payload) of each IP packet in
+    Ethernet frames; fragments are put together (RFC 791, RFC 8200 4.5)."""
+    pieces = {}
+    for at, frame in frames:
+        kind = frame[12:14]
+        if kind == b"\x08\x00" and len(frame) >= 34:
+            head = 14 + (frame[14] & 15) * 4
+            total = struct.unpack_from("!H", frame, 16)[0]
+            # A segment that the sender's card would cut has no length here.
+            body = frame[head:14 + total] if total else frame[head:]
+            protocol = frame[23]
+            src, dst = frame[26:30], frame[30:34]
+            word = struct.unpack_from("!H", frame, 20)[0]
+            more, offset = word & 0x2000, (word & 0x1fff) * 8
+            name = frame[18:20]
+        elif kind == b"\x86\xdd" and len(frame) >= 54:
+            total = struct.unpack_from("!H", frame, 18)[0]
+            body = frame[54:54 + total] if total else frame[54:]
+            protocol = frame[20]
+            src, dst = frame[22:38], frame[38:54]
+            more, offset, name = 0, 0, b""
+            if protocol == 44 and len(body) >= 8:
+                word = struct.unpack_from("!H", body, 2)[0]
+                more, offset, name = word & 1, word & 0xfff8, body[4:8]
+                protocol, body = body[0], body[8:]
+        else:
+            continue
+        if more or offset:
+            parts = pieces.setdefault((src, dst, protocol, name), {})
+            parts[offset] = (body, more)
+            body = _reassemble(parts)
+            if body is None:
+                continue
+            del pieces[(src, dst, protocol, name)]
+        yield (at, str(ipaddress.ip_address(src)),
+               str(ipaddress.ip_address(dst)), protocol, body)
+
+
+def udp_packets(frames):
+    """Every UDP datagram."""
+    found = []
+    for at, src, dst, protocol, body in ip_packets(frames):
+        if protocol == 17 and len(body) >= 8:
+            sport, dport, length = struct.unpack_from("!HHH", body)
+            found.append(Packet(at, src, dst, sport, dport, body[8:length]))
+    return found
+
+
+class Stream:
+    """One direction of a TCP connection."""
+
+    def __init__(self, at, src, dst, sport, dport, first):
+        self.at = at
+        self.src, self.dst, self.sport, self.dport = src, dst, sport, dport
+        self.first = first  # sequence number of its first octet
+        self.opens = False  # it sent the SYN that began the connection
+        self.parts = {}
+
+    def add(self, sequence, data):
+        offset = (sequence - self.first) & 0xffffffff
+        if data and offset < 1 << 31:
+            old = self.parts.get(offset, b"")
+            self.parts[offset] = max(old, data, key=len)
+
+    def data(self):
+        """Its octets up to the first one that was not captured."""
+        found = b""
+        for offset in sorted(self.parts):
+            if offset > len(found):
+                break
+            found += self.parts[offset][len(found) - offset:]
+        return found
+
+    def messages(self):
+        """Its SIP messages, as packets."""
+        return [Packet(self.at, self.src, self.dst, self.sport, self.dport, m)
+                for m in split_sip(self.data())]
+
+
+def tcp_streams(frames):
+    """Both directions of every TCP connection."""
+    live, found = {}, []
+    for at, src, dst, protocol, body in ip_packets(frames):
+        if protocol != 6 or len(body) < 20:
+            continue
+        sport, dport, sequence = struct.unpack_from("!HHI", body)
+        key = (src, sport, dst, dport)
+        syn = body[13] & 2
+        stream = live.get(key)
+        if syn and (not stream or stream.first != sequence + 1 & 0xffffffff):
+            stream = None
+        if not stream:
+            stream = Stream(at, src, dst, sport, dport,
+                            sequence + 1 & 0xffffffff if syn else sequence)
+            stream.opens = bool(syn and not body[13] & 16)
+            live[key] = stream
+            found.append(stream)
+        stream.add(sequence + (1 if syn else 0), body[(body[12] >> 4) * 4:])
+    return found
+
+
+_START = re.compile(
+    rb"(?:[A-Z]{3,20} [^ \r\n]+ SIP/2\.0|SIP/2\.0 \d{3}[^\r\n]*)\r?\n")
+_LENGTH = re.compile(rb"^(?:Content-Length|l)[ \t]*:\s*(\d+)", re.M | re.I)
+
+
+def split_sip(data):
+    """The SIP messages of a stream (RFC 3261 18.3)."""
+    found, at = [], 0
+    while True:
+        m = _START.search(data, at)
+        if not m:
+            return found
+        end = data.find(b"\r\n\r\n", m.start())
+        if end < 0:
+            return found + [data[m.start():]]
+        length = _LENGTH.search(data, m.start(), end + 4)
+        at = end + 4 + (int(length.group(1)) if length else 0)
+        found.append(data[m.start():at])
 
 
 class Capture:
     """Records one interface of one namespace until stop()."""
 
     def __init__(self, ns, interface):
+        self.ns = ns
         self.interface = interface
-        self.sock = net.open_socket(ns, socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
-        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.sock.bind((interface, ETH_P_ALL))
-        self.sock.setblocking(False)
         self.lock = threading.Lock()
         self.frames = []
         self.n_lost = 0
         self.stopping = threading.Event()
+        self.paused = False
+        self._start()
+
+    def _start(self):
+        self.sock = net.open_socket(self.ns, socket.AF_PACKET,
+                                    socket.SOCK_RAW, 0)
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.sock.bind((self.interface, ETH_P_ALL))
+        self.sock.setblocking(False)
+        self.stopping.clear()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
+
+    def pause(self):
+        """Records nothing more, for load that would fill the memory."""
+        if not self.paused:
+            self.stop()
+            self.paused = True
+
+    def resume(self):
+        if self.paused:
+            self.paused = False
+            self._start()
 
     def _run(self):
         while not self.stopping.is_set():
@@ -125,16 +252,23 @@ class Capture:
 
     def mark(self):
         """Position now; everything before it has been read."""
-        self._drain()
+        if not self.paused:
+            self._drain()
         return len(self.frames)
 
     def packets(self, since=0):
         """UDP datagrams since a mark, up to now."""
+        return udp_packets(self._since(since))
+
+    def streams(self, since=0):
+        """TCP streams since a mark, up to now."""
+        return tcp_streams(self._since(since))
+
+    def _since(self, since):
         end = self.mark()
         if self.n_lost:
             raise AssertionError(f"the capture lost {self.n_lost} packets")
-        found = (parse_frame(at, f) for at, f in self.frames[since:end])
-        return [p for p in found if p]
+        return self.frames[since:end]
 
     def write(self, path, since=0):
         """A libpcap file of what came since a mark."""
@@ -153,6 +287,8 @@ class Capture:
             self.frames = []
 
     def stop(self):
+        if self.paused:
+            return
         self.stopping.set()
         self.thread.join(5)
         self.sock.close()
@@ -171,6 +307,8 @@ _TOKEN = {
         rb"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)", re.M | re.I),
     "Contact user": re.compile(
         rb"^(?:Contact|m)\s*:[^\r\n]*?sip:([^@>;]{6,})@", re.M | re.I),
+    "dialog name": re.compile(
+        rb"\b(?:call-id|local-tag|remote-tag)=\"([^\"]{6,})\""),
     "SDP origin": re.compile(rb"^o=\S+ (\d{6,}) ", re.M),
     "SDP address": re.compile(rb"^c=IN IP[46] (\S+)", re.M),
     "planted": re.compile(rb"([A-Za-z0-9-]*planted[A-Za-z0-9-]*)", re.I),
@@ -256,12 +394,16 @@ def leaks(packets, edge, tokens, addresses):
         for form in [forms[0]] + forms[2:]:
             text.setdefault(form, "address")
     found = []
-    for p in packets:
-        if p.src not in edge or not (p.is_sip() or p.is_rtcp()):
-            continue
+    judged = [p for p in packets
+              if p.src in edge and (p.is_sip() or p.is_rtcp())]
+    # Most tokens are nowhere: one look at everything says so.
+    everything = b"\0".join(p.data for p in judged).lower()
+    text = {token.lower(): (token, kind) for token, kind in text.items()
+            if token.lower() in everything}
+    for p in judged:
         low = p.data.lower()
-        for token, kind in text.items():
-            if _whole(low, token.lower()):
+        for folded, (token, kind) in text.items():
+            if _whole(low, folded):
                 found.append(f"{kind} {token.decode(errors='replace')!r} in {p}:"
                              f" {p.data[:60]!r}")
         if p.is_rtcp():

@@ -171,7 +171,7 @@ class Runner:
         self.name = f"gh{os.getpid()}"
         self.work_dir = f"/var/tmp/{self.name}"
         self.release = not is_sanitizer(args.build)
-        self.cluster = None
+        self.cluster = self.installed = self.sound = None
         self.nets = []
         self.workers = []
         self.results = []
@@ -186,6 +186,7 @@ class Runner:
         installed = install.Installed(SOURCE, self.args.build,
                                       f"{self.work_dir}/root")
         sound = audio.Audio(SOURCE, self.args.build, self.work_dir)
+        self.installed, self.sound = installed, sound
         self.cluster = db.Cluster(self.name, self.work_dir)
         self.cluster.make()
         self.cluster.start()

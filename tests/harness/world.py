@@ -15,8 +15,8 @@ import os
 import re
 import time
 
-from . import (baresip, capture, cases, gate, linphone, net, proc, rtp, sip,
-               sipp)
+from . import (baresip, capture, cases, dialog, gate, linphone, net, proc, rtp,
+               sip, sipp)
 from .net import LINKS
 
 ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
@@ -49,6 +49,14 @@ select sbc.add_route('extensions', '', priority => 40);
 """
 
 
+def _owner(address, role):
+    """The neighbour whose network has an address; else role."""
+    for name, link in LINKS.items():
+        if address.startswith((link.v4 + ".", link.v6 + "::")):
+            return name
+    return role
+
+
 class World:
     """One slot of the runner: namespaces, captures, Gatehouses one after the
     other, and what the current case started."""
@@ -74,6 +82,11 @@ class World:
         self.faults_allowed = False
         self.captures = {role: capture.Capture(network.name(role), "eth0")
                          for role in LINKS}
+        # Connections go through flowd, which may encrypt them: what sbc said
+        # stands in clear between the two.
+        self.bridge = capture.Capture(network.name("edge"), "lo")
+        self.bridge_ports = set()
+        self.names = {}
         self.marks = {}
         self.log_from = 0
         self.began = 0.0
@@ -151,7 +164,8 @@ class World:
         self.room = None
         self.faults_allowed = False
         self.began = time.time()
-        for c in self.captures.values():
+        for c in (*self.captures.values(), self.bridge):
+            c.resume()
             c.forget()
         self.marks = {role: 0 for role in LINKS}
         if case.gate == "own":
@@ -164,6 +178,8 @@ class World:
         """Stops what the case started; what no good run has is an error."""
         try:
             self.group.stop()
+            if self.gate:
+                self.no_leaks()
             if self.gate and not self.faults_allowed:
                 faults = self.gate.faults(self.log_from)
                 if faults:
@@ -174,7 +190,7 @@ class World:
 
     def keep_evidence(self):
         """After a failure: captures and the log beside the peers' files."""
-        for role, c in self.captures.items():
+        for role, c in (*self.captures.items(), ("bridge", self.bridge)):
             c.write(f"{self.dir}/{role}.pcap")
         if self.gate:
             with open(f"{self.dir}/gatehouse.log", "w", encoding="utf-8") as f:
@@ -182,7 +198,7 @@ class World:
 
     def stop(self):
         self.drop_gate()
-        for c in self.captures.values():
+        for c in (*self.captures.values(), self.bridge):
             c.stop()
 
     # ------------------------------------------------------------- neighbours
@@ -195,35 +211,45 @@ class World:
         self.n_numbers += 1
         return str(1000 + self.n_numbers), f"+4930{5550000 + self.n_numbers}"
 
-    def add_phone(self, **options):
+    def add_phone(self, realm="phones", **options):
         """An account: dict with extension, number, username, password."""
         extension, number = self.number()
         more = "".join(f", {k} => '{v}'" for k, v in options.items())
         row = self.rows(f"select (p).* from sbc.add_phone('{extension}', "
                         f"'Phone {extension}', '{{{number}}}', "
-                        f"realm => 'phones'{more}) p")[0]
+                        f"realm => '{realm}'{more}) p")[0]
         row["number"] = number
+        self.names[row["username"].encode()] = "account"
         return row
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
               register=True, codecs="PCMA/8000/1", transport=None, ca=None,
-              srtp=None, home=None, long=False):
+              srtp=None, home=None, long=False, speech=None, apps=(),
+              contact=None):
         """A baresip with an account, registered. n tells phones of one case
         apart; transport is "tcp" or "tls" where it is not UDP; home is the
-        net.Nat that it is behind; long: speech for a minute, not for 10 s."""
+        net.Nat that it is behind; long: speech for a minute, not for 10 s. It
+        hangs up at the end of its speech, a file in place of voice. register
+        may be seconds; apps are more modules of baresip, contact whose presence
+        it watches."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
+        if not speech:
+            speech = self.audio.long(voice) if long else self.audio.wav(voice)
         p = baresip.Baresip(
             f"{self.dir}/phone{n}", ns=home.ns if home else self.ns("phones"),
             local=home.host if home else
             PHONES.host6() if v6 else PHONES.host(), port=5060 + 10 * n,
-            speech=self.audio.long(voice) if long else self.audio.wav(voice),
+            speech=speech,
             control_port=4444 + n,
             rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
-            codecs=codecs, ipv6=v6, ca=ca, srtp=srtp)
+            codecs=codecs, ipv6=v6, ca=ca, srtp=srtp, apps=apps)
         where = f"{server};transport={transport}" if transport else server
         p.account(account["username"], where, account["password"], answer,
-                  300 if register else 0)
+                  300 if register is True else int(register),
+                  where if transport and apps else None)
+        if contact:
+            p.contact(contact)
         self.group.add(p)
         p.start()
         p.who = account
@@ -233,7 +259,7 @@ class World:
         return p
 
     def linphone(self, account=None, n=0, voice="near", answer=True,
-                 srtp=None):
+                 srtp=None, transport="udp", ca=None):
         """A linphonec with an account, registered."""
         if not linphone.Linphone.there():
             raise cases.Skip("linphonec is not installed")
@@ -242,7 +268,7 @@ class World:
             f"{self.dir}/linphone{n}", ns=self.ns("phones"),
             local=PHONES.host(), port=5160 + 10 * n,
             speech=self.audio.wav(voice), rtp_port=9000 + 100 * n,
-            answer=answer, srtp=srtp)
+            answer=answer, srtp=srtp, transport=transport, ca=ca)
         p.account(account["username"], PHONES.edge, account["password"])
         self.group.add(p)
         p.start()
@@ -290,6 +316,35 @@ class World:
         path = f"{self.dir}/talker-{talker.host}-{talker.port}.wav"
         self.audio.must_hear(voice, talker.wav(self.audio, path), anywhere)
 
+    def side(self, role, port=5060, media_port=7000, account=None, n=10,
+             register=(), v6=False):
+        """One side of a call, message by message: of a trunk, the PBX, or a
+        phone, which registers first. register: header lines for that."""
+        peer = self.peer(role, port=port, n=n, v6=v6)
+        if role != "phones":
+            side = dialog.Side(peer, media_port)
+            side.who = None
+        else:
+            account = account or self.add_phone()
+            answer = peer.register(PHONES.edge, account["username"],
+                                   account["password"], headers=register)
+            if answer.status != 200:
+                raise proc.Problem(f"registration: {answer.first}")
+            side = dialog.Side(peer, media_port, account["username"],
+                               account["password"])
+            side.who = account
+        side.role = role
+        side.heads = [f"User-Agent: planted-{role}-{port}/1.0",
+                      f"X-Private: planted-{role}-{port}-header"]
+        return side
+
+    def media(self, side, port=None):
+        """An RTP socket where a side said that its media is."""
+        link = LINKS[side.role]
+        return dialog.Media(self.peer(side.role, n=int(
+            side.peer.host.rpartition(".")[2]),
+            port=port or side.media_port, target=link.edge))
+
     # ------------------------------------------------------------------ ears
 
     def packets(self, role):
@@ -322,19 +377,94 @@ class World:
     def phone_heard(self, phone, voice):
         self.audio.must_hear(voice, phone.heard())
 
+    def _bridged(self):
+        """{role: SIP messages between sbc and flowd on its behalf}, and our
+        address there. Who a connection is for is in what its peer says, or in
+        what we say of ourselves on it."""
+        streams = self.bridge.streams()
+        self.bridge_ports |= {s.dport for s in streams if s.opens}
+        flows = {}
+        for s in streams:
+            ours = s.sport in self.bridge_ports
+            port = s.dport if ours else s.sport
+            flows.setdefault(port, ([], []))[ours].extend(s.messages())
+        found = {role: [] for role in LINKS}
+        for said, sent in flows.values():
+            if not said and not sent:
+                continue
+            text = b"\0".join(p.data for p in said or sent)
+            hits = {role: sum(text.count(a.encode()) for a in (
+                link.v4 + ".", link.v6 + "::")) for role, link in LINKS.items()}
+            role = max(hits, key=hits.get)
+            if not hits[role]:
+                raise proc.Problem(f"whose connection is this? {text[:300]!r}")
+            for p in sent:
+                p.src = LINKS[role].edge
+            found[role] += said + sent
+        return found
+
+    @staticmethod
+    def _between_phones(packets, edge):
+        """Phones share a network; two of different accounts may not hear each
+        other's words all the same. Who an address and port is, its REGISTER
+        tells."""
+        said, users = {}, {}
+        for p in packets:
+            if p.src in edge or not p.is_sip():
+                continue
+            said.setdefault((p.src, p.sport), []).append(p)
+            m = re.search(rb"^(?:To|t)\s*:[^\r\n]*?sip:([^@>;]+)@", p.data,
+                          re.M | re.I)
+            if p.data.startswith(b"REGISTER") and m:
+                users.setdefault((p.src, p.sport), set()).add(m.group(1))
+        tokens = {peer: capture.tokens_of(said[peer], edge) for peer in users}
+        problems = []
+        for peer, names in users.items():
+            others = {}
+            for other, theirs in users.items():
+                if names.isdisjoint(theirs):
+                    others.update(tokens[other])
+                    others.update({name: "account" for name in theirs
+                                   if len(name) >= 4})
+            own = b"\0".join(tokens[peer]).lower()
+            others = {t: kind for t, kind in others.items()
+                      if t.lower() not in own and t not in names}
+            to_it = [p for p in packets if p.src in edge and
+                     (p.dst, p.dport) == peer]
+            problems += [f"to the phone {peer}: {line}" for line in
+                         capture.leaks(to_it, edge, others, [])]
+        return problems
+
     def no_leaks(self, *accounts):
-        """Nothing of one neighbour is in what we sent to another one."""
-        all_packets = {role: self.packets(role) for role in LINKS}
+        """Nothing of one neighbour is in what we sent to another one: of the
+        neighbour's address, dialogs and names, of our own addresses there, of
+        logins, of this machine and of what we are made of. Every case ends
+        with this; UDP, TCP and what goes through TLS are judged alike."""
+        bridged = self._bridged()
+        all_packets = {}
+        for role, c in self.captures.items():
+            all_packets[role] = self.packets(role) + bridged[role] + [
+                m for s in c.streams(self.marks[role]) for m in s.messages()]
         edges = {role: (link.edge, link.edge6) for role, link in LINKS.items()}
+        # Words belong to whose address they came from: answers to a forged
+        # source go to its owner.
+        words = {role: [] for role in LINKS}
+        for role, packets in all_packets.items():
+            for p in packets:
+                if p.src not in edges[role]:
+                    words[_owner(p.src, role)].append(p)
         said = {role: capture.tokens_of(p, edges[role])
-                for role, p in all_packets.items()}
-        names = {a["username"].encode(): "account" for a in accounts}
+                for role, p in words.items()}
+        names = {**self.names, b"sofia-sip": "library",
+                 **{a["username"].encode(): "account" for a in accounts}}
         # RTCP's random octets have a shorter name by chance.
         if len(os.uname().nodename) > 3:
             names[os.uname().nodename.encode()] = "host name"
         problems = []
         for role in LINKS:
-            tokens = {} if role == "phones" else dict(names)
+            # A phone may be told its own login.
+            tokens = {name: kind for name, kind in names.items()
+                      if role != "phones" or kind != "account"}
             addresses = []
             for other, link in LINKS.items():
                 if other == role:
@@ -343,10 +473,19 @@ class World:
                 addresses += [link.edge, link.edge6]
                 addresses += [link.host(n) for n in net.HOSTS]
                 addresses += [link.host6(n) for n in net.HOSTS]
-            for own in said[role]:
-                tokens.pop(own, None)
+            # What it said itself, also as a part of something longer, may
+            # come back to it.
+            own = b"\0".join(said[role]).lower()
+            tokens = {token: kind for token, kind in tokens.items()
+                      if token.lower() not in own}
             problems += [f"to {role}: {line}" for line in capture.leaks(
                 all_packets[role], edges[role], tokens, addresses)]
+            problems += [f"to {role}: the bridge in {p}" for p in
+                         all_packets[role] if p.src in edges[role] and
+                         p not in bridged[role] and p.is_sip() and
+                         b"127.0.0.1" in p.data]
+        problems += self._between_phones(all_packets["phones"],
+                                         edges["phones"])
         if problems:
             raise proc.Problem(f"{len(problems)} leaks: " +
                                " | ".join(problems[:5]))

@@ -14,6 +14,8 @@
 #include "common/clock.h"
 #include "sbc/ctl.h"
 #include "sbc/loop_sofia.h"
+#include "sbc/page.h"
+#include "sbc/meter.h"
 #include "sbc/sofia_cures.h"
 #include "sbc/trunk.h"
 
@@ -43,6 +45,11 @@ static void fill_account(const struct cw *w, Gh__Account *row, uint64_t id)
 	row->realm = 1;
 	row->enabled = true;
 	row->max_calls = w->max_calls;
+	row->max_calls_per_hour = w->max_calls_per_hour;
+	row->max_minutes_per_day = w->max_minutes_per_day;
+	row->usage_at_us = w->usage_at_us;
+	row->usage_hour_calls = w->usage_hour_calls;
+	row->usage_day_us = w->usage_day_us;
 	row->srtp = w->account_srtp;
 	row->max_contacts = 8;
 }
@@ -403,6 +410,8 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 	Gh__DigestOffer offer = GH__DIGEST_OFFER__INIT, *offers = &offer;
 	char listen[ADDR_TEXT_SIZE], also[ADDR_TEXT_SIZE];
 	char *domain = str("example.com");
+	char *packages[] = {str("message-summary"), str("dialog"),
+		str("presence"), str("check-sync")};
 
 	address.listen = str(addr_format(at, listen));
 	second.listen = str(addr_format(at2, also));
@@ -431,6 +440,10 @@ static void add_realm(struct settings_collector *c, uint32_t id,
 	realm.max_contacts = 8;
 	realm.srtp = id == 1 ? config->phones_srtp : GH__SRTP_POLICY__SRTP_NONE;
 	realm.srtp_insecure_signaling = config->keys_in_clear;
+	realm.event_packages = id == 1 ? packages : NULL;
+	realm.n_event_packages =
+		id == 1 ? sizeof packages / sizeof *packages : 0;
+	realm.allow_message = (config->texts & 1u << id) != 0;
 	piece.piece_case = GH__SETTINGS_PIECE__PIECE_REALM;
 	piece.realm = &realm;
 	collect(c, &piece, version, n);
@@ -508,6 +521,13 @@ static void add_routes(
 	route.called_match = str("7");
 	route.n_targets = 1;
 	collect(c, &piece, version, n);
+
+	targets[0].trunk = 1;
+	route.id = 7;
+	route.name = str("emergency");
+	route.called_match = str("112");
+	route.emergency = true;
+	collect(c, &piece, version, n);
 }
 
 static void add_setting(struct settings_collector *c, const char *name,
@@ -544,6 +564,9 @@ static void apply_settings(struct cw *w, const struct cw_config *config)
 	add_routes(c, w->version, &n);
 	/* 64*T1 = 3.2 s: time-outs of transactions within a test's patience. */
 	add_setting(c, "sip_t1_ms", "50", w->version, &n);
+	add_setting(c, "max_subscriptions", "6", w->version, &n);
+	add_setting(c, "max_subscriptions_per_account", "5", w->version, &n);
+	add_setting(c, "event_expires_min_s", "10", w->version, &n);
 	add_setting(c, "sip_t2_ms", "400", w->version, &n);
 	add_setting(c, "sip_t4_ms", "500", w->version, &n);
 	done.version = w->version;
@@ -661,7 +684,10 @@ struct cw *cw_new(const struct cw_config *config)
 	ck_assert_int_eq(auth_new(sbc, &sbc->auth), 0);
 	ck_assert_int_eq(waits_new(sbc, &sbc->waits), 0);
 	ck_assert_int_eq(bindings_new(sbc, &sbc->bindings), 0);
+	ck_assert_int_eq(meters_new(sbc, &sbc->meters), 0);
 	ck_assert_int_eq(calls_new(sbc, &sbc->calls), 0);
+	ck_assert_int_eq(events_new(sbc, &sbc->events), 0);
+	ck_assert_int_eq(pages_new(sbc, &sbc->pages), 0);
 	ck_assert_int_eq(cdrs_new(sbc, &sbc->cdrs), 0);
 	snprintf(path, sizeof path, "%s/mediad.sock", w->dir);
 	ck_assert_int_eq(media_new(sbc, path, &sbc->media), 0);
@@ -683,7 +709,10 @@ void cw_free(struct cw **ref)
 
 	*ref = NULL;
 	waits_free(&sbc->waits);
+	pages_free(&sbc->pages);
+	events_free(&sbc->events);
 	calls_free(&sbc->calls);
+	meters_free(&sbc->meters);
 	accounts_free(&sbc->accounts);
 	auth_free(&sbc->auth);
 	cdrs_free(&sbc->cdrs);

@@ -33,6 +33,9 @@ struct cw {
 	struct ipc_link *authd_link;
 	bool accounts_silent;
 	uint32_t max_calls; /* of every account */
+	uint32_t max_calls_per_hour, max_minutes_per_day;
+	uint64_t usage_at_us, usage_day_us;
+	uint32_t usage_hour_calls;
 	Gh__SrtpPolicy account_srtp;
 	Gh__Cdr *cdrs[CW_CDRS_MAX];
 	size_t n_cdrs, n_taken;
@@ -58,6 +61,7 @@ struct cw_config {
 	bool registers;             /* we register at trunk 1 */
 	unsigned session_expires_s; /* of trunk 1 */
 	Gh__SrtpPolicy itsp_srtp, account_srtp, phones_srtp;
+	unsigned texts;     /* 1 << id of each realm that lets MESSAGE pass */
 	bool keys_in_clear; /* SDES without TLS, in every realm */
 };
 

@@ -182,6 +182,17 @@ void world_init(void)
 	world_keeper_conf("");
 }
 
+void world_replace_program(const char *name, const char *program)
+{
+	char path[PATH_MAX], fresh[PATH_MAX], from[PATH_MAX + 32];
+
+	snprintf(from, sizeof(from), "%s/tests/fake/notify_daemon", build_dir);
+	path_of(path, "bin/", name);
+	path_of(fresh, "bin/", "fresh");
+	copy_program(program ? program : from, fresh);
+	ck_assert_int_eq(rename(fresh, path), 0);
+}
+
 const char *world_path(void)
 {
 	return root;

@@ -32,6 +32,10 @@ void world_keeper_conf(const char *rows);
 /** Replaces a daemon's settings; see notify_daemon.c for the words. */
 void world_daemon_conf(const char *name, const char *rows);
 
+/** Puts another file in the place of a daemon's program, as a package does:
+ * NULL = the test daemon, from a new file. */
+void world_replace_program(const char *name, const char *program);
+
 struct world_keeper {
 	pid_t pid;
 	int pidfd;

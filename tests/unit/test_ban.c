@@ -188,6 +188,13 @@ static uint64_t until(const char *source, uint64_t now)
 	return ban_until(bans, &a, now);
 }
 
+static bool allowed(const char *source, const char *user, uint64_t now)
+{
+	struct addr a = address(source);
+
+	return ban_user_allowed(bans, &a, user, now);
+}
+
 static void ban_setup(void)
 {
 	ck_assert_int_eq(ban_new(10, &bans), 0);
@@ -307,6 +314,106 @@ START_TEST(ban_is_bounded)
 }
 END_TEST
 
+static int restore_ban(void *ctx, struct store_record *record, uint32_t type,
+	uint32_t version, const void *bytes, size_t len)
+{
+	return ban_restore(ctx, record, type, version, bytes, len);
+}
+
+static const struct store_config ban_store = {.name = "bans",
+	.owner = PROCESS_AUTHD,
+	.slot_size = BAN_SLOT_SIZE,
+	.n_slots = 40};
+
+/* A kill: the table goes without taking anything back, a new one gets the
+ * file. */
+static struct store *kill_bans(struct store *store)
+{
+	struct store_found found = STORE_FOUND_NONE;
+
+	found.fd = dup(store_fd(store));
+	ck_assert_int_ge(found.fd, 0);
+	ban_free(&bans);
+	store_close(&store);
+	ck_assert_int_eq(ban_new(10, &bans), 0);
+	ck_assert_int_eq(
+		store_open(&ban_store, &found, restore_ban, bans, &store), 0);
+	ban_attach(bans, store);
+	return store;
+}
+
+START_TEST(ban_outlives)
+{
+	struct store *store;
+	struct addr source;
+
+	ck_assert_int_eq(
+		store_open(&ban_store, NULL, restore_ban, bans, &store), 0);
+	ban_attach(bans, store);
+	/* Two failures before, one after. */
+	fail_from("192.0.2.1:1", "a", false, S);
+	fail_from("192.0.2.1:1", "b", false, 2 * S);
+	/* One account of a NAT is blocked. */
+	for (int i = 0; i < 3; i++)
+		fail_from("192.0.2.2:1", "mine", true, S);
+	ck_assert(!allowed("192.0.2.2:1", "mine", 2 * S));
+	/* A source is banned, over IPv6. */
+	for (int i = 0; i < 3; i++)
+		fail_from("[2001:db8::1]:1", "c", false, S);
+	ck_assert_uint_ne(until("[2001:db8::2]:5", 2 * S), 0);
+	/* And many names of one source. */
+	for (unsigned i = 0; i < 30; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "user%u", i);
+		fail_from("192.0.2.3:1", name, true, S);
+	}
+	store = kill_bans(store);
+	ck_assert_uint_ne(until("[2001:db8::2]:5", 2 * S), 0);
+	ck_assert(!allowed("192.0.2.2:1", "mine", 2 * S));
+	ck_assert(allowed("192.0.2.2:1", "other", 2 * S));
+	ck_assert_uint_ne(until("192.0.2.3:1", 2 * S), 0);
+	ck_assert_uint_eq(until("192.0.2.1:1", 2 * S), 0);
+	ck_assert_int_eq(
+		fail_from("192.0.2.1:1", "a", false, 3 * S), BAN_SOURCE);
+	source = address("192.0.2.1:1");
+	ck_assert(ban_lift(bans, &source, 4 * S));
+	/* What was lifted, or has run out, does not come back. */
+	store = kill_bans(store);
+	ck_assert_uint_eq(until("192.0.2.1:1", 4 * S), 0);
+	ban_expire(bans, 5000 * S);
+	store = kill_bans(store);
+	ck_assert_uint_eq(until("[2001:db8::2]:5", 2 * S), 0);
+	ck_assert_uint_eq(store_count(store), 1); /* the key */
+	ban_free(&bans);
+	ck_assert_int_eq(ban_new(10, &bans), 0);
+	store_end(&store, NULL);
+}
+END_TEST
+
+/* Whatever stands in the file: refused, or a source with sane numbers. */
+START_TEST(ban_bad_records)
+{
+	uint8_t bytes[1024] = {0};
+	uint32_t family = 99;
+
+	ck_assert_int_lt(ban_restore(bans, NULL, 1, 2, bytes, 48), 0);
+	ck_assert_int_lt(ban_restore(bans, NULL, 9, 1, bytes, 48), 0);
+	ck_assert_int_lt(ban_restore(bans, NULL, 2, 1, bytes, 15), 0);
+	ck_assert_int_lt(ban_restore(bans, NULL, 1, 1, bytes, 47), 0);
+	ck_assert_int_lt(ban_restore(bans, NULL, 1, 1, bytes, 60), 0);
+	ck_assert_int_lt(
+		ban_restore(bans, NULL, 1, 1, bytes, sizeof(bytes)), 0);
+	ck_assert_int_lt(ban_restore(bans, NULL, 1, 1, bytes, 48), 0);
+	memcpy(bytes + 16, &family, sizeof(family));
+	ck_assert_int_lt(ban_restore(bans, NULL, 1, 1, bytes, 48), 0);
+	family = 2;
+	memcpy(bytes + 16, &family, sizeof(family));
+	ck_assert_int_eq(ban_restore(bans, NULL, 1, 1, bytes, 48), 0);
+	ck_assert_int_lt(ban_restore(bans, NULL, 1, 1, bytes, 48), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("ban");
@@ -327,6 +434,8 @@ int main(void)
 	tcase_add_test(b, ban_shared_source);
 	tcase_add_test(b, ban_exempt_and_lifted);
 	tcase_add_test(b, ban_is_bounded);
+	tcase_add_test(b, ban_outlives);
+	tcase_add_test(b, ban_bad_records);
 	suite_add_tcase(s, b);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

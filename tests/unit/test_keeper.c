@@ -214,14 +214,12 @@ START_TEST(listen_get)
 		ERR_REFUSED);
 	ck_assert_ptr_nonnull(strstr(problem, "listen_allow"));
 	/* Only its owner closes it; who asks again gets a new one. */
-	ck_assert_int_eq(
-		listeners_close(&l, PROCESS_FLOWD, NOTIFY_UDP, &local),
+	ck_assert_int_eq(listeners_close(&l, PROCESS_FLOWD, NOTIFY_UDP, &local),
 		ERR_NOT_FOUND);
 	ck_assert_int_eq(
 		listeners_close(&l, PROCESS_SBC, NOTIFY_UDP, &local), 0);
 	ck_assert_int_eq(fcntl(first, F_GETFD), -1);
-	ck_assert_int_eq(
-		listeners_close(&l, PROCESS_SBC, NOTIFY_UDP, &local),
+	ck_assert_int_eq(listeners_close(&l, PROCESS_SBC, NOTIFY_UDP, &local),
 		ERR_NOT_FOUND);
 	fd = bound(SOCK_DGRAM, &local);
 	close(fd);
@@ -392,6 +390,18 @@ START_TEST(store_give_back)
 	TAILQ_FIRST(&s.owners[PROCESS_SBC].entries)->passed = true;
 	ck_assert_int_eq(fdstore_remove(&s, PROCESS_SBC, "a"), 0);
 	ck_assert_str_eq(gone, "sbc/a");
+	/* The same file again stays with systemd, another one does not. */
+	gone[0] = '\0';
+	TAILQ_FIRST(&s.owners[PROCESS_SBC].entries)->passed = true;
+	c = dup(c);
+	ck_assert_int_eq(fdstore_put(&s, PROCESS_SBC, "c", &c, 1), 0);
+	ck_assert_str_eq(gone, "");
+	ck_assert(TAILQ_FIRST(&s.owners[PROCESS_SBC].entries)->passed);
+	c = memory();
+	ck_assert_int_eq(fdstore_put(&s, PROCESS_SBC, "c", &c, 1), 0);
+	ck_assert_str_eq(gone, "sbc/c");
+	ck_assert(!TAILQ_FIRST(&s.owners[PROCESS_SBC].entries)->passed);
+	ck_assert_uint_eq(s.n_fds, 1);
 	fdstore_done(&s);
 }
 END_TEST

@@ -295,22 +295,163 @@ START_TEST(words_refused)
 }
 END_TEST
 
-START_TEST(stranger_refused)
+/* A connection of ours to keeper, as this user. */
+static int keeper_connect(uid_t uid)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	struct pollfd p = {.events = POLLIN};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/run/keeper.sock",
+		world_path());
+	ck_assert_int_eq(setegid(WORLD_GID), 0);
+	ck_assert_int_eq(seteuid(uid), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_eq(setegid(0), 0);
+	return fd;
+}
+
+static void expect_closed(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	char byte;
+
+	ck_assert_int_eq(poll(&p, 1, 20000), 1);
+	ck_assert_int_le(recv(fd, &byte, 1, 0), 0);
+	close(fd);
+}
+
+START_TEST(stranger_refused)
+{
+	int fd;
 
 	start();
 	expect_all_ready();
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/run/keeper.sock",
-		world_path());
-	p.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(connect(p.fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	ck_assert_int_eq(poll(&p, 1, 20000), 1);
-	ck_assert_int_le(recv(p.fd, &byte, 1, 0), 0);
-	close(p.fd);
-	world_expect("link_refused", "ipc_peer", "uid=0", NULL);
+	expect_closed(keeper_connect(WORLD_UID_SBC));
+	world_expect("link_refused", "ipc_peer", "uid=4103", NULL);
+	/* Root's tool may only ask for what it is there for. */
+	fd = keeper_connect(0);
+	ck_assert_int_eq(
+		notify_send_fds(fd, "NAME=sbc\nREADY=1\n", NULL, 0), 0);
+	expect_closed(fd);
+	stop();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- upgrade */
+
+static void upgrade_ask(int fd, const char *name)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "UPGRADE=%s\n", name);
+	ck_assert_int_eq(notify_send_fds(fd, text, NULL, 0), 0);
+}
+
+static void upgrade_expect(int fd, const char *state)
+{
+	const uint64_t end = world_now_us() + 20000000;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	char text[NOTIFY_TEXT_MAX + 1], got[32];
+	int fds[NOTIFY_FDS_MAX], n;
+	size_t n_fds;
+
+	while (poll(&p, 1, 50) == 0) {
+		(void)world_seen("x", NULL); /* keeps the log pipe empty */
+		ck_assert_msg(world_now_us() < end, "no answer");
+	}
+	n = notify_recv_fds(fd, text, fds, &n_fds);
+	ck_assert_int_gt(n, 0);
+	ck_assert_int_eq(
+		notify_word(text, (size_t)n, "STATE", got, sizeof(got)), 0);
+	ck_assert_str_eq(got, state);
+}
+
+/* A file that was replaced counts from the upgrade on, and not before. */
+START_TEST(upgrade)
+{
+	pid_t first, second;
+	int fd;
+
+	world_daemon_conf("mediad", "store calls some dialogs\n");
+	start();
+	first = pid_of("mediad");
+	expect_all_ready();
+	world_replace_program("mediad", "/bin/false");
+	kill_and_wait(first, SIGKILL);
+	second = pid_of("mediad"); /* still the old program */
+	ck_assert_int_ne(second, first);
+	world_expect("fd calls some dialogs", NULL);
+	world_expect("daemon_ready", "daemon=mediad", NULL);
+
+	world_replace_program("mediad", NULL);
+	fd = keeper_connect(0);
+	upgrade_ask(fd, "mediad");
+	world_expect("daemon_renew", "daemon=mediad", NULL);
+	ck_assert_int_ne(pid_of("mediad"), second);
+	world_expect("fd calls some dialogs", NULL);
+	upgrade_expect(fd, "renewed");
+	upgrade_ask(fd, "flowd"); /* not one of this keeper's */
+	upgrade_expect(fd, "refused");
+	upgrade_ask(fd, "keeper"); /* nobody would start it again */
+	upgrade_expect(fd, "alone");
+	close(fd);
+	stop();
+}
+END_TEST
+
+static const char *const bad_programs[] = {"/bin/false", "/dev/null"};
+
+START_TEST(upgrade_rolled_back)
+{
+	pid_t before;
+	int fd;
+
+	world_daemon_conf("sbc", "store calls some dialogs\n");
+	start();
+	before = pid_of("sbc");
+	expect_all_ready();
+	world_replace_program("sbc", bad_programs[_i]);
+	fd = keeper_connect(0);
+	upgrade_ask(fd, "sbc");
+	world_expect("upgrade_rolled_back", "daemon=sbc", NULL);
+	ck_assert_int_ne(pid_of("sbc"), before);
+	world_expect("fd calls some dialogs", NULL);
+	upgrade_expect(fd, "rolled_back");
+	close(fd);
+	/* A new keeper finds the old program running, and keeps to it. */
+	world_signal(&keeper, SIGKILL);
+	world_wait(&keeper);
+	start();
+	world_expect("daemon_adopted", "daemon=sbc", NULL);
+	expect_all_ready();
+	world_rewind();
+	(void)pid_of("sbc");
+	before = pid_of("sbc");
+	kill_and_wait(before, SIGKILL);
+	ck_assert_int_ne(pid_of("sbc"), before);
+	world_expect("daemon_ready", "daemon=sbc", NULL);
+	stop();
+}
+END_TEST
+
+/* It starts, but does not become ready. */
+START_TEST(upgrade_too_slow)
+{
+	int fd;
+
+	world_keeper_conf("renew_timeout = 1\n");
+	start();
+	expect_all_ready();
+	fd = keeper_connect(0);
+	world_daemon_conf("sbc", "noready\n");
+	upgrade_ask(fd, "sbc");
+	world_expect("daemon_renew", "daemon=sbc", NULL);
+	(void)pid_of("sbc");
+	world_daemon_conf("sbc", "");
+	world_expect("upgrade_rolled_back", "daemon=sbc", NULL);
+	upgrade_expect(fd, "rolled_back");
+	close(fd);
 	stop();
 }
 END_TEST
@@ -666,6 +807,9 @@ int main(void)
 	tcase_add_test(c, listen_refused);
 	tcase_add_loop_test(c, words_refused, 0, 12);
 	tcase_add_test(c, stranger_refused);
+	tcase_add_test(c, upgrade);
+	tcase_add_loop_test(c, upgrade_rolled_back, 0, 2);
+	tcase_add_test(c, upgrade_too_slow);
 	tcase_add_test(c, backoff);
 	tcase_add_test(c, hang);
 	tcase_add_test(c, not_ready);

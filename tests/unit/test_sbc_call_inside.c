@@ -312,7 +312,8 @@ START_TEST(other_methods)
 	ck_assert_str_eq(msg_body(s.itsp.rx), "Signal=#\r\nDuration=160\r\n");
 	dl_answer(&s.caller, s.itsp.rx, 200, NULL, NULL);
 	dl_request(&s.called, "INFO", NULL, "text/plain", "Signal=1");
-	sp_expect(&s.phone, "SIP/2.0 200");
+	sp_expect(&s.phone, "SIP/2.0 415");
+	ck_assert(msg_has(msg_header_value(s.phone.rx, "Accept", 0), "dtmf"));
 	sp_silent(&s.itsp);
 	finish(&s);
 }

@@ -772,6 +772,58 @@ START_TEST(no_prack)
 }
 END_TEST
 
+/* A proxy sends our own INVITE back: with the same number it is a loop, with
+ * one of ours a call of its own. */
+START_TEST(loop_and_spiral)
+{
+	struct cw_config config = {0};
+	struct cw *w = cw_new(&config);
+	static char text[CW_TEXT], ours[CW_TEXT];
+	struct sip_peer pbx, itsp, phone;
+	struct dialog caller, called, back = {0};
+
+	sp_open(w, &pbx, 4);
+	sp_open(w, &itsp, 2);
+	sp_open(w, &phone, 5);
+	cw_bind(w, 1, &phone);
+	dl_invite(&caller, &pbx, &w->pbx, "701", "+49891234", NULL,
+		sdp_text(&pbx, 5000, "8 101", NULL));
+	sp_expect(&itsp, "INVITE sip:+49891234@");
+	snprintf(ours, sizeof ours, "%s", itsp.rx);
+	dl_from_invite(&called, &itsp, &w->itsp);
+	for (int spiral = 0; spiral < 2; spiral++) {
+		const char *rest = strstr(ours, " SIP/2.0\r\n") + 10;
+
+		snprintf(text, sizeof text,
+			"INVITE sip:%s@%s SIP/2.0\r\n"
+			"Via: SIP/2.0/UDP %s;branch=z9hG4bKback%d\r\n%s",
+			spiral ? "+4930100" : "+49891234",
+			cw_at(2, CW_TRUNK_PORT), itsp.text, spiral, rest);
+		sp_send(&itsp, &w->itsp, text);
+		if (!spiral) {
+			sp_expect(&itsp, "SIP/2.0 482");
+			ck_assert_uint_eq(reason_counted(REASON_ADMIT_LOOP), 1);
+		}
+	}
+	sp_expect(&phone, "INVITE sip:line@");
+	dl_from_invite(&back, &phone, &w->phones);
+	ck_assert_str_ne(back.call_id, called.call_id);
+	dl_answer(&back, back.invite, 486, NULL, NULL);
+	sp_expect(&phone, "ACK ");
+	sp_expect(&itsp, "SIP/2.0 486");
+	dl_answer(&called, called.invite, 486, NULL, NULL);
+	sp_expect(&itsp, "ACK ");
+	sp_expect(&pbx, "SIP/2.0 486");
+	dl_ack(&caller, NULL);
+	sc_cdr(cw_cdr(w), REASON_CALL_BUSY, 486, "called");
+	sc_cdr(cw_cdr(w), REASON_CALL_BUSY, 486, "called");
+	sp_close(&pbx);
+	sp_close(&itsp);
+	sp_close(&phone);
+	cw_free(&w);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sbc_call_ways");
@@ -792,6 +844,7 @@ static Suite *suite(void)
 	suite_add(s, "interval_too_small", interval_too_small);
 	suite_add(s, "reason_crosses", reason_crosses);
 	suite_add(s, "no_prack", no_prack);
+	suite_add(s, "loop_and_spiral", loop_and_spiral);
 	return s;
 }
 

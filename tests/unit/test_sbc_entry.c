@@ -210,6 +210,46 @@ END_TEST
 
 /* ------------------------------------------------------ before the parser */
 
+static enum reason raw(
+	const char *source, const struct addr *local, const char *bytes)
+{
+	struct addr from;
+
+	ck_assert_int_eq(addr_parse(source, &from), 0);
+	return admit_datagram(w->sbc.admit, &from, local,
+		(const uint8_t *)bytes, strlen(bytes));
+}
+
+/* What nobody would answer is not parsed: the verdict comes of the source, the
+ * address and the first letters. */
+START_TEST(dropped_unread)
+{
+	static const char *const acl[] = {"127.0.0.2/32"};
+	static const char request[] = "INVITE sip:x SIP/2.0\r\n\r\n";
+	static const char answer[] = "SIP/2.0 200 OK\r\n\r\n";
+
+	/* A realm of trunks only. */
+	ck_assert_int_eq(raw("127.0.0.9:5060", &w->trunks, request),
+		REASON_ADMIT_UNKNOWN_SOURCE);
+	ck_assert_int_eq(raw("127.0.0.9:5060", &w->trunks, "X"),
+		REASON_ADMIT_OK); /* no request: judged by its first line */
+	ck_assert_int_eq(
+		raw("127.0.0.9:5060", &w->trunks, answer), REASON_ADMIT_OK);
+	/* Phones may come from anywhere. */
+	ck_assert_int_eq(
+		raw("127.0.0.9:5060", &w->local, request), REASON_ADMIT_OK);
+	/* But not past the realm's list, not even a trunk. */
+	teardown();
+	begin((struct world_config){.acl = acl, .n_acl = 1});
+	ck_assert_int_eq(
+		raw("127.0.0.9:5060", &w->local, request), REASON_ADMIT_ACL);
+	ck_assert_int_eq(
+		raw("127.0.0.2:5060", &w->local, request), REASON_ADMIT_OK);
+	ck_assert_int_eq(
+		raw("127.0.0.9:5060", &w->local, answer), REASON_ADMIT_OK);
+}
+END_TEST
+
 START_TEST(hostile_datagrams)
 {
 	static const struct {
@@ -442,11 +482,11 @@ START_TEST(methods_of_known_sources)
 		{"INFO", NULL, "481"},
 		{"PRACK", NULL, "481"},
 		{"REFER", NULL, "501"},
-		{"SUBSCRIBE", NULL, "405"},
+		{"SUBSCRIBE", NULL, "489"},
 		{"MESSAGE", NULL, "405"},
 		{"PUBLISH", NULL, "405"},
-		{"NOTIFY", NULL, "405"},
-		{"FOO", NULL, "405"},
+		{"NOTIFY", NULL, "489"},
+		{"FOO", NULL, "501"},
 	};
 
 	register_phone();
@@ -828,13 +868,23 @@ START_TEST(control)
 	ck_assert_ptr_nonnull(strstr(json, "\"n\":1"));
 	json = ask("calls", NULL, NULL);
 	ck_assert_ptr_nonnull(strstr(json, "\"call\":\"0123456789ABCDEF\""));
+	json = ask("subscriptions", NULL, NULL);
+	ck_assert_ptr_nonnull(strstr(json, "\"package\":\"dialog\""));
+	ck_assert_ptr_nonnull(strstr(json, "\"resource\":\"701\""));
 	json = ask("trunks", NULL, NULL);
 	ck_assert_ptr_nonnull(strstr(json, "\"name\":\"itsp\""));
 	ck_assert_ptr_nonnull(strstr(json, "\"in_service\":false"));
 	json = ask("status", NULL, NULL);
 	ck_assert_msg(strstr(json, "\"process\":\"sbc\"") != NULL, "%s", json);
-	ask("drain", "off", NULL);
+	json = ask("drain", NULL, NULL);
 	ck_assert_uint_eq(exit_code, 0);
+	ck_assert_ptr_nonnull(strstr(json, "\"draining\":true,\"calls\":0"));
+	json = ask("drain", "wait", NULL); /* no call is left */
+	ck_assert_uint_eq(exit_code, 0);
+	ck_assert_ptr_nonnull(strstr(json, "\"draining\":true,\"calls\":0"));
+	json = ask("drain", "off", NULL);
+	ck_assert_uint_eq(exit_code, 0);
+	ck_assert_ptr_nonnull(strstr(json, "\"draining\":false"));
 	ask("drain", "maybe", NULL);
 	ck_assert_uint_eq(exit_code, 2);
 	ask("no-such-command", NULL, NULL);
@@ -933,6 +983,7 @@ int main(void)
 	tcase_add_test(t, broken_requests_of_strangers_are_not_answered);
 	tcase_add_test(t, headers_twice);
 	tcase_add_test(t, acl_is_silent);
+	tcase_add_test(t, dropped_unread);
 	tcase_add_test(t, wrong_realm_is_told_from_unknown);
 	tcase_add_test(t, hostile_datagrams);
 	tcase_add_test(t, nothing_is_sent_to_a_victim);

@@ -468,10 +468,50 @@ START_TEST(old_facts_while_authd_is_away)
 	ahead_us = 600 * CLOCK_US_PER_S;
 	f = find("100");
 	ck_assert_int_eq(f.why, REASON_ROUTE_OK);
+	/* Another question waits until its deadline... */
+	f = (struct found){0};
 	ck_assert_int_eq(accounts_find(w->sbc.accounts,
 				 GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, "999",
 				 on_found, &f, &q),
-		ERR_AWAY);
+		0);
+	step();
+	ck_assert_uint_eq(f.n, 0);
+	ahead_us += 3 * CLOCK_US_PER_S;
+	step();
+	ck_assert_uint_eq(f.n, 1);
+	ck_assert_int_eq(f.why, REASON_AUTH_AWAY);
+}
+END_TEST
+
+static bool was_found(void *ctx)
+{
+	return ((struct found *)ctx)->n > 0;
+}
+
+/* ... or for the next authd: one that it had, and one that came meanwhile. */
+START_TEST(questions_wait_for_authd)
+{
+	struct account_query *q[2] = {NULL};
+	struct found f[2] = {{0}};
+
+	w->authd_silent = true;
+	ck_assert_int_eq(accounts_find(w->sbc.accounts,
+				 GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, "100",
+				 on_found, &f[0], &q[0]),
+		0);
+	step();
+	world_authd_stop(w);
+	world_until(w, no_link, NULL, "the link broke");
+	ck_assert_int_eq(accounts_find(w->sbc.accounts,
+				 GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, "999",
+				 on_found, &f[1], &q[1]),
+		0);
+	w->authd_silent = false;
+	world_authd_start(w);
+	world_until(w, was_found, &f[0], "the answer to the first");
+	world_until(w, was_found, &f[1], "the answer to the second");
+	ck_assert_int_eq(f[0].why, REASON_ROUTE_OK);
+	ck_assert_int_eq(f[1].why, REASON_ROUTE_UNKNOWN_NUMBER);
 }
 END_TEST
 
@@ -600,6 +640,7 @@ int main(void)
 	tcase_add_test(t, account_changes);
 	tcase_add_test(t, account_questions_end);
 	tcase_add_test(t, old_facts_while_authd_is_away);
+	tcase_add_test(t, questions_wait_for_authd);
 	tcase_add_test(t, cache_is_bounded);
 	tcase_add_test(t, rates);
 	tcase_add_test(t, bans_run_out);

@@ -1341,6 +1341,63 @@ START_TEST(sees_changes)
 }
 END_TEST
 
+/* Old phones offer the same stream encrypted and plain, one line each. */
+START_TEST(chooses_among_audio_lines)
+{
+	static const char keys[] =
+		"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" KEY30 "\r\n";
+	static const struct {
+		const char *m1, *m2;
+		enum sdp_prefer prefer;
+		size_t line;
+		unsigned port;
+	} rows[] = {
+		{"4000 RTP/SAVP 0", "4002 RTP/AVP 0", SDP_ANY, 0, 4000},
+		{"4000 RTP/SAVP 0", "4002 RTP/AVP 0", SDP_KEYED, 0, 4000},
+		{"4000 RTP/SAVP 0", "4002 RTP/AVP 0", SDP_PLAIN, 1, 4002},
+		{"4000 RTP/AVP 0", "4002 RTP/SAVP 0", SDP_KEYED, 1, 4002},
+		{"4000 RTP/AVP 0", "4002 RTP/SAVP 0", SDP_PLAIN, 0, 4000},
+		{"4000 RTP/AVP 0", "4002 RTP/AVP 0", SDP_KEYED, 0, 4000},
+		{"4000 RTP/AVP 0", "0 RTP/SAVP 0", SDP_KEYED, 0, 4000},
+		{"0 RTP/AVP 0", "4002 RTP/SAVP 0", SDP_PLAIN, 1, 4002},
+		{"4000 UDP/TLS/RTP/SAVPF 0", "4002 RTP/SAVP 0", SDP_KEYED, 1,
+			4002},
+		{"4000 UDP/TLS/RTP/SAVPF 0", "4002/1 RTP/AVP 0", SDP_PLAIN, 1,
+			4002},
+	};
+	char text[1024];
+	enum reason why;
+	struct sdp sdp;
+
+	for (size_t i = 0; i < N_ROWS(rows); i++) {
+		size_t len = (size_t)snprintf(text, sizeof(text),
+			HEAD CONN "m=audio %s\r\n%sm=video 9 RTP/AVP 31\r\n"
+				  "m=audio \t%s\r\n%s",
+			rows[i].m1, keys, rows[i].m2, keys);
+		size_t line = rows[i].line * 2; /* the video is between */
+
+		ck_assert_int_eq(sdp_parse_preferring(
+					 text, len, rows[i].prefer, &sdp, &why),
+			0);
+		ck_assert_msg(sdp.audio_line == line, "row %zu", i);
+		ck_assert_uint_eq(sdp.rtp.port, rows[i].port);
+		sdp_wipe(&sdp);
+		/* Settled, everybody reads the same line. */
+		sdp_settle(text, len, line);
+		for (enum sdp_prefer p = SDP_ANY; p <= SDP_KEYED; p++) {
+			ck_assert_int_eq(
+				sdp_parse_preferring(text, len, p, &sdp, &why),
+				0);
+			ck_assert_uint_eq(sdp.audio_line, line);
+			ck_assert_uint_eq(sdp.rtp.port, rows[i].port);
+			ck_assert_uint_eq(sdp.n_lines, 3);
+			sdp_wipe(&sdp);
+		}
+		ck_assert_ptr_nonnull(strstr(text, "m=video 9 "));
+	}
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sdp");
@@ -1354,6 +1411,7 @@ static Suite *suite(void)
 	tcase_add_test(read, reads_vectors);
 	tcase_add_test(read, refuses_nul_and_size);
 	tcase_add_test(read, survives_truncation);
+	tcase_add_test(read, chooses_among_audio_lines);
 	tcase_add_test(read, keeps_at_most_32_payloads_and_8_keys);
 	tcase_add_test(write, writes_one_form);
 	tcase_add_test(write, refuses_other_lines_in_their_place);

@@ -179,7 +179,7 @@ static const struct {
 	{realm_expires, "realm 1 \"outside\": expires: 60 <= 30"},
 	{realm_expires_max, "realm 1 \"outside\": expires: 0 <= 0 <= 700000"},
 	{realm_domain, "realm 1 \"outside\": domain \"bad domain\" is no host"},
-	{realm_event, "realm 1 \"outside\": event package \"a b\" is no token"},
+	{realm_event, "realm 1 \"outside\": event package \"a b\" is not known"},
 	{realm_acl, "realm 1 \"outside\": acl: \"10.0.0.1/8\" is no network"},
 	{listen_no_port,
 		"realm 1 \"outside\": listen: \"198.51.100.1\" is no ip:port"},

@@ -117,7 +117,10 @@ static void make(const struct variant *v)
 	results[11] = table(settings, 2);
 	ONE(12, secret);
 	ONE(13, "realm=1|digest=SHA-256|accounts=3");
-	ck_assert_uint_eq(snapshot_n_queries, 14);
+	ONE(14, "realm=1|event_trunk=4|message_types=text/plain text/html");
+	ONE(15, "trunk=4|contact_user=line7|from_user=|user_phone=t|"
+		"called_prefixes=+4930 +4940|sources_by_name=t|limit_code=486");
+	ck_assert_uint_eq(snapshot_n_queries, 16);
 }
 
 static void clear(void)
@@ -152,6 +155,9 @@ START_TEST(a_set)
 	ck_assert_str_eq(r->addresses[0]->certificates[1], "second");
 	ck_assert_str_eq(r->addresses[0]->client_ca, "internal");
 	ck_assert_uint_eq(r->n_acl, 2);
+	ck_assert_uint_eq(r->event_trunk, 4);
+	ck_assert_uint_eq(r->n_message_types, 2);
+	ck_assert_str_eq(r->message_types[1], "text/html");
 	ck_assert_uint_eq(s.saved->pieces[1]->codec_list->n_codecs, 2);
 	ck_assert_uint_eq(s.saved->pieces[2]->codec_list->n_codecs, 0);
 	t = s.saved->pieces[3]->trunk;
@@ -162,6 +168,12 @@ START_TEST(a_set)
 	ck_assert_str_eq(t->tls_pin, "");
 	ck_assert_str_eq(t->tls_certificate, "ours");
 	ck_assert(t->tls_verify);
+	ck_assert_str_eq(t->contact_user, "line7");
+	ck_assert_str_eq(t->from_user, "");
+	ck_assert(t->user_phone && t->sources_by_name);
+	ck_assert_uint_eq(t->n_called_prefixes, 2);
+	ck_assert_str_eq(t->called_prefixes[1], "+4940");
+	ck_assert_uint_eq(t->limit_code, 486);
 	ck_assert_int_eq(t->caller_to, GH__CALLER_FROM__CALLER_P_ASSERTED);
 	ck_assert_uint_eq(t->n_sources, 1);
 	ck_assert_uint_eq(t->n_targets, 1);

@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One subscription: a phone's dialog and a dialog with the PBX (RFC 6665).
+ *
+ *	SUBSCRIBE -> AIMING -> ASKING --2xx--> UP <--> REFRESHING
+ *	                |         |            |  \        |
+ *	                +-refused-+-> GONE <---+   +-> LAST <-+ (Expires: 0, or
+ *	                                       \---/             terminated)
+ *
+ *	AIMING		where the PBX is, is being looked up
+ *	ASKING		our first SUBSCRIBE is at the PBX; the phone's waits.
+ *			A NOTIFY that overtakes the answer is held back
+ *	UP		in force; NOTIFYs pass, each answered by the phone
+ *	REFRESHING	the phone's next SUBSCRIBE (also Expires: 0) is at the
+ *			PBX, NOTIFYs pass
+ *	LAST		over but for the last NOTIFY
+ *
+ * Decides: what each side is told when the other one asks, fails or ends. Who
+ * may subscribe at all is in event_ask.c, what a NOTIFY carries in
+ * event_notify.c and event_body.c, limits and the choice of the PBX in
+ *events.c.
+ *
+ * The first NOTIFY makes the dialog with the PBX (RFC 6665 4.4.1): those of
+ * other forks then find no dialog and get 481 from the library. The PBX is
+ * asked for what the phone asks for; all identity is the account's.
+ */
+#include "config.h"
+
+#include "sbc/event_inner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sofia-sip/sip_status.h>
+#include <sofia-sip/su_tagarg.h>
+
+#include "sbc/trunk.h"
+
+/* The PBX ends by itself what runs out; so many T1 we wait for its last word.
+ */
+#define GRACE_T1    20u
+/* When a phone whose PBX never said anything may try again. */
+#define PROBATION_S 60u
+
+static const char *const state_names[] = {
+	[SUB_AIMING] = "aiming",
+	[SUB_ASKING] = "asking",
+	[SUB_UP] = "up",
+	[SUB_REFRESHING] = "refreshing",
+	[SUB_LAST] = "last",
+	[SUB_GONE] = "gone",
+};
+_Static_assert(sizeof state_names / sizeof *state_names == SUB_STATE_COUNT,
+	"each state has a name");
+
+static const char *const event_names[] = {
+	[SUB_EV_AIMED] = "aimed",
+	[SUB_EV_ACCEPTED] = "accepted",
+	[SUB_EV_REFUSED] = "refused",
+	[SUB_EV_ASK] = "ask",
+	[SUB_EV_NOTIFY] = "notify",
+	[SUB_EV_PASSED] = "passed",
+	[SUB_EV_TIMER] = "timer",
+	[SUB_EV_STOP] = "stop",
+};
+_Static_assert(sizeof event_names / sizeof *event_names == SUB_EVENT_COUNT,
+	"each event has a name");
+
+typedef enum sub_state (*sub_fn)(struct sub *s, const struct sub_input *in);
+
+static enum sub_state on_aimed(struct sub *s, const struct sub_input *in);
+static enum sub_state on_accepted(struct sub *s, const struct sub_input *in);
+static enum sub_state on_refused(struct sub *s, const struct sub_input *in);
+static enum sub_state on_ask(struct sub *s, const struct sub_input *in);
+static enum sub_state on_ask_again(struct sub *s, const struct sub_input *in);
+static enum sub_state on_ask_late(struct sub *s, const struct sub_input *in);
+static enum sub_state on_no_answer(struct sub *s, const struct sub_input *in);
+static enum sub_state on_run_out(struct sub *s, const struct sub_input *in);
+static enum sub_state on_give_up(struct sub *s, const struct sub_input *in);
+static enum sub_state on_abandon(struct sub *s, const struct sub_input *in);
+static enum sub_state on_stop(struct sub *s, const struct sub_input *in);
+static enum sub_state on_left(struct sub *s, const struct sub_input *in);
+
+/* THE table. An event that has no row changes nothing; a request that comes
+ * with it is answered 481. */
+static const sub_fn table[SUB_STATE_COUNT][SUB_EVENT_COUNT] = {
+	[SUB_AIMING] =
+		{
+			[SUB_EV_AIMED] = on_aimed,
+			[SUB_EV_ASK] = on_ask_again,
+			[SUB_EV_TIMER] = on_no_answer,
+			[SUB_EV_STOP] = on_abandon,
+		},
+	[SUB_ASKING] =
+		{
+			[SUB_EV_ACCEPTED] = on_accepted,
+			[SUB_EV_REFUSED] = on_refused,
+			[SUB_EV_ASK] = on_ask_again,
+			[SUB_EV_NOTIFY] = sub_hold,
+			[SUB_EV_TIMER] = on_no_answer,
+			[SUB_EV_STOP] = on_abandon,
+		},
+	[SUB_UP] =
+		{
+			[SUB_EV_ASK] = on_ask,
+			[SUB_EV_NOTIFY] = sub_notify,
+			[SUB_EV_PASSED] = sub_passed,
+			[SUB_EV_TIMER] = on_run_out,
+			[SUB_EV_STOP] = on_stop,
+		},
+	[SUB_REFRESHING] =
+		{
+			[SUB_EV_ACCEPTED] = on_accepted,
+			[SUB_EV_REFUSED] = on_refused,
+			[SUB_EV_ASK] = on_ask_again,
+			[SUB_EV_NOTIFY] = sub_notify,
+			[SUB_EV_PASSED] = sub_passed,
+			[SUB_EV_TIMER] = on_no_answer,
+			[SUB_EV_STOP] = on_stop,
+		},
+	[SUB_LAST] =
+		{
+			[SUB_EV_ACCEPTED] = on_left,
+			[SUB_EV_REFUSED] = on_left,
+			[SUB_EV_ASK] = on_ask_late,
+			[SUB_EV_NOTIFY] = sub_swallow,
+			[SUB_EV_PASSED] = sub_passed,
+			[SUB_EV_TIMER] = on_give_up,
+			[SUB_EV_STOP] = on_give_up,
+		},
+};
+
+const char *sub_state_name(enum sub_state s)
+{
+	return (unsigned)s < SUB_STATE_COUNT ? state_names[s] : "?";
+}
+
+const char *sub_event_name(enum sub_event e)
+{
+	return (unsigned)e < SUB_EVENT_COUNT ? event_names[e] : "?";
+}
+
+void sub_event(struct sub *s, const struct sub_input *in)
+{
+	sub_fn fn = table[s->state][in->event];
+	enum sub_state old = s->state, next;
+
+	if (fn == NULL) {
+		if (in->irq != NULL)
+			sub_reply(s, in->irq, REASON_EVENT_FAR_FORGOT, 481);
+		return;
+	}
+	next = fn(s, in);
+	s->state = next;
+	if (next != old)
+		log_debug("subscription_state", LOG_CALL(s->id),
+			LOG_STR("old", sub_state_name(old)),
+			LOG_STR("event", sub_event_name(in->event)),
+			LOG_STR("new", sub_state_name(next)));
+	if (next == SUB_GONE) {
+		sub_bury(s);
+		return;
+	}
+	sub_save(s);
+	if (next != old || in->event == SUB_EV_ACCEPTED ||
+		in->event == SUB_EV_NOTIFY)
+		sub_arm(s);
+}
+
+/* --- time --- */
+
+static uint64_t t1_us(const struct sub *s)
+{
+	return settings_number(s->sbc->settings, "sip_t1_ms", 500, 50, 5000) *
+	       CLOCK_US_PER_MS;
+}
+
+/* The timer of the state. */
+void sub_arm(struct sub *s)
+{
+	uint64_t now = clock_now_us(), delay = 64 * t1_us(s);
+	uint64_t end = s->expires_us + GRACE_T1 * t1_us(s);
+
+	switch (s->state) {
+	case SUB_AIMING:
+	case SUB_ASKING:
+	case SUB_REFRESHING:
+		/* So that the phone has an answer before it gives up. */
+		delay = 24 * t1_us(s);
+		break;
+	case SUB_UP:
+		/* RFC 6665 4.1.2.4, timer N: the first NOTIFY. */
+		if (s->notified || end < now + delay)
+			delay = end > now ? end - now : 0;
+		break;
+	case SUB_LAST:
+	case SUB_GONE:
+	case SUB_STATE_COUNT:
+		break;
+	}
+	loop_timer_set(s->sbc->daemon.loop, s->timer, delay);
+}
+
+void sub_on_timer(void *arg)
+{
+	const struct sub_input in = {.event = SUB_EV_TIMER};
+
+	sub_event(arg, &in);
+}
+
+/* --- answers --- */
+
+void sub_reply(
+	struct sub *s, nta_incoming_t *irq, enum reason why, unsigned status)
+{
+	char seconds[12];
+
+	reason_count(why);
+	if (status >= 300)
+		log_peer_info("event_request_refused", LOG_CALL(s->id),
+			LOG_STR("method", nta_incoming_method_name(irq)),
+			LOG_UINT("status", status),
+			LOG_STR("reason", reason_text(why)));
+	leg_retry_after(s->phone, seconds, sizeof seconds);
+	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
+		TAG_IF(status == 405,
+			SIPTAG_ALLOW_STR("SUBSCRIBE, NOTIFY, OPTIONS")),
+		TAG_IF(status == 503 || why == REASON_EVENT_PENDING,
+			SIPTAG_RETRY_AFTER_STR(seconds)),
+		TAG_END());
+	nta_incoming_destroy(irq);
+}
+
+/* The phone's SUBSCRIBE that waits. */
+static void answer(
+	struct sub *s, enum reason why, unsigned status, const char *lines)
+{
+	nta_incoming_t *irq = s->asked;
+	char seconds[12];
+
+	if (irq == NULL)
+		return;
+	s->asked = NULL;
+	leg_retry_after(s->phone, seconds, sizeof seconds);
+	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
+		/* Who is away may come back: when to ask again. */
+		TAG_IF(status == 503 || status == 480,
+			SIPTAG_RETRY_AFTER_STR(seconds)),
+		TAG_IF(lines != NULL, SIPTAG_HEADER_STR(lines)), TAG_END());
+	nta_incoming_destroy(irq);
+	reason_count(why);
+	log_info("event_refused", LOG_CALL(s->id),
+		LOG_STR("package", s->package->name),
+		LOG_UINT("status", status),
+		LOG_STR("reason", reason_text(why)));
+}
+
+static void answer_ok(struct sub *s, uint32_t granted_s)
+{
+	nta_incoming_t *irq = s->asked;
+	char expires[12];
+
+	if (irq == NULL)
+		return;
+	s->asked = NULL;
+	/* Who has the 200 counts on us: also after a kill. */
+	sub_save(s);
+	snprintf(expires, sizeof expires, "%u", (unsigned)granted_s);
+	(void)nta_incoming_treply(irq, SIP_200_OK,
+		SIPTAG_CONTACT_STR(s->phone->contact),
+		SIPTAG_EXPIRES_STR(expires), TAG_END());
+	nta_incoming_destroy(irq);
+}
+
+/* --- our SUBSCRIBE --- */
+
+static int on_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+{
+	struct leg *leg = (struct leg *)magic;
+	struct sub *s = leg->c.ctx;
+	struct sub_input in = {.sip = sip};
+	bool silent = sip == NULL || nta_sip_is_internal(sip);
+
+	in.status = sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
+	if (in.status < 200)
+		return 0;
+	if (leg_auth_take(leg, orq, silent ? NULL : sip, on_answer))
+		return 0;
+	leg->change.orq = NULL;
+	if (silent)
+		in.sip = NULL;
+	in.event =
+		in.status < 300 && !silent ? SUB_EV_ACCEPTED : SUB_EV_REFUSED;
+	sub_event(s, &in);
+	nta_outgoing_destroy(orq);
+	return 0;
+}
+
+/* uri, and what belongs to it, stand in the first one only. */
+static bool ask_pbx(struct sub *s, const char *uri, const char *lines)
+{
+	char expires[12], forwards[12];
+	struct leg *leg = s->pbx;
+
+	snprintf(expires, sizeof expires, "%u", (unsigned)s->asked_s);
+	snprintf(forwards, sizeof forwards, "%u", s->max_forwards);
+	leg->auth.tried = false;
+	leg->change.method = sip_method_subscribe;
+	leg->change.orq = leg_send(leg, on_answer, SIP_METHOD_SUBSCRIBE, uri,
+		TAG_IF(uri != NULL, SIPTAG_MAX_FORWARDS_STR(forwards)),
+		SIPTAG_CONTACT_STR(leg->contact),
+		SIPTAG_EVENT_STR(s->package->name), SIPTAG_EXPIRES_STR(expires),
+		TAG_IF(s->package->type != NULL,
+			SIPTAG_ACCEPT_STR(s->package->type)),
+		SIPTAG_ALLOW_STR("SUBSCRIBE, NOTIFY, OPTIONS"),
+		TAG_IF(lines != NULL && *lines != '\0',
+			SIPTAG_HEADER_STR(lines)),
+		TAG_END());
+	return leg->change.orq != NULL;
+}
+
+/* Tells the PBX that nobody listens any more; its answer does not matter. */
+static void leave_pbx(struct sub *s)
+{
+	if (s->pbx == NULL || s->pbx->state != LEG_UP ||
+		s->pbx->change.orq != NULL)
+		return;
+	s->asked_s = 0;
+	(void)ask_pbx(s, NULL, NULL);
+}
+
+static int pbx_number(const struct sub *s, const char *number,
+	char out[ROUTE_NUMBER_SIZE], Gh__NumberRuleScope scope)
+{
+	return number_apply(s->trunk, scope, number, out);
+}
+
+static enum reason make_pbx_leg(struct sub *s, const struct aim_place *place,
+	su_home_t *home, const char **uri, const char **lines)
+{
+	const Gh__Account *row = s->account->row;
+	char caller[ROUTE_NUMBER_SIZE], called[ROUTE_NUMBER_SIZE];
+	struct hdr_identity who = {
+		.number = caller, .display = row->display_name};
+	struct hdr_side to = {
+		.kind = SIDE_PBX,
+		.trunk = s->trunk,
+		.realm = place->address->realm,
+		.host = *s->trunk->row->host != '\0'
+				? s->trunk->row->host
+				: place->target.listener->advertised_host,
+	};
+	struct leg_config config = {
+		.sbc = s->sbc,
+		.home = s->home,
+		.call = s->id,
+		.kind = SIDE_PBX,
+		.trunk = s->trunk,
+		.trunks = s->sbc->trunks,
+		.peer = place->target,
+		.user = hdr_user(row->extension, s->home),
+		.on_event = sub_on_leg,
+		.on_request = sub_on_pbx_request,
+		.ctx = s,
+	};
+	const char *escaped;
+
+	if (pbx_number(s, row->extension, caller,
+		    GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLER) != 0)
+		snprintf(caller, sizeof caller, "%s", row->extension);
+	if (pbx_number(s, s->resource, called,
+		    GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED) != 0)
+		return REASON_ROUTE_BAD_NUMBER;
+	escaped = hdr_user(called, home);
+	if (escaped == NULL ||
+		leg_new_client(&config, hdr_from(&to, &who, home),
+			hdr_to(&to, called, place->host, home), &s->pbx) != 0)
+		return REASON_CALL_INTERNAL;
+	*uri = su_sprintf(home, "sip:%s@%s", escaped, place->host);
+	*lines = hdr_lines(NULL, NULL, &to, &who, home);
+	return REASON_EVENT_OK;
+}
+
+static enum sub_state on_aimed(struct sub *s, const struct sub_input *in)
+{
+	su_home_t home[1] = {SU_HOME_INIT(home)};
+	const char *uri = NULL, *lines = NULL;
+	struct aim_place place;
+	enum reason why = REASON_NONE;
+
+	(void)in;
+	switch (aim_next(&s->aim, &place, &why)) {
+	case AIM_ASKED:
+		return SUB_AIMING;
+	case AIM_NONE:
+		answer(s, why, 480, NULL);
+		return SUB_GONE;
+	case AIM_FOUND:
+		break;
+	}
+	aim_end(&s->aim);
+	su_home_init(home);
+	why = make_pbx_leg(s, &place, home, &uri, &lines);
+	if (why == REASON_EVENT_OK && (uri == NULL || !ask_pbx(s, uri, lines)))
+		why = REASON_CALL_INTERNAL;
+	su_home_deinit(home);
+	if (why != REASON_EVENT_OK) {
+		answer(s, why, reason_sip(why), NULL);
+		return SUB_GONE;
+	}
+	return SUB_ASKING;
+}
+
+void sub_on_aimed(void *ctx)
+{
+	const struct sub_input in = {.event = SUB_EV_AIMED};
+
+	sub_event(ctx, &in);
+}
+
+static enum sub_state on_accepted(struct sub *s, const struct sub_input *in)
+{
+	const sip_expires_t *ex = in->sip->sip_expires;
+	uint32_t granted = s->asked_s;
+	enum sub_state next;
+
+	if (ex != NULL && ex->ex_delta < granted)
+		granted = (uint32_t)ex->ex_delta;
+	s->expires_us = clock_now_us() + granted * CLOCK_US_PER_S;
+	next = granted != 0 ? SUB_UP : SUB_LAST;
+	reason_count(granted != 0 ? REASON_EVENT_OK : REASON_EVENT_ENDED);
+	if (s->state == SUB_ASKING || granted == 0)
+		log_info(granted != 0 ? "subscribed" : "unsubscribed",
+			LOG_CALL(s->id), LOG_STR("package", s->package->name),
+			LOG_STR("resource", s->resource),
+			LOG_STR("extension", s->account->row->extension),
+			LOG_UINT("expires_s", granted));
+	s->state = next;
+	answer_ok(s, granted);
+	return sub_pass_held(s, next);
+}
+
+/* What the phone hears of the PBX's refusal. 481 says that the subscription is
+ * gone; 423 and 489 mean the same on both sides. */
+static enum sub_state on_refused(struct sub *s, const struct sub_input *in)
+{
+	bool first = s->state == SUB_ASKING;
+	enum reason why = REASON_EVENT_FAR_REFUSED;
+	unsigned status = in->status;
+	char line[40];
+
+	if (first)
+		sub_drop_notes(s, 481);
+	if (in->sip == NULL) {
+		trunk_note_silence(s->sbc->trunks, s->trunk);
+		answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
+		return first ? SUB_GONE : SUB_UP;
+	}
+	if (status == 423 && in->sip->sip_min_expires != NULL &&
+		in->sip->sip_min_expires->me_delta <= 86400) {
+		snprintf(line, sizeof line, "Min-Expires: %u",
+			(unsigned)in->sip->sip_min_expires->me_delta);
+		answer(s, REASON_EVENT_TOO_BRIEF, 423, line);
+		return first ? SUB_GONE : SUB_UP;
+	}
+	if (!first && (status == 481 || status == 404 || status == 410 ||
+			      status == 489)) {
+		answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
+		sub_drop_notes(s, 481);
+		return SUB_GONE;
+	}
+	answer(s, why, status == 489 ? 489 : hdr_map_status(status), NULL);
+	/* RFC 6665 4.1.2.2: a refused refresh takes nothing away. */
+	return first ? SUB_GONE : SUB_UP;
+}
+
+static enum sub_state on_no_answer(struct sub *s, const struct sub_input *in)
+{
+	(void)in;
+	trunk_note_silence(s->sbc->trunks, s->trunk);
+	answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
+	if (s->state == SUB_REFRESHING) {
+		if (s->expires_us > clock_now_us())
+			return SUB_UP;
+		sub_tell_end(s, "timeout", 0);
+	}
+	sub_drop_notes(s, 481);
+	return SUB_GONE;
+}
+
+/* --- the phone's SUBSCRIBE --- */
+
+static bool is_same_event(const struct sub *s, const sip_event_t *o)
+{
+	return o != NULL && o->o_type != NULL &&
+	       strcmp(o->o_type, s->package->name) == 0 &&
+	       strcmp(o->o_id != NULL ? o->o_id : "", s->event_id) == 0;
+}
+
+/* The snapshot in force has the same PBX, and the list still has the package?
+ * Then it is the subscription's from now on. */
+static bool renew(struct sub *s)
+{
+	struct settings *now = s->sbc->settings;
+	const struct realm_address *ra =
+		settings_listener(now, &s->phone->c.peer.listener->local,
+			s->phone->c.peer.listener->transport);
+	const struct trunk *t = settings_trunk(now, s->trunk->row->id);
+
+	if (ra == NULL || t == NULL || !t->row->enabled ||
+		!event_realm_has(ra->realm, s->package))
+		return false;
+	if (now == s->settings)
+		return true;
+	settings_unref(&s->settings);
+	s->settings = settings_ref(now);
+	s->trunk = t;
+	leg_renew(s->pbx, t);
+	return true;
+}
+
+static enum sub_state on_ask(struct sub *s, const struct sub_input *in)
+{
+	uint32_t min = 0, asked = 0;
+	char text[12];
+
+	if (!is_same_event(s, in->sip->sip_event)) {
+		sub_reply(s, in->irq, REASON_EVENT_SHARED, 403);
+		return SUB_UP;
+	}
+	if (event_read_expires(s->sbc, in->sip, &asked, &min) !=
+		REASON_EVENT_OK) {
+		snprintf(text, sizeof text, "%u", (unsigned)min);
+		reason_count(REASON_EVENT_TOO_BRIEF);
+		(void)nta_incoming_treply(in->irq, 423, reason_sip_phrase(423),
+			SIPTAG_MIN_EXPIRES_STR(text), TAG_END());
+		nta_incoming_destroy(in->irq);
+		return SUB_UP;
+	}
+	/* Without a first NOTIFY there is no dialog to ask in. */
+	if (s->pbx->state != LEG_UP || s->pbx->change.orq != NULL) {
+		sub_reply(s, in->irq, REASON_EVENT_PENDING, 500);
+		return SUB_UP;
+	}
+	if (!renew(s)) {
+		sub_reply(s, in->irq, REASON_EVENT_PACKAGE, 481);
+		leave_pbx(s);
+		s->quiet = true;
+		return SUB_LAST;
+	}
+	nta_leg_server_route(s->phone->dialog, NULL, in->sip->sip_contact);
+	s->asked = in->irq;
+	s->asked_s = asked;
+	if (!ask_pbx(s, NULL, NULL)) {
+		answer(s, REASON_CALL_INTERNAL, 500, NULL);
+		return SUB_UP;
+	}
+	return SUB_REFRESHING;
+}
+
+static enum sub_state on_ask_again(struct sub *s, const struct sub_input *in)
+{
+	sub_reply(s, in->irq, REASON_EVENT_PENDING, 500);
+	return s->state;
+}
+
+static enum sub_state on_ask_late(struct sub *s, const struct sub_input *in)
+{
+	sub_reply(s, in->irq, REASON_EVENT_ENDED, 481);
+	return s->state;
+}
+
+/* --- ends --- */
+
+static enum sub_state on_run_out(struct sub *s, const struct sub_input *in)
+{
+	enum reason why =
+		s->notified ? REASON_EVENT_EXPIRED : REASON_EVENT_FAR_SILENT;
+
+	(void)in;
+	reason_count(why);
+	log_info("subscription_ended", LOG_CALL(s->id),
+		LOG_STR("reason", reason_text(why)));
+	if (s->notified)
+		sub_tell_end(s, "timeout", 0);
+	else
+		sub_tell_end(s, "probation", PROBATION_S);
+	leave_pbx(s);
+	sub_drop_notes(s, 481);
+	return SUB_GONE;
+}
+
+/* The PBX knows that it is over; its last NOTIFY may have come before its
+ * answer to the phone's last SUBSCRIBE. */
+static enum sub_state on_left(struct sub *s, const struct sub_input *in)
+{
+	if (in->event == SUB_EV_ACCEPTED)
+		answer_ok(s, 0);
+	else
+		answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
+	return s->quiet || s->told ? SUB_GONE : SUB_LAST;
+}
+
+static enum sub_state on_give_up(struct sub *s, const struct sub_input *in)
+{
+	(void)in;
+	answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
+	sub_drop_notes(s, 481);
+	return SUB_GONE;
+}
+
+/* Before it was in force. */
+static enum sub_state on_abandon(struct sub *s, const struct sub_input *in)
+{
+	answer(s, in->why, 503, NULL);
+	sub_drop_notes(s, 481);
+	return SUB_GONE;
+}
+
+static enum sub_state on_stop(struct sub *s, const struct sub_input *in)
+{
+	char text[12];
+
+	reason_count(in->why);
+	answer(s, in->why, 503, NULL);
+	if (in->why == REASON_EVENT_SHUTDOWN) {
+		leg_retry_after(s->phone, text, sizeof text);
+		sub_tell_end(s, "probation", (uint32_t)strtoul(text, NULL, 10));
+	}
+	leave_pbx(s);
+	sub_drop_notes(s, 481);
+	if (in->why == REASON_EVENT_SHUTDOWN)
+		return SUB_GONE;
+	s->quiet = true;
+	return SUB_LAST;
+}
+
+/* --- inside the dialogs --- */
+
+static int refuse_method(struct sub *s, nta_incoming_t *irq, const sip_t *sip)
+{
+	if (sip->sip_request->rq_method == sip_method_options) {
+		(void)nta_incoming_treply(irq, SIP_200_OK,
+			SIPTAG_ALLOW_STR("SUBSCRIBE, NOTIFY, OPTIONS"),
+			TAG_END());
+		nta_incoming_destroy(irq);
+		return 0;
+	}
+	sub_reply(s, irq, REASON_ADMIT_METHOD, 405);
+	return 0;
+}
+
+int sub_on_phone_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
+{
+	struct sub *s = leg->c.ctx;
+	const struct sub_input in = {
+		.event = SUB_EV_ASK, .irq = irq, .sip = sip};
+
+	if (sip->sip_request->rq_method != sip_method_subscribe)
+		return refuse_method(s, irq, sip);
+	sub_event(s, &in);
+	return 0;
+}
+
+int sub_on_pbx_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
+{
+	struct sub *s = leg->c.ctx;
+	const struct sub_input in = {
+		.event = SUB_EV_NOTIFY, .irq = irq, .sip = sip};
+
+	if (sip->sip_request->rq_method != sip_method_notify)
+		return refuse_method(s, irq, sip);
+	sub_event(s, &in);
+	return 0;
+}
+
+/* A leg has moved to another source, or its numbers have. */
+void sub_on_leg(void *ctx, struct leg *leg, const struct leg_msg *msg)
+{
+	(void)leg;
+	(void)msg;
+	sub_save(ctx);
+}

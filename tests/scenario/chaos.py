@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything is killed while a hundred calls talk."""
+import os
+import random
+
+from chaos.chaos import Chaos
+from harness.cases import case
+
+SEED = os.environ.get("GATEHOUSE_SEED")
+
+
+def _run(w, calls, seconds, hold_ms, slack_s, memory):
+    c = Chaos(w, int(SEED or random.SystemRandom().randrange(1 << 31)), calls,
+              hold_ms)
+    print(f"chaos: GATEHOUSE_SEED={c.seed}")
+    c.prepare(seconds)
+    c.begin(seconds + 10)
+    c.kill_for(seconds)
+    c.end()
+    c.summary()
+    assert not c.lost(), [vars(x) for x in c.lost()[:5]]
+    assert not c.talk.done[5], "packets with another content"
+    c.phones_heard()
+    wrong = c.wrong_records(slack_s)
+    assert not wrong, f"{len(wrong)}: " + " | ".join(wrong[:5])
+    left = c.left_over(memory)
+    assert not left, left
+    bad = [line for line in w.gate.faults() if " keeper " not in line]
+    assert not bad, bad
+
+
+@case("R20 R43 R52", seconds=90, gate="own", alone=True, builds="release",
+      limit=240)
+def a_hundred_calls(w):
+    """96 calls of the generator and four phones talk, plain and encrypted,
+    over UDP and TLS; every process is killed in turn for a minute: no call is
+    lost, every BYE answered, every record there once and right, nothing left
+    over."""
+    _run(w, 96, 60, (15000, 45000), 1.5, 48 << 20)
+
+
+@case("R20 R43 R52", seconds=40, gate="own", alone=True, builds="sanitizer",
+      limit=240)
+def some_calls(w):
+    """The same for 20 seconds with 26 calls under the sanitizers."""
+    _run(w, 22, 20, (8000, 20000), 2.5, None)

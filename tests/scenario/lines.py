@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trunks over connections: names, requests that are too large for a datagram,
+connections that serve both ways, dialogs whose connection has gone."""
+import subprocess
+
+from harness import dns, stream
+from harness.cases import case
+from harness.dialog import Side
+from harness.net import LINKS
+
+ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
+
+
+def _cert(gate, *args):
+    subprocess.run([gate.installed.program("sbcctl"), "cert", "--dir",
+                    gate.conf_dir, *args], check=True,
+                   stdout=subprocess.DEVNULL)
+    return f"{gate.conf_dir}/tls/{args[1]}"
+
+
+def _talk(caller, called, line=None):
+    """called takes an INVITE that has come, caller acknowledges; line: where
+    the called side's messages come."""
+    invite = called.expect("INVITE")
+    called.taken(invite)
+    called.answer(invite, 200, called.sdp())
+    answer = caller.expect("200", passing=("18",))
+    caller.answered(answer)
+    caller.ack()
+    called.expect("ACK")
+    return invite
+
+
+LARGE = f"""
+select sbc.add_realm_address('public', '{ITSP.edge}', 5060, 'tcp');
+insert into sbc.header_rule (trunk, direction, action, name, value) values
+	(sbc.trunk_id('itsp'), 'out', 'set', 'X-Long', repeat('x', 490)),
+	(sbc.trunk_id('itsp'), 'out', 'set', 'X-Longer', repeat('y', 490));
+"""
+
+
+@case("R8", seconds=12, gate="own")
+def large_requests_move_to_tcp(w):
+    """An INVITE of more than 1300 bytes to a trunk at UDP goes by TCP where
+    the trunk takes it, with all of its dialog; by UDP where it does not; and a
+    small one stays with UDP."""
+    w.make_gate(settings=LARGE)
+    w.gate.wait_event("listening", process="flowd", transport="TCP")
+    listener = w.group.add(stream.Listener(w.ns("itsp"), ITSP.host(), 5060))
+    a = Side(w.peer("pbx", port=5060), 7100)
+    udp = Side(w.peer("itsp", port=5060), 7000)
+    a.call("+4940111111")
+    line = listener.accept()
+    b = Side(line, 7000)
+    invite = _talk(a, b)
+    assert len(invite.data) > 1300, len(invite.data)
+    assert invite.get("via").startswith(f"SIP/2.0/TCP {ITSP.edge}"), \
+        invite.get("via")
+    assert "transport=tcp" in invite.get("contact"), invite.get("contact")
+    # Both directions of the dialog, over the same connection.
+    a.request("BYE")
+    a.expect("200")
+    b.answer(b.expect("BYE"), 200)
+    w.cdr("+4940111111", sip_status=200, attempts=1)
+
+    # The trunk closes, and takes no more: datagrams, and no second try soon.
+    line.stop()
+    listener.stop()
+    for number in ("+4940222222", "+4940333333"):
+        a.call(number)
+        invite = _talk(a, udp)
+        assert len(invite.data) > 1300, len(invite.data)
+        udp.request("BYE")
+        udp.expect("200")
+        a.answer(a.expect("BYE"), 200)
+        w.cdr(number, sip_status=200)
+
+    again = w.group.add(stream.Listener(w.ns("itsp"), ITSP.host(), 5060))
+    w.settings("delete from sbc.header_rule")
+    a.call("+4940444444")
+    invite = _talk(a, udp)
+    assert len(invite.data) <= 1300, len(invite.data)
+    a.request("BYE")
+    a.expect("200")
+    udp.answer(udp.expect("BYE"), 200)
+    assert not again.lines
+
+
+NAME, OTHER = "sip.itsp.test", "other.itsp.test"
+NAMED = f"""
+select sbc.add_realm_address('public', '{ITSP.edge}', 5061, 'tls');
+select sbc.add_trunk('named', '{NAME}', 'public', transport => 'tls',
+	sources => '{{{ITSP.host(11)}}}');
+select sbc.add_trunk('other', '{OTHER}', 'public', transport => 'tls',
+	sources => '{{{ITSP.host(12)}}}');
+update sbc.trunk set tls_ca = 'internal', host = 'sbc.example.net'
+	where name in ('named', 'other');
+select sbc.add_route('to-named', '+88', '{{other,named}}', priority => 5);
+"""
+
+
+@case("R8 R11 R46", seconds=10, gate="own")
+def trunk_by_name_over_tls(w):
+    """SRV of _sips._tcp leads to host and port, and the certificate has to
+    have the trunk's own name: one that has the name of the host that SRV led
+    to is refused, and the call goes to the next trunk."""
+    server = w.group.add(dns.Dns(w.ns("itsp"), ITSP.host(14)))
+    server.set(f"_sips._tcp.{NAME}", "SRV", "1 0 5081 live.itsp.test")
+    server.set("live.itsp.test", "A", ITSP.host(11))
+    server.set(f"_sips._tcp.{OTHER}", "SRV", "1 0 5082 false.itsp.test")
+    server.set("false.itsp.test", "A", ITSP.host(12))
+    gate = w.make_gate(start=False, settings=NAMED, options={"sbc": {"dns_servers": [server.address]}})
+    gate.make_certificate("public", "sbc.example.net")
+    good = _cert(gate, "trunk", "good", NAME)
+    false = _cert(gate, "trunk", "false", "false.itsp.test")
+    listener = w.group.add(stream.Listener(
+        w.ns("itsp"), ITSP.host(11), 5081, stream.server_tls(good)))
+    liar = w.group.add(stream.Listener(
+        w.ns("itsp"), ITSP.host(12), 5082, stream.server_tls(false)))
+    gate.start()
+    w.wait_settings(0)
+    liar.accept()
+    gate.wait_event("flow_closed", process="flowd", reason="flow_tls_name")
+    b = Side(listener.accept(), 7000)
+    gate.wait_event("trunk_connected", process="sbc")
+    a = Side(w.peer("pbx", port=5060), 7100)
+    a.call("+8811111")
+    invite = _talk(a, b)
+    assert invite.first.startswith(f"INVITE sip:+8811111@{NAME}"), invite.first
+    assert invite.get("via").startswith("SIP/2.0/TLS sbc.example.net:5061;"), \
+        invite.get("via")
+    assert "sbc.example.net:5061;transport=tls" in invite.get("contact")
+    b.request("BYE")
+    b.expect("200")
+    a.answer(a.expect("BYE"), 200)
+    w.cdr("+8811111", sip_status=200)
+
+
+MUTUAL = f"""
+select sbc.add_realm_address('public', '{ITSP.edge}', 5061, 'tls');
+update sbc.realm_address set client_ca = 'internal' where transport = 'tls'
+	and realm = sbc.realm_id('public');
+select sbc.add_trunk('secure', '{ITSP.host(12)}', 'public', port => 5061,
+	transport => 'tls');
+update sbc.trunk set tls_name = 'itsp.example.net', tls_ca = 'internal',
+	tls_certificate = 'ours', tls_verify = true where name = 'secure';
+select sbc.add_route('to-secure', '+88', '{{secure}}', priority => 5);
+"""
+
+
+def _first_word(line):
+    """A connection counts from its first message."""
+    line.send(line.request("OPTIONS", f"sip:{ITSP.edge}",
+                           "x@itsp.example.net"))
+
+
+@case("R8 R46", seconds=12, gate="own")
+def proven_connections_serve_both_ways(w):
+    """A trunk that we cannot connect to is called over the connection that it
+    has made, but only once its certificate has proved its name; when that one
+    breaks in a call, the call goes on over its next one."""
+    gate = w.make_gate(start=False, settings=MUTUAL)
+    ca = gate.make_certificate("public", "sbc.example.net")
+    trunk = _cert(gate, "trunk", "itsp", "itsp.example.net")
+    wrong = _cert(gate, "trunk", "wrong", "somebody.example.net")
+    _cert(gate, "trunk", "ours", "sbc.example.net")
+    gate.start()
+    w.wait_settings(0)
+    gate.wait_event("listening", process="flowd", transport="TLS")
+
+    def connect(certificate):
+        line = w.group.add(stream.connect(
+            w.ns("itsp"), ITSP.host(12), ITSP.edge, 5061,
+            stream.client_tls(ca, certificate), "sbc.example.net"))
+        _first_word(line)
+        return line
+
+    a = Side(w.peer("pbx", port=5060), 7100)
+    for certificate in (None, wrong):
+        line = connect(certificate)
+        a.call("+8800000")
+        a.ack_failure(a.expect("503"))
+        assert line.receive(0.2) is None
+        line.stop()
+    line = connect(trunk)
+    assert line.receive().status == 200
+    b = Side(line, 7000)
+    a.call("+8811111")
+    invite = _talk(a, b)
+    assert b"127.0.0.1" not in invite.data, invite.data
+    line.stop()
+    gate.wait_event("flow_closed", process="flowd",
+                    reason="flow_closed_by_peer")
+    line = connect(trunk)
+    assert line.receive().status == 200
+    b.peer = line
+    a.request("BYE")
+    a.expect("200")
+    bye = b.expect("BYE")
+    assert bye.get("call-id") == invite.get("call-id")
+    b.answer(bye, 200)
+    w.cdr("+8811111", sip_status=200)
+
+
+@case("R8 R12", seconds=10, gate="own")
+def dialog_over_the_newest_flow(w):
+    """A phone's connection breaks in a call: the far side's re-INVITE and BYE
+    reach it over the one that it has registered anew; and what the phone says
+    in the dialog from there is heard."""
+    gate = w.make_gate(start=False, settings=f"""
+        select sbc.add_realm_address('phones', '{PHONES.edge}', 5061, 'tls');
+        """)
+    ca = gate.make_certificate("phones", PHONES.edge)
+    gate.start()
+    w.wait_settings(0)
+    gate.wait_event("listening", process="flowd", transport="TLS")
+    who = w.add_phone()
+
+    def register():
+        line = w.group.add(stream.connect(
+            w.ns("phones"), PHONES.host(), PHONES.edge, 5061,
+            stream.client_tls(ca)))
+        answer = line.register(PHONES.edge, who["username"], who["password"])
+        assert answer.status == 200, answer.first
+        return line
+
+    line = register()
+    a, b = Side(w.peer("itsp", port=5060), 7000), Side(line, 7100)
+    a.call(who["number"])
+    _talk(a, b)
+    mark = gate.log_mark()
+    line.stop()
+    gate.wait_event("flow_closed", since=mark, process="flowd")
+    b.peer = line = register()
+    a.request("INVITE", body=a.sdp("sendonly"))
+    change = b.expect("INVITE")
+    b.answer(change, 200, b.sdp("recvonly"))
+    a.expect("200", passing=("18",))
+    a.ack()
+    b.expect("ACK")
+    b.cseq = 500
+    b.request("INVITE", body=b.sdp())
+    change = a.expect("INVITE")
+    a.answer(change, 200, a.sdp())
+    b.expect("200", passing=("18",))
+    b.ack()
+    a.expect("ACK")
+    a.request("BYE")
+    a.expect("200")
+    b.answer(b.expect("BYE"), 200)
+    w.cdr(who["number"], sip_status=200)
