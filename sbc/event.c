@@ -81,6 +81,7 @@ static enum sub_state on_give_up(struct sub *s, const struct sub_input *in);
 static enum sub_state on_abandon(struct sub *s, const struct sub_input *in);
 static enum sub_state on_stop(struct sub *s, const struct sub_input *in);
 static enum sub_state on_left(struct sub *s, const struct sub_input *in);
+static enum sub_state on_late(struct sub *s, const struct sub_input *in);
 
 /* THE table. An event that has no row changes nothing; a request that comes
  * with it is answered 481. */
@@ -103,6 +104,7 @@ static const sub_fn table[SUB_STATE_COUNT][SUB_EVENT_COUNT] = {
 		},
 	[SUB_UP] =
 		{
+			[SUB_EV_ACCEPTED] = on_late,
 			[SUB_EV_ASK] = on_ask,
 			[SUB_EV_NOTIFY] = sub_notify,
 			[SUB_EV_PASSED] = sub_passed,
@@ -420,15 +422,29 @@ void sub_on_aimed(void *ctx)
 	sub_event(ctx, &in);
 }
 
-static enum sub_state on_accepted(struct sub *s, const struct sub_input *in)
+/* How long the PBX lets it live: never longer than was asked. */
+static uint32_t take_granted(struct sub *s, const sip_t *sip)
 {
-	const sip_expires_t *ex = in->sip->sip_expires;
+	const sip_expires_t *ex = sip->sip_expires;
 	uint32_t granted = s->asked_s;
-	enum sub_state next;
 
 	if (ex != NULL && ex->ex_delta < granted)
 		granted = (uint32_t)ex->ex_delta;
 	s->expires_us = clock_now_us() + granted * CLOCK_US_PER_S;
+	return granted;
+}
+
+/* The phone has been told that nobody answered: it asks again. */
+static enum sub_state on_late(struct sub *s, const struct sub_input *in)
+{
+	return take_granted(s, in->sip) != 0 ? SUB_UP : SUB_LAST;
+}
+
+static enum sub_state on_accepted(struct sub *s, const struct sub_input *in)
+{
+	uint32_t granted = take_granted(s, in->sip);
+	enum sub_state next;
+
 	next = granted != 0 ? SUB_UP : SUB_LAST;
 	reason_count(granted != 0 ? REASON_EVENT_OK : REASON_EVENT_ENDED);
 	if (s->state == SUB_ASKING || granted == 0)
