@@ -378,6 +378,19 @@ static void on_prepared(struct conn *c)
 		conn_drop(c, ERR_NOMEM);
 }
 
+/* Whether anything secret can have come. A called number that is nobody's, as
+ * with most calls to a trunk, is answered without a row. */
+static bool said_something(const struct conn *c)
+{
+	if (c->err != 0)
+		return true; /* messages may quote values */
+	for (size_t i = 0; i < c->n_results; i++) {
+		if (PQntuples(c->results[i]) > 0)
+			return true;
+	}
+	return false;
+}
+
 static void on_step_end(struct conn *c)
 {
 	bool secret = c->job->secret;
@@ -402,6 +415,7 @@ static void on_step_end(struct conn *c)
 	}
 	for (size_t i = 0; secret && i < c->n_results; i++)
 		c->secret_size += PQresultMemorySize(c->results[i]);
+	secret = secret && said_something(c);
 	finish_job(c, c->err);
 	if (secret)
 		overwrite_buffer(c);

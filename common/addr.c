@@ -164,11 +164,34 @@ int addr_net_parse(const char *text, struct addr_net *net_out)
 	return 0;
 }
 
+/* Decimal digits; the end of them. */
+static char *put_number(char *at, unsigned n)
+{
+	if (n >= 10)
+		at = put_number(at, n / 10);
+	*at++ = (char)('0' + n % 10);
+	return at;
+}
+
+/* By hand: addresses are written several times per call and message. */
+static char *put_ip4(char *at, const struct addr *a)
+{
+	for (int i = 0; i < 4; i++) {
+		at = put_number(at, a->ip[i]);
+		*at++ = '.';
+	}
+	*--at = '\0';
+	return at;
+}
+
 const char *addr_format_ip(const struct addr *a, char *text)
 {
 	char ip[INET6_ADDRSTRLEN];
 
-	if (!addr_is_set(a) || !inet_ntop(a->family, a->ip, ip, sizeof(ip)))
+	if (a->family == AF_INET)
+		(void)put_ip4(text, a);
+	else if (!addr_is_set(a) ||
+		 !inet_ntop(a->family, a->ip, ip, sizeof(ip)))
 		(void)snprintf(text, ADDR_TEXT_SIZE, "-");
 	else if (a->scope_id)
 		(void)snprintf(text, ADDR_TEXT_SIZE, "%s%%%u", ip, a->scope_id);
@@ -183,10 +206,16 @@ const char *addr_format(const struct addr *a, char *text)
 
 	if (!addr_is_set(a) || !a->port)
 		return addr_format_ip(a, text);
+	if (a->family == AF_INET) {
+		char *at = put_ip4(text, a);
+
+		*at++ = ':';
+		*put_number(at, a->port) = '\0';
+		return text;
+	}
 	(void)addr_format_ip(a, ip);
 	/* 64 covers "v6%scope", which is 57 at most. */
-	(void)snprintf(text, ADDR_TEXT_SIZE,
-		a->family == AF_INET6 ? "[%.60s]:%u" : "%.60s:%u", ip, a->port);
+	(void)snprintf(text, ADDR_TEXT_SIZE, "[%.60s]:%u", ip, a->port);
 	return text;
 }
 

@@ -427,6 +427,29 @@ int store_put(struct store *s, struct store_record **record, uint32_t type,
 	return 0;
 }
 
+bool store_is(const struct store *s, const struct store_record *record,
+	const void *bytes, size_t len)
+{
+	const uint8_t *p = bytes;
+	struct slot_head *h = map_slot(s, record->head);
+
+	if (h->len != len || h->n_live)
+		return false;
+	for (uint32_t part = 0; len; part++) {
+		uint32_t n = map_room(s, part, 0);
+
+		if (n > len)
+			n = (uint32_t)len;
+		if (memcmp(p, map_bytes(h, part, 0), n))
+			return false;
+		p += n;
+		len -= n;
+		if (len)
+			h = map_slot(s, h->next - 1);
+	}
+	return true;
+}
+
 void store_remove(struct store *s, struct store_record **record)
 {
 	struct store_record *r = *record;

@@ -104,6 +104,9 @@ void store_close(struct store **s);
 GH_MUST_CHECK int store_put(struct store *s, struct store_record **record,
 	uint32_t type, uint32_t version, const void *bytes, size_t len,
 	size_t n_live);
+/** Whether a record without live bytes says exactly this already. */
+bool store_is(const struct store *s, const struct store_record *record,
+	const void *bytes, size_t len);
 /** Removes a record and wipes its bytes; *record becomes NULL. Safe on NULL. */
 void store_remove(struct store *s, struct store_record **record);
 

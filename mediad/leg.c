@@ -53,6 +53,7 @@ void leg_begin(struct leg *l, struct leg_birth *birth, uint64_t now_us)
 		.side = side,
 		.rtp_fd = birth->rtp_fd,
 		.rtcp_fd = birth->rtcp_fd,
+		.config.dscp = birth->dscp,
 		.bound = birth->bound,
 		.tx = birth->tx,
 		.words = birth->words,

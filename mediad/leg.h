@@ -94,6 +94,7 @@ void leg_config_done(struct leg_config *config);
 struct leg_birth {
 	int rtp_fd;
 	int rtcp_fd; /* -1 with rtcp-mux */
+	uint8_t dscp; /* that they are marked with */
 	struct addr bound;
 	struct stream tx;
 	char cname[LEG_CNAME_SIZE];

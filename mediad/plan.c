@@ -172,6 +172,7 @@ static void begin_side(struct session_side *side, const struct want_side *want,
 	ident_make_random(b->cname, RTCP_CNAME_LEN);
 	b->rtp_fd = plan->lease.rtp_fd;
 	b->rtcp_fd = plan->lease.rtcp_fd;
+	b->dscp = want->config.dscp;
 	b->bound = plan->lease.rtp;
 	b->number = ++side->birth;
 	side->rtp_fd = b->rtp_fd;

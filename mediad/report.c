@@ -164,6 +164,9 @@ void report_send(struct leg *l, bool bye, uint64_t now_us)
 	struct rtcp_voip voip;
 	size_t len;
 
+	/* Who never sent anything is no member yet (RFC 3550 6.3.7). */
+	if (bye && l->n.tx_packets == 0 && l->n.rtcp_tx == 0)
+		return;
 	if (l->n.tx_packets > l->reported_tx) {
 		sender = (struct rtcp_sender){
 			.ntp = rtcp_ntp(clock_wall_us()),

@@ -140,9 +140,12 @@ static enum reason make_so(struct sessions *s, struct session *x,
 		plan_drop(&s->planner, &plan[0]);
 		return why;
 	}
-	for (unsigned i = 0; i < SIDE_COUNT; i++)
+	for (unsigned i = 0; i < SIDE_COUNT; i++) {
 		plan_commit(&s->planner, &x->side[i], &want->side[i], &plan[i],
 			&job->side[i]);
+		x->sockets_new |= plan[i].begin || plan[i].end ||
+				  plan[i].open_rtcp || plan[i].close_rtcp;
+	}
 	for (unsigned i = 0; i < SIDE_COUNT; i++)
 		job->side[i].birth.words =
 			x->kept.live ? &x->kept.live[i] : NULL;
@@ -358,8 +361,10 @@ static void on_done(struct sessions *s, struct worker_job *job)
 
 	view(x, &v);
 	s->events->on_state(s->ctx, job->request, &v);
-	if (job->verb == WORKER_APPLY)
+	if (job->verb == WORKER_APPLY && x->sockets_new) {
+		x->sockets_new = false;
 		keep_mark(s->keep, &x->kept);
+	}
 }
 
 static void on_figures(struct sessions *s, struct worker_job *job)

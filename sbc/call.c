@@ -517,6 +517,27 @@ void call_resume(struct call *c, enum call_state state)
 		set_life(c);
 }
 
+/* Events whose loss in a kill costs a detail (when it rang) or a message that
+ * may be said twice: the 200 that the caller has acknowledged, a BYE, a CDR
+ * that authd knows already. What must not be said twice was saved before it
+ * left: the INVITE, our ACK to a 200, our own 200. */
+static bool may_save_soon(enum call_event event, enum call_state next)
+{
+	switch (event) {
+	case EV_PROGRESS:
+	case EV_ANSWER:
+	case EV_ACK:
+		return next != CALL_ENDING;
+	case EV_MEDIA_OK:
+		return next == CALL_TRYING || next == CALL_CONFIRMING;
+	case EV_FIGURES:
+	case EV_LEG_ENDED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 void call_event(struct call *c, struct call_input *in)
 {
 	const struct call_row *row = call_table_row(c->state, in->event);
@@ -540,7 +561,10 @@ void call_event(struct call *c, struct call_input *in)
 		next = call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	}
 	set_state(c, in->event, next);
-	call_save(c);
+	if (may_save_soon(in->event, next))
+		call_save_soon(c);
+	else
+		call_save(c);
 }
 
 enum call_state call_end(
@@ -626,6 +650,8 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 	c->called = in->party;
 	in->party->status = in->msg->status;
 	c->record.far_status = in->msg->status;
+	c->answer_lines =
+		call_setup_lines(in->party, &c->caller, in->msg->sip, c->home);
 	call_setup_end_others(c, in->party,
 		"Reason: SIP;cause=200;text=\"Call completed elsewhere\"");
 	if (call_media_answer(c, in->party, in->msg, &why) != 0)
@@ -691,7 +717,7 @@ static enum call_state on_connect(struct call *c, const struct call_input *in)
 	call_note(c, REASON_CALL_ANSWERED, NULL);
 	/* The ACK may come before this function is done. */
 	call_save_as(c, CALL_CONFIRMING);
-	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+	if (leg_accept(c->caller.leg, c->caller.ours, c->answer_lines) != 0)
 		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	set_life(c);
 	return CALL_CONFIRMING;

@@ -41,7 +41,7 @@ int call_media_keep(struct call *c, const struct sdp *sdp, char **text)
 
 	if (len > 0)
 		copy = su_strndup(c->home, buffer, (isize_t)len);
-	secret_wipe(buffer, sizeof buffer);
+	secret_wipe(buffer, len > 0 ? (size_t)len : sizeof buffer);
 	if (copy == NULL)
 		return len < 0 ? len : ERR_NOMEM;
 	call_media_drop_text(c, text);
@@ -464,10 +464,22 @@ static bool read_agreed(const struct party *p, struct agreed *a)
 {
 	enum reason why;
 
-	a->known = p != NULL && p->ours != NULL && p->theirs != NULL &&
-		   call_media_again(p, p->theirs, &a->theirs) == 0 &&
-		   sdp_parse(p->ours, strlen(p->ours), &a->ours, &why) == 0;
+	a->known = false;
+	if (p == NULL || p->ours == NULL || p->theirs == NULL ||
+		call_media_again(p, p->theirs, &a->theirs) != 0)
+		return false;
+	a->known = sdp_parse(p->ours, strlen(p->ours), &a->ours, &why) == 0;
+	if (!a->known)
+		sdp_wipe(&a->theirs);
 	return a->known;
+}
+
+static void forget_agreed(struct agreed *a)
+{
+	if (!a->known)
+		return;
+	sdp_wipe(&a->theirs);
+	sdp_wipe(&a->ours);
 }
 
 static void fill_media(struct call *c, const struct party *p,
@@ -509,7 +521,7 @@ int call_media_tell(
 	Gh__SessionWant w = GH__SESSION_WANT__INIT;
 	Gh__MediaSide sides[2] = {GH__MEDIA_SIDE__INIT, GH__MEDIA_SIDE__INIT};
 	struct side_memory memory[2];
-	struct agreed agreed[2] = {0};
+	struct agreed agreed[2]; /* large: filled where it is known */
 	int err;
 
 	w.caller = &sides[0];
@@ -517,6 +529,7 @@ int call_media_tell(
 	fill_realm(&c->caller, &sides[0], &memory[0]);
 	fill_realm(called, &sides[1], &memory[1]);
 	/* A caller whose answer is still owed has agreed to nothing yet. */
+	agreed[0].known = false;
 	if (read_agreed(called, &agreed[1]) &&
 		read_agreed(&c->caller, &agreed[0])) {
 		fill_media(c, &c->caller, &agreed[0], &agreed[1], &sides[0],
@@ -525,6 +538,7 @@ int call_media_tell(
 			&memory[1]);
 	}
 	err = media_want(slot->session, &w);
-	secret_wipe(agreed, sizeof agreed);
+	forget_agreed(&agreed[0]);
+	forget_agreed(&agreed[1]);
 	return err;
 }

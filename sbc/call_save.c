@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A call's record, written after every event of the call and before what may
- * not be said twice: the 100 that ends the caller's retransmissions, and the
- * 200 to a BYE.
+ * A call's record, written before what may not be said twice (the 100 that ends
+ * the caller's retransmissions, an INVITE, an ACK, a 200) and after every event
+ * of the call: at once, or with other events up to SAVE_SOON_US later.
+ * Writing is most of what a call costs us beside the SIP library, so texts are
+ * pointed at, pieces come from a scratch block, and what only a call that goes
+ * on needs is left out of one that ends.
  *
  * Decides: what of a call a new process needs. Facts that only the next step of
  * a set-up needs are left out, since a set-up does not go on. Called by call.c,
@@ -23,18 +26,10 @@ static char *text(const char *s)
 	return (char *)(uintptr_t)(s != NULL ? s : "");
 }
 
-static void *many(su_home_t *home, size_t n, size_t size)
+/* Room for n pointers. */
+static void *many(struct scratch *s, size_t n)
 {
-	return su_zalloc(home, (isize_t)((n + 1) * size));
-}
-
-static char *address_text(su_home_t *home, const struct addr *addr)
-{
-	char buffer[ADDR_TEXT_SIZE];
-
-	if (!addr_is_set(addr))
-		return text("");
-	return text(su_strdup(home, addr_format(addr, buffer)));
+	return scratch_alloc(s, (n + 1) * sizeof(void *));
 }
 
 static uint32_t slot_number(
@@ -58,8 +53,14 @@ static const char *agreed(
 	return theirs ? p->theirs : p->ours;
 }
 
+/* A new process only ends what is being set up, or ends already. */
+static bool may_go_on(const struct call *c)
+{
+	return c->state >= CALL_ANSWERING && c->state <= CALL_CHANGING;
+}
+
 static void save_party(const struct call *c, const struct party *p,
-	su_home_t *home, Gh__SavedParty *out)
+	struct scratch *s, Gh__SavedParty *out)
 {
 	gh__saved_party__init(out);
 	out->kind = p->kind;
@@ -68,17 +69,17 @@ static void save_party(const struct call *c, const struct party *p,
 		out->account = (Gh__Account *)(uintptr_t)p->account->row;
 	out->listen = text("");
 	if (p->address != NULL) {
-		out->listen = address_text(home, &p->address->listen);
+		out->listen = scratch_address(s, &p->address->listen);
 		out->transport = (Gh__Transport)p->address->row->transport;
 	}
-	out->peer = address_text(home, &p->peer);
+	out->peer = scratch_address(s, &p->peer);
 	out->flow = p->flow;
 	out->request_uri = text(p->request_uri);
 	out->host = text(p->host);
 	if (!leg_is_gone(p->leg) && p->leg->state != LEG_NEW) {
-		out->leg = su_zalloc(home, sizeof *out->leg);
+		out->leg = scratch_alloc(s, sizeof *out->leg);
 		if (out->leg != NULL)
-			leg_save(p->leg, home, out->leg);
+			leg_save(p->leg, s, out->leg);
 		/* It has agreed to something new already. */
 		if (out->leg != NULL && c->change.applied &&
 			p == c->change.asked)
@@ -88,8 +89,10 @@ static void save_party(const struct call *c, const struct party *p,
 	out->status = p->status;
 	out->silent = p->silent;
 	out->behind_nat = p->behind_nat;
-	out->theirs = text(agreed(c, p, true));
-	out->ours = text(agreed(c, p, false));
+	if (may_go_on(c)) {
+		out->theirs = text(agreed(c, p, true));
+		out->ours = text(agreed(c, p, false));
+	}
 	out->sdp_id = p->sdp_id;
 	out->sdp_version = p->sdp_version;
 	out->learn_generation = p->learn_generation;
@@ -108,32 +111,32 @@ static bool is_needed(const struct call *c, const struct party *p)
 }
 
 static void save_parties(
-	const struct call *c, su_home_t *home, Gh__SavedCall *out)
+	const struct call *c, struct scratch *s, Gh__SavedCall *out)
 {
 	const struct party *p;
 	size_t n = 0;
 
-	out->caller = su_zalloc(home, sizeof *out->caller);
+	out->caller = scratch_alloc(s, sizeof *out->caller);
 	if (out->caller != NULL)
-		save_party(c, &c->caller, home, out->caller);
+		save_party(c, &c->caller, s, out->caller);
 	TAILQ_FOREACH (p, &c->parties, link)
 		n++;
-	out->parties = many(home, n, sizeof *out->parties);
+	out->parties = many(s, n);
 	TAILQ_FOREACH (p, &c->parties, link) {
 		Gh__SavedParty *one;
 
 		if (out->parties == NULL || !is_needed(c, p))
 			continue;
-		one = su_zalloc(home, sizeof *one);
+		one = scratch_alloc(s, sizeof *one);
 		if (one == NULL)
 			continue;
-		save_party(c, p, home, one);
+		save_party(c, p, s, one);
 		out->parties[out->n_parties++] = one;
 	}
 }
 
 static void save_record(
-	const struct call *c, su_home_t *home, Gh__SavedCall *out)
+	const struct call *c, struct scratch *s, Gh__SavedCall *out)
 {
 	const struct call_record *r = &c->record;
 
@@ -150,9 +153,9 @@ static void save_record(
 	out->far_status = r->far_status;
 	out->hangup = r->hangup;
 	out->written = r->written;
-	out->decisions = many(home, r->n_steps, sizeof *out->decisions);
+	out->decisions = many(s, r->n_steps);
 	for (size_t i = 0; out->decisions != NULL && i < r->n_steps; i++) {
-		Gh__Decision *d = su_zalloc(home, sizeof *d);
+		Gh__Decision *d = scratch_alloc(s, sizeof *d);
 
 		if (d == NULL)
 			continue;
@@ -165,21 +168,21 @@ static void save_record(
 }
 
 static void save_slot(
-	const struct media_slot *slot, su_home_t *home, Gh__SavedSlot *out)
+	const struct media_slot *slot, struct scratch *s, Gh__SavedSlot *out)
 {
 	gh__saved_slot__init(out);
 	out->listen = text("");
 	if (slot->address != NULL) {
-		out->listen = address_text(home, &slot->address->listen);
+		out->listen = scratch_address(s, &slot->address->listen);
 		out->transport = (Gh__Transport)slot->address->row->transport;
 	}
 	out->round = slot->round;
-	out->rtp = many(home, 2, sizeof *out->rtp);
-	out->rtcp = many(home, 2, sizeof *out->rtcp);
+	out->rtp = many(s, 2);
+	out->rtcp = many(s, 2);
 	for (size_t i = 0; out->rtp != NULL && out->rtcp != NULL && i < 2;
 		i++) {
-		out->rtp[out->n_rtp++] = address_text(home, &slot->rtp[i]);
-		out->rtcp[out->n_rtcp++] = address_text(home, &slot->rtcp[i]);
+		out->rtp[out->n_rtp++] = scratch_address(s, &slot->rtp[i]);
+		out->rtcp[out->n_rtcp++] = scratch_address(s, &slot->rtcp[i]);
 	}
 	if (slot->session != NULL) {
 		out->session = text(media_session_name(slot->session));
@@ -188,20 +191,21 @@ static void save_slot(
 }
 
 static void save_slots(
-	const struct call *c, su_home_t *home, Gh__SavedCall *out)
+	const struct call *c, struct scratch *s, Gh__SavedCall *out)
 {
 	const struct media_slot *slot;
 	size_t n = 0;
 
 	for (slot = c->slots; slot != NULL; slot = slot->next)
 		n++;
-	out->slots = many(home, n, sizeof *out->slots);
+	out->slots = many(s, n);
 	for (slot = c->slots; out->slots != NULL && slot != NULL;
 		slot = slot->next) {
-		out->slots[out->n_slots] = su_zalloc(home, sizeof **out->slots);
+		out->slots[out->n_slots] =
+			scratch_alloc(s, sizeof **out->slots);
 		if (out->slots[out->n_slots] == NULL)
 			return;
-		save_slot(slot, home, out->slots[out->n_slots++]);
+		save_slot(slot, s, out->slots[out->n_slots++]);
 	}
 }
 
@@ -218,7 +222,7 @@ static uint32_t slot_number(const struct call *c, const struct media_slot *slot)
 	return 0;
 }
 
-void call_to_record(const struct call *c, su_home_t *home, Gh__SavedCall *out)
+void call_to_record(const struct call *c, struct scratch *s, Gh__SavedCall *out)
 {
 	gh__saved_call__init(out);
 	out->call = text(c->id);
@@ -233,34 +237,82 @@ void call_to_record(const struct call *c, su_home_t *home, Gh__SavedCall *out)
 	out->called_lines = text(c->end_lines[CALL_CALLED]);
 	out->emergency = c->emergency;
 	out->metered = c->metered;
-	save_parties(c, home, out);
-	save_record(c, home, out);
-	save_slots(c, home, out);
+	save_parties(c, s, out);
+	save_record(c, s, out);
+	save_slots(c, s, out);
 }
 
 void call_save_as(struct call *c, uint32_t state)
 {
-	su_home_t home[1] = {SU_HOME_INIT(home)};
+	struct scratch s;
 	Gh__SavedCall record;
 
+	call_save_never(c);
 	/* Refused before it had a dialog: nothing to go on with, and its CDR
 	 * is on its way. */
 	if (c->sbc->saves == NULL || c->buried || c->caller.leg == NULL)
 		return;
-	su_home_init(home);
-	call_to_record(c, home, &record);
+	scratch_init(&s);
+	call_to_record(c, &s, &record);
 	record.state = state;
 	if (record.caller != NULL)
 		save_put(c->sbc->saves, SAVE_CALL, &c->saved, &record.base);
-	su_home_deinit(home);
+	scratch_done(&s);
+}
+
+/* Nobody knows of the call but the caller: its INVITE is all that a new process
+ * needs, and that is saved already. */
+static bool is_only_asked(const struct call *c)
+{
+	const struct party *p;
+
+	if (c->state > CALL_PORTS || !save_has(&c->saved))
+		return false;
+	TAILQ_FOREACH (p, &c->parties, link) {
+		if (p->leg != NULL && p->leg->state != LEG_NEW)
+			return false;
+	}
+	return true;
 }
 
 void call_save(struct call *c)
 {
-	call_save_as(c, c->state);
+	if (!is_only_asked(c))
+		call_save_as(c, c->state);
+}
+
+void call_save_soon(struct call *c)
+{
+	struct calls *calls = c->calls;
+
+	if (c->sbc->saves == NULL || c->buried || c->unsaved)
+		return;
+	if (TAILQ_EMPTY(&calls->unsaved))
+		loop_timer_set(c->sbc->daemon.loop, calls->saver, SAVE_SOON_US);
+	TAILQ_INSERT_TAIL(&calls->unsaved, c, unsaved_link);
+	c->unsaved = true;
+}
+
+void call_save_all(void *arg)
+{
+	struct calls *calls = arg;
+	struct call *c;
+
+	while ((c = TAILQ_FIRST(&calls->unsaved)) != NULL) {
+		call_save_never(c);
+		call_save(c);
+	}
+}
+
+void call_save_never(struct call *c)
+{
+	if (c->unsaved)
+		TAILQ_REMOVE(&c->calls->unsaved, c, unsaved_link);
+	c->unsaved = false;
 }
 
 void call_forget(struct call *c)
 {
+	call_save_never(c);
 	save_drop(c->sbc->saves, SAVE_CALL, &c->saved);
 }

@@ -18,23 +18,40 @@
 #ifndef SBC_CALL_SAVE_H
 #define SBC_CALL_SAVE_H
 
+#include <stdbool.h>
+
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/ipc.pb-c.h"
-#include <sofia-sip/su_alloc.h>
 
 #include "sbc/save.h"
+#include "sbc/scratch.h"
+
+#define SAVE_SOON_US (50 * CLOCK_US_PER_MS)
 
 struct call;
 struct calls;
+struct sbc;
 
 /** Writes the call's record if anything has changed; cheap otherwise. */
 void call_save(struct call *c);
+/** The same within SAVE_SOON_US, and once for all that happens until then. */
+void call_save_soon(struct call *c);
+/** Writes all that wait; the timer's. */
+void call_save_all(void *calls);
+/** The call is no more: nothing of it waits. */
+void call_save_never(struct call *c);
 /** The same in the state that the next message brings the call into. */
 void call_save_as(struct call *c, uint32_t state);
 /** Removes it. */
 void call_forget(struct call *c);
-/** Fills a record whose texts live in the call or in home. For tests too. */
-void call_to_record(const struct call *c, su_home_t *home, Gh__SavedCall *out);
+/** Fills a record whose texts live in the call or in s. For tests too. */
+void call_to_record(
+	const struct call *c, struct scratch *s, Gh__SavedCall *out);
+
+/** Whether every connection that the call will at once say something on is
+ * there: one that is up has time. */
+bool call_may_be_restored(struct sbc *sbc, const Gh__SavedCall *saved);
 
 /**
  * Puts a call of an earlier process in force.

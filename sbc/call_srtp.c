@@ -99,6 +99,13 @@ static bool common_line(const struct sdp *ours, const struct sdp *theirs,
 	return false;
 }
 
+/* Whether a description can have keys at all; most have none, and need not be
+ * parsed again to know that. */
+static bool may_have_keys(const char *text)
+{
+	return text != NULL && strcasestr(text, "crypto") != NULL;
+}
+
 static void read_in_force(const struct party *p, struct in_force *f)
 {
 	struct sdp ours, theirs;
@@ -106,7 +113,7 @@ static void read_in_force(const struct party *p, struct in_force *f)
 	size_t i, k;
 
 	memset(f, 0, sizeof *f);
-	if (p->ours == NULL || p->theirs == NULL)
+	if (!may_have_keys(p->ours) || !may_have_keys(p->theirs))
 		return;
 	if (sdp_parse(p->ours, strlen(p->ours), &ours, &why) != 0)
 		return;

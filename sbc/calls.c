@@ -21,6 +21,7 @@
 #include "common/stat.h"
 #include "sbc/leg_save.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk.h"
 
 static void on_reap(void *arg);
@@ -35,6 +36,7 @@ int calls_new(struct sbc *sbc, struct calls **calls_out)
 	calls->sbc = sbc;
 	TAILQ_INIT(&calls->all);
 	TAILQ_INIT(&calls->dead);
+	TAILQ_INIT(&calls->unsaved);
 	err = call_limit_init(calls);
 	if (err != 0)
 		goto fail;
@@ -44,11 +46,19 @@ int calls_new(struct sbc *sbc, struct calls **calls_out)
 	err = loop_timer_new(sbc->daemon.loop, on_reap, calls, &calls->reaper);
 	if (err != 0)
 		goto fail_timer;
+	err = loop_timer_new(
+		sbc->daemon.loop, call_save_all, calls, &calls->saver);
+	if (err != 0)
+		goto fail_saver;
 	sbc->trunks = calls->trunks;
+	bindings_on_change(sbc->bindings, surrogates_on_bindings,
+		trunks_surrogates(calls->trunks));
 	stack_on_orphan(sbc->stack, leg_take_orphan);
 	cures_on_sending(leg_on_sending, sbc);
 	*calls_out = calls;
 	return 0;
+fail_saver:
+	loop_timer_free(sbc->daemon.loop, &calls->reaper);
 fail_timer:
 	trunks_free(&calls->trunks);
 fail_trunks:
@@ -116,10 +126,13 @@ void calls_free(struct calls **callsp)
 	}
 	while ((c = TAILQ_FIRST(&calls->all)) != NULL) {
 		TAILQ_REMOVE(&calls->all, c, link);
+		call_save_never(c);
 		call_free(c);
 	}
 	on_reap(calls);
 	loop_timer_free(calls->sbc->daemon.loop, &calls->reaper);
+	loop_timer_free(calls->sbc->daemon.loop, &calls->saver);
+	bindings_on_change(calls->sbc->bindings, NULL, NULL);
 	calls->sbc->trunks = NULL;
 	stack_on_orphan(calls->sbc->stack, NULL);
 	cures_on_sending(NULL, NULL);
@@ -328,6 +341,8 @@ void call_on_invite(
 		return;
 	}
 	why = may_begin(calls);
+	if (call_setup_is_emergency(c, in->sip) && why == REASON_LIMIT_CALLS)
+		why = REASON_ROUTE_OK;
 	if (why != REASON_ROUTE_OK) {
 		refuse_stateless(c, in, why);
 		return;

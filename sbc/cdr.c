@@ -101,18 +101,25 @@ void cdrs_free(struct cdrs **cdrsp)
 	free(cdrs);
 }
 
-static int send_cdr(struct cdrs *cdrs, const struct waiting *w)
+static int send_one(struct cdrs *cdrs, uint64_t id, const Gh__Cdr *cdr)
 {
 	Gh__CdrWrite write = GH__CDR_WRITE__INIT;
+
+	write.id = id;
+	write.cdr = (Gh__Cdr *)(uintptr_t)cdr; /* it is only packed */
+	IPC_MSG(msg, CDR_WRITE, cdr_write, &write);
+	return authd_send(cdrs->sbc->authd, &msg);
+}
+
+static int send_cdr(struct cdrs *cdrs, const struct waiting *w)
+{
+	Gh__Cdr *cdr = gh__cdr__unpack(NULL, w->len, w->bytes);
 	int err;
 
-	write.id = w->id;
-	write.cdr = gh__cdr__unpack(NULL, w->len, w->bytes);
-	if (write.cdr == NULL)
+	if (cdr == NULL)
 		return ERR_NOMEM;
-	IPC_MSG(msg, CDR_WRITE, cdr_write, &write);
-	err = authd_send(cdrs->sbc->authd, &msg);
-	gh__cdr__free_unpacked(write.cdr, NULL);
+	err = send_one(cdrs, w->id, cdr);
+	gh__cdr__free_unpacked(cdr, NULL);
 	return err;
 }
 
@@ -129,6 +136,13 @@ static int send_event(struct cdrs *cdrs, const struct waiting *w)
 	return err;
 }
 
+static void is_sent(struct cdrs *cdrs, struct waiting *w)
+{
+	w->sent = true;
+	cdrs->n_sent++;
+	cdrs->next = TAILQ_NEXT(w, link);
+}
+
 /* Sends as much as may be under way. */
 static void pump(struct cdrs *cdrs)
 {
@@ -139,9 +153,7 @@ static void pump(struct cdrs *cdrs)
 		err = send_cdr(cdrs, w);
 		if (err != 0)
 			break;
-		w->sent = true;
-		cdrs->n_sent++;
-		cdrs->next = TAILQ_NEXT(w, link);
+		is_sent(cdrs, w);
 	}
 	while (err == 0 && (w = TAILQ_FIRST(&cdrs->events)) != NULL) {
 		err = send_event(cdrs, w);
@@ -185,7 +197,11 @@ int cdr_write(struct cdrs *cdrs, const Gh__Cdr *cdr)
 
 	if (w == NULL)
 		return ERR_NOMEM;
-	save_put(cdrs->sbc->saves, SAVE_CDR, &w->saved, &cdr->base);
+	save_put_bytes(cdrs->sbc->saves, SAVE_CDR, &w->saved, w->bytes, w->len);
+	/* The rule: nothing waits before it, so it need not be read again. */
+	if (cdrs->next == w && cdrs->n_sent < CDR_WINDOW &&
+		send_one(cdrs, w->id, cdr) == 0)
+		is_sent(cdrs, w);
 	pump(cdrs);
 	return 0;
 }

@@ -16,7 +16,9 @@
 #include "common/secret.h"
 #include "sbc/call_list.h"
 #include "sbc/route.h"
+#include "sbc/drain.h"
 #include "sbc/sbc.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk.h"
 
 #define ENTRIES_PER_ANSWER 64
@@ -37,6 +39,7 @@ struct listing {
 	struct json *j;
 	const char *name;
 	unsigned n;
+	const struct surrogates *surrogates; /* for registrations */
 };
 
 static void list_open(struct listing *l)
@@ -74,6 +77,7 @@ static void show_binding(void *ctx, const struct binding *m)
 	json_bool(j, "behind_nat", m->row->behind_nat);
 	json_str(j, "user_agent", m->row->user_agent);
 	json_str(j, "instance", m->row->instance[0] ? m->row->instance : NULL);
+	json_str(j, "pbx", surrogate_state(l->surrogates, m->account->row->id));
 	json_close_object(j);
 }
 
@@ -81,7 +85,8 @@ static int on_registrations(void *ctx, const struct control_request *request,
 	char **args, size_t n_args, struct json *j)
 {
 	struct ctl *ctl = ctx;
-	struct listing l = {request, j, "registrations", 0};
+	struct listing l = {request, j, "registrations", 0,
+		trunks_surrogates(ctl->sbc->trunks)};
 
 	(void)args;
 	(void)n_args;
@@ -100,7 +105,7 @@ static int on_trunks(void *ctx, const struct control_request *request,
 	struct ctl *ctl = ctx;
 	const struct settings *s = ctl->sbc->settings;
 	struct trunks *trunks = ctl->sbc->trunks;
-	struct listing l = {request, j, "trunks", 0};
+	struct listing l = {request, j, "trunks", 0, NULL};
 
 	(void)args;
 	(void)n_args;
@@ -164,7 +169,7 @@ static int on_calls(void *ctx, const struct control_request *request,
 	char **args, size_t n_args, struct json *j)
 {
 	struct ctl *ctl = ctx;
-	struct listing l = {request, j, "calls", 0};
+	struct listing l = {request, j, "calls", 0, NULL};
 
 	(void)args;
 	(void)n_args;
@@ -219,12 +224,14 @@ static int on_drain(void *ctx, const struct control_request *request,
 {
 	struct ctl *ctl = ctx;
 	bool off = n_args > 0 && strcmp(args[0], "off") == 0;
+	bool wait = n_args > 0 && strcmp(args[0], "wait") == 0;
 
-	(void)request;
-	if (n_args > 0 && !off)
+	if (n_args > 0 && !off && !wait)
 		return CONTROL_USAGE;
-	calls_drain(ctl->sbc->calls, !off);
-	log_notice("drain", LOG_STR("draining", off ? "no" : "yes"));
+	if (!wait || !drain_is_on(ctl->sbc->drain))
+		drain_set(ctl->sbc->drain, !off);
+	if (wait)
+		return drain_wait(ctl->sbc->drain, request);
 	json_bool(j, "draining", !off);
 	json_uint(j, "calls", calls_count(ctl->sbc->calls));
 	return CONTROL_OK;
@@ -422,7 +429,7 @@ static const struct control_command commands[] = {
 	{"route-test", "FROM TO",
 		"where a call would go; FROM is an extension or a trunk's name",
 		2, 2, on_route_test},
-	{"drain", "[off]", "take no new calls, or again", 0, 1, on_drain},
+	{"drain", "[wait|off]", "take no new calls, or again", 0, 1, on_drain},
 };
 
 static void on_request(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
@@ -439,6 +446,7 @@ static void on_down(void *ctx, struct ipc_link *link, enum reason why)
 	struct route_test *t = ctl->tests;
 
 	(void)why;
+	drain_on_down(ctl->sbc->drain, link);
 	while (t) {
 		struct route_test *following = t->next;
 

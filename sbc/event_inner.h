@@ -19,6 +19,7 @@
 #include "sbc/hdr_part.h"
 #include "sbc/leg.h"
 #include "sbc/sbc.h"
+#include "sbc/scratch.h"
 
 enum sub_state {
 	SUB_AIMING,
@@ -183,9 +184,9 @@ bool event_state_text(const sip_subscription_state_t *ss, uint64_t left_s,
 	char *text, size_t size, bool *last_out);
 
 /* event_save.c */
-/** Texts live in the subscription or in home. */
-void sub_to_record(
-	const struct sub *s, su_home_t *home, Gh__SavedSubscription *out);
+/** Texts live in the subscription or in the scratch. */
+void sub_to_record(const struct sub *s, struct scratch *scratch,
+	Gh__SavedSubscription *out);
 void sub_save(struct sub *s);
 
 #endif

@@ -25,16 +25,16 @@ static char *text(const char *s)
 	return (char *)(uintptr_t)(s != NULL ? s : "");
 }
 
-void sub_to_record(
-	const struct sub *s, su_home_t *home, Gh__SavedSubscription *out)
+void sub_to_record(const struct sub *s, struct scratch *scratch,
+	Gh__SavedSubscription *out)
 {
 	gh__saved_subscription__init(out);
-	out->phone = su_zalloc(home, sizeof *out->phone);
-	out->pbx = su_zalloc(home, sizeof *out->pbx);
+	out->phone = scratch_alloc(scratch, sizeof *out->phone);
+	out->pbx = scratch_alloc(scratch, sizeof *out->pbx);
 	if (out->phone != NULL)
-		leg_save(s->phone, home, out->phone);
+		leg_save(s->phone, scratch, out->phone);
 	if (out->pbx != NULL)
-		leg_save(s->pbx, home, out->pbx);
+		leg_save(s->pbx, scratch, out->pbx);
 	out->id = text(s->id);
 	out->package = text(s->package->name);
 	out->event_id = text(s->event_id);
@@ -51,7 +51,7 @@ void sub_to_record(
 
 void sub_save(struct sub *s)
 {
-	su_home_t home[1] = {SU_HOME_INIT(home)};
+	struct scratch scratch;
 	Gh__SavedSubscription saved;
 
 	if (s->sbc->saves == NULL || s->owner == NULL)
@@ -64,12 +64,12 @@ void sub_save(struct sub *s)
 	if ((s->state != SUB_UP && s->state != SUB_REFRESHING) ||
 		s->pbx->state != LEG_UP)
 		return;
-	su_home_init(home);
-	sub_to_record(s, home, &saved);
+	scratch_init(&scratch);
+	sub_to_record(s, &scratch, &saved);
 	if (saved.phone != NULL && saved.pbx != NULL)
 		save_put(s->sbc->saves, SAVE_SUBSCRIPTION, &s->saved,
 			&saved.base);
-	su_home_deinit(home);
+	scratch_done(&scratch);
 }
 
 static bool is_possible(

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sofia-sip/tport.h>
 #include <sofia-sip/msg_addr.h>
 #include <sofia-sip/msg_parser.h>
 #include <sofia-sip/sip_parser.h>
@@ -38,8 +39,10 @@
 
 /* A kill between sending a request and saving its number must not lead to the
  * same number again: a few are left out. */
-#define CSEQ_MARGIN 8u
-#define ROUTES_MAX  32u
+#define CSEQ_MARGIN  8u
+#define ROUTES_MAX   32u
+/* A longer target is legal, and takes the slower way. */
+#define TARGET_USUAL 256u
 
 /* ------------------------------------------------------------------- texts */
 
@@ -161,8 +164,19 @@ static ProtobufCBinaryData bytes_of(const char *s)
 	};
 }
 
+static char *url_text(struct scratch *s, const url_t *url)
+{
+	char *at = scratch_alloc(s, TARGET_USUAL);
+	issize_t n;
+
+	n = at != NULL ? url_e(at, TARGET_USUAL, url) : -1;
+	if (n >= 0 && n < (issize_t)TARGET_USUAL)
+		return at;
+	return text(url_as_string(scratch_home(s), url));
+}
+
 static void save_dialog(
-	const struct leg *leg, su_home_t *home, Gh__SavedLeg *out)
+	const struct leg *leg, struct scratch *s, Gh__SavedLeg *out)
 {
 	const sip_route_t *route = NULL;
 	const sip_contact_t *target = NULL;
@@ -175,12 +189,14 @@ static void save_dialog(
 	out->remote_cseq = nta_leg_get_rseq(leg->dialog);
 	nta_leg_get_route(leg->dialog, &route, &target);
 	if (target != NULL)
-		out->target = text(url_as_string(home, target->m_url));
-	out->route = su_alloc(home, ROUTES_MAX * sizeof *out->route);
+		out->target = url_text(s, target->m_url);
+	if (route == NULL)
+		return;
+	out->route = scratch_alloc(s, ROUTES_MAX * sizeof *out->route);
 	for (; out->route != NULL && route != NULL && n < ROUTES_MAX;
 		route = route->r_next) {
-		char *one =
-			sip_header_as_string(home, (const sip_header_t *)route);
+		char *one = sip_header_as_string(
+			scratch_home(s), (const sip_header_t *)route);
 
 		if (one != NULL)
 			out->route[n++] = one;
@@ -189,7 +205,7 @@ static void save_dialog(
 }
 
 static void save_open_requests(
-	const struct leg *leg, su_home_t *home, Gh__SavedLeg *out)
+	const struct leg *leg, struct scratch *s, Gh__SavedLeg *out)
 {
 	if (leg->state != LEG_UP)
 		out->invite = bytes_of(leg->invite_text);
@@ -197,7 +213,8 @@ static void save_open_requests(
 		msg_t *msg = nta_incoming_getrequest(leg->change_irq);
 
 		if (msg != NULL) {
-			out->change = bytes_of(text_of(home, sip_object(msg)));
+			out->change = bytes_of(
+				text_of(scratch_home(s), sip_object(msg)));
 			msg_destroy(msg);
 		}
 	}
@@ -205,13 +222,13 @@ static void save_open_requests(
 			(leg->change.orq != NULL || leg->change.sending);
 }
 
-void leg_save(const struct leg *leg, su_home_t *home, Gh__SavedLeg *out)
+void leg_save(const struct leg *leg, struct scratch *s, Gh__SavedLeg *out)
 {
-	char address[ADDR_TEXT_SIZE];
-
 	gh__saved_leg__init(out);
 	out->server = leg->server;
-	out->state = leg->state;
+	/* What restoring makes of it; so the record that was written before the
+	 * 200 left is still right after it. */
+	out->state = leg->state == LEG_ANSWERED ? LEG_EARLY : leg->state;
 	out->call_id = text(leg->call_id);
 	out->local_tag = text(leg->local_tag);
 	out->local = text(leg->local);
@@ -220,10 +237,8 @@ void leg_save(const struct leg *leg, su_home_t *home, Gh__SavedLeg *out)
 	out->user_agent = text(leg->user_agent);
 	out->knows_user_agent = leg->user_agent != NULL;
 	out->invite_cseq = leg->invite_cseq;
-	out->peer =
-		text(su_strdup(home, addr_format(&leg->c.peer.addr, address)));
-	out->listen = text(su_strdup(
-		home, addr_format(&leg->c.peer.listener->local, address)));
+	out->peer = scratch_address(s, &leg->c.peer.addr);
+	out->listen = scratch_address(s, &leg->c.peer.listener->local);
 	out->transport = leg->c.peer.listener->transport;
 	out->flow = leg->c.peer.flow;
 	out->owes_bye = leg->owes_bye;
@@ -240,8 +255,8 @@ void leg_save(const struct leg *leg, su_home_t *home, Gh__SavedLeg *out)
 	out->se_server = leg->se_server;
 	out->se_peer_can = leg->se_peer_can;
 	out->se_due_us = leg->se_due_us;
-	save_dialog(leg, home, out);
-	save_open_requests(leg, home, out);
+	save_dialog(leg, s, out);
+	save_open_requests(leg, s, out);
 }
 
 /* --------------------------------------------------------------- restoring */
@@ -327,15 +342,26 @@ static nta_incoming_t *make_incoming(
 	struct sockaddr_storage sa;
 	nta_incoming_t *irq;
 	msg_t *msg = read_text(bytes);
+	tport_t *tport = leg->c.peer.listener->tport, *line = NULL;
+	struct addr from = leg->c.peer.addr;
 	socklen_t len;
 
 	if (msg == NULL)
 		return NULL;
-	len = addr_to_sockaddr(&leg->c.peer.addr, &sa);
+	/* To sofia-sip it came from flowd's end of the bridge. */
+	if (leg->c.peer.flow != 0)
+		line = stack_flow_tport(leg->c.sbc->stack, leg->c.peer.flow);
+	if (line != NULL) {
+		tport = line;
+		from = *flows_bridge(leg->c.sbc->flows);
+		from.port =
+			(uint16_t)strtoul(tport_name(line)->tpn_port, NULL, 10);
+	}
+	len = addr_to_sockaddr(&from, &sa);
 	if (len <= sizeof *msg_addr(msg))
 		memcpy(msg_addr(msg), &sa, len);
 	irq = nta_incoming_create(stack_agent(leg->c.sbc->stack), NULL, msg,
-		NULL, NTATAG_TPORT(leg->c.peer.listener->tport), TAG_END());
+		NULL, NTATAG_TPORT(tport), TAG_END());
 	return irq;
 }
 

@@ -15,10 +15,11 @@
 
 #include "common/ipc.pb-c.h"
 #include "sbc/leg.h"
+#include "sbc/scratch.h"
 
-/** Fills a record whose texts live in the leg or in home, which is borrowed
+/** Fills a record whose texts live in the leg or in s, which is borrowed
  * until the record has been packed. */
-void leg_save(const struct leg *leg, su_home_t *home, Gh__SavedLeg *out);
+void leg_save(const struct leg *leg, struct scratch *s, Gh__SavedLeg *out);
 
 /**
  * Makes the leg again. Its state is what it was, but for these: ANSWERED

@@ -137,6 +137,15 @@ static void set_phase(
 	arm(media);
 }
 
+static int send_wanted(struct media_session *s, Gh__SessionWant *want)
+{
+	s->request = s->media->next_request++;
+	want->request = s->request;
+	IPC_MSG(msg, SESSION_WANT, session_want, want);
+	return ipc_send(s->media->link, &msg);
+}
+
+/* Once more, out of what is kept. */
 static int send_want(struct media_session *s)
 {
 	Gh__SessionWant *want =
@@ -145,10 +154,8 @@ static int send_want(struct media_session *s)
 
 	if (want == NULL)
 		return ERR_NOMEM;
-	s->request = s->media->next_request++;
-	want->request = s->request;
+	err = send_wanted(s, want);
 	IPC_MSG(msg, SESSION_WANT, session_want, want);
-	err = ipc_send(s->media->link, &msg);
 	ipc_msg_wipe(&msg);
 	gh__session_want__free_unpacked(want, NULL);
 	return err;
@@ -410,7 +417,7 @@ int media_want(struct media_session *s, const Gh__SessionWant *want)
 	free(s->want);
 	s->want = bytes;
 	s->want_len = len;
-	err = send_want(s);
+	err = send_wanted(s, &copy);
 	if (err != 0)
 		return err == ERR_NOMEM ? ERR_NOMEM : ERR_AWAY;
 	set_phase(s, SESSION_WAITING, DEADLINE_US);

@@ -24,11 +24,14 @@
 #include "common/log.h"
 #include "common/reason.h"
 #include "common/secret.h"
-#include "common/table.h"
 #include "sbc/sbc.h"
 
 #define DEPOSIT_AGAIN_US CLOCK_US_PER_S
 #define TELL_US          (60 * CLOCK_US_PER_S)
+/* How long a call waits for a connection that it needs, and how often it is
+ * looked for. */
+#define FLOWS_US         (2 * CLOCK_US_PER_S)
+#define FLOWS_LOOK_US    (10 * CLOCK_US_PER_MS)
 
 enum save_file {
 	FILE_CALLS,
@@ -65,9 +68,11 @@ struct saves {
 	struct store *files[FILE_COUNT]; /* NULL before keeper has told */
 	STAILQ_HEAD(, pending) pending;  /* trunks and calls */
 	bool settled;
+	size_t n_restored; /* trunks and calls */
+	uint64_t flows_until_us;
+	struct loop_timer *flows; /* calls wait for connections */
 	struct loop_timer *again; /* a deposit was refused */
 	uint64_t next_tell_us;
-	uint8_t key[16];
 	uint8_t buffer[STORE_RECORD_MAX];
 };
 
@@ -89,6 +94,7 @@ static enum save_file file_of(enum save_kind kind)
 		return FILE_METERS;
 	case SAVE_CALL:
 	case SAVE_TRUNK:
+	case SAVE_SWITCHES:
 	case SAVE_KIND_END:
 		break;
 	}
@@ -113,6 +119,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(uint32_t kind)
 		return &gh__cdr__descriptor;
 	case SAVE_SUBSCRIPTION:
 		return &gh__saved_subscription__descriptor;
+	case SAVE_SWITCHES:
+		return &gh__saved_switches__descriptor;
 	case SAVE_METER:
 		return &gh__saved_meter__descriptor;
 	default:
@@ -135,34 +143,39 @@ static void tell_full(struct saves *saves, enum save_kind kind, int err)
 		LOG_ERR(err));
 }
 
-void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
-	const ProtobufCMessage *msg)
+void save_put_bytes(struct saves *saves, enum save_kind kind,
+	struct save_slot *slot, const void *bytes, size_t len)
 {
 	struct store *file = saves != NULL ? saves->files[file_of(kind)] : NULL;
-	size_t len;
-	uint64_t sum;
-	int err = ERR_TOO_BIG;
+	int err;
 
-	if (file == NULL)
+	if (file == NULL || (slot->record != NULL &&
+				    store_is(file, slot->record, bytes, len)))
 		return;
-	len = protobuf_c_message_get_packed_size(msg);
-	if (len <= sizeof saves->buffer) {
-		protobuf_c_message_pack(msg, saves->buffer);
-		sum = table_siphash(saves->key, saves->buffer, len);
-		if (slot->record != NULL && sum == slot->sum) {
-			secret_wipe(saves->buffer, len);
-			return;
-		}
-		err = store_put(file, &slot->record, kind, SAVE_VERSION,
-			saves->buffer, len, 0);
-		secret_wipe(saves->buffer, len);
-		slot->sum = sum;
-	}
+	err = store_put(file, &slot->record, kind, SAVE_VERSION, bytes, len, 0);
 	if (err == 0)
 		return;
 	/* An old state is worse than none: it would be taken for the truth. */
 	save_drop(saves, kind, slot);
 	tell_full(saves, kind, err);
+}
+
+void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
+	const ProtobufCMessage *msg)
+{
+	size_t len;
+
+	if (saves == NULL || saves->files[file_of(kind)] == NULL)
+		return;
+	len = protobuf_c_message_get_packed_size(msg);
+	if (len > sizeof saves->buffer) {
+		save_drop(saves, kind, slot);
+		tell_full(saves, kind, ERR_TOO_BIG);
+		return;
+	}
+	protobuf_c_message_pack(msg, saves->buffer);
+	save_put_bytes(saves, kind, slot, saves->buffer, len);
+	secret_wipe(saves->buffer, len);
 }
 
 void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)
@@ -172,7 +185,6 @@ void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)
 	if (file != NULL)
 		store_remove(file, &slot->record);
 	slot->record = NULL;
-	slot->sum = 0;
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -277,6 +289,9 @@ static size_t restore_all(struct saves *saves, bool calls_too)
 			(p->kind == SAVE_CALL || p->kind == SAVE_TRUNK ||
 				p->kind == SAVE_SUBSCRIPTION))
 			continue;
+		if (calls_too && clock_now_us() < saves->flows_until_us &&
+			!saves->owners->ready(saves->sbc, p->kind, p->msg))
+			continue;
 		err = restore(saves, p);
 		if (err != 0)
 			drop_bad(saves, p, err);
@@ -334,10 +349,23 @@ static void open_files(struct saves *saves)
 	saves->owners->on_open(saves->sbc);
 }
 
+static void on_flows(void *arg)
+{
+	struct saves *saves = arg;
+
+	saves->n_restored += restore_all(saves, true);
+	if (STAILQ_EMPTY(&saves->pending))
+		saves->owners->on_settled(saves->sbc, saves->n_restored);
+	else
+		loop_timer_set(
+			saves->sbc->daemon.loop, saves->flows, FLOWS_LOOK_US);
+}
+
 static void settle(struct saves *saves)
 {
 	saves->settled = true;
-	saves->owners->on_settled(saves->sbc, restore_all(saves, true));
+	saves->flows_until_us = clock_now_us() + FLOWS_US;
+	on_flows(saves);
 }
 
 bool saves_on_fd(struct saves *saves, const char *name, int fd)
@@ -360,6 +388,12 @@ void saves_on_keeper(struct saves *saves)
 	deposit(saves);
 }
 
+bool saves_are_in_force(const struct saves *saves)
+{
+	return saves == NULL ||
+	       (saves->settled && STAILQ_EMPTY(&saves->pending));
+}
+
 void saves_settle(struct saves *saves)
 {
 	if (saves != NULL && !saves->settled && saves_are_open(saves))
@@ -377,11 +411,13 @@ int saves_new(struct sbc *sbc, const struct save_owners *owners,
 	saves->sbc = sbc;
 	saves->owners = owners;
 	STAILQ_INIT(&saves->pending);
-	secret_random_bytes(saves->key, sizeof saves->key);
 	for (size_t i = 0; i < FILE_COUNT; i++)
 		saves->found[i] = none;
 	if (loop_timer_new(sbc->daemon.loop, on_again, saves, &saves->again) !=
-		0) {
+			0 ||
+		loop_timer_new(sbc->daemon.loop, on_flows, saves,
+			&saves->flows) != 0) {
+		loop_timer_free(sbc->daemon.loop, &saves->again);
 		free(saves);
 		return ERR_NOMEM;
 	}
@@ -417,5 +453,6 @@ void saves_free(struct saves **ref, bool wipe)
 			store_close(&saves->files[i]);
 	}
 	loop_timer_free(saves->sbc->daemon.loop, &saves->again);
+	loop_timer_free(saves->sbc->daemon.loop, &saves->flows);
 	free(saves);
 }

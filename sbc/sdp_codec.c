@@ -131,8 +131,8 @@ void sdp_codec_fill(const struct sdp_codec *codec, unsigned pt,
 {
 	memset(payload_out, 0, sizeof(*payload_out));
 	payload_out->pt = (uint8_t)pt;
-	snprintf(payload_out->name, sizeof(payload_out->name), "%s",
-		codec->name);
+	/* The rest is zeros, and every name of the table is shorter. */
+	strncpy(payload_out->name, codec->name, sizeof(payload_out->name) - 1);
 	payload_out->clock = codec->clock;
 	payload_out->channels = codec->channels;
 }

@@ -68,19 +68,26 @@ static const char *listed(struct span word, const char *const *list, size_t n,
 	return otherwise;
 }
 
+/* A word of the lists above, which all fit. */
+static void put(const char *word, char *out, size_t size)
+{
+	if (span_copy(span_of(word), out, size))
+		out[0] = '\0';
+}
+
 void sdp_line_fill(struct span kind, struct span proto, struct span format,
 	struct sdp_line *line_out)
 {
 	uint64_t pt = 0;
 
-	snprintf(line_out->kind, sizeof(line_out->kind), "%s",
-		listed(kind, kinds, N_ROWS(kinds), "application"));
-	snprintf(line_out->proto, sizeof(line_out->proto), "%s",
-		listed(proto, protos, N_ROWS(protos), "udp"));
+	put(listed(kind, kinds, N_ROWS(kinds), "application"), line_out->kind,
+		sizeof(line_out->kind));
+	put(listed(proto, protos, N_ROWS(protos), "udp"), line_out->proto,
+		sizeof(line_out->proto));
 	if (!span_number(format, 127, &pt))
 		snprintf(line_out->format, sizeof(line_out->format), "%u",
 			(unsigned)pt);
 	else
-		snprintf(line_out->format, sizeof(line_out->format), "%s",
-			listed(format, formats, N_ROWS(formats), "0"));
+		put(listed(format, formats, N_ROWS(formats), "0"),
+			line_out->format, sizeof(line_out->format));
 }

@@ -46,21 +46,24 @@ struct formats {
 	size_t n;
 };
 
-/** Takes one line, without its end, off the text.
- * @return 0, ERR_NOT_FOUND at the end, ERR_INVALID. */
-static int next_line(struct span *text, struct span *line_out)
+/** Takes one line, without its end, off a text whose lines have been checked.
+ * @return whether there was one. */
+static bool next_line(struct span *text, struct span *line_out)
 {
-	struct span line;
+	if (!text->len || !span_next(text, '\n', line_out))
+		return false;
+	if (line_out->len && line_out->at[line_out->len - 1] == '\r')
+		line_out->len--;
+	return true;
+}
 
-	if (!text->len || !span_next(text, '\n', &line))
-		return ERR_NOT_FOUND;
-	if (line.len && line.at[line.len - 1] == '\r')
-		line.len--;
+/** Nothing in it ends a line for another reader. */
+static bool is_line(struct span line)
+{
 	for (size_t i = 0; i < line.len; i++)
 		if ((unsigned char)line.at[i] < 0x20 && line.at[i] != '\t')
-			return ERR_INVALID;
-	*line_out = line;
-	return 0;
+			return false;
+	return true;
 }
 
 /** Nothing but ends of lines. */
@@ -92,11 +95,10 @@ static int cut_sections(struct span text, struct sections *s)
 		if (is_blank(text))
 			break;
 		start = text.at;
-		err = next_line(&text, &line);
-		if (err)
-			return err;
-		if (line.len < 2 || line.at[1] != '=' || line.at[0] < 'a' ||
-			line.at[0] > 'z')
+		if (!next_line(&text, &line))
+			return ERR_NOT_FOUND;
+		if (!is_line(line) || line.len < 2 || line.at[1] != '=' ||
+			line.at[0] < 'a' || line.at[0] > 'z')
 			return ERR_INVALID;
 		if (line.at[0] != 'm') {
 			body->len = (size_t)(line.at + line.len - body->at);
@@ -176,7 +178,7 @@ static int find_connection(struct span section, struct addr *addr)
 	bool found = false;
 	int err;
 
-	while (!next_line(&section, &line)) {
+	while (next_line(&section, &line)) {
 		if (!span_skip(&line, "c="))
 			continue;
 		if (found)
@@ -216,7 +218,7 @@ static int read_session(struct span section, struct sdp *sdp, struct addr *c)
 	unsigned n_lines = 0, n_origins = 0;
 	int err;
 
-	while (!next_line(&rest, &line)) {
+	while (next_line(&rest, &line)) {
 		if (n_lines++ == 0) {
 			if (!span_is(span_trim(line), "v=0"))
 				return ERR_INVALID;
@@ -439,7 +441,7 @@ static int read_audio(const struct m_line *m, struct span section,
 	sdp->profile = m->profile;
 	sdp->has_audio = true;
 	read_formats(m->formats, &formats);
-	while (!next_line(&rest, &line))
+	while (next_line(&rest, &line))
 		if (span_skip(&line, "a="))
 			read_attribute(line, &formats, sdp);
 	resolve_payloads(&formats, sdp);

@@ -38,9 +38,42 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* What a byte is. Every byte of every datagram is asked for. */
+enum byte_kind {
+	BYTE_TOKEN = 1,     /* RFC 3261 25.1 */
+	BYTE_SEPARATOR = 2, /* the library makes an object of what follows */
+	BYTE_CONTROL = 4,   /* no text; CR and LF among them */
+};
+
+static const uint8_t byte_kinds[256] = {
+	[0 ... 8] = BYTE_CONTROL,
+	[10 ... 31] = BYTE_CONTROL,
+	[127] = BYTE_CONTROL,
+	['0' ... '9'] = BYTE_TOKEN,
+	['A' ... 'Z'] = BYTE_TOKEN,
+	['a' ... 'z'] = BYTE_TOKEN,
+	['-'] = BYTE_TOKEN,
+	['.'] = BYTE_TOKEN,
+	['!'] = BYTE_TOKEN,
+	['%'] = BYTE_TOKEN,
+	['*'] = BYTE_TOKEN,
+	['_'] = BYTE_TOKEN,
+	['+'] = BYTE_TOKEN,
+	['`'] = BYTE_TOKEN,
+	['\''] = BYTE_TOKEN,
+	['~'] = BYTE_TOKEN,
+	[','] = BYTE_SEPARATOR,
+	[';'] = BYTE_SEPARATOR,
+};
+
+static unsigned kind_of(char c)
+{
+	return byte_kinds[(unsigned char)c];
+}
+
 static bool is_token(char c)
 {
-	return isalnum((unsigned char)c) || (c && strchr("-.!%*_+`'~", c));
+	return kind_of(c) == BYTE_TOKEN;
 }
 
 /* Length of the line ending at p: 0, 1 or 2. */
@@ -253,17 +286,16 @@ static const char *field_end(const char *p, const char *end, size_t *lines,
 	size_t *separators, const char **next_out)
 {
 	for (; p < end; p++) {
-		size_t n = line_end(p, end);
+		unsigned kind = kind_of(*p);
+		size_t n;
 
-		if (n == 0) {
-			if (*p == ',' || *p == ';')
-				(*separators)++;
-			else if ((unsigned char)*p < ' ' && *p != '\t')
-				return NULL;
-			else if (*p == 0x7f)
-				return NULL;
+		if (kind != BYTE_CONTROL) {
+			*separators += kind == BYTE_SEPARATOR;
 			continue;
 		}
+		n = line_end(p, end);
+		if (n == 0)
+			return NULL;
 		(*lines)++;
 		if (p + n == end || !is_blank(p[n])) {
 			*next_out = p + n;
@@ -287,6 +319,8 @@ static unsigned mandatory_bit(const char *name, size_t len)
 		{"CSeq", "CSeq", HAS_CSEQ},
 	};
 
+	if (len == 0 || !strchr("vftcVFTCiI", name[0]))
+		return 0;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (equals(name, len, rows[i].name) ||
 			equals(name, len, rows[i].compact))

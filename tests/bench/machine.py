@@ -2,9 +2,9 @@
 """Where things run, what else runs, and what processes use.
 
 The generator has the first core that we may use and everything measured the
-second. Generators and media relays are SCHED_FIFO where that is allowed: a
-neighbour on their core would look like a slow relay, and it costs both products
-the same. With one core only, nothing is pinned.
+second. Generators and media relays are SCHED_FIFO where that is allowed, all
+other things measured SCHED_RR: a neighbour on their core would look like a slow
+product, and it costs all the same. With one core only, nothing is pinned.
 """
 import os
 import re
@@ -28,9 +28,12 @@ def cores():
 
 
 def settle():
-    """What is started from here on stays off the generator's core."""
+    """What is started from here on stays off the generator's core, and
+    neighbours do not keep it from its own."""
     if len(cores()) > 1:
         os.sched_setaffinity(0, {cores()[1]})
+    if may_fifo():
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
 
 
 def generator(argv):

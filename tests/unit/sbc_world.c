@@ -3,6 +3,7 @@
 
 #include "sbc/message.h"
 
+#include "sbc/drain.h"
 #include "sbc/leg_save.h"
 #include "sbc/save.h"
 
@@ -20,6 +21,7 @@
 #include "sbc/ctl.h"
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk.h"
 
 #define STEP_US 20000
@@ -109,6 +111,24 @@ bool trunk_in_service(struct trunks *trunks, uint32_t id)
 {
 	(void)trunks;
 	return id != 2;
+}
+
+void trunks_wake(struct trunks *trunks)
+{
+	(void)trunks;
+}
+
+struct surrogates *trunks_surrogates(struct trunks *trunks)
+{
+	(void)trunks;
+	return NULL;
+}
+
+const char *surrogate_state(const struct surrogates *surrogates, uint64_t id)
+{
+	(void)surrogates;
+	(void)id;
+	return NULL;
 }
 
 uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
@@ -689,6 +709,7 @@ struct world *world_new(const struct world_config *config)
 	ck_assert_int_eq(authd_new(&w->sbc, path, &w->sbc.authd), 0);
 	ck_assert_int_eq(accounts_new(w->sbc.authd, &w->sbc.accounts), 0);
 	snprintf(path, sizeof(path), "%s/sbc.sock", w->dir);
+	ck_assert_int_eq(drain_new(&w->sbc, &w->sbc.drain), 0);
 	ck_assert_int_eq(ctl_new(&w->sbc, path, &w->sbc.ctl), 0);
 	world_until(w, has_link, w, "the link to authd");
 	if (config->sandbox)
@@ -706,6 +727,7 @@ void world_free(struct world **ref)
 
 	*ref = NULL;
 	ctl_free(&w->sbc.ctl);
+	drain_free(&w->sbc.drain);
 	waits_free(&w->sbc.waits);
 	calls_free(&w->sbc.calls);
 	accounts_free(&w->sbc.accounts);

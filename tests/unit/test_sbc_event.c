@@ -879,16 +879,16 @@ END_TEST
 static Gh__SavedSubscription *record_of(struct watch *t)
 {
 	static uint8_t bytes[16384];
-	su_home_t home[1] = {SU_HOME_INIT(home)};
 	Gh__SavedSubscription record, *copy;
+	struct scratch scratch;
 	size_t len;
 
-	su_home_init(home);
-	sub_to_record(TAILQ_FIRST(&t->w->sbc.events->all), home, &record);
+	scratch_init(&scratch);
+	sub_to_record(TAILQ_FIRST(&t->w->sbc.events->all), &scratch, &record);
 	len = gh__saved_subscription__get_packed_size(&record);
 	ck_assert_uint_lt(len, sizeof bytes);
 	gh__saved_subscription__pack(&record, bytes);
-	su_home_deinit(home);
+	scratch_done(&scratch);
 	copy = gh__saved_subscription__unpack(NULL, len, bytes);
 	ck_assert_ptr_nonnull(copy);
 	return copy;

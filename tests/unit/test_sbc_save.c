@@ -41,15 +41,15 @@ struct bytes {
 
 static void pack(const struct call *c, struct bytes *out)
 {
-	su_home_t home[1] = {SU_HOME_INIT(home)};
+	struct scratch s;
 	Gh__SavedCall record;
 
-	su_home_init(home);
-	call_to_record(c, home, &record);
+	scratch_init(&s);
+	call_to_record(c, &s, &record);
 	out->len = gh__saved_call__get_packed_size(&record);
 	ck_assert_uint_lt(out->len, sizeof out->data);
 	gh__saved_call__pack(&record, out->data);
-	su_home_deinit(home);
+	scratch_done(&s);
 }
 
 static Gh__SavedCall *unpack(const struct bytes *b)
