@@ -789,6 +789,8 @@ START_TEST(challenged_by_the_pbx)
 	struct watch t;
 
 	begin(&t);
+	/* The extension is registered at the PBX: it answers as that. */
+	t.w->surrogate = 3;
 	ask(&t, "701", "dialog", 600);
 	dl_answer(&t.far, t.pbx.rx, 401,
 		"WWW-Authenticate: Digest realm=\"pbx\", nonce=\"n\"\r\n",
@@ -796,6 +798,7 @@ START_TEST(challenged_by_the_pbx)
 	while (t.w->trunk_auth == NULL)
 		cw_step(t.w);
 	ck_assert_str_eq(t.w->trunk_auth->method, "SUBSCRIBE");
+	ck_assert_uint_eq(t.w->trunk_auth->surrogate_account, 1);
 	cw_trunk_auth_answer(t.w, "Digest username=\"sbc\"");
 	sp_expect(&t.pbx, "SUBSCRIBE sip:701@");
 	ck_assert_str_eq(msg_header_value(t.pbx.rx, "Authorization", 0),
