@@ -69,7 +69,7 @@ static const struct command commands[] = {
 		"read certificates anew"},
 	{"retire", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
 		"start the next flowd; the old one serves its connections"},
-	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 2, "FROM TO",
+	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 3, "FROM TO [CALLER]",
 		"where a call would go, without calling"},
 	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[wait|off]",
 		"take no new calls, or again"},

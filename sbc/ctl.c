@@ -253,6 +253,7 @@ struct route_test {
 	struct account_query *query;
 	char from[ROUTE_NUMBER_SIZE];
 	char to[ROUTE_NUMBER_SIZE];
+	char number[ROUTE_NUMBER_SIZE]; /* of the caller; "" = anonymous */
 	struct route_test *next;
 };
 
@@ -296,7 +297,7 @@ static void test_finish(
 		.from_account = t->caller ? t->caller->row : NULL,
 		.called = t->to,
 		.caller = t->from_trunk || !t->caller
-				  ? ""
+				  ? t->number
 				  : t->caller->row->extension,
 		.called_account = t->called ? t->called->row : NULL,
 		.trunk_in_service = in_service,
@@ -315,6 +316,7 @@ static void test_finish(
 	json_uint(&j, "format", 1);
 	json_str(&j, "from", t->from);
 	json_str(&j, "to", t->to);
+	json_str(&j, "caller", facts.caller);
 	json_str(&j, "reason", reason_text(d.why));
 	json_str(&j, "sentence", reason_sentence(d.why));
 	json_uint(&j, "sip_status", d.sip);
@@ -379,13 +381,30 @@ static const struct trunk *trunk_named(
 	return NULL;
 }
 
+/* What a trunk sends is brought into form as in a call of it. */
+static bool normalise(struct route_test *t, const char *caller)
+{
+	char clean[ROUTE_NUMBER_SIZE], called[ROUTE_NUMBER_SIZE];
+
+	if (!t->from_trunk)
+		return *caller == '\0';
+	memcpy(called, t->to, sizeof(called));
+	if (number_apply(t->from_trunk, GH__NUMBER_RULE_SCOPE__RULE_IN_CALLED,
+		    called, t->to) != 0)
+		return false;
+	return *caller == '\0' ||
+	       (number_clean(caller, clean) == 0 &&
+		       number_apply(t->from_trunk,
+			       GH__NUMBER_RULE_SCOPE__RULE_IN_CALLER, clean,
+			       t->number) == 0);
+}
+
 static int on_route_test(void *ctx, const struct control_request *request,
 	char **args, size_t n_args, struct json *j)
 {
 	struct ctl *ctl = ctx;
 	struct route_test *t;
 
-	(void)n_args;
 	(void)j;
 	if (!ctl->sbc->settings)
 		return CONTROL_AWAY;
@@ -407,6 +426,10 @@ static int on_route_test(void *ctx, const struct control_request *request,
 	}
 	memcpy(t->from, args[0], strlen(args[0]) + 1);
 	t->from_trunk = trunk_named(t->settings, t->from);
+	if (!normalise(t, n_args > 2 ? args[2] : "")) {
+		test_free(t);
+		return CONTROL_USAGE;
+	}
 	t->step = t->from_trunk ? TEST_CALLED_EXTENSION : TEST_CALLER;
 	/* The answer of test_ask() that comes at once would be a second one to
 	 * this request only if it did not come from the loop: it does. */
@@ -426,9 +449,10 @@ static const struct control_command commands[] = {
 	{"subscriptions", "", "event subscriptions of phones", 0, 0,
 		on_subscriptions},
 	{"trunks", "", "trunks and their state", 0, 0, on_trunks},
-	{"route-test", "FROM TO",
-		"where a call would go; FROM is an extension or a trunk's name",
-		2, 2, on_route_test},
+	{"route-test", "FROM TO [CALLER]",
+		"where a call would go; FROM is an extension or a trunk's "
+		"name, CALLER the number that a trunk names",
+		2, 3, on_route_test},
 	{"drain", "[wait|off]", "take no new calls, or again", 0, 1, on_drain},
 };
 

@@ -3,8 +3,10 @@
 that wants credentials."""
 import re
 import secrets
+import threading
 
 from . import proc
+from .dialog import Side
 from .sip import authorization
 
 
@@ -102,3 +104,56 @@ class Registrar:
         """A whole registration; returns the REGISTER that was accepted."""
         self.challenge(self.next())
         return self.accept(self.next(), expires, headers)
+
+
+class Line(threading.Thread):
+    """A trunk that answers everything in one way: OPTIONS with one status,
+    INVITE with another one (0 = with silence), and keeps who called whom."""
+
+    def __init__(self, peer, options=200, invite=486):
+        super().__init__(daemon=True)
+        self.peer, self.options, self.invite = peer, options, invite
+        self.calls = []
+        self.ends = False
+        self.start()
+
+    def run(self):
+        seen = set()
+        while not self.ends:
+            try:
+                m = self.peer.receive(0.1)
+            except OSError:
+                return
+            if m is None:
+                continue
+            if m.method == "OPTIONS":
+                reply(self.peer, m, self.options)
+            elif m.method == "INVITE":
+                if m.data not in seen:
+                    self.calls.append(m)
+                seen.add(m.data)
+                if self.invite:
+                    reply(self.peer, m, self.invite)
+            elif m.method == "CANCEL":
+                reply(self.peer, m, 200)
+
+    def take(self):
+        """The calls since the last look."""
+        calls, self.calls = self.calls, []
+        return calls
+
+    def stop(self):
+        self.ends = True
+        self.join(5)
+
+
+def dial(peer, number, user="+49305550007", extra=()):
+    """Calls, and gives the final answer; a 2xx stands."""
+    s = Side(peer)
+    s.call(number, user=user, extra=extra)
+    m = s.expect("", passing=("1",))
+    while m.status < 200:
+        m = s.expect("", passing=("1",))
+    if m.status >= 300:
+        s.ack_failure(m)
+    return m.status, s, m

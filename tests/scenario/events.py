@@ -4,12 +4,13 @@ phones (baresip, linphone, a peer of our own) and a PBX."""
 import os
 import re
 
+from harness import dns
 from harness.cases import case
 from harness.dialog import Side
 from harness.net import LINKS
 from harness.sip import authorization, challenge_of
 
-PHONES, PBX = LINKS["phones"], LINKS["pbx"]
+ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
 SETTINGS = "select sbc.set_event_trunk('phones', 'pbx');"
 MWI = "Content-Type: application/simple-message-summary"
 INFO = "Content-Type: application/dialog-info+xml"
@@ -228,6 +229,41 @@ def unasked_and_refused(w):
             method, f"sip:701@{PHONES.edge}", f"x@{PHONES.edge}",
             headers=["Event: dialog"]))
     assert stranger.receive(1.0) is None, "a stranger was answered"
+
+
+@case("R8 R19", seconds=5, gate="own", builds="sanitizer")
+def pbx_by_name(w):
+    """The PBX is a name: it is looked up, asked by its name, and told of; where
+    the name leads nowhere the phone hears when to ask again."""
+    name = "pbx.inside.test"
+    server = w.group.add(dns.Dns(w.ns("itsp"), ITSP.host(14)))
+    server.set(f"_sip._udp.{name}", "SRV", "1 0 5060 one.inside.test")
+    server.set("one.inside.test", "A", PBX.host())
+    w.make_gate(options={"sbc": {"dns_servers": [server.address]}})
+    w.settings(f"""
+        select sbc.add_trunk('named', '{name}', 'inside', sources => '{{}}');
+        select sbc.set_event_trunk('phones', 'named');
+        """)
+    pbx = Side(w.peer("pbx", port=5060))
+    desk = Desk(w)
+    desk.proved("SUBSCRIBE", desk.account["extension"],
+                ["Event: message-summary", "Expires: 600"])
+    m = _take(pbx)
+    assert m.first.startswith(
+        f"SUBSCRIBE sip:{desk.account['extension']}@{name} "), m.first
+    desk.side.answered(desk.side.expect("200"))
+    _notify(pbx, "message-summary", "terminated", _mwi(1), MWI)
+    m = desk.side.expect("NOTIFY")
+    desk.side.answer(m, 200)
+    pbx.expect("200")
+    w.settings("""
+        update sbc.trunk_target set host = 'nobody.inside.test'
+            where host = 'pbx.inside.test';
+        """)
+    desk.proved("SUBSCRIBE", desk.account["extension"],
+                ["Event: message-summary", "Expires: 600"])
+    refused = desk.side.expect("480")
+    assert refused.get("retry-after"), refused.data
 
 
 @case("R3 R6 R8 R19 R52", seconds=10, gate="own")

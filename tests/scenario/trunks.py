@@ -474,3 +474,81 @@ def headers_by_policy(w):
     _want(m, Alert_Info=None, Answer_Mode=None)
     assert domain not in str(m.headers)
     w.no_leaks(account)
+
+
+# ------------------------------------------------------- behind one source
+
+def _apart():
+    """Five trunks at one address: two that register, two told by the called
+    number, one by its domain."""
+    host = ITSP.host(11)
+    text = INWARD
+    for name in ("line-a", "line-b"):
+        text += (f"select sbc.add_trunk_registration('{name}', '{host}', "
+                 f"'{name}', 'secret', 'public', digest_realm => 'one.test', "
+                 "domain => 'one.test');")
+    for name in ("north", "south", "domain"):
+        text += (f"select sbc.add_trunk('{name}', '{host}', 'public', "
+                 "port => 5060);")
+    return text + """
+update sbc.trunk set called_prefixes = '{+4955991,+495588}'
+	where name = 'north';
+update sbc.trunk set called_prefixes = '{+495599}' where name = 'south';
+update sbc.trunk set domain = 'mine.test' where name = 'domain';
+"""
+
+
+@case("R4 R5 R11", seconds=6, gate="own")
+def told_apart(w):
+    """Several trunks at one address: by the token of the Contact that we
+    registered, also where only its user is left of it; else by the longest
+    prefix of the called number; else by the domain. From another address the
+    very same requests are not answered."""
+    w.make_gate(settings="")
+    w.wait(lambda: w.rows("select 1 from sbc.seal_key"), "authd's key")
+    net = w.peer("itsp", n=11, port=5060)
+    pbx = w.peer("pbx", port=5060)
+    w.settings(_apart())
+    contacts, seen = {}, set()
+    digest = {n: Digest("one.test", n, "secret") for n in ("line-a", "line-b")}
+    while len(contacts) < 2:
+        m = take(net, "REGISTER", seen=seen)
+        name = _user(m.get("to"))[0]
+        if not m.get("authorization"):
+            reply(net, m, 401, "WWW-Authenticate: " + digest[name].challenge())
+            continue
+        digest[name].check(m)
+        contacts[name] = re.search(r"<([^>]+)>", m.get("contact")).group(1)
+        reply(net, m, 200, f"Contact: <{contacts[name]}>;expires=300")
+    tokens = {n: re.search(r";line=(\w+)", c).group(1)
+              for n, c in contacts.items()}
+    assert tokens["line-a"] != tokens["line-b"], tokens
+    edge = ITSP.edge
+
+    def lands(uri, number, to=None):
+        m = _calls_in(net, pbx, uri, "+4989777", passing=QUIET,
+                      to=to or f"sip:{number}@{edge}")
+        assert _uri(m).startswith(f"sip:{number}@"), m.first
+        return w.cdr(number)["caller_leg"]["trunk_name"]
+
+    for i, name in enumerate(("line-a", "line-b")):
+        # The whole Contact; its user changed for the number; its user alone.
+        assert lands(contacts[name], f"+49559{i}1") == name
+        assert lands(f"sip:+49559{i}2@{edge};line={tokens[name]}",
+                     f"+49559{i}2") == name
+        assert lands(f"sip:{name}@{edge}", f"+49559{i}3") == name
+    assert lands(f"sip:+49559915@{edge}", "+49559915") == "north"
+    assert lands(f"sip:+49559925@{edge}", "+49559925") == "south"
+    assert lands(f"sip:+495577@{edge}", "+495577",
+                 "sip:+495577@mine.test") == "domain"
+    # Nothing tells: the first one's. A token that is none is nothing.
+    assert lands(f"sip:+495578@{edge};line=nosuchtoken", "+495578") == "line-a"
+    other = w.peer("itsp", n=12, target=edge)
+    for uri in (contacts["line-a"], f"sip:+49559915@{edge}",
+                "sip:+495577@mine.test"):
+        s = Side(other)
+        s.call_id, s.target = s.tag + "x", uri
+        s.local, s.remote = f"<sip:4989@x>;tag={s.tag}", f"<{uri}>"
+        other.send(s._message("INVITE", 1, s.branch(), (), s.sdp()))
+    assert other.receive(0.6) is None
+    w.no_leaks()

@@ -722,6 +722,8 @@ START_TEST(other_sources)
 {
 	struct watch t;
 	struct sip_peer other;
+	const char *value, *nonce;
+	char lines[1024];
 
 	begin(&t);
 	up(&t, "701", "dialog");
@@ -730,6 +732,32 @@ START_TEST(other_sources)
 		NULL, NULL);
 	sp_expect(&other, "SIP/2.0 401");
 	sp_silent(&t.pbx);
+	/* With its digest it moves there, and is told there. */
+	value = msg_header_value(other.rx, "WWW-Authenticate", 0);
+	nonce = strstr(value, "nonce=\"") + 7;
+	snprintf(lines, sizeof lines,
+		"Authorization: Digest username=\"u1\", "
+		"realm=\"example.com\", nonce=\"%.*s\", uri=\"%s\", "
+		"response=\"good\", algorithm=MD5, cnonce=\"c\", qop=auth, "
+		"nc=00000001\r\nEvent: dialog\r\nExpires: 600\r\n",
+		(int)strcspn(nonce, "\""), nonce, t.near.target);
+	dl_request_from(&t.near, &other, "SUBSCRIBE", lines, NULL, NULL);
+	sp_expect(&t.pbx, "SUBSCRIBE ");
+	dl_answer(&t.far, t.pbx.rx, 200, "Expires: 600\r\n", NULL);
+	sp_expect(&other, "SIP/2.0 200");
+	notify(&t, "dialog", "active", INFO, lamp);
+	sp_expect(&other, "NOTIFY ");
+	t.near.p = &other;
+	dl_answer(&t.near, other.rx, 200, NULL, NULL);
+	sp_expect(&t.pbx, "SIP/2.0 200");
+	sp_silent(&t.phone);
+	/* From its registration it may speak without. */
+	t.near.p = &t.phone;
+	dl_request(
+		&t.near, "SUBSCRIBE", lines_of(&t, "dialog", 600), NULL, NULL);
+	sp_expect(&t.pbx, "SUBSCRIBE ");
+	dl_answer(&t.far, t.pbx.rx, 200, "Expires: 600\r\n", NULL);
+	sp_expect(&t.phone, "SIP/2.0 200");
 	dl_request_from(&t.far, &other, "NOTIFY",
 		"Event: dialog\r\nSubscription-State: terminated\r\n", INFO,
 		lamp);
