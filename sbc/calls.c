@@ -22,6 +22,7 @@
 #include "sbc/leg_save.h"
 #include "sbc/sofia_cures.h"
 #include "sbc/surrogate.h"
+#include "sbc/talker.h"
 #include "sbc/trunk.h"
 
 static void on_reap(void *arg);
@@ -68,6 +69,26 @@ fail:
 	return err;
 }
 
+static void forget_talker(struct party *p)
+{
+	static const struct addr unset;
+
+	if (addr_is_set(&p->talks_from))
+		talker_drop(p->call->sbc->talkers, &p->talks_from);
+	p->talks_from = unset;
+}
+
+void call_talks_from(struct party *p)
+{
+	struct talkers *talkers = p->call->sbc->talkers;
+
+	forget_talker(p);
+	if (talkers == NULL || p->kind != SIDE_PHONE || p->flow != 0)
+		return;
+	talker_add(talkers, &p->peer);
+	p->talks_from = p->peer;
+}
+
 static void call_free(struct call *c)
 {
 	struct loop *loop = c->sbc->daemon.loop;
@@ -76,8 +97,10 @@ static void call_free(struct call *c)
 	call_setup_release(c);
 	leg_free(&c->caller.leg);
 	account_unref(&c->caller.account);
+	forget_talker(&c->caller);
 	TAILQ_FOREACH (p, &c->parties, link) {
 		leg_free(&p->leg);
+		forget_talker(p);
 		account_unref(&p->account);
 	}
 	account_unref(&c->called_account);
@@ -221,6 +244,8 @@ static struct call *call_new(
 	c->caller.listener = in->listener;
 	c->caller.peer = in->source;
 	c->caller.learn_generation = 1;
+	if (in->flow == 0)
+		call_talks_from(&c->caller);
 	stat_add(STAT_CALLS_TOTAL, 1);
 	call_record_begin(c, in);
 	return c;
