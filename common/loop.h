@@ -52,6 +52,12 @@ GH_MUST_CHECK int loop_event_new(struct loop **loop_out);
  * late: it saves a system call per turn. */
 GH_MUST_CHECK int loop_event_new_coarse(struct loop **loop_out);
 
+/** Makes libevent's record of each descriptor below n_fds now, side by side.
+ * It makes one when a number is first watched and keeps it for ever: made in a
+ * flood, each would hold a page among what the flood leaves free. Does what
+ * descriptors allow. For a loop of loop_event_new*(). */
+void loop_event_warm(struct loop *loop, int n_fds);
+
 /** Runs until loop_stop(). @return 0, or ERR_SYSTEM. */
 GH_MUST_CHECK int loop_run(struct loop *loop);
 /** May be called from a callback; loop_run() returns after it. */

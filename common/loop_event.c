@@ -5,7 +5,11 @@
  * copy what they need before they do.
  */
 #include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/loop.h"
@@ -219,4 +223,32 @@ int loop_event_new(struct loop **loop_out)
 int loop_event_new_coarse(struct loop **loop_out)
 {
 	return make(0, loop_out);
+}
+
+static void on_nothing(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+void loop_event_warm(struct loop *loop, int n_fds)
+{
+	struct event_loop *l = (struct event_loop *)loop;
+	int *fds = calloc((size_t)n_fds, sizeof(*fds));
+	int first = eventfd(0, EFD_CLOEXEC), n = 0, fd = first;
+	struct event e;
+
+	while (fds && fd >= 0 && fd < n_fds) {
+		fds[n++] = fd;
+		if (!event_assign(&e, l->base, fd, EV_READ, on_nothing, NULL) &&
+			!event_add(&e, NULL))
+			(void)event_del(&e);
+		fd = fcntl(first, F_DUPFD_CLOEXEC, 0);
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	while (n > 0)
+		(void)close(fds[--n]);
+	free(fds);
 }

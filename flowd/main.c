@@ -22,6 +22,8 @@
 /* Log, loop, links, keeper, listeners. */
 #define DESCRIPTORS_OWN      384u
 #define FLOWS_MAX            1000000u
+/* Descriptors that a flood may use and leave nothing behind. */
+#define WARM_FDS             4096
 
 struct settings {
 	struct daemon_settings common;
@@ -161,8 +163,12 @@ static int enter_sandbox(struct daemon *d, const struct settings *s)
 /* Deadlines of flows are looked at again when their timers fire. */
 static int make_loop(struct daemon *d, struct loop **loop_out)
 {
+	int err = loop_event_new_coarse(loop_out);
+
 	(void)d;
-	return loop_event_new_coarse(loop_out);
+	if (!err)
+		loop_event_warm(*loop_out, WARM_FDS);
+	return err;
 }
 
 /* ctx of the daemon's callbacks; NULL before there is one. */

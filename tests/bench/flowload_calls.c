@@ -17,6 +17,7 @@
 #define ROUTES_SIZE 1024
 #define TO_SIZE     256
 #define PATIENCE_NS 8000000000ull
+#define RING_NS     20000000u
 #define PHONE_FIRST 200000000u /* extension of phone 0 */
 
 enum call_state { NEW, INVITED, RINGING, TALKING, LEAVING, OVER, BROKEN };
@@ -190,6 +191,41 @@ void calls_on_message(const struct sip_msg *m, const char *bytes)
 
 /* ------------------------------------------------------------------ called */
 
+/* A 200 that follows its 180. */
+struct answer {
+	struct answer *next;
+	struct conn *phone;
+	uint64_t due_ns;
+	struct sip_out out;
+};
+
+static struct answer *first_answer, **last_answer = &first_answer;
+
+static void answer_later(struct conn *phone, const struct sip_out *out)
+{
+	struct answer *a = malloc(sizeof(*a));
+
+	if (!a)
+		abort();
+	*a = (struct answer){NULL, phone, load_now_ns() + RING_NS, {.len = 0}};
+	a->out = *out;
+	*last_answer = a;
+	last_answer = &a->next;
+}
+
+static void send_answers(void)
+{
+	struct answer *a;
+
+	while ((a = first_answer) && a->due_ns <= load_now_ns()) {
+		first_answer = a->next;
+		if (!first_answer)
+			last_answer = &first_answer;
+		conn_send(a->phone, &a->out);
+		free(a);
+	}
+}
+
 void call_answer(struct conn *phone, const struct sip_msg *m)
 {
 	struct sip_out ringing = {.len = 0}, out = {.len = 0};
@@ -214,10 +250,11 @@ void call_answer(struct conn *phone, const struct sip_msg *m)
 			LOAD_PORT);
 		snprintf(sdp, sizeof(sdp), sdp_format, host, host);
 		sip_end(&out, sdp);
-	} else {
-		sip_answer(&out, m, "200 OK", tag);
-		sip_end(&out, NULL);
+		answer_later(phone, &out);
+		return;
 	}
+	sip_answer(&out, m, "200 OK", tag);
+	sip_end(&out, NULL);
 	conn_send(phone, &out);
 }
 
@@ -281,6 +318,7 @@ void calls_run(struct conn *trunk, const struct phones_options *o, size_t n,
 						   gap_ns))
 			invite(&calls.call[calls.n_begun++]);
 		turn(ctx);
+		send_answers();
 		look_after();
 		load_rest();
 	}

@@ -426,7 +426,7 @@ class Flows:
         pids = [server.pids()[d] for d in ("flowd", "sbc")]
 
         def flood(share):
-            run = self.attack(server, "handshakes", int(50000 * share), 2000,
+            run = self.attack(server, "handshakes", int(50000 * share), 1000,
                               timeout=600)
             broken = self.attack(server, "broken", int(10000 * share), 2000)
             slow = self.attack(server, "slow", int(2000 * share), 500,

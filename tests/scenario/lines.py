@@ -63,9 +63,21 @@ def large_requests_move_to_tcp(w):
     b.answer(b.expect("BYE"), 200)
     w.cdr("+4940111111", sip_status=200, attempts=1)
 
-    # The trunk closes, and takes no more: datagrams, and no second try soon.
+    # The next one uses it again; it breaks in the call, and the trunk takes
+    # no other: what follows in the dialog goes as datagrams.
+    a.call("+4940555555")
+    _talk(a, b)
+    mark = w.gate.log_mark()
     line.stop()
     listener.stop()
+    w.gate.wait_event("flow_closed", since=mark, process="flowd")
+    a.request("BYE")
+    a.expect("200")
+    b.peer = udp.peer
+    b.answer(b.expect("BYE"), 200)
+    w.cdr("+4940555555", sip_status=200)
+
+    # So do large INVITEs, without a second try soon.
     for number in ("+4940222222", "+4940333333"):
         a.call(number)
         invite = _talk(a, udp)
