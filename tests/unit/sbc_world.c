@@ -222,15 +222,15 @@ void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)
 	(void)slot;
 }
 
-void saves_settle(struct saves *saves)
-{
-	(void)saves;
-}
-
 bool saves_are_in_force(const struct saves *saves)
 {
 	(void)saves;
 	return true;
+}
+
+void saves_settle(struct saves *saves)
+{
+	(void)saves;
 }
 
 void leg_on_sending(void *ctx, const struct iovec *parts, size_t n_parts)
