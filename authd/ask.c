@@ -88,7 +88,7 @@ static void answer_auth(struct server *s, struct ipc_link *link,
 
 	/* Guessing has a limit for all together, whoever asks: even sbc itself
 	 * can not try passwords at will. */
-	if (j->failed && !token_take(&s->failure_budget, 1, arrived_us)) {
+	if (j->failed && !token_take(&s->failure_budget, 1, clock_now_us())) {
 		refuse_auth(link, request->id,
 			GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
 			REASON_AUTH_AWAY);
@@ -100,6 +100,8 @@ static void answer_auth(struct server *s, struct ipc_link *link,
 			LOG_STR("user", request->digest->username),
 			LOG_STR("src", request->source));
 	if (j->failed) {
+		/* As late whether the account was in memory or asked for: the
+		 * time tells nobody who exists. */
 		h = calloc(1, sizeof(*h));
 		if (h) {
 			h->link = link;
@@ -220,7 +222,7 @@ static void finish_auth(struct ask_request *r)
 			GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
 			REASON_AUTH_AWAY);
 	else
-		answer_auth(r->server, r->link, request, &j, clock_now_us());
+		answer_auth(r->server, r->link, request, &j, r->arrived_us);
 }
 
 static void finish_offers(struct ask_request *r)
@@ -288,6 +290,7 @@ static int wait_for(struct server *s, struct ipc_link *link, const Gh__Msg *msg,
 		return ERR_NOMEM;
 	r->server = s;
 	r->link = link;
+	r->arrived_us = clock_now_us();
 	r->msg = copy_msg(msg);
 	err = r->msg ? account_ask(
 			       s->accounts, by, key, on_account, r, &r->wait)

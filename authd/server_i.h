@@ -20,6 +20,7 @@ struct ask_request {
 	struct server *server;
 	struct ipc_link *link;
 	Gh__Msg *msg; /* copy of the question */
+	uint64_t arrived_us;
 	struct account_wait *wait;
 };
 

@@ -10,7 +10,7 @@ def _blocks(text):
     """SQL of the guide in order: blocks as they stand, statements of a table
     (which belong to no order) each undone again."""
     found = []
-    for block, row in re.findall(r"```sql\n(.*?)```|^(\|.*\|)$", text,
+    for block, row in re.findall(r"```sql\n(.*?)```|^(\|[^\n]*\|)$", text,
                                  re.S | re.M):
         if block:
             found.append(block)
