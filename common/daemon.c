@@ -167,7 +167,9 @@ static int begin_signals(struct daemon *d)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGHUP);
+	/* A limit of file sizes is a full disk, and no reason to die. */
 	if (sigaction(SIGPIPE, &ignore, NULL) ||
+		sigaction(SIGXFSZ, &ignore, NULL) ||
 		sigprocmask(SIG_BLOCK, &set, NULL))
 		return ERR_SYSTEM;
 	d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

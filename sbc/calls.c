@@ -338,10 +338,15 @@ uint32_t call_min_session(const struct call *c)
 static void refuse_early(
 	struct call *c, nta_incoming_t *irq, enum reason why, unsigned status)
 {
+	char seconds[12];
+
+	snprintf(seconds, sizeof seconds, "%u",
+		stack_retry_after_s(c->sbc->stack));
 	call_end(c, why, status, CALL_SBC);
 	status = c->record.sip_status;
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
-		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR("5")), TAG_END());
+		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),
+		TAG_END());
 	nta_incoming_destroy(irq);
 	call_enter(c, CALL_ENDING);
 }
@@ -361,8 +366,7 @@ void call_on_invite(
 	if (calls->sbc->settings == NULL || in->realm == NULL ||
 		(c = call_new(calls, in, account)) == NULL) {
 		account_unref(&account);
-		stack_reply(stack, in, REASON_ADMIT_NOT_READY, 503,
-			SIPTAG_RETRY_AFTER_STR("5"), TAG_END());
+		stack_refuse(stack, in, REASON_ADMIT_NOT_READY);
 		return;
 	}
 	why = may_begin(calls);

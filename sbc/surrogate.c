@@ -38,7 +38,8 @@
 #define EXPIRES_S      600u
 #define EXPIRES_MAX_S  86400u
 #define PLACE_US       (300 * CLOCK_US_PER_MS) /* until addresses are known */
-#define PACE_US        (2 * CLOCK_US_PER_MS)   /* between two that begin */
+#define PLACE_LOOKS    20u
+#define PACE_US        (2 * CLOCK_US_PER_MS) /* between two that begin */
 #define RETRY_S        5u
 #define RETRY_MAX_S    300u
 
@@ -66,6 +67,7 @@ struct surrogate {
 	size_t place;    /* of the trunk's, modulo their number */
 	uint32_t expires_s;
 	unsigned failures; /* in a row */
+	unsigned looks;    /* for an address of the PBX, in vain */
 	struct loop_timer *timer;
 };
 
@@ -319,9 +321,13 @@ static void ask(struct surrogate *s, const char *auth_line)
 		return;
 	}
 	if (place == NULL) {
-		wake_in(s, PLACE_US);
+		if (++s->looks < PLACE_LOOKS)
+			wake_in(s, PLACE_US);
+		else
+			failed(s, REASON_SURROGATE_FAILED, "no address");
 		return;
 	}
+	s->looks = 0;
 	for (const char *c = s->extension; *c != '\0'; c++)
 		n += (size_t)snprintf(user + n, sizeof user - n,
 			*c == '#' ? "%%23" : "%c", *c);

@@ -147,11 +147,12 @@ def main(argv):
         print("soak: must be started as root", file=sys.stderr)
         return 2
     if os.getpid() != 1 and not os.environ.get("GATEHOUSE_SOAK"):
+        # In there nothing of the machine's can be seen.
+        note("beside this runs: " + (", ".join(machine.others()) or "nothing"))
         return in_namespace(argv)
     machine.raise_files()
     say = figures.Figures("soak")
-    note(f"seed {args.seed}; beside this ran: "
-         + (", ".join(machine.others()) or "nothing"))
+    note(f"seed {args.seed}")
     good = False
     try:
         with Place(args.build) as w:

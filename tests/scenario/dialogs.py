@@ -264,7 +264,7 @@ def _address(pair, one, other):
     new.sock.close()
 
 
-@case("R1 R2 R3 R9 R13", seconds=12)
+@case("R1 R2 R3 R9 R13", seconds=12, limit=240)
 def inside_every_pair(w):
     """Hold and resume in all directions and the old form, by re-INVITE and
     UPDATE; other codecs; a new address; changes without an offer; glare;
@@ -374,6 +374,22 @@ def _offerless_invite(pair):
     pair.hang_up()
 
 
+def _longer_interval(pair):
+    """The called side wants a longer session interval than we asked for."""
+    a, b = pair.a, pair.b
+    pair.invite()
+    assert int(b.invite.get("session-expires").split(";")[0]) == 1800
+    b.answer(b.invite, 422, extra=["Min-SE: 3600"])
+    b.expect("ACK")
+    b.taken(b.expect("INVITE"))
+    assert b.invite.get("session-expires").startswith("3600"), b.invite.data
+    assert b.invite.get("min-se") == "3600", b.invite.data
+    b.answer(b.invite, 200, b.sdp(), ["Session-Expires: 3600;refresher=uac"])
+    b.expect("ACK")
+    confirm(pair.w, a)
+    pair.hang_up()
+
+
 def _cancels(pair):
     """CANCEL before anything was said, while it rings, and against a 200."""
     a, b = pair.a, pair.b
@@ -456,15 +472,16 @@ def _fork(pair):
     b.tag = first
 
 
-@case("R1 R3 R9 R13", seconds=12)
+@case("R1 R3 R9 R13", seconds=12, limit=240)
 def set_up_every_pair(w):
     """Early media that changes; PRACK on either leg; UPDATE before the answer;
-    an INVITE without an offer; CANCEL at every moment; forks behind the called
-    side."""
+    an INVITE without an offer; 422; CANCEL at every moment; forks behind the
+    called side."""
     def prove(pair):
         _early_media(pair)
         _reliable(pair)
         _offerless_invite(pair)
+        _longer_interval(pair)
         _cancels(pair)
         _fork(pair)
     every_pair(w, prove)
@@ -539,7 +556,7 @@ def _first_checks(pair):
     a.ack_failure(a.expect("486"))
 
 
-@case("R1 R3 R9 R44", seconds=9)
+@case("R1 R3 R9 R44", seconds=9, limit=240)
 def failures_every_pair(w):
     """Every kind of failure becomes what the table says: no 401, 407 or 503
     of a far leg crosses, nor its words; what is wrong is refused before
@@ -729,7 +746,7 @@ def _over(w, sides, number, reason, who="sbc"):
     assert row["hangup_side"] == who, row["hangup_side"]
 
 
-@case("R9 R20 R44", seconds=14, gate="own")
+@case("R9 R20 R44", seconds=14, gate="own", limit=180)
 def calls_that_end_by_themselves(w):
     """Nobody hangs up: silence, a session that is not refreshed by who has to,
     a peer that answers our refreshes no more or does not know the dialog, the

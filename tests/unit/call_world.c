@@ -52,6 +52,8 @@ static void fill_account(const struct cw *w, Gh__Account *row, uint64_t id)
 	row->usage_hour_calls = w->usage_hour_calls;
 	row->usage_day_us = w->usage_day_us;
 	row->srtp = w->account_srtp;
+	row->surrogate = w->surrogate != 0;
+	row->surrogate_trunk = w->surrogate;
 	row->max_contacts = 8;
 }
 

@@ -87,6 +87,9 @@ BREAK(trunk_domain, r->itsp.domain = TEXT("a.example:5060"))
 BREAK(trunk_media, r->texts[0] = TEXT("nowhere"); r->itsp.n_media_networks = 1;
 	r->itsp.media_networks = r->texts)
 BREAK(trunk_caller, r->itsp.caller_to = 3)
+BREAK(trunk_contact_user, r->itsp.contact_user = TEXT("a@b"))
+BREAK(trunk_from_user, r->itsp.from_user = TEXT("a b"))
+BREAK(trunk_limit_code, r->itsp.limit_code = 200)
 BREAK(trunk_register, r->itsp.registers = true)
 BREAK(trunk_register_user, r->itsp.registers = true;
 	r->itsp.register_user = TEXT("a@b"))
@@ -179,7 +182,8 @@ static const struct {
 	{realm_expires, "realm 1 \"outside\": expires: 60 <= 30"},
 	{realm_expires_max, "realm 1 \"outside\": expires: 0 <= 0 <= 700000"},
 	{realm_domain, "realm 1 \"outside\": domain \"bad domain\" is no host"},
-	{realm_event, "realm 1 \"outside\": event package \"a b\" is not known"},
+	{realm_event,
+		"realm 1 \"outside\": event package \"a b\" is not known"},
 	{realm_acl, "realm 1 \"outside\": acl: \"10.0.0.1/8\" is no network"},
 	{listen_no_port,
 		"realm 1 \"outside\": listen: \"198.51.100.1\" is no ip:port"},
@@ -230,6 +234,9 @@ static const struct {
 	{trunk_domain, "trunk 1 \"itsp\": domain is no host"},
 	{trunk_media,
 		"trunk 1 \"itsp\": media network: \"nowhere\" is no network"},
+	{trunk_contact_user, "trunk 1 \"itsp\": contact_user is no user"},
+	{trunk_from_user, "trunk 1 \"itsp\": from_user is no user"},
+	{trunk_limit_code, "trunk 1 \"itsp\": limit_code is not within"},
 	{trunk_caller,
 		"trunk 1 \"itsp\": called_from, caller_from or caller_to"},
 	{trunk_register,
@@ -614,6 +621,31 @@ START_TEST(knows_trunks_by_source)
 }
 END_TEST
 
+/* All trunks behind a source, the longest network first, each once. */
+START_TEST(finds_all_trunks_of_a_source)
+{
+	static struct rows r;
+	const struct trunk *found[4];
+	struct addr source = addr_of("192.0.2.77"),
+		    none = addr_of("198.18.0.1");
+	const struct realm_address *l;
+	struct settings *s;
+
+	rows_init(&r);
+	r.sources[1].network = TEXT("192.0.2.64/26");
+	s = rows_build(&r);
+	l = &settings_realm(s, 1)->addresses[0];
+	ck_assert_uint_eq(
+		settings_trunks_by_source(s, &source, l, found, 4), 2);
+	ck_assert_uint_eq(found[0]->row->id, 2);
+	ck_assert_uint_eq(found[1]->row->id, 1);
+	ck_assert_uint_eq(
+		settings_trunks_by_source(s, &source, l, found, 1), 1);
+	ck_assert_uint_eq(settings_trunks_by_source(s, &none, l, found, 4), 0);
+	settings_unref(&s);
+}
+END_TEST
+
 START_TEST(forgets_disabled_trunks)
 {
 	static struct rows r;
@@ -962,6 +994,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(
 		rows, names_the_row_that_does_not_fit, 0, (int)N_ROWS(broken));
 	tcase_add_test(rows, takes_the_good_set);
+	tcase_add_test(rows, finds_all_trunks_of_a_source);
 	tcase_add_test(rows, counts_references);
 	tcase_add_test(rows, copies_what_it_collects);
 	tcase_add_test(collect, refuses_incomplete_snapshots);
