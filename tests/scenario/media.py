@@ -69,6 +69,16 @@ def _connected(side, talker, suite, profile):
     talker.say(to)
 
 
+def _capacity_fits(w):
+    """mediad has said what its descriptor limit allows: four a call."""
+    said = w.gate.wait_event("capacity", process="mediad").fields
+    told = w.gate.ctl("capacity")[0]
+    limit, workers = int(said["descriptors"]), int(said["workers"])
+    own = 64 + 4 * workers
+    assert told["capacity"] == int(said["sessions"]) == (limit - own) // 4
+    assert told["workers"] == workers and told["sessions"] == 0, told
+
+
 @case("R20 R27 R28", seconds=14, gate="own")
 def every_suite(w):
     """Calls between the five suites and plain, all at once, each with speech
@@ -79,6 +89,7 @@ def every_suite(w):
              (GCM128, CM32, "RTP/AVP"), (GCM256, AES256, "RTP/SAVP")]
     w.make_gate(settings="update sbc.realm set srtp_insecure_signaling = true;"
                 " update sbc.trunk set srtp = 'optional';")
+    _capacity_fits(w)
     pbx = w.peer("pbx", port=5060)
     calls = []
     for i, (mine, theirs, profile) in enumerate(mixes):
