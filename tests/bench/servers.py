@@ -338,6 +338,7 @@ def cluster(bench):
         made = db.Cluster(bench.name, bench.dir)
         made.make()
         made.start()
+        machine.below(made.server.pid)
         bench.cluster = made
         bench.group.add(made)
     return bench.cluster
