@@ -21,18 +21,23 @@
 
 /* What was asked stands in each row. Neither an outer join nor a list as a
  * table: the planner must see the keys. */
+#define SURROGATE ACCOUNT_SURROGATE_SQL
 static const char *const ask_sql[] = {
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_ID] =
-		"SELECT a.id AS asked, a.* FROM sbc.authd_account a "
+		"SELECT a.id AS asked, a.*, " SURROGATE
+		" FROM sbc.authd_account a "
 		"WHERE a.id = ANY (string_to_array($1, ' ')::bigint[])",
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_USER] =
-		"SELECT a.username AS asked, a.* FROM sbc.authd_account a "
+		"SELECT a.username AS asked, a.*, " SURROGATE
+		" FROM sbc.authd_account a "
 		"WHERE a.username = ANY (string_to_array($1, ' '))",
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION] =
-		"SELECT a.extension AS asked, a.* FROM sbc.authd_account a "
+		"SELECT a.extension AS asked, a.*, " SURROGATE
+		" FROM sbc.authd_account a "
 		"WHERE a.extension = ANY (string_to_array($1, ' '))",
 	[GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER] =
-		("SELECT n.number AS asked, a.* FROM sbc.authd_number n "
+		("SELECT n.number AS asked, a.*, " SURROGATE
+		 " FROM sbc.authd_number n "
 		 "JOIN sbc.authd_account a ON a.id = n.account "
 		 "WHERE n.number = ANY (string_to_array($1, ' '))"),
 };

@@ -24,6 +24,10 @@ enum {
 	ASK_KINDS = 4, /* enum Gh__AccountKey */
 	REFRESH_BATCH = 200,
 };
+/* Beside the columns of sbc.authd_account a: of the few that have it. */
+#define ACCOUNT_SURROGATE_SQL                                                  \
+	"CASE WHEN a.surrogate_trunk <> 0 THEN (SELECT s.secret FROM "         \
+	"sbc.authd_surrogate s WHERE s.id = a.id) END AS surrogate"
 #define DAY_US (24ull * 3600 * 1000 * 1000)
 
 /* A key of an entry or alias, with the node that makes it findable. */

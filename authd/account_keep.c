@@ -182,7 +182,8 @@ static void on_refreshed(void *ctx, const struct db_result *result)
 static void refresh_next(struct accounts *a)
 {
 	static const char sql[] =
-		"SELECT k.kept, a.* FROM unnest(string_to_array($1, ' ')) "
+		"SELECT k.kept, a.*, " ACCOUNT_SURROGATE_SQL
+		" FROM unnest(string_to_array($1, ' ')) "
 		"AS k (kept) LEFT JOIN sbc.authd_account a "
 		"ON a.username = k.kept";
 	struct db_step step = {.sql = sql, .n_params = 1};

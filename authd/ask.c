@@ -4,6 +4,8 @@
  * in memory is answered at once; what is not waits for the database or the
  * disk, bounded. Judging is judge.c's. Called by server's permit table.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,6 +153,50 @@ static void answer_account(struct server *s, struct ipc_link *link, uint64_t id,
 	send_or_log(link, &msg);
 }
 
+/* ----------------------------------------------- trunks' challenges */
+
+/* own: of the extension that we register at its PBX; NULL = the trunk's. */
+static void answer_trunk(struct server *s, struct ipc_link *link,
+	const Gh__TrunkAuthRequest *request, const Gh__TrunkSecret *own)
+{
+	Gh__TrunkAuthAnswer answer = GH__TRUNK_AUTH_ANSWER__INIT;
+	IPC_MSG(out, TRUNK_AUTH_ANSWER, trunk_auth_answer, &answer);
+	char header[TRUNKCRED_HEADER_SIZE] = "";
+	const Gh__Trunk *trunk = snapshots_trunk(s->snapshots, request->trunk);
+	const Gh__TrunkSecret *secret =
+		own ? own
+		    : snapshots_trunk_secret(s->snapshots, request->trunk);
+	enum reason why = REASON_AUTH_TRUNK_FAILED;
+
+	if (trunk && secret)
+		why = trunkcred_answer(s->digest, s->key, trunk, secret,
+			request, NULL, header);
+	answer.id = request->id;
+	answer.ok = why == REASON_NONE;
+	answer.reason = reason_number(why);
+	answer.header = header;
+	if (!answer.ok) {
+		header[0] = '\0';
+		reason_count(why);
+		log_peer_warning("trunk_auth",
+			LOG_STR("reason", reason_text(why)),
+			LOG_UINT("trunk", request->trunk),
+			LOG_STR("peer", request->peer));
+	}
+	send_or_log(link, &out);
+}
+
+/* The account is one whose extension is registered at exactly this trunk. */
+static const Gh__TrunkSecret *surrogate_of(
+	const Gh__TrunkAuthRequest *request, const Gh__AccountRecord *record)
+{
+	return record && record->account->enabled &&
+			       record->account->surrogate_trunk ==
+				       request->trunk
+		       ? record->surrogate
+		       : NULL;
+}
+
 /* ---------------------------------------------------------- waiting */
 
 static void drop_request(struct ask_request *r)
@@ -199,6 +245,11 @@ static void on_account(void *ctx, int err, const Gh__AccountRecord *record)
 		break;
 	case GH__MSG__BODY_OFFERS_REQUEST:
 		finish_offers(r);
+		break;
+	case GH__MSG__BODY_TRUNK_AUTH_REQUEST:
+		answer_trunk(r->server, r->link, r->msg->trunk_auth_request,
+			surrogate_of(r->msg->trunk_auth_request,
+				err == 0 ? record : NULL));
 		break;
 	default:
 		answer_account(r->server, r->link, r->msg->account_query->id,
@@ -316,36 +367,26 @@ void ask_on_account(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 		answer_account(s, link, query->id, err, NULL);
 }
 
-/* An extension of ours that registers at its PBX has no secret of its own
- * here: a PBX that challenges is answered with the trunk's credentials. */
 void ask_on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	const Gh__TrunkAuthRequest *request = msg->trunk_auth_request;
-	Gh__TrunkAuthAnswer answer = GH__TRUNK_AUTH_ANSWER__INIT;
-	IPC_MSG(out, TRUNK_AUTH_ANSWER, trunk_auth_answer, &answer);
-	char header[TRUNKCRED_HEADER_SIZE] = "";
+	const Gh__AccountRecord *record = NULL;
 	struct server *s = ctx;
-	const Gh__Trunk *trunk = snapshots_trunk(s->snapshots, request->trunk);
-	const Gh__TrunkSecret *secret =
-		snapshots_trunk_secret(s->snapshots, request->trunk);
-	enum reason why = REASON_AUTH_TRUNK_FAILED;
+	char id[24];
+	int err;
 
-	if (trunk && secret)
-		why = trunkcred_answer(s->digest, s->key, trunk, secret,
-			request, NULL, header);
-	answer.id = request->id;
-	answer.ok = why == REASON_NONE;
-	answer.reason = reason_number(why);
-	answer.header = header;
-	if (!answer.ok) {
-		header[0] = '\0';
-		reason_count(why);
-		log_peer_warning("trunk_auth",
-			LOG_STR("reason", reason_text(why)),
-			LOG_UINT("trunk", request->trunk),
-			LOG_STR("peer", request->peer));
+	if (request->surrogate_account == 0) {
+		answer_trunk(s, link, request, NULL);
+		return;
 	}
-	send_or_log(link, &out);
+	snprintf(id, sizeof(id), "%" PRIu64, request->surrogate_account);
+	err = account_find(
+		s->accounts, GH__ACCOUNT_KEY__ACCOUNT_BY_ID, id, &record);
+	if (err == ERR_AGAIN &&
+		wait_for(s, link, msg, GH__ACCOUNT_KEY__ACCOUNT_BY_ID, id) == 0)
+		return;
+	answer_trunk(s, link, request,
+		err == 0 ? surrogate_of(request, record) : NULL);
 }
 
 static bool is_for_link(const void *item, const void *what)

@@ -195,10 +195,10 @@ static int hex_digit(char c)
 	return -1;
 }
 
-ProtobufCBinaryData row_bytes(struct row *r, const char *column, size_t want)
+static ProtobufCBinaryData from_hex(
+	struct row *r, const char *column, const char *text, size_t want)
 {
 	ProtobufCBinaryData bytes = {0};
-	const char *text = cell(r, column);
 	size_t len = strlen(text) / 2;
 
 	if (r->err || *text == '\0')
@@ -223,6 +223,11 @@ ProtobufCBinaryData row_bytes(struct row *r, const char *column, size_t want)
 		bytes.data[i] = (uint8_t)(high * 16 + low);
 	}
 	return bytes;
+}
+
+ProtobufCBinaryData row_bytes(struct row *r, const char *column, size_t want)
+{
+	return from_hex(r, column, cell(r, column), want);
 }
 
 unsigned row_word(
@@ -305,6 +310,58 @@ static void mend_string(char **text)
 		*text = (char *)(uintptr_t)protobuf_c_empty_string;
 }
 
+/* One word of the list below; "-" is empty. */
+static ProtobufCBinaryData surrogate_word(
+	struct row *r, const char *word, size_t want)
+{
+	return from_hex(
+		r, "surrogate", strcmp(word, "-") == 0 ? "" : word, want);
+}
+
+static char *surrogate_text(struct row *r, const char *word)
+{
+	ProtobufCBinaryData bytes = surrogate_word(r, word, 0);
+	char *text = r->err ? NULL : strndup((char *)bytes.data, bytes.len);
+
+	if (bytes.data && memchr(bytes.data, '\0', bytes.len))
+		row_fail(r, "surrogate", "a text with a zero in it");
+	free(bytes.data);
+	return text;
+}
+
+/* What the account's PBX is answered with; NULL = nothing of its own. In one
+ * column, as six words in hexadecimal: user, realm, sealed, three hashes. */
+static Gh__TrunkSecret *surrogate_secret(struct row *r)
+{
+	size_t n = 0;
+	char **words = row_words(r, "surrogate", &n);
+	Gh__TrunkSecret *s = NULL;
+
+	if (n != 0 && n != 6)
+		row_fail(r, "surrogate", "not six words");
+	if (n == 6 && !r->err)
+		s = malloc(sizeof(*s));
+	if (s) {
+		gh__trunk_secret__init(s);
+		s->username = surrogate_text(r, words[0]);
+		s->digest_realm = surrogate_text(r, words[1]);
+		s->sealed = surrogate_word(r, words[2], 0);
+		s->ha1_md5 = surrogate_word(r, words[3], 16);
+		s->ha1_sha256 = surrogate_word(r, words[4], 32);
+		s->ha1_sha512_256 = surrogate_word(r, words[5], 32);
+		mend_string(&s->username);
+		mend_string(&s->digest_realm);
+	} else if (n == 6 && !r->err) {
+		fail_memory(r);
+	}
+	for (size_t i = 0; i < n; i++) {
+		secret_wipe(words[i], strlen(words[i]));
+		free(words[i]);
+	}
+	free(words);
+	return s;
+}
+
 Gh__AccountRecord *row_account(struct row *r)
 {
 	Gh__AccountRecord *rec = malloc(sizeof(*rec));
@@ -320,6 +377,7 @@ Gh__AccountRecord *row_account(struct row *r)
 	rec->ha1_md5 = row_bytes(r, "ha1_md5", 16);
 	rec->ha1_sha256 = row_bytes(r, "ha1_sha256", 32);
 	rec->ha1_sha512_256 = row_bytes(r, "ha1_sha512_256", 32);
+	rec->surrogate = surrogate_secret(r);
 	if (rec->account) {
 		mend_string(&rec->account->user);
 		mend_string(&rec->account->extension);
@@ -366,6 +424,13 @@ static void wipe(ProtobufCBinaryData *bytes)
 		secret_wipe(bytes->data, bytes->len);
 }
 
+static void wipe_trunk_secret(Gh__TrunkSecret *s)
+{
+	wipe(&s->ha1_md5);
+	wipe(&s->ha1_sha256);
+	wipe(&s->ha1_sha512_256);
+}
+
 void row_account_free(Gh__AccountRecord *rec)
 {
 	if (!rec)
@@ -373,6 +438,8 @@ void row_account_free(Gh__AccountRecord *rec)
 	wipe(&rec->ha1_md5);
 	wipe(&rec->ha1_sha256);
 	wipe(&rec->ha1_sha512_256);
+	if (rec->surrogate)
+		wipe_trunk_secret(rec->surrogate);
 	gh__account_record__free_unpacked(rec, NULL);
 }
 
@@ -380,8 +447,6 @@ void row_trunk_secret_free(Gh__TrunkSecret *s)
 {
 	if (!s)
 		return;
-	wipe(&s->ha1_md5);
-	wipe(&s->ha1_sha256);
-	wipe(&s->ha1_sha512_256);
+	wipe_trunk_secret(s);
 	gh__trunk_secret__free_unpacked(s, NULL);
 }

@@ -29,6 +29,7 @@ enum {
 	Q_TRUNK_CREDENTIAL,
 	Q_DIGEST_LIST,
 	Q_REALM_EVENT,
+	Q_TRUNK_MORE,
 	Q_COUNT,
 };
 
@@ -48,6 +49,7 @@ const char *const snapshot_queries[Q_COUNT] = {
 	[Q_TRUNK_CREDENTIAL] = "SELECT * FROM sbc.authd_trunk_credential",
 	[Q_DIGEST_LIST] = "SELECT * FROM sbc.authd_digest_list",
 	[Q_REALM_EVENT] = "SELECT * FROM sbc.authd_realm_event",
+	[Q_TRUNK_MORE] = "SELECT * FROM sbc.authd_trunk_more",
 };
 const size_t snapshot_n_queries = Q_COUNT;
 
@@ -337,6 +339,24 @@ static void read_rules(struct reader *in, Gh__Trunk *t)
 	}
 }
 
+/* One row per trunk, in the order of the trunks. */
+static void read_trunk_more(struct reader *in, Gh__Trunk *t)
+{
+	struct row *r = &in->row;
+
+	if (!next_child(in, Q_TRUNK_MORE, "trunk", t->id, "trunk", t->name)) {
+		row_fail(r, "contact_user", "the row is missing");
+		return;
+	}
+	t->contact_user = text(r, "contact_user");
+	t->from_user = text(r, "from_user");
+	t->user_phone = row_bool(r, "user_phone");
+	t->called_prefixes =
+		row_words(r, "called_prefixes", &t->n_called_prefixes);
+	t->sources_by_name = row_bool(r, "sources_by_name");
+	t->limit_code = row_u32(r, "limit_code");
+}
+
 static Gh__SettingsPiece *read_trunk(struct reader *in, int i)
 {
 	Gh__SettingsPiece *p = NEW(Gh__SettingsPiece, gh__settings_piece__init);
@@ -384,6 +404,8 @@ static Gh__SettingsPiece *read_trunk(struct reader *in, int i)
 	m->media_networks =
 		row_words(r, "media_networks", &m->n_media_networks);
 	check_nets(r, "media_networks", m->media_networks, m->n_media_networks);
+	if (!r->err)
+		read_trunk_more(in, m);
 	if (!r->err)
 		read_trunk_sources(in, m);
 	if (!r->err)

@@ -143,7 +143,7 @@ int trunkcred_parse(const char *text, struct challenge *out)
 
 /* Is the challenge from an address of the trunk? A target that is a name is
  * resolved by sbc, which sent its request there: such a trunk is trusted with
- * any address, but then its realm must be known. */
+ * any address, but then its realm must be known, or be one of its names. */
 static bool is_own_address(
 	const Gh__Trunk *trunk, const struct addr *peer, bool *by_name_out)
 {
@@ -160,6 +160,17 @@ static bool is_own_address(
 		if (addr_parse(trunk->targets[i]->host, &target) < 0)
 			*by_name_out = true;
 		else if (addr_equal_ip(&target, peer))
+			return true;
+	}
+	return false;
+}
+
+static bool is_own_name(const Gh__Trunk *trunk, const char *realm)
+{
+	if (*trunk->domain && strcasecmp(trunk->domain, realm) == 0)
+		return true;
+	for (size_t i = 0; i < trunk->n_targets; i++) {
+		if (strcasecmp(trunk->targets[i]->host, realm) == 0)
 			return true;
 	}
 	return false;
@@ -255,7 +266,8 @@ enum reason trunkcred_answer(struct digest *digest, const struct key *key,
 		trunkcred_parse(request->challenge, &c) < 0)
 		return REASON_AUTH_TRUNK_FAILED;
 	if (!is_own_address(trunk, &peer, &by_name) &&
-		!(by_name && *secret->digest_realm))
+		!(by_name &&
+			(*secret->digest_realm || is_own_name(trunk, c.realm))))
 		return REASON_AUTH_TRUNK_REALM;
 	if (*secret->digest_realm && strcmp(secret->digest_realm, c.realm) != 0)
 		return REASON_AUTH_TRUNK_REALM;

@@ -69,9 +69,9 @@ static const struct command commands[] = {
 		"read certificates anew"},
 	{"retire", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
 		"start the next flowd; the old one serves its connections"},
-	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 2, "FROM TO",
+	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 3, "FROM TO [CALLER]",
 		"where a call would go, without calling"},
-	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[off]",
+	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[wait|off]",
 		"take no new calls, or again"},
 	{"log-level", DAEMONS, 0, 1, "[LEVEL]",
 		"show or set err, warning, notice, info or debug"},
@@ -110,6 +110,7 @@ static void on_answer(void *ctx, enum process process, const char *json)
 
 	if (run->json) {
 		fprintf(out, "%s\n", json);
+		(void)fflush(out); /* more may come later */
 		return;
 	}
 	if (run->several)

@@ -5,6 +5,7 @@
  */
 #include "flowd/ctl.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,9 @@
 /* Hosts that are remembered: known phones, bans, and who connects. */
 #define SOURCES_MAX 131072u
 #define TIDY_US     (5 * CLOCK_US_PER_S)
+/* So many connections have ended: what they left free in between goes back to
+ * the system, so that a flood is forgotten. */
+#define TRIM_FLOWS  500u
 /* Flows are announced only while the link to sbc keeps up. */
 #define QUEUE_HIGH  2048u
 /* Refused connections are told once in this time, this many kinds. */
@@ -108,6 +112,7 @@ static void on_closed(void *ctx, const struct flow *f)
 
 	send_closed(c, f->id, f->is_known ? 0 : f->request, f->why, f->detail,
 		&f->peer, &f->face->listen, 1);
+	c->n_ended++;
 	ctl_check_over(c);
 }
 
@@ -117,6 +122,7 @@ static void on_refused(void *ctx, const struct addr *peer,
 	struct ctl *c = ctx;
 	struct refused *r = NULL;
 
+	c->n_ended++;
 	ctl_check_over(c);
 	for (size_t i = 0; i < c->n_refused; i++)
 		if (c->refused[i].why == why &&
@@ -380,8 +386,14 @@ static const struct ipc_permit permits[] = {
 static void on_tidy(void *arg)
 {
 	struct ctl *c = arg;
+	size_t n_sources = c->sources.table.n_entries;
 
 	sources_tidy(&c->sources, clock_now_us());
+	c->n_ended += n_sources - c->sources.table.n_entries;
+	if (c->n_ended >= TRIM_FLOWS) {
+		c->n_ended = 0;
+		(void)malloc_trim(0);
+	}
 	loop_timer_set(c->daemon->loop, c->tidy_timer, TIDY_US);
 }
 

@@ -39,6 +39,7 @@ struct ctl {
 	struct refused refused[REFUSED_MAX];
 	size_t n_refused;
 	bool refused_told; /* one was told just now: the next ones wait */
+	size_t n_ended;    /* since memory was given back */
 	struct loop_timer *refused_timer;
 	struct loop_timer *tidy_timer;
 	struct loop_timer *stop_timer;

@@ -31,6 +31,7 @@
 #include "common/token.h"
 #include "sbc/hdr.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 #define SETS       4096 /* a power of two */
 #define WAYS       4
@@ -184,12 +185,13 @@ enum admit_class admit_class(struct admit *admit, const struct addr *source,
 {
 	const struct settings *s = admit->sbc->settings;
 	const struct realm_address *at;
+	const struct trunk *trunk;
 
 	if (bindings_account_at(admit->sbc->bindings, source) != 0)
 		return ADMIT_PHONE;
 	at = s ? settings_listener(s, local, GH__TRANSPORT__TRANSPORT_UDP)
 	       : NULL;
-	if (at && settings_trunk_by_source(s, source, at))
+	if (at && trunks_at(admit->sbc, s, source, at, &trunk, 1))
 		return ADMIT_TRUNK;
 	if (is_banned(admit, source))
 		return ADMIT_DENIED;
@@ -311,12 +313,13 @@ bool admit_flow(struct admit *admit, const struct inbound *in)
 {
 	enum admit_class class = ADMIT_UNKNOWN;
 	uint64_t now = clock_now_us();
+	const struct trunk *trunk;
 	struct source *s;
 
 	if (in->account_at)
 		class = ADMIT_PHONE;
-	else if (settings_trunk_by_source(
-			 admit->sbc->settings, &in->source, in->address))
+	else if (trunks_at(admit->sbc, admit->sbc->settings, &in->source,
+			 in->address, &trunk, 1))
 		class = ADMIT_TRUNK;
 	s = source_of(admit, &in->source, class, now);
 	s->last_us = now ? now : 1;
@@ -402,10 +405,26 @@ static enum reason admit_method(const struct inbound *in, sip_method_t method)
 	}
 }
 
+/* The trunks that the source may be, over a flow that proves them. */
+static size_t proven_trunks(const struct admit *admit, const struct inbound *in,
+	const struct trunk *trunks[TRUNK_MATCH_MAX])
+{
+	size_t n = 0,
+	       n_found = trunks_at(admit->sbc, admit->sbc->settings,
+		       &in->source, in->address, trunks, TRUNK_MATCH_MAX);
+
+	for (size_t i = 0; i < n_found; i++)
+		if (flow_proves(admit->sbc->flows, in->flow, trunks[i]))
+			trunks[n++] = trunks[i];
+	return n;
+}
+
 enum reason admit_request(struct admit *admit, struct inbound *in)
 {
 	const struct settings *s = admit->sbc->settings;
 	sip_method_t method = in->sip->sip_request->rq_method;
+	const struct trunk *trunks[TRUNK_MATCH_MAX];
+	size_t n_trunks = 0;
 	enum reason why;
 
 	if (!realm_admits(in->realm, &in->source))
@@ -415,18 +434,17 @@ enum reason admit_request(struct admit *admit, struct inbound *in)
 	in->trunk = NULL;
 	if (!in->account_at &&
 		!(method == sip_method_register && in->realm->row->phones))
-		in->trunk =
-			settings_trunk_by_source(s, &in->source, in->address);
-	if (in->trunk && !flow_proves(admit->sbc->flows, in->flow, in->trunk))
-		in->trunk = NULL;
-	if (!in->trunk) {
+		n_trunks = proven_trunks(admit, in, trunks);
+	if (!n_trunks) {
 		why = admit_phone(s, in, method);
 		if (why != REASON_ADMIT_OK)
 			return why;
 	}
 	why = hdr_check_request(in->sip, msg_home(in->msg), &in->unsupported);
+	in->trunk = n_trunks ? trunks[0] : NULL;
 	if (why != REASON_ADMIT_OK)
 		return why;
+	in->trunk = trunk_choose(in->sip, trunks, n_trunks);
 	return admit_method(in, method);
 }
 

@@ -108,6 +108,8 @@ static void on_accounts_changed(
 
 	(void)link;
 	accounts_forget(authd->sbc->accounts, msg->accounts_changed);
+	bindings_on_accounts_changed(
+		authd->sbc->bindings, msg->accounts_changed);
 }
 
 static void on_ban(void *ctx, struct ipc_link *link, const Gh__Msg *msg)

@@ -16,6 +16,7 @@
 #include <sofia-sip/url.h>
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -58,6 +59,7 @@ struct owner {
 	unsigned n_items;
 	bool dirty;
 	TAILQ_ENTRY(owner) next_dirty;
+	struct account_query *query; /* its facts have changed */
 };
 
 /* An address and port that contacts came from. */
@@ -76,6 +78,8 @@ struct bindings {
 	struct loop_timer *publish_timer;
 	uint64_t next_publish_us; /* not before */
 	bool saved_seen;          /* authd has told what it knew */
+	bindings_change_fn on_change;
+	void *on_change_ctx;
 };
 
 static struct item *item_of(struct binding *binding)
@@ -118,6 +122,7 @@ static void owner_release(struct bindings *b, struct owner *o)
 {
 	if (o->first || o->dirty)
 		return;
+	account_query_cancel(&o->query);
 	table_remove(&b->owners, &o->node);
 	free(o);
 }
@@ -368,6 +373,9 @@ static void mark(struct bindings *b, struct owner *o)
 {
 	uint64_t now = clock_now_us();
 
+	if (b->on_change)
+		b->on_change(b->on_change_ctx, o->id,
+			o->first ? o->first->account : NULL);
 	if (o->dirty)
 		return;
 	o->dirty = true;
@@ -633,6 +641,63 @@ void bindings_on_authd_up(struct bindings *b)
 	if (!TAILQ_EMPTY(&b->dirty))
 		loop_timer_set(
 			b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
+}
+
+/* An account's facts, new: they go to all its contacts. */
+static void on_facts(void *ctx, struct account *account, enum reason why)
+{
+	struct owner *o = ctx;
+
+	o->query = NULL;
+	(void)why;
+	for (struct binding *m = account ? o->first : NULL; m; m = m->next) {
+		account_unref(&m->account);
+		m->account = account_ref(account);
+		item_save(o->all, item_of(m));
+	}
+	if (account && o->first)
+		mark(o->all, o);
+	account_unref(&account);
+}
+
+void bindings_on_accounts_changed(
+	struct bindings *b, const Gh__AccountsChanged *msg)
+{
+	for (size_t i = 0; i < msg->n_accounts; i++) {
+		struct owner *o = owner_find(b, msg->accounts[i]);
+		char key[24];
+
+		if (!o || !o->first || o->query)
+			continue;
+		snprintf(key, sizeof(key), "%llu",
+			(unsigned long long)msg->accounts[i]);
+		if (accounts_find(b->sbc->accounts,
+			    GH__ACCOUNT_KEY__ACCOUNT_BY_ID, key, on_facts, o,
+			    &o->query) != 0)
+			log_warning("account_facts", LOG_STR("account", key));
+	}
+}
+
+void bindings_tell_all(struct bindings *b)
+{
+	size_t bucket = 0;
+	struct table_node *n = NULL;
+
+	while (b->on_change && (n = table_next(&b->owners, &bucket, n))) {
+		const struct owner *o = TABLE_ENTRY(n, struct owner, node);
+
+		if (o->first)
+			b->on_change(
+				b->on_change_ctx, o->id, o->first->account);
+	}
+}
+
+void bindings_on_change(struct bindings *b, bindings_change_fn fn, void *ctx)
+{
+	if (!b)
+		return;
+	b->on_change = fn;
+	b->on_change_ctx = ctx;
 }
 
 /* ------------------------------------------------------------ over a restart

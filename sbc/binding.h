@@ -71,6 +71,18 @@ GH_MUST_CHECK int bindings_remove_all(struct bindings *b, uint64_t account,
 /** Tells authd the account's present bindings (after a run of changes). */
 void bindings_publish(struct bindings *b, uint64_t account);
 
+/** Who hears of every change of an account's contacts: the newest one's
+ * account, or NULL when none is left. NULL = nobody. b may be NULL (tests). */
+typedef void (*bindings_change_fn)(
+	void *ctx, uint64_t id, const struct account *account);
+void bindings_on_change(struct bindings *b, bindings_change_fn fn, void *ctx);
+/** Tells that one of every account that has contacts: the settings are new. */
+void bindings_tell_all(struct bindings *b);
+/** authd's AccountsChanged: facts of registered accounts are asked for again.
+ * Without names (a great change) they come with each next REGISTER. */
+void bindings_on_accounts_changed(
+	struct bindings *b, const Gh__AccountsChanged *msg);
+
 /** Calls fn for every contact that has not expired, in no order; for displays.
  * fn must not change bindings. */
 void bindings_walk(struct bindings *b,
@@ -80,7 +92,8 @@ void bindings_walk(struct bindings *b,
 void bindings_on_saved(struct bindings *b, const Gh__BindingsSaved *saved);
 void bindings_on_authd_up(struct bindings *b);
 
-/* From save.c: what an earlier process knew, newer than what authd remembers. */
+/* From save.c: what an earlier process knew, newer than what authd remembers.
+ */
 GH_MUST_CHECK int bindings_on_found(struct bindings *b,
 	const Gh__SavedBinding *saved, const struct save_slot *slot);
 /** Writes the record of every contact that has none. */

@@ -650,6 +650,8 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 	c->called = in->party;
 	in->party->status = in->msg->status;
 	c->record.far_status = in->msg->status;
+	c->answer_lines =
+		call_setup_lines(in->party, &c->caller, in->msg->sip, c->home);
 	call_setup_end_others(c, in->party,
 		"Reason: SIP;cause=200;text=\"Call completed elsewhere\"");
 	if (call_media_answer(c, in->party, in->msg, &why) != 0)
@@ -715,7 +717,7 @@ static enum call_state on_connect(struct call *c, const struct call_input *in)
 	call_note(c, REASON_CALL_ANSWERED, NULL);
 	/* The ACK may come before this function is done. */
 	call_save_as(c, CALL_CONFIRMING);
-	if (leg_accept(c->caller.leg, c->caller.ours, NULL) != 0)
+	if (leg_accept(c->caller.leg, c->caller.ours, c->answer_lines) != 0)
 		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	set_life(c);
 	return CALL_CONFIRMING;

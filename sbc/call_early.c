@@ -30,7 +30,7 @@ static enum call_state tell_ringing(struct call *c, unsigned status)
 		return CALL_RINGING;
 	c->progress = status;
 	c->n_progress++;
-	leg_progress(c->caller.leg, status, NULL, NULL);
+	leg_progress(c->caller.leg, status, NULL, c->answer_lines);
 	return CALL_RINGING;
 }
 
@@ -72,6 +72,8 @@ enum call_state call_early_on_progress(
 		return c->state;
 	if (c->record.wall_ring_us == 0)
 		c->record.wall_ring_us = clock_wall_us();
+	c->answer_lines =
+		call_setup_lines(p, &c->caller, in->msg->sip, c->home);
 	if (status != 180 && status != 181 && status != 182)
 		status = 183;
 	if (in->msg->sdp == NULL || (c->change.active && p == c->called))
@@ -113,7 +115,7 @@ enum call_state call_early_on_media(struct call *c, const struct call_input *in)
 	if (c->pending_status >= 180 && c->pending_status < 200) {
 		c->progress = c->pending_status;
 		leg_progress(c->caller.leg, c->pending_status,
-			reliable ? NULL : c->pending_sdp, NULL);
+			reliable ? NULL : c->pending_sdp, c->answer_lines);
 		c->pending_status = 0;
 		/* It has acknowledged another answer than this one. */
 		if (again != NULL && leg_can_change(again->leg))

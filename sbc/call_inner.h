@@ -98,6 +98,8 @@ struct party {
 	struct addr peer;           /* where signaling goes and comes from */
 	uint64_t flow;              /* 0 = datagrams */
 	char *request_uri;          /* called: what the INVITE asks for */
+	const char *route;          /* called: the way of the INVITE; NULL =
+				       direct */
 	const Gh__TrunkTarget *row; /* called: of its trunk */
 	const char *host;           /* called: its host in To */
 	bool too_large;             /* called: its INVITE, for a datagram */
@@ -219,6 +221,8 @@ struct call {
 	uint32_t q_below;  /* within an account: phones of a lower q, times
 			      1000, come next; 0 = from the highest */
 	struct call_where *where; /* of that one, if it is a name */
+	size_t registrar_of; /* target + 1 whose registrar was tried first */
+	struct addr registrar;
 	/* The same once more, over a connection if the peer takes it. */
 	const Gh__TrunkTarget *again_row; /* NULL = none */
 	struct addr again_addr;
@@ -234,10 +238,11 @@ struct call {
 
 	/* media: call_media.c */
 	struct media_slot *slots;
-	bool figures_done;       /* none are coming any more */
-	bool buried;             /* waits for the reaper */
-	char *pending_sdp;       /* to go to the caller once mediad is ready */
-	unsigned pending_status; /* with that: 180 to 200; 0 = nothing */
+	bool figures_done;        /* none are coming any more */
+	bool buried;              /* waits for the reaper */
+	char *pending_sdp;        /* to go to the caller once mediad is ready */
+	unsigned pending_status;  /* with that: 180 to 200; 0 = nothing */
+	const char *answer_lines; /* of the last answer, that may cross */
 
 	struct call_change change;
 	struct call_record record;
@@ -311,6 +316,8 @@ uint32_t call_min_session(const struct call *c);
 /* call_setup.c */
 enum call_state call_setup_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip);
+/** Does the caller call an emergency number? Before call_setup_begin(). */
+bool call_setup_is_emergency(struct call *c, const sip_t *sip);
 enum call_state call_setup_on_account(
 	struct call *c, const struct call_input *in);
 /** EV_LOCATED. */
@@ -358,6 +365,10 @@ enum call_place {
 enum call_place call_target_place(struct call *c, const struct trunk *t,
 	const Gh__TrunkTarget *row, struct addr *addr_out,
 	enum reason *why_out);
+/** Where we are registered at the trunk of the present target, once: that
+ * comes before its rows. @return whether there is such an address. */
+bool call_target_registrar(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget **row_out, struct addr *addr_out);
 /** Forgets the addresses of the present row. */
 void call_target_forget_place(struct call *c);
 /** A party for one address. @return ROUTE_OK, or why it can not be used. */
@@ -486,6 +497,9 @@ struct party;
 /** Takes a place for the party at its trunk or account.
  * @return ROUTE_OK or the limit that is reached. */
 enum reason call_limit_take(struct call *c, struct party *p);
+/** What is answered to a call that met this limit of the party's. */
+unsigned call_limit_status(
+	const struct call *c, const struct party *p, enum reason why);
 void call_limit_release(struct call *c, struct party *p);
 /** The call was answered: the caller's minutes run. */
 void call_limit_talk(struct call *c);

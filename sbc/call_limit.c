@@ -169,6 +169,26 @@ enum reason call_limit_take(struct call *c, struct party *p)
 	return why;
 }
 
+unsigned call_limit_status(
+	const struct call *c, const struct party *p, enum reason why)
+{
+	switch (why) {
+	case REASON_LIMIT_TRUNK_CALLS:
+	case REASON_LIMIT_TRUNK_RATE:
+		if (p->trunk != NULL && p->trunk->row->limit_code != 0)
+			return p->trunk->row->limit_code;
+		break;
+	case REASON_LIMIT_ACCOUNT_CALLS:
+	case REASON_LIMIT_ACCOUNT_HOUR:
+	case REASON_LIMIT_ACCOUNT_DAY:
+		return (unsigned)settings_number(c->settings,
+			"account_limit_code", reason_sip(why), 402, 699);
+	default:
+		break;
+	}
+	return reason_sip(why);
+}
+
 void call_limit_restore(struct call *c, struct party *p, bool shares)
 {
 	if (p->trunk != NULL) {

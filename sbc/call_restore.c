@@ -296,6 +296,23 @@ static bool go_on(struct call *c, const Gh__SavedCall *saved)
 	return true;
 }
 
+static bool line_is_there(struct sbc *sbc, const Gh__SavedParty *p)
+{
+	return p->leg == NULL || p->leg->flow == 0 ||
+	       stack_flow_tport(sbc->stack, p->leg->flow) != NULL;
+}
+
+bool call_may_be_restored(struct sbc *sbc, const Gh__SavedCall *saved)
+{
+	if (saved->state == CALL_UP || saved->state == CALL_DONE ||
+		saved->caller == NULL)
+		return true;
+	for (size_t i = 0; i < saved->n_parties; i++)
+		if (!line_is_there(sbc, saved->parties[i]))
+			return false;
+	return line_is_there(sbc, saved->caller);
+}
+
 static void set_state(struct call *c, const Gh__SavedCall *saved, bool whole)
 {
 	switch ((enum call_state)saved->state) {

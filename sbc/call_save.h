@@ -18,6 +18,8 @@
 #ifndef SBC_CALL_SAVE_H
 #define SBC_CALL_SAVE_H
 
+#include <stdbool.h>
+
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/ipc.pb-c.h"
@@ -29,6 +31,7 @@
 
 struct call;
 struct calls;
+struct sbc;
 
 /** Writes the call's record if anything has changed; cheap otherwise. */
 void call_save(struct call *c);
@@ -45,6 +48,10 @@ void call_forget(struct call *c);
 /** Fills a record whose texts live in the call or in s. For tests too. */
 void call_to_record(
 	const struct call *c, struct scratch *s, Gh__SavedCall *out);
+
+/** Whether every connection that the call will at once say something on is
+ * there: one that is up has time. */
+bool call_may_be_restored(struct sbc *sbc, const Gh__SavedCall *saved);
 
 /**
  * Puts a call of an earlier process in force.

@@ -154,6 +154,17 @@ static void find_emergency(struct call *c)
 	c->emergency = route_is_emergency(c->settings, &facts);
 }
 
+bool call_setup_is_emergency(struct call *c, const sip_t *sip)
+{
+	su_home_t home[1] = {SU_HOME_INIT(home)};
+
+	su_home_init(home);
+	if (find_called(c, sip, home) == REASON_ROUTE_OK)
+		find_emergency(c);
+	su_home_deinit(home);
+	return c->emergency;
+}
+
 enum call_state call_setup_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip)
 {
@@ -189,7 +200,8 @@ enum call_state call_setup_begin(
 	find_emergency(c);
 	why = call_limit_take(c, &c->caller);
 	if (why != REASON_ROUTE_OK)
-		return call_end(c, why, 0, CALL_SBC);
+		return call_end(c, why, call_limit_status(c, &c->caller, why),
+			CALL_SBC);
 	c->query_by_number = c->called_number[0] == '+';
 	if (ask(c) != 0)
 		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
@@ -214,6 +226,65 @@ static bool note_failure(struct call *c, enum reason why, unsigned status)
 	return true;
 }
 
+enum tried { TRIED_NOTHING, TRIED_ASKED, TRIED_PARTIES };
+
+/* The phones of the called account that come next. */
+static enum tried try_account(struct call *c)
+{
+	bool first = c->q_below == 0;
+	size_t n = c->called_account == NULL
+			   ? 0
+			   : call_target_phones(c, c->called_account);
+
+	if (c->q_below == 0)
+		c->target++;
+	if (n == 0 && first && c->called_account != NULL) {
+		call_note(c, REASON_ROUTE_NOT_REGISTERED, NULL);
+		note_failure(c, REASON_ROUTE_NOT_REGISTERED, 480);
+	}
+	return n == 0 ? TRIED_NOTHING : TRIED_PARTIES;
+}
+
+/* The next address of a trunk: the one that is tried again, its registrar's,
+ * or what its next target leads to. */
+static enum tried try_trunk(struct call *c, const struct trunk *trunk)
+{
+	bool again = c->again_row != NULL, is_placed = again;
+	enum call_place place = PLACE_FOUND;
+	const Gh__TrunkTarget *row;
+	enum reason why = REASON_ROUTE_OK;
+	struct addr addr;
+
+	if (again)
+		row = call_target_take_again(c, &addr);
+	else
+		is_placed = call_target_registrar(c, trunk, &row, &addr);
+	if (!is_placed)
+		row = call_target_row(trunk, c->target_row);
+	if (row == NULL) {
+		c->target_row = 0;
+		c->target++;
+		return TRIED_NOTHING;
+	}
+	if (!is_placed)
+		place = call_target_place(c, trunk, row, &addr, &why);
+	if (place == PLACE_ASKED)
+		return TRIED_ASKED;
+	if (place == PLACE_FOUND)
+		why = !c->decision->emergency && trunk_avoids(c->calls->trunks,
+							 trunk->row->id, &addr)
+			      ? REASON_ROUTE_TRUNK_DOWN
+			      : call_target_trunk(c, trunk, row, &addr, again);
+	else if (why == REASON_ROUTE_OK)
+		return TRIED_NOTHING;
+	if (why != REASON_ROUTE_OK) {
+		call_decide(c, why, row->host);
+		note_failure(c, why, reason_sip(why));
+		return TRIED_NOTHING;
+	}
+	return TRIED_PARTIES;
+}
+
 /* Makes the parties of the next target that can be tried at all. */
 static enum call_state next_target(struct call *c)
 {
@@ -221,70 +292,17 @@ static enum call_state next_target(struct call *c)
 
 	while (c->target < d->n_targets && c->n_invites < CALL_HOPS_MAX) {
 		const struct route_target *target = &d->targets[c->target];
-		const Gh__TrunkTarget *row;
-		struct addr addr;
-		enum reason why;
+		bool again = c->again_row != NULL && !target->is_account;
+		enum tried tried;
 
 		c->round++;
-		if (target->is_account) {
-			bool first = c->q_below == 0;
-			size_t n = c->called_account == NULL
-					   ? 0
-					   : call_target_phones(
-						     c, c->called_account);
-
-			if (c->q_below == 0)
-				c->target++;
-			if (n == 0 && first && c->called_account != NULL) {
-				call_note(c, REASON_ROUTE_NOT_REGISTERED, NULL);
-				note_failure(
-					c, REASON_ROUTE_NOT_REGISTERED, 480);
-			}
-			if (n == 0)
-				continue;
-		} else {
-			bool again = c->again_row != NULL;
-			enum call_place place = PLACE_FOUND;
-
-			row = again ? call_target_take_again(c, &addr)
-				    : call_target_row(
-					      target->trunk, c->target_row);
-			if (row == NULL) {
-				c->target_row = 0;
-				c->target++;
-				continue;
-			}
-			if (!again)
-				place = call_target_place(
-					c, target->trunk, row, &addr, &why);
-			switch (place) {
-			case PLACE_ASKED:
-				return CALL_LOCATING;
-			case PLACE_FOUND:
-				why = !d->emergency &&
-						      trunk_avoids(
-							      c->calls->trunks,
-							      target->trunk->row
-								      ->id,
-							      &addr)
-					      ? REASON_ROUTE_TRUNK_DOWN
-					      : call_target_trunk(c,
-							target->trunk, row,
-							&addr, again);
-				break;
-			case PLACE_NONE:
-			case PLACE_COUNT:
-				if (why == REASON_ROUTE_OK)
-					continue;
-				break;
-			}
-			if (why != REASON_ROUTE_OK) {
-				call_decide(c, why, row->host);
-				note_failure(c, why, reason_sip(why));
-				continue;
-			}
-		}
-		c->record.attempts++;
+		tried = target->is_account ? try_account(c)
+					   : try_trunk(c, target->trunk);
+		if (tried == TRIED_NOTHING)
+			continue;
+		if (tried == TRIED_ASKED)
+			return CALL_LOCATING;
+		c->record.attempts += !again;
 		if (call_slot_open(c) != 0)
 			return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
 		return CALL_PORTS;
@@ -379,6 +397,18 @@ static enum reason identity_for(const struct call *c, const struct party *p,
 	return REASON_ROUTE_OK;
 }
 
+/* A phone whose extension is registered at this PBX is that extension there. */
+static uint64_t surrogate_of(const struct call *c, const struct party *p)
+{
+	const Gh__Account *row =
+		c->caller.account != NULL ? c->caller.account->row : NULL;
+
+	return row != NULL && p->trunk != NULL && row->surrogate &&
+			       row->surrogate_trunk == p->trunk->row->id
+		       ? row->id
+		       : 0;
+}
+
 /* What an INVITE has besides the texts that are counted: start line, Via,
  * tags, names of headers, Allow, Supported, timer. */
 #define INVITE_REST 400u
@@ -412,6 +442,7 @@ static enum reason invite_party(struct call *c, struct party *p)
 	struct hdr_identity who = {0};
 	enum reason why = REASON_CALL_INTERNAL;
 	char number[ROUTE_NUMBER_SIZE], called[ROUTE_NUMBER_SIZE];
+	struct hdr_body body;
 	const char *sdp, *lines;
 	struct leg_config config = {
 		.sbc = c->sbc,
@@ -424,6 +455,8 @@ static enum reason invite_party(struct call *c, struct party *p)
 		.peer = {.addr = p->peer,
 			.listener = p->listener,
 			.flow = p->flow},
+		.route = p->route,
+		.surrogate = surrogate_of(c, p),
 		.min_se_s = call_min_session(c),
 		.session_expires_s = call_session_expires(c, p),
 		.on_event = call_leg_event,
@@ -443,10 +476,15 @@ static enum reason invite_party(struct call *c, struct party *p)
 		return REASON_ROUTE_BAD_NUMBER;
 	su_home_init(home);
 	why = REASON_CALL_INTERNAL;
+	lines = hdr_lines(sip_object(c->invite), &from, &to, &who, home);
+	if (c->emergency && hdr_location(sip_object(c->invite), &from, &to,
+				    &who, sdp, home, &body)) {
+		config.body_type = body.type;
+		sdp = body.text;
+		lines = su_sprintf(home, "%s%s", lines, body.lines);
+	}
 	if (leg_new_client(&config, hdr_from(&to, &who, home),
 		    hdr_to(&to, called, p->host, home), &p->leg) == 0) {
-		lines = hdr_lines(
-			sip_object(c->invite), &from, &to, &who, home);
 		p->too_large = is_too_large(p, sdp, lines);
 		if (p->too_large)
 			leg_free(&p->leg);
@@ -468,6 +506,7 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 	(void)in;
 	TAILQ_FOREACH (p, &c->parties, link) {
 		char text[ADDR_TEXT_SIZE];
+		unsigned status;
 
 		if (p->round != c->round || c->n_invites >= CALL_HOPS_MAX)
 			continue;
@@ -485,9 +524,10 @@ enum call_state call_setup_on_ports(struct call *c, const struct call_input *in)
 			return call_target_again(c, p) ? CALL_LOCATING
 						       : next_target(c);
 		}
+		status = call_limit_status(c, p, why);
 		call_decide(c, why, addr_format(&p->peer, text));
-		note_failure(c, why, reason_sip(why));
-		p->status = reason_sip(why) != 0 ? reason_sip(why) : 500;
+		note_failure(c, why, status);
+		p->status = status != 0 ? status : 500;
 		call_limit_release(c, p);
 	}
 	if (n != 0)
@@ -626,7 +666,7 @@ static enum call_state reroute(struct call *c)
 	account_unref(&c->called_account);
 	su_free(c->home, c->decision);
 	c->decision = NULL;
-	c->target = c->target_row = 0;
+	c->target = c->target_row = c->registrar_of = 0;
 	c->q_below = 0;
 	call_target_forget_place(c);
 	c->failed_status = 0;

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sbc/trunk.h"
+
 static struct party *add_party(struct call *c)
 {
 	struct party *p = su_zalloc(c->home, sizeof *p);
@@ -40,6 +42,18 @@ const Gh__CodecList *call_target_codecs(
 	if (id == 0 && p->address != NULL)
 		id = p->address->realm->row->codec_list;
 	return id != 0 ? settings_codec_list(c->settings, id) : NULL;
+}
+
+/* RFC 3327 5.1: the Path of its registration is the way to a phone. */
+static const char *path_of(struct call *c, const Gh__Binding *row)
+{
+	const char *route = NULL;
+
+	for (size_t i = 0; i < row->n_path; i++)
+		route = route == NULL ? row->path[i]
+				      : su_sprintf(c->home, "%s, %s", route,
+						row->path[i]);
+	return route != NULL ? su_strdup(c->home, route) : NULL;
 }
 
 /* Preferences as they are compared: above 0, so that 0 can mean "all". */
@@ -96,6 +110,7 @@ size_t call_target_phones(struct call *c, struct account *account)
 		p->flow = b->row->flow;
 		p->behind_nat = b->row->behind_nat;
 		p->request_uri = su_strdup(c->home, b->row->contact);
+		p->route = path_of(c, b->row);
 		p->host = ra->realm->row->n_domains != 0
 				  ? ra->realm->row->domains[0]
 				  : l->advertised_host;
@@ -151,8 +166,11 @@ static const char *trunk_host(struct call *c, const struct trunk *t,
 
 /* number_clean() has let only harmless characters pass; what a user part must
  * not hold as it is (RFC 3261 25.1) is escaped. */
-static char *trunk_uri(struct call *c, const char *number, const char *host)
+static char *trunk_uri(struct call *c, const struct trunk *t,
+	const char *number, const char *host)
 {
+	const char *phone = hdr_user_phone(t, number);
+
 	char user[3 * ROUTE_NUMBER_SIZE + 1];
 	size_t n = 0;
 
@@ -171,7 +189,7 @@ static char *trunk_uri(struct call *c, const char *number, const char *host)
 				(unsigned)(unsigned char)*number);
 	}
 	user[n] = '\0';
-	return su_sprintf(c->home, "sip:%s@%s", user, host);
+	return su_sprintf(c->home, "sip:%s@%s%s", user, host, phone);
 }
 
 static void on_located(
@@ -255,6 +273,26 @@ void call_target_forget_place(struct call *c)
 	c->where = NULL;
 }
 
+bool call_target_registrar(struct call *c, const struct trunk *t,
+	const Gh__TrunkTarget **row_out, struct addr *addr_out)
+{
+	if (c->registrar_of == c->target + 1)
+		return false;
+	c->registrar_of = c->target + 1;
+	memset(&c->registrar, 0, sizeof c->registrar);
+	if (!t->row->registers ||
+		!trunk_registrar(c->calls->trunks, t, addr_out, row_out))
+		return false;
+	c->registrar = *addr_out;
+	return true;
+}
+
+/* It has been tried as what we are registered at. */
+static bool was_registrar(const struct call *c, const struct addr *addr)
+{
+	return addr_is_set(&c->registrar) && addr_equal(&c->registrar, addr);
+}
+
 enum call_place call_target_place(struct call *c, const struct trunk *t,
 	const Gh__TrunkTarget *row, struct addr *addr_out, enum reason *why_out)
 {
@@ -269,13 +307,13 @@ enum call_place call_target_place(struct call *c, const struct trunk *t,
 				 : secured      ? 5061
 						: 5060;
 		c->target_row++;
-		return PLACE_FOUND;
+		return was_registrar(c, addr_out) ? PLACE_NONE : PLACE_FOUND;
 	}
 	if (w == NULL && locate(c, t, row) == 0)
 		return PLACE_ASKED;
 	if (w != NULL && w->next < w->n) {
 		*addr_out = w->addrs[w->next++];
-		return PLACE_FOUND;
+		return was_registrar(c, addr_out) ? PLACE_NONE : PLACE_FOUND;
 	}
 	*why_out = w != NULL ? w->why : REASON_ROUTE_DNS;
 	call_target_forget_place(c);
@@ -344,7 +382,9 @@ enum reason call_target_trunk(struct call *c, const struct trunk *t,
 	p->peer = *addr;
 	p->flow = flow != NULL ? flow->id : 0;
 	p->host = trunk_host(c, t, row, addr);
-	p->request_uri = trunk_uri(c, number, p->host);
+	p->request_uri = trunk_uri(c, t, number, p->host);
+	p->route = su_strdup(
+		c->home, trunk_route(c->calls->trunks, t->row->id, addr));
 	p->codecs = call_target_codecs(c, p);
 	return REASON_ROUTE_OK;
 }

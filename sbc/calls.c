@@ -21,6 +21,7 @@
 #include "common/stat.h"
 #include "sbc/leg_save.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk.h"
 
 static void on_reap(void *arg);
@@ -50,6 +51,8 @@ int calls_new(struct sbc *sbc, struct calls **calls_out)
 	if (err != 0)
 		goto fail_saver;
 	sbc->trunks = calls->trunks;
+	bindings_on_change(sbc->bindings, surrogates_on_bindings,
+		trunks_surrogates(calls->trunks));
 	stack_on_orphan(sbc->stack, leg_take_orphan);
 	cures_on_sending(leg_on_sending, sbc);
 	*calls_out = calls;
@@ -129,6 +132,7 @@ void calls_free(struct calls **callsp)
 	on_reap(calls);
 	loop_timer_free(calls->sbc->daemon.loop, &calls->reaper);
 	loop_timer_free(calls->sbc->daemon.loop, &calls->saver);
+	bindings_on_change(calls->sbc->bindings, NULL, NULL);
 	calls->sbc->trunks = NULL;
 	stack_on_orphan(calls->sbc->stack, NULL);
 	cures_on_sending(NULL, NULL);
@@ -337,6 +341,8 @@ void call_on_invite(
 		return;
 	}
 	why = may_begin(calls);
+	if (call_setup_is_emergency(c, in->sip) && why == REASON_LIMIT_CALLS)
+		why = REASON_ROUTE_OK;
 	if (why != REASON_ROUTE_OK) {
 		refuse_stateless(c, in, why);
 		return;

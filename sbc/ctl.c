@@ -16,7 +16,9 @@
 #include "common/secret.h"
 #include "sbc/call_list.h"
 #include "sbc/route.h"
+#include "sbc/drain.h"
 #include "sbc/sbc.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk.h"
 
 #define ENTRIES_PER_ANSWER 64
@@ -37,6 +39,7 @@ struct listing {
 	struct json *j;
 	const char *name;
 	unsigned n;
+	const struct surrogates *surrogates; /* for registrations */
 };
 
 static void list_open(struct listing *l)
@@ -74,6 +77,7 @@ static void show_binding(void *ctx, const struct binding *m)
 	json_bool(j, "behind_nat", m->row->behind_nat);
 	json_str(j, "user_agent", m->row->user_agent);
 	json_str(j, "instance", m->row->instance[0] ? m->row->instance : NULL);
+	json_str(j, "pbx", surrogate_state(l->surrogates, m->account->row->id));
 	json_close_object(j);
 }
 
@@ -81,7 +85,8 @@ static int on_registrations(void *ctx, const struct control_request *request,
 	char **args, size_t n_args, struct json *j)
 {
 	struct ctl *ctl = ctx;
-	struct listing l = {request, j, "registrations", 0};
+	struct listing l = {request, j, "registrations", 0,
+		trunks_surrogates(ctl->sbc->trunks)};
 
 	(void)args;
 	(void)n_args;
@@ -100,7 +105,7 @@ static int on_trunks(void *ctx, const struct control_request *request,
 	struct ctl *ctl = ctx;
 	const struct settings *s = ctl->sbc->settings;
 	struct trunks *trunks = ctl->sbc->trunks;
-	struct listing l = {request, j, "trunks", 0};
+	struct listing l = {request, j, "trunks", 0, NULL};
 
 	(void)args;
 	(void)n_args;
@@ -164,7 +169,7 @@ static int on_calls(void *ctx, const struct control_request *request,
 	char **args, size_t n_args, struct json *j)
 {
 	struct ctl *ctl = ctx;
-	struct listing l = {request, j, "calls", 0};
+	struct listing l = {request, j, "calls", 0, NULL};
 
 	(void)args;
 	(void)n_args;
@@ -219,12 +224,14 @@ static int on_drain(void *ctx, const struct control_request *request,
 {
 	struct ctl *ctl = ctx;
 	bool off = n_args > 0 && strcmp(args[0], "off") == 0;
+	bool wait = n_args > 0 && strcmp(args[0], "wait") == 0;
 
-	(void)request;
-	if (n_args > 0 && !off)
+	if (n_args > 0 && !off && !wait)
 		return CONTROL_USAGE;
-	calls_drain(ctl->sbc->calls, !off);
-	log_notice("drain", LOG_STR("draining", off ? "no" : "yes"));
+	if (!wait || !drain_is_on(ctl->sbc->drain))
+		drain_set(ctl->sbc->drain, !off);
+	if (wait)
+		return drain_wait(ctl->sbc->drain, request);
 	json_bool(j, "draining", !off);
 	json_uint(j, "calls", calls_count(ctl->sbc->calls));
 	return CONTROL_OK;
@@ -246,6 +253,7 @@ struct route_test {
 	struct account_query *query;
 	char from[ROUTE_NUMBER_SIZE];
 	char to[ROUTE_NUMBER_SIZE];
+	char number[ROUTE_NUMBER_SIZE]; /* of the caller; "" = anonymous */
 	struct route_test *next;
 };
 
@@ -289,7 +297,7 @@ static void test_finish(
 		.from_account = t->caller ? t->caller->row : NULL,
 		.called = t->to,
 		.caller = t->from_trunk || !t->caller
-				  ? ""
+				  ? t->number
 				  : t->caller->row->extension,
 		.called_account = t->called ? t->called->row : NULL,
 		.trunk_in_service = in_service,
@@ -308,6 +316,7 @@ static void test_finish(
 	json_uint(&j, "format", 1);
 	json_str(&j, "from", t->from);
 	json_str(&j, "to", t->to);
+	json_str(&j, "caller", facts.caller);
 	json_str(&j, "reason", reason_text(d.why));
 	json_str(&j, "sentence", reason_sentence(d.why));
 	json_uint(&j, "sip_status", d.sip);
@@ -372,13 +381,30 @@ static const struct trunk *trunk_named(
 	return NULL;
 }
 
+/* What a trunk sends is brought into form as in a call of it. */
+static bool normalise(struct route_test *t, const char *caller)
+{
+	char clean[ROUTE_NUMBER_SIZE], called[ROUTE_NUMBER_SIZE];
+
+	if (!t->from_trunk)
+		return *caller == '\0';
+	memcpy(called, t->to, sizeof(called));
+	if (number_apply(t->from_trunk, GH__NUMBER_RULE_SCOPE__RULE_IN_CALLED,
+		    called, t->to) != 0)
+		return false;
+	return *caller == '\0' ||
+	       (number_clean(caller, clean) == 0 &&
+		       number_apply(t->from_trunk,
+			       GH__NUMBER_RULE_SCOPE__RULE_IN_CALLER, clean,
+			       t->number) == 0);
+}
+
 static int on_route_test(void *ctx, const struct control_request *request,
 	char **args, size_t n_args, struct json *j)
 {
 	struct ctl *ctl = ctx;
 	struct route_test *t;
 
-	(void)n_args;
 	(void)j;
 	if (!ctl->sbc->settings)
 		return CONTROL_AWAY;
@@ -400,6 +426,10 @@ static int on_route_test(void *ctx, const struct control_request *request,
 	}
 	memcpy(t->from, args[0], strlen(args[0]) + 1);
 	t->from_trunk = trunk_named(t->settings, t->from);
+	if (!normalise(t, n_args > 2 ? args[2] : "")) {
+		test_free(t);
+		return CONTROL_USAGE;
+	}
 	t->step = t->from_trunk ? TEST_CALLED_EXTENSION : TEST_CALLER;
 	/* The answer of test_ask() that comes at once would be a second one to
 	 * this request only if it did not come from the loop: it does. */
@@ -419,10 +449,11 @@ static const struct control_command commands[] = {
 	{"subscriptions", "", "event subscriptions of phones", 0, 0,
 		on_subscriptions},
 	{"trunks", "", "trunks and their state", 0, 0, on_trunks},
-	{"route-test", "FROM TO",
-		"where a call would go; FROM is an extension or a trunk's name",
-		2, 2, on_route_test},
-	{"drain", "[off]", "take no new calls, or again", 0, 1, on_drain},
+	{"route-test", "FROM TO [CALLER]",
+		"where a call would go; FROM is an extension or a trunk's "
+		"name, CALLER the number that a trunk names",
+		2, 3, on_route_test},
+	{"drain", "[wait|off]", "take no new calls, or again", 0, 1, on_drain},
 };
 
 static void on_request(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
@@ -439,6 +470,7 @@ static void on_down(void *ctx, struct ipc_link *link, enum reason why)
 	struct route_test *t = ctl->tests;
 
 	(void)why;
+	drain_on_down(ctl->sbc->drain, link);
 	while (t) {
 		struct route_test *following = t->next;
 

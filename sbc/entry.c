@@ -11,13 +11,16 @@
 #include "sbc/entry.h"
 
 #include <sofia-sip/sip_header.h>
+#include <stdio.h>
 
 #include "common/log.h"
+#include "sbc/drain.h"
 #include "sbc/event_body.h"
 #include "sbc/merge.h"
 #include "sbc/message.h"
 #include "sbc/register.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 #include "sbc/wait.h"
 
 static void begin_call(
@@ -57,6 +60,16 @@ static void on_options(struct sbc *sbc, struct inbound *in)
 							 msg_home(in->msg))
 					       : "";
 
+	/* Who probes us sends its calls elsewhere. */
+	if (in->trunk && drain_is_on(sbc->drain)) {
+		char seconds[12];
+
+		snprintf(seconds, sizeof seconds, "%u",
+			stack_retry_after_s(sbc->stack));
+		stack_reply(sbc->stack, in, REASON_ADMIT_DRAINING, 503,
+			SIPTAG_RETRY_AFTER_STR(seconds), TAG_END());
+		return;
+	}
 	stack_reply(sbc->stack, in, REASON_ADMIT_OK, 200,
 		SIPTAG_ALLOW_STR(stack_allow(in)),
 		SIPTAG_ACCEPT_STR("application/sdp"),
@@ -107,6 +120,7 @@ void entry_on_listener(struct sbc *sbc)
 {
 	if (!stack_is_open(sbc->stack))
 		return;
+	trunks_wake(sbc->trunks);
 	if (sbc->said_ready)
 		return;
 	sbc->said_ready = true;

@@ -244,9 +244,8 @@ static void answer(
 	s->asked = NULL;
 	leg_retry_after(s->phone, seconds, sizeof seconds);
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
-		/* Silence may end: an older failure of the PBX is no reason to
-		 * ask for ever. */
-		TAG_IF(status == 503 || why == REASON_EVENT_FAR_SILENT,
+		/* Who is away may come back: when to ask again. */
+		TAG_IF(status == 503 || status == 480,
 			SIPTAG_RETRY_AFTER_STR(seconds)),
 		TAG_IF(lines != NULL, SIPTAG_HEADER_STR(lines)), TAG_END());
 	nta_incoming_destroy(irq);
@@ -299,6 +298,7 @@ static int on_answer(
 	return 0;
 }
 
+/* uri, and what belongs to it, stand in the first one only. */
 static bool ask_pbx(struct sub *s, const char *uri, const char *lines)
 {
 	char expires[12], forwards[12];
@@ -309,7 +309,7 @@ static bool ask_pbx(struct sub *s, const char *uri, const char *lines)
 	leg->auth.tried = false;
 	leg->change.method = sip_method_subscribe;
 	leg->change.orq = leg_send(leg, on_answer, SIP_METHOD_SUBSCRIBE, uri,
-		TAG_IF(s->max_forwards != 0, SIPTAG_MAX_FORWARDS_STR(forwards)),
+		TAG_IF(uri != NULL, SIPTAG_MAX_FORWARDS_STR(forwards)),
 		SIPTAG_CONTACT_STR(leg->contact),
 		SIPTAG_EVENT_STR(s->package->name), SIPTAG_EXPIRES_STR(expires),
 		TAG_IF(s->package->type != NULL,
@@ -318,7 +318,6 @@ static bool ask_pbx(struct sub *s, const char *uri, const char *lines)
 		TAG_IF(lines != NULL && *lines != '\0',
 			SIPTAG_HEADER_STR(lines)),
 		TAG_END());
-	s->max_forwards = 0; /* of the first one only */
 	return leg->change.orq != NULL;
 }
 
@@ -593,16 +592,21 @@ static enum sub_state on_run_out(struct sub *s, const struct sub_input *in)
 	return SUB_GONE;
 }
 
-/* The PBX knows that nobody listens. */
+/* The PBX knows that it is over; its last NOTIFY may have come before its
+ * answer to the phone's last SUBSCRIBE. */
 static enum sub_state on_left(struct sub *s, const struct sub_input *in)
 {
-	(void)in;
-	return s->quiet ? SUB_GONE : SUB_LAST;
+	if (in->event == SUB_EV_ACCEPTED)
+		answer_ok(s, 0);
+	else
+		answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
+	return s->quiet || s->told ? SUB_GONE : SUB_LAST;
 }
 
 static enum sub_state on_give_up(struct sub *s, const struct sub_input *in)
 {
 	(void)in;
+	answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
 	sub_drop_notes(s, 481);
 	return SUB_GONE;
 }

@@ -108,83 +108,91 @@ static int make_phone_leg(struct sub *s, const struct inbound *in,
 	return leg_new_dialog(&config, irq, sip, &s->phone);
 }
 
-static void begin(struct sbc *sbc, struct inbound *in, struct account *account)
+/* The subscription that this asks for, if it may be one. */
+static enum reason make(struct sbc *sbc, const struct inbound *in,
+	struct account *account, struct sub **out)
 {
-	const struct inbound arrived = *in;
 	const sip_t *sip = in->sip;
-	struct sub_input aimed = {.event = SUB_EV_AIMED};
 	const struct event_package *package =
 		event_package_find(sip->sip_event->o_type);
-	char resource[ROUTE_NUMBER_SIZE];
-	const struct trunk *pbx = NULL;
 	enum reason why = events_room(sbc->events, account->row->id);
-	nta_incoming_t *irq;
-	struct sub *s = NULL, *old;
+	const sip_max_forwards_t *mf = sip->sip_max_forwards;
+	char resource[ROUTE_NUMBER_SIZE];
+	const struct trunk *pbx;
 	uint32_t min = 0;
-	int err;
+	struct sub *s;
 
-	if (why == REASON_EVENT_OK &&
-		!read_resource(&arrived, account->row, resource))
-		why = REASON_ROUTE_BAD_NUMBER;
-	if (why == REASON_EVENT_OK && !event_realm_has(in->realm, package))
-		why = REASON_EVENT_PACKAGE; /* other settings since */
-	if (why == REASON_EVENT_OK) {
-		pbx = events_pbx(
-			sbc, sbc->settings, account->row, in->realm, resource);
-		why = pbx != NULL ? REASON_EVENT_OK : REASON_EVENT_NO_PBX;
-	}
-	if (why == REASON_EVENT_OK) {
-		s = sub_make(sbc->events, account, package);
-		why = s != NULL ? REASON_EVENT_OK : REASON_EVENT_FULL;
-	}
-	if (why != REASON_EVENT_OK) {
-		account_unref(&account);
-		refuse(sbc, in, why);
-		return;
-	}
+	if (why != REASON_EVENT_OK)
+		return why;
+	if (!read_resource(in, account->row, resource))
+		return REASON_ROUTE_BAD_NUMBER;
+	if (!event_realm_has(in->realm, package))
+		return REASON_EVENT_PACKAGE; /* other settings since */
+	pbx = events_pbx(sbc, sbc->settings, account->row, in->realm, resource);
+	if (pbx == NULL)
+		return REASON_EVENT_NO_PBX;
+	s = sub_make(sbc->events, account, package);
+	if (s == NULL)
+		return REASON_EVENT_FULL;
 	s->trunk = pbx;
 	snprintf(s->resource, sizeof s->resource, "%s", resource);
 	if (sip->sip_event->o_id != NULL)
 		snprintf(s->event_id, sizeof s->event_id, "%s",
 			sip->sip_event->o_id);
-	s->max_forwards = sip->sip_max_forwards != NULL
-				  ? (unsigned)sip->sip_max_forwards->mf_count
-				  : 70;
+	s->max_forwards = mf != NULL ? (unsigned)mf->mf_count : 70;
 	s->max_forwards -= s->max_forwards != 0;
 	(void)event_read_expires(sbc, sip, &s->asked_s, &min);
-	irq = stack_accept(sbc->stack, in);
-	err = irq != NULL ? make_phone_leg(s, &arrived, irq, sip) : ERR_NOMEM;
-	if (err != 0) {
-		unsigned status = err == ERR_INVALID ? 400 : 500;
+	*out = s;
+	return REASON_EVENT_OK;
+}
 
-		if (irq != NULL) {
-			(void)nta_incoming_treply(irq, (int)status,
-				reason_sip_phrase(status), TAG_END());
-			nta_incoming_destroy(irq);
-		}
-		reason_count(err == ERR_INVALID ? REASON_ADMIT_SYNTAX
-						: REASON_CALL_INTERNAL);
-		s->state = SUB_GONE;
-		sub_bury(s);
-		return;
-	}
-	s->asked = irq;
-	old = events_alike(sbc->events, s);
-	if (old != NULL) {
-		const struct sub_input stop = {
-			.event = SUB_EV_STOP, .why = REASON_EVENT_REPLACED};
+/* Without a dialog with the phone there is none at all. */
+static void fail(struct sub *s, nta_incoming_t *irq, int err)
+{
+	unsigned status = err == ERR_INVALID ? 400 : 500;
 
-		sub_event(old, &stop);
+	reason_count(err == ERR_INVALID ? REASON_ADMIT_SYNTAX
+					: REASON_CALL_INTERNAL);
+	if (irq != NULL) {
+		(void)nta_incoming_treply(
+			irq, (int)status, reason_sip_phrase(status), TAG_END());
+		nta_incoming_destroy(irq);
 	}
-	aim_begin(&s->aim, sbc, pbx, sub_on_aimed, s);
-	sub_arm(s);
-	sub_event(s, &aimed);
+	s->state = SUB_GONE;
+	sub_bury(s);
 }
 
 static void on_sender_known(
 	struct sbc *sbc, struct inbound *in, struct account *account)
 {
-	begin(sbc, in, account);
+	const struct sub_input aimed = {.event = SUB_EV_AIMED};
+	const struct sub_input stop = {
+		.event = SUB_EV_STOP, .why = REASON_EVENT_REPLACED};
+	const struct inbound arrived = *in;
+	struct sub *s = NULL, *old;
+	enum reason why = make(sbc, in, account, &s);
+	nta_incoming_t *irq;
+	int err;
+
+	if (why != REASON_EVENT_OK) {
+		account_unref(&account);
+		refuse(sbc, in, why);
+		return;
+	}
+	irq = stack_accept(sbc->stack, in);
+	err = irq != NULL ? make_phone_leg(s, &arrived, irq, arrived.sip)
+			  : ERR_NOMEM;
+	if (err != 0) {
+		fail(s, irq, err);
+		return;
+	}
+	s->asked = irq;
+	old = events_alike(s);
+	if (old != NULL)
+		sub_event(old, &stop);
+	aim_begin(&s->aim, sbc, s->trunk, sub_on_aimed, s);
+	sub_arm(s);
+	sub_event(s, &aimed);
 }
 
 void event_on_subscribe(struct sbc *sbc, struct inbound *in)

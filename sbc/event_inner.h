@@ -19,6 +19,7 @@
 #include "sbc/hdr_part.h"
 #include "sbc/leg.h"
 #include "sbc/sbc.h"
+#include "sbc/scratch.h"
 
 enum sub_state {
 	SUB_AIMING,
@@ -87,6 +88,7 @@ struct sub {
 	nta_incoming_t *asked; /* the phone's SUBSCRIBE that we owe an answer */
 	uint32_t asked_s;      /* what ours asks for; 0 = the end, or a look */
 	bool quiet;            /* the phone is not told any more */
+	bool told;             /* it has taken the last NOTIFY */
 	bool notified;         /* the PBX has said something */
 	struct note notes[SUB_NOTES_MAX];
 
@@ -125,7 +127,7 @@ void sub_bury(struct sub *s);
 /** May this account have one more? @return EVENT_OK, EVENT_TOO_MANY, FULL. */
 enum reason events_room(const struct events *events, uint64_t account);
 /** The oldest of too many that are alike and come from the same place. */
-struct sub *events_alike(const struct events *events, const struct sub *s);
+struct sub *events_alike(const struct sub *s);
 /** The PBX that serves this account's subscriptions, or NULL. */
 const struct trunk *events_pbx(struct sbc *sbc, const struct settings *settings,
 	const Gh__Account *account, const struct realm *realm,
@@ -170,6 +172,9 @@ bool event_state_text(const sip_subscription_state_t *ss, uint64_t left_s,
 	char *text, size_t size, bool *last_out);
 
 /* event_save.c */
+/** Texts live in the subscription or in the scratch. */
+void sub_to_record(const struct sub *s, struct scratch *scratch,
+	Gh__SavedSubscription *out);
 void sub_save(struct sub *s);
 
 #endif

@@ -371,15 +371,6 @@ static bool ends_it(unsigned status)
 	return false;
 }
 
-static bool is_last(const struct sub *s, const struct note *except)
-{
-	for (size_t i = 0; i < SUB_NOTES_MAX; i++) {
-		if (&s->notes[i] != except && s->notes[i].used)
-			return false;
-	}
-	return true;
-}
-
 enum sub_state sub_passed(struct sub *s, const struct sub_input *in)
 {
 	struct note *n = in->note;
@@ -394,9 +385,12 @@ enum sub_state sub_passed(struct sub *s, const struct sub_input *in)
 		(void)nta_incoming_treply(irq, SIP_200_OK, TAG_END());
 		nta_incoming_destroy(irq);
 		note_drop(n);
-		if (last)
-			reason_count(REASON_EVENT_FAR_ENDED);
-		return last ? SUB_GONE : s->state;
+		if (!last)
+			return s->state;
+		reason_count(REASON_EVENT_FAR_ENDED);
+		s->told = true;
+		/* Its last SUBSCRIBE may still be at the PBX. */
+		return s->asked != NULL ? SUB_LAST : SUB_GONE;
 	}
 	note_drop(n);
 	if (!away && ends_it(status)) {
@@ -412,7 +406,10 @@ enum sub_state sub_passed(struct sub *s, const struct sub_input *in)
 	else
 		sub_reply(s, irq, REASON_EVENT_FAR_REFUSED,
 			hdr_map_status(status));
-	return last && is_last(s, n) ? SUB_GONE : s->state;
+	if (!last)
+		return s->state;
+	s->told = true;
+	return s->asked != NULL ? SUB_LAST : SUB_GONE;
 }
 
 void sub_tell_end(struct sub *s, const char *reason, uint32_t retry_after_s)

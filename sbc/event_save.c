@@ -25,11 +25,34 @@ static char *text(const char *s)
 	return (char *)(uintptr_t)(s != NULL ? s : "");
 }
 
+void sub_to_record(const struct sub *s, struct scratch *scratch,
+	Gh__SavedSubscription *out)
+{
+	gh__saved_subscription__init(out);
+	out->phone = scratch_alloc(scratch, sizeof *out->phone);
+	out->pbx = scratch_alloc(scratch, sizeof *out->pbx);
+	if (out->phone != NULL)
+		leg_save(s->phone, scratch, out->phone);
+	if (out->pbx != NULL)
+		leg_save(s->pbx, scratch, out->pbx);
+	out->id = text(s->id);
+	out->package = text(s->package->name);
+	out->event_id = text(s->event_id);
+	out->trunk = s->trunk->row->id;
+	out->account = (Gh__Account *)(uintptr_t)s->account->row;
+	out->resource = text(s->resource);
+	out->expires_us = s->expires_us;
+	out->wall_began_us = s->wall_began_us;
+	out->state = SUB_UP;
+	out->ids_key.data = s->events->ids.key;
+	out->ids_key.len = sizeof s->events->ids.key;
+	out->n_notified = s->n_notified;
+}
+
 void sub_save(struct sub *s)
 {
 	struct scratch scratch;
-	Gh__SavedSubscription saved = GH__SAVED_SUBSCRIPTION__INIT;
-	Gh__SavedLeg phone, pbx;
+	Gh__SavedSubscription saved;
 
 	if (s->sbc->saves == NULL || s->owner == NULL)
 		return;
@@ -37,27 +60,13 @@ void sub_save(struct sub *s)
 		save_drop(s->sbc->saves, SAVE_SUBSCRIPTION, &s->saved);
 		return;
 	}
-	if (s->state != SUB_UP && s->state != SUB_REFRESHING)
+	/* Without the PBX's first word there is no dialog to go on with. */
+	if ((s->state != SUB_UP && s->state != SUB_REFRESHING) ||
+		s->pbx->state != LEG_UP)
 		return;
 	scratch_init(&scratch);
-	leg_save(s->phone, &scratch, &phone);
-	leg_save(s->pbx, &scratch, &pbx);
-	saved.id = text(s->id);
-	saved.package = text(s->package->name);
-	saved.event_id = text(s->event_id);
-	saved.trunk = s->trunk->row->id;
-	saved.account = (Gh__Account *)(uintptr_t)s->account->row;
-	saved.resource = text(s->resource);
-	saved.phone = &phone;
-	saved.pbx = &pbx;
-	saved.expires_us = s->expires_us;
-	saved.wall_began_us = s->wall_began_us;
-	saved.state = SUB_UP;
-	saved.ids_key.data = s->events->ids.key;
-	saved.ids_key.len = sizeof s->events->ids.key;
-	saved.n_notified = s->n_notified;
-	/* Without the PBX's first word there is no dialog to go on with. */
-	if (s->pbx->state == LEG_UP)
+	sub_to_record(s, &scratch, &saved);
+	if (saved.phone != NULL && saved.pbx != NULL)
 		save_put(s->sbc->saves, SAVE_SUBSCRIPTION, &s->saved,
 			&saved.base);
 	scratch_done(&scratch);

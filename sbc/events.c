@@ -134,12 +134,11 @@ static bool is_alike(const struct sub *a, const struct sub *b)
 }
 
 /* A phone that starts again has forgotten its old ones, and says nothing. */
-struct sub *events_alike(const struct events *events, const struct sub *s)
+struct sub *events_alike(const struct sub *s)
 {
 	struct sub *oldest = NULL, *o;
 	unsigned n = 0;
 
-	(void)events;
 	TAILQ_FOREACH (o, &s->owner->subs, of_owner) {
 		if (o == s || o->phone == NULL || !is_alike(o, s))
 			continue;

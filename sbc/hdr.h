@@ -74,6 +74,10 @@ const char *hdr_from(const struct hdr_side *to,
 const char *hdr_to(const struct hdr_side *to, const char *called,
 	const char *far_host, su_home_t *home);
 
+/** ";user=phone" where the trunk wants it and this is a telephone number (RFC
+ * 3261 19.1.1); else "". trunk may be NULL. */
+const char *hdr_user_phone(const struct trunk *trunk, const char *number);
+
 /**
  * All lines that cross or are made for an INVITE towards `to`, as one text for
  * SIPTAG_HEADER_STR ("" if none): identity, Privacy, and what the table
@@ -83,8 +87,22 @@ const char *hdr_lines(const sip_t *in, const struct hdr_side *from,
 	const struct hdr_side *to, const struct hdr_identity *caller,
 	su_home_t *home);
 
-/** Warning, Reason, Retry-After and the like of a far answer that may cross
- * to the other side as lines; "" if none. */
+/** A body with more in it than a description. */
+struct hdr_body {
+	const char *type;  /* Content-Type */
+	const char *text;  /* in home */
+	const char *lines; /* that go with it; in home */
+};
+/** For an emergency call: sdp and the caller's location as one body, where the
+ * trunks' rules carry Geolocation and the INVITE has a location that can be
+ * read. @return false: body_out is untouched, the call goes without. */
+bool hdr_location(const sip_t *in, const struct hdr_side *from,
+	const struct hdr_side *to, const struct hdr_identity *caller,
+	const char *sdp, su_home_t *home, struct hdr_body *body_out);
+
+/** Of a far answer, what may cross to the other side as lines; "" if none: of
+ * a failure Warning, Reason, Retry-After and the like; of a 1xx or 2xx what the
+ * table leaves to policy and both trunks' rules carry. */
 const char *hdr_answer_lines(const sip_t *answer, const struct hdr_side *from,
 	const struct hdr_side *to, su_home_t *home);
 

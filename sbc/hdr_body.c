@@ -63,8 +63,8 @@ static int take_part(struct span *rest, struct span boundary,
 
 enum part_kind { PART_SDP, PART_OTHER, PART_REQUIRED, PART_UNREADABLE };
 
-/** Reads a part's own headers; leaves its content in part. */
-static enum part_kind read_part(struct span *part)
+/** Reads a part's own headers; leaves its content in part, and its type. */
+static enum part_kind read_part(struct span *part, struct span *type)
 {
 	enum part_kind kind = PART_OTHER;
 	bool required = false, coded = false;
@@ -79,12 +79,13 @@ static enum part_kind read_part(struct span *part)
 		text = line;
 		(void)span_next(&line, ';', &text);
 		if (span_is_word(name, "Content-Type") ||
-			span_is_word(name, "c"))
-			kind = span_is_word(span_trim(text), "application/sdp")
+			span_is_word(name, "c")) {
+			*type = span_trim(text);
+			kind = span_is_word(*type, "application/sdp")
 				       ? PART_SDP
 				       : PART_OTHER;
-		else if (span_is_word(name, "Content-Transfer-Encoding") ||
-			 span_is_word(name, "Content-Encoding"))
+		} else if (span_is_word(name, "Content-Transfer-Encoding") ||
+			   span_is_word(name, "Content-Encoding"))
 			coded = !span_is_word(text, "7bit") &&
 				!span_is_word(text, "8bit") &&
 				!span_is_word(text, "binary") &&
@@ -96,13 +97,18 @@ static enum part_kind read_part(struct span *part)
 	}
 	if (kind == PART_SDP)
 		return coded ? PART_UNREADABLE : PART_SDP;
-	return required ? PART_REQUIRED : PART_OTHER;
+	if (coded)
+		type->len = 0;
+	/* A location is understood, whether it may cross or not. */
+	return required && !span_is_word(*type, "application/pidf+xml")
+		       ? PART_REQUIRED
+		       : PART_OTHER;
 }
 
 static enum reason read_multipart(
 	struct span body, struct span boundary, struct span *sdp)
 {
-	struct span part;
+	struct span part, type;
 	bool found = false, last = false;
 
 	if (take_part(&body, boundary, &part, &last)) /* what nobody reads */
@@ -111,7 +117,8 @@ static enum reason read_multipart(
 		if (n == PARTS_MAX || !body.at ||
 			take_part(&body, boundary, &part, &last))
 			return REASON_SDP_SYNTAX;
-		switch (read_part(&part)) {
+		type = (struct span){NULL, 0};
+		switch (read_part(&part, &type)) {
 		case PART_SDP:
 			/* Two would be two calls for two readers. */
 			if (found || !part.len)
@@ -175,4 +182,37 @@ enum reason hdr_sdp_of(const sip_t *sip, const char **sdp_out, size_t *len_out)
 		*len_out = sdp.len;
 	}
 	return why;
+}
+
+bool hdr_part_of(const sip_t *sip, const char *wanted, struct span *part_out)
+{
+	const sip_content_type_t *type = sip->sip_content_type;
+	struct span body, boundary, part, of;
+	bool last = false;
+
+	if (!sip->sip_payload || !sip->sip_payload->pl_len || !type ||
+		!type->c_type)
+		return false;
+	body = (struct span){
+		sip->sip_payload->pl_data, sip->sip_payload->pl_len};
+	if (text_equal(type->c_type, wanted)) {
+		*part_out = body;
+		return true;
+	}
+	boundary = boundary_of(type);
+	if (!text_equal(type->c_type, "multipart/mixed") || !boundary.len ||
+		boundary.len > BOUNDARY_MAX ||
+		take_part(&body, boundary, &part, &last))
+		return false;
+	for (unsigned n = 0; !last && n < PARTS_MAX && body.at; n++) {
+		if (take_part(&body, boundary, &part, &last))
+			return false;
+		of = (struct span){NULL, 0};
+		if (read_part(&part, &of) != PART_UNREADABLE &&
+			span_is_word(of, wanted)) {
+			*part_out = part;
+			return true;
+		}
+	}
+	return false;
 }

@@ -30,8 +30,7 @@ static const char *find_word(struct span s, const char *const *words, size_t n)
 	return NULL;
 }
 
-/** A telephone number of the sending side as the receiving side writes it. */
-static bool carry_number(
+bool hdr_carry_number(
 	const struct hdr_carry *c, struct span uri, char out[ROUTE_NUMBER_SIZE])
 {
 	char text[256], clean[ROUTE_NUMBER_SIZE], global[ROUTE_NUMBER_SIZE];
@@ -49,6 +48,24 @@ static bool carry_number(
 		if (!text_is_digit(*s) && (*s != '+' || s != out))
 			return false;
 	return *out && strcmp(out, "+") != 0;
+}
+
+/** Who diverted; nobody where he does not want to be shown and the other side
+ * is not one that we tell identities (RFC 5806 4.1, RFC 3325). */
+static const char *diverting(const struct hdr_carry *c, const char *number,
+	const char *privacy, struct hdr_list *list)
+{
+	bool hide = privacy &&
+		    (!strcmp(privacy, "full") || !strcmp(privacy, "uri"));
+	const char *uri;
+
+	if (hide && c->to->kind == SIDE_TRUNK && c->to->trunk &&
+		c->to->trunk->row->caller_to == GH__CALLER_FROM__CALLER_FROM)
+		return "sip:anonymous@anonymous.invalid";
+	uri = su_sprintf(list->home, "sip:%s@%s%s", number,
+		hdr_domain(c->to, list->home),
+		hdr_user_phone(c->to->trunk, number));
+	return uri ? uri : "sip:anonymous@anonymous.invalid";
 }
 
 void hdr_carry_diversion(
@@ -77,12 +94,11 @@ void hdr_carry_diversion(
 			if (hdr_param(addr.params, "privacy", &text))
 				privacy = find_word(
 					text, privacies, N_WORDS(privacies));
-			if (!carry_number(c, addr.uri, number))
+			if (!hdr_carry_number(c, addr.uri, number))
 				continue;
 			hdr_list_add(list, name,
-				su_sprintf(list->home,
-					"<sip:%s@%s>;reason=%s%s%s", number,
-					hdr_domain(c->to, list->home),
+				su_sprintf(list->home, "<%s>;reason=%s%s%s",
+					diverting(c, number, privacy, list),
 					why ? why : "unknown",
 					privacy ? ";privacy=" : "",
 					privacy ? privacy : ""));
@@ -312,6 +328,32 @@ static bool is_info(struct span s)
 	return true;
 }
 
+static bool stays(const struct hdr_carry *c, const char *user,
+	Gh__NumberRuleScope in, Gh__NumberRuleScope out)
+{
+	char clean[ROUTE_NUMBER_SIZE], global[ROUTE_NUMBER_SIZE],
+		sent[ROUTE_NUMBER_SIZE];
+
+	return user && *user && !number_clean(user, clean) &&
+	       !number_apply(c->from->trunk, in, clean, global) &&
+	       !number_apply(c->to->trunk, out, global, sent) &&
+	       !strcmp(clean, sent);
+}
+
+/** Caller and called leave as they came. */
+static bool numbers_stay(const struct hdr_carry *c, su_home_t *home)
+{
+	struct hdr_identity caller = {0};
+
+	return !hdr_caller_of(c->in, c->from->trunk, home, &caller) &&
+	       !caller.hide && !*c->to->trunk->row->from_user &&
+	       stays(c, caller.number, GH__NUMBER_RULE_SCOPE__RULE_IN_CALLER,
+		       GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLER) &&
+	       stays(c, hdr_called_of(c->in, c->from->trunk, home),
+		       GH__NUMBER_RULE_SCOPE__RULE_IN_CALLED,
+		       GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED);
+}
+
 void hdr_carry_identity(
 	const struct hdr_carry *c, const char *name, struct hdr_list *list)
 {
@@ -322,8 +364,7 @@ void hdr_carry_identity(
 
 	/* It signs the numbers as they came in: where one side rewrites them,
 	 * it would only prove that. */
-	if (!c->from->trunk || c->from->trunk->n_rules || !c->to->trunk ||
-		c->to->trunk->n_rules)
+	if (!c->from->trunk || !c->to->trunk || !numbers_stay(c, list->home))
 		return;
 	if (!value || rest.len > IDENTITY_MAX ||
 		!span_next(&rest, ';', &token) || !is_token(span_trim(token)) ||

@@ -140,6 +140,12 @@ static const char *request_user(const sip_t *sip)
 	return sip->sip_request ? sip->sip_request->rq_url->url_user : NULL;
 }
 
+static const char *own_user(const struct trunk *trunk)
+{
+	return *trunk->row->contact_user ? trunk->row->contact_user
+					 : trunk->row->register_user;
+}
+
 const char *hdr_called_of(
 	const sip_t *sip, const struct trunk *trunk, su_home_t *home)
 {
@@ -168,16 +174,37 @@ const char *hdr_called_of(
 	}
 	if (!user)
 		user = request_user(sip);
+	/* The Contact that we registered was called, by its name: the number
+	 * stands in To. */
+	if (user && sip->sip_to && sip->sip_to->a_url->url_user && trunk &&
+		trunk->row->registers && !strcmp(user, own_user(trunk)))
+		user = sip->sip_to->a_url->url_user;
 	return user && *user ? su_strdup(home, user) : NULL;
+}
+
+const char *hdr_user_phone(const struct trunk *trunk, const char *number)
+{
+	const char *s = number + (*number == '+');
+
+	if (!trunk || !trunk->row->user_phone || !*s)
+		return "";
+	for (; *s; s++)
+		if (!text_is_digit(*s))
+			return "";
+	return ";user=phone";
 }
 
 const char *hdr_from(const struct hdr_side *to,
 	const struct hdr_identity *caller, su_home_t *home)
 {
-	const char *text = NULL;
+	const char *user = caller->number, *text = NULL;
 
-	if (!caller->hide && *caller->number)
-		text = hdr_name_addr(caller->display, caller->number,
+	/* Some trunks want their own name for us here, and the number in a
+	 * header of the trusted kind. */
+	if (to->trunk && *to->trunk->row->from_user)
+		user = to->trunk->row->from_user;
+	if (!caller->hide && *user)
+		text = hdr_name_addr(to->trunk, caller->display, user,
 			hdr_domain(to, home), home);
 	return text ? text : ANONYMOUS;
 }
@@ -192,5 +219,5 @@ const char *hdr_to(const struct hdr_side *to, const char *called,
 		host = hdr_host(trunk->domain, home);
 	else
 		host = hdr_host(far_host, home);
-	return hdr_name_addr(NULL, called, host, home);
+	return hdr_name_addr(to->trunk, NULL, called, host, home);
 }

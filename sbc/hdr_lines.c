@@ -31,7 +31,7 @@ static void add_identity(struct hdr_list *list, const struct hdr_side *to,
 		return;
 	}
 	hdr_list_add(list, name,
-		hdr_name_addr(caller->hide ? NULL : caller->display,
+		hdr_name_addr(to->trunk, caller->hide ? NULL : caller->display,
 			caller->number, hdr_domain(to, list->home),
 			list->home));
 }
@@ -149,12 +149,33 @@ static void add_retry_after(struct hdr_list *list, const sip_t *answer)
 					(unsigned)af->af_delta));
 }
 
+/** What crosses of an answer that says yes, or that it rings: the few rows that
+ * have a meaning there, by the same policy as in a request. The trunks change
+ * places: who answers is the one that the request went to. */
+static void carry_answered(const struct hdr_carry *c, struct hdr_list *list)
+{
+	static const char *const names[] = {
+		"P-Early-Media", "User-to-User", "History-Info"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct hdr_row *row = hdr_find(names[i]);
+
+		if (row->from & 1u << c->from->kind &&
+			row->to & 1u << c->to->kind && policy_allows(row, c))
+			row->carry(c, row->name, list);
+	}
+}
+
 const char *hdr_answer_lines(const sip_t *answer, const struct hdr_side *from,
 	const struct hdr_side *to, su_home_t *home)
 {
 	const struct hdr_carry carry = {answer, from, to};
 	struct hdr_list list = {.home = home};
 
+	if (answer->sip_status && answer->sip_status->st_status < 300) {
+		carry_answered(&carry, &list);
+		return hdr_list_text(&list);
+	}
 	hdr_carry_reason(&carry, "Reason", &list);
 	add_warning(&list, answer, to);
 	add_retry_after(&list, answer);

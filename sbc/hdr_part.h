@@ -69,6 +69,10 @@ const struct hdr_row *hdr_find(const char *name);
 
 // ------------------------------------------------------------- hdr_carry.c
 
+/** A telephone number of the sending side as the receiving side writes it.
+ * @return false for what is none. */
+bool hdr_carry_number(const struct hdr_carry *c, struct span uri,
+	char out[ROUTE_NUMBER_SIZE]);
 void hdr_carry_diversion(
 	const struct hdr_carry *c, const char *name, struct hdr_list *list);
 void hdr_carry_reason(
@@ -86,6 +90,17 @@ void hdr_carry_user_to_user(
 void hdr_carry_early_media(
 	const struct hdr_carry *c, const char *name, struct hdr_list *list);
 void hdr_carry_identity(
+	const struct hdr_carry *c, const char *name, struct hdr_list *list);
+
+// -------------------------------------------------------------- hdr_body.c
+
+/** The content of the first part of this type: of a multipart body, or the
+ * body itself. @return false if there is none. */
+bool hdr_part_of(const sip_t *sip, const char *type, struct span *part_out);
+
+// ----------------------------------------------------------- hdr_history.c
+
+void hdr_carry_history(
 	const struct hdr_carry *c, const char *name, struct hdr_list *list);
 
 // -------------------------------------------------------------- hdr_text.c
@@ -116,8 +131,9 @@ const char *hdr_user(const char *user, su_home_t *home);
 const char *hdr_host(const char *host, su_home_t *home);
 /** Our domain towards a side, for the right of the @. */
 const char *hdr_domain(const struct hdr_side *side, su_home_t *home);
-/** name-addr of a caller or called towards a side. */
-const char *hdr_name_addr(const char *display, const char *user,
-	const char *domain, su_home_t *home);
+/** name-addr of a caller or called towards a side; trunk: the side's, or NULL.
+ */
+const char *hdr_name_addr(const struct trunk *trunk, const char *display,
+	const char *user, const char *domain, su_home_t *home);
 
 #endif

@@ -88,7 +88,8 @@ static const struct hdr_row rows[] = {
 	{"Diversion", NULL, HDR_CARRY, ON_TRUNK | ON_PBX, ON_TRUNK | ON_PBX,
 		hdr_carry_diversion, true},
 	/* Holds every URI on the way (RFC 7044). */
-	{"History-Info", NULL, DROP},
+	{"History-Info", NULL, HDR_POLICY, ON_TRUNK | ON_PBX, ON_TRUNK | ON_PBX,
+		hdr_carry_history, false},
 	/* A signature over numbers that we may have rewritten (RFC 8224). */
 	{"Identity", "y", HDR_POLICY, ON_TRUNK | ON_PBX, ON_TRUNK | ON_PBX,
 		hdr_carry_identity, false},
@@ -109,8 +110,8 @@ static const struct hdr_row rows[] = {
 	{"P-Early-Media", NULL, HDR_POLICY, ON_TRUNK | ON_PBX,
 		ON_TRUNK | ON_PBX, hdr_carry_early_media, false},
 
-	/* Carried by the call where its policy wants it, with the body. */
-	{"Geolocation", NULL, DROP},
+	/* Of an emergency call, with its body: hdr_location(). */
+	{"Geolocation", NULL, HDR_POLICY, 0, 0, NULL, false},
 	{"Geolocation-Routing", NULL, DROP},
 
 	/* Tells who or what is behind us. */

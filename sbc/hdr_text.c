@@ -182,13 +182,14 @@ const char *hdr_domain(const struct hdr_side *side, su_home_t *home)
 	return host ? host : "anonymous.invalid";
 }
 
-const char *hdr_name_addr(const char *display, const char *user,
-	const char *domain, su_home_t *home)
+const char *hdr_name_addr(const struct trunk *trunk, const char *display,
+	const char *user, const char *domain, su_home_t *home)
 {
 	const char *quoted = hdr_quote(display, home);
 	const char *escaped = hdr_user(user, home);
 
 	if (!quoted || !escaped || !domain)
 		return NULL;
-	return su_sprintf(home, "%s<sip:%s@%s>", quoted, escaped, domain);
+	return su_sprintf(home, "%s<sip:%s@%s%s>", quoted, escaped, domain,
+		hdr_user_phone(trunk, user));
 }

@@ -111,7 +111,13 @@ struct leg_config {
 	struct trunks *trunks; /* answers a trunk's challenges; NULL = none */
 	struct target peer;    /* where its requests came from, or go to */
 	const char *user;      /* user part of our Contact; NULL = none */
-	uint32_t min_se_s;     /* session timers: RFC 4028 */
+	const char *body_type; /* client: of the INVITE's body; NULL = a bare
+				* description; static */
+	const char *route;  /* client: Route of the INVITE; "" or NULL = none;
+			     * not needed after it */
+	uint64_t surrogate; /* client: account that we register there, and
+			     * that challenges are answered as; 0 = none */
+	uint32_t min_se_s;  /* session timers: RFC 4028 */
 	uint32_t session_expires_s; /* what we ask for; 0 = we do not ask */
 	leg_event_fn on_event;
 	/** Takes over what arrives inside a dialog that is none of a call (a
@@ -158,8 +164,8 @@ struct leg {
 	bool rel_supported;  /* the peer can do PRACK */
 	bool rel_required;   /* server: provisionals have to be reliable */
 	uint32_t rel_rseq;   /* client: last RSeq that we acknowledged */
-	bool rel_agreed; /* the INVITE's offer was answered in a provisional
-			    that is acknowledged: UPDATE may offer */
+	bool rel_agreed;     /* the INVITE's offer was answered in a provisional
+				that is acknowledged: UPDATE may offer */
 	bool update_allowed; /* the peer's Allow has UPDATE */
 
 	/* a change of the running session: theirs or ours, one at a time */
@@ -187,6 +193,7 @@ struct leg {
 		nta_response_f *fn;  /* hears the next answer */
 		bool proxy;          /* 407 */
 		bool tried; /* the request under way carries an answer */
+		bool stale; /* ... the second, to a newer nonce */
 	} auth;
 	bool se_raised; /* the INVITE under way asks for the 422's Min-SE */
 

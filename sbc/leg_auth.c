@@ -138,8 +138,7 @@ bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	msg_t *msg;
 	int err;
 
-	if (leg->c.trunks == NULL || leg->c.trunk == NULL || leg->auth.tried ||
-		sip == NULL ||
+	if (leg->c.trunks == NULL || leg->c.trunk == NULL || sip == NULL ||
 		(sip->sip_status->st_status != 401 &&
 			sip->sip_status->st_status != 407))
 		return false;
@@ -148,6 +147,13 @@ bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 			     : sip->sip_www_authenticate;
 	if (au == NULL || trunk_challenge_text(au, text, sizeof text) != 0)
 		return false;
+	/* One answer, and one more where only the nonce was too old. */
+	if (!leg->auth.tried)
+		leg->auth.stale = false;
+	else if (leg->auth.stale || !trunk_challenge_is_stale(au))
+		return false;
+	else
+		leg->auth.stale = true;
 	msg = nta_outgoing_getrequest(orq);
 	request = sip_object(msg);
 	uri = url_as_string(leg->c.home, request->sip_request->rq_url);
@@ -155,7 +161,8 @@ bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 			  : trunk_auth_ask(leg->c.trunks, leg->c.trunk,
 				    &leg->c.peer.addr, text,
 				    request->sip_request->rq_method_name, uri,
-				    on_answer_made, leg, &leg->auth.query);
+				    leg->c.surrogate, on_answer_made, leg,
+				    &leg->auth.query);
 	su_free(leg->c.home, uri);
 	msg_destroy(msg);
 	leg->auth.tried = true;

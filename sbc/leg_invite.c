@@ -571,10 +571,14 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 	leg_save_sending(leg);
 	leg->invite_orq = leg_send(leg, leg_on_invite_answer, SIP_METHOD_INVITE,
 		request_uri, SIPTAG_MAX_FORWARDS_STR(forwards),
+		TAG_IF(leg->c.route != NULL && *leg->c.route != '\0',
+			SIPTAG_ROUTE_STR(leg->c.route)),
 		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
 		SIPTAG_SUPPORTED_STR("timer, 100rel"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
-		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
+		SIPTAG_CONTENT_TYPE_STR(leg->c.body_type != NULL
+						? leg->c.body_type
+						: "application/sdp"),
 		SIPTAG_PAYLOAD_STR(sdp),
 		TAG_IF(lines != NULL && *lines != '\0',
 			SIPTAG_HEADER_STR(lines)),

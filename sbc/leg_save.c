@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sofia-sip/tport.h>
 #include <sofia-sip/msg_addr.h>
 #include <sofia-sip/msg_parser.h>
 #include <sofia-sip/sip_parser.h>
@@ -341,15 +342,26 @@ static nta_incoming_t *make_incoming(
 	struct sockaddr_storage sa;
 	nta_incoming_t *irq;
 	msg_t *msg = read_text(bytes);
+	tport_t *tport = leg->c.peer.listener->tport, *line = NULL;
+	struct addr from = leg->c.peer.addr;
 	socklen_t len;
 
 	if (msg == NULL)
 		return NULL;
-	len = addr_to_sockaddr(&leg->c.peer.addr, &sa);
+	/* To sofia-sip it came from flowd's end of the bridge. */
+	if (leg->c.peer.flow != 0)
+		line = stack_flow_tport(leg->c.sbc->stack, leg->c.peer.flow);
+	if (line != NULL) {
+		tport = line;
+		from = *flows_bridge(leg->c.sbc->flows);
+		from.port =
+			(uint16_t)strtoul(tport_name(line)->tpn_port, NULL, 10);
+	}
+	len = addr_to_sockaddr(&from, &sa);
 	if (len <= sizeof *msg_addr(msg))
 		memcpy(msg_addr(msg), &sa, len);
 	irq = nta_incoming_create(stack_agent(leg->c.sbc->stack), NULL, msg,
-		NULL, NTATAG_TPORT(leg->c.peer.listener->tport), TAG_END());
+		NULL, NTATAG_TPORT(tport), TAG_END());
 	return irq;
 }
 

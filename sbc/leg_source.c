@@ -27,6 +27,7 @@
 
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/trunk.h"
 
 static bool phone_is_bound(const struct leg *leg, const struct addr *source,
 	const struct listener *listener, uint64_t flow)
@@ -59,7 +60,8 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 	/* The present snapshot's sources: an address that was taken away must
 	 * not speak any more, one that was added may. */
 	now = settings_trunk(leg->c.sbc->settings, leg->c.trunk->row->id);
-	return now != NULL && trunk_accepts(now, &in->source, in->address) &&
+	return now != NULL &&
+	       trunk_may_send(leg->c.sbc, now, &in->source, in->address) &&
 	       flow_proves(leg->c.sbc->flows, in->flow, now);
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/daemon.h"
+#include "sbc/drain.h"
 #include "sbc/ctl.h"
 #include "sbc/entry.h"
 #include "sbc/loop_sofia.h"
@@ -175,6 +176,8 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = cdrs_new(sbc, &sbc->cdrs);
 	if (err == 0)
+		err = drain_new(sbc, &sbc->drain);
+	if (err == 0)
 		err = media_new(sbc, mediad_path, &sbc->media);
 	if (err == 0)
 		err = saves_new(sbc, &sbc_save_owners, &sbc->saves);
@@ -202,6 +205,7 @@ static void free_parts(struct sbc *sbc, bool in_order)
 	waits_free(&sbc->waits);
 	pages_free(&sbc->pages);
 	events_free(&sbc->events);
+	drain_free(&sbc->drain);
 	calls_free(&sbc->calls);
 	accounts_free(&sbc->accounts);
 	locator_free(&sbc->locator);

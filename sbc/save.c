@@ -28,6 +28,10 @@
 
 #define DEPOSIT_AGAIN_US CLOCK_US_PER_S
 #define TELL_US          (60 * CLOCK_US_PER_S)
+/* How long a call waits for a connection that it needs, and how often it is
+ * looked for. */
+#define FLOWS_US         (2 * CLOCK_US_PER_S)
+#define FLOWS_LOOK_US    (10 * CLOCK_US_PER_MS)
 
 enum save_file {
 	FILE_CALLS,
@@ -64,6 +68,9 @@ struct saves {
 	struct store *files[FILE_COUNT]; /* NULL before keeper has told */
 	STAILQ_HEAD(, pending) pending;  /* trunks and calls */
 	bool settled;
+	size_t n_restored; /* trunks and calls */
+	uint64_t flows_until_us;
+	struct loop_timer *flows; /* calls wait for connections */
 	struct loop_timer *again; /* a deposit was refused */
 	uint64_t next_tell_us;
 	uint8_t buffer[STORE_RECORD_MAX];
@@ -87,6 +94,7 @@ static enum save_file file_of(enum save_kind kind)
 		return FILE_METERS;
 	case SAVE_CALL:
 	case SAVE_TRUNK:
+	case SAVE_SWITCHES:
 	case SAVE_KIND_END:
 		break;
 	}
@@ -111,6 +119,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(uint32_t kind)
 		return &gh__cdr__descriptor;
 	case SAVE_SUBSCRIPTION:
 		return &gh__saved_subscription__descriptor;
+	case SAVE_SWITCHES:
+		return &gh__saved_switches__descriptor;
 	case SAVE_METER:
 		return &gh__saved_meter__descriptor;
 	default:
@@ -279,6 +289,9 @@ static size_t restore_all(struct saves *saves, bool calls_too)
 			(p->kind == SAVE_CALL || p->kind == SAVE_TRUNK ||
 				p->kind == SAVE_SUBSCRIPTION))
 			continue;
+		if (calls_too && clock_now_us() < saves->flows_until_us &&
+			!saves->owners->ready(saves->sbc, p->kind, p->msg))
+			continue;
 		err = restore(saves, p);
 		if (err != 0)
 			drop_bad(saves, p, err);
@@ -336,10 +349,23 @@ static void open_files(struct saves *saves)
 	saves->owners->on_open(saves->sbc);
 }
 
+static void on_flows(void *arg)
+{
+	struct saves *saves = arg;
+
+	saves->n_restored += restore_all(saves, true);
+	if (STAILQ_EMPTY(&saves->pending))
+		saves->owners->on_settled(saves->sbc, saves->n_restored);
+	else
+		loop_timer_set(
+			saves->sbc->daemon.loop, saves->flows, FLOWS_LOOK_US);
+}
+
 static void settle(struct saves *saves)
 {
 	saves->settled = true;
-	saves->owners->on_settled(saves->sbc, restore_all(saves, true));
+	saves->flows_until_us = clock_now_us() + FLOWS_US;
+	on_flows(saves);
 }
 
 bool saves_on_fd(struct saves *saves, const char *name, int fd)
@@ -362,6 +388,12 @@ void saves_on_keeper(struct saves *saves)
 	deposit(saves);
 }
 
+bool saves_are_in_force(const struct saves *saves)
+{
+	return saves == NULL ||
+	       (saves->settled && STAILQ_EMPTY(&saves->pending));
+}
+
 void saves_settle(struct saves *saves)
 {
 	if (saves != NULL && !saves->settled && saves_are_open(saves))
@@ -382,7 +414,10 @@ int saves_new(struct sbc *sbc, const struct save_owners *owners,
 	for (size_t i = 0; i < FILE_COUNT; i++)
 		saves->found[i] = none;
 	if (loop_timer_new(sbc->daemon.loop, on_again, saves, &saves->again) !=
-		0) {
+			0 ||
+		loop_timer_new(sbc->daemon.loop, on_flows, saves,
+			&saves->flows) != 0) {
+		loop_timer_free(sbc->daemon.loop, &saves->again);
 		free(saves);
 		return ERR_NOMEM;
 	}
@@ -418,5 +453,6 @@ void saves_free(struct saves **ref, bool wipe)
 			store_close(&saves->files[i]);
 	}
 	loop_timer_free(saves->sbc->daemon.loop, &saves->again);
+	loop_timer_free(saves->sbc->daemon.loop, &saves->flows);
 	free(saves);
 }

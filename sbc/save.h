@@ -13,8 +13,10 @@
  *	keeper has handed all over	the files are opened, every record read;
  *					contacts and CDRs are in force at once
  *	settings and sockets are there	trunks, then calls and
- *					subscriptions (saves_settle),
- *before a datagram is read
+ *					subscriptions (saves_settle), before a
+ *					datagram is read; but calls in set-up
+ *					over a connection once flowd has made
+ *					its bridge again
  *
  * The process ends in order (SIGTERM): its calls have been ended and the files
  * are wiped, but for what accounts have used. An upgrade is a restart that
@@ -46,6 +48,7 @@ enum save_kind {
 	SAVE_BINDING = 3,
 	SAVE_CDR = 4,
 	SAVE_SUBSCRIPTION = 5,
+	SAVE_SWITCHES = 8,
 	SAVE_METER = 9,
 	SAVE_KIND_END,
 };
@@ -64,6 +67,10 @@ struct save_owners {
 	 * record is dropped. */
 	int (*restore[SAVE_KIND_END])(struct sbc *sbc,
 		const ProtobufCMessage *msg, const struct save_slot *slot);
+	/* May it be put in force now? Asked again until it may, for FLOWS_US
+	 * at most. */
+	bool (*ready)(struct sbc *sbc, enum save_kind kind,
+		const ProtobufCMessage *msg);
 	/* Contacts and CDRs that were found are in force: what came to be
 	 * before the files were open is to be saved. */
 	void (*on_open)(struct sbc *sbc);
@@ -84,6 +91,8 @@ void saves_on_keeper(struct saves *saves);
 /** All sockets of the settings in force are open: puts trunks and calls in
  * force, once. */
 void saves_settle(struct saves *saves);
+/** Is all that was found in force? Also on NULL. */
+bool saves_are_in_force(const struct saves *saves);
 /** Writes an object's record if anything has changed. saves may be NULL: then
  * nothing is kept (tests of other parts). The message is copied. */
 void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "sbc/call_save.h"
 #include "sbc/event.h"
+#include "sbc/drain.h"
 #include "sbc/meter.h"
 #include "sbc/sbc.h"
 #include "sbc/trunk.h"
@@ -47,6 +48,19 @@ static int on_meter(struct sbc *sbc, const ProtobufCMessage *msg,
 	return meters_on_found(sbc->meters, (const Gh__SavedMeter *)msg, slot);
 }
 
+static int on_switches(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	return drain_on_found(sbc->drain, (const Gh__SavedSwitches *)msg, slot);
+}
+
+static bool is_ready(
+	struct sbc *sbc, enum save_kind kind, const ProtobufCMessage *msg)
+{
+	return kind != SAVE_CALL ||
+	       call_may_be_restored(sbc, (const Gh__SavedCall *)msg);
+}
+
 static void on_open(struct sbc *sbc)
 {
 	bindings_save_all(sbc->bindings);
@@ -69,8 +83,10 @@ const struct save_owners sbc_save_owners = {
 			[SAVE_BINDING] = on_binding,
 			[SAVE_CDR] = on_cdr,
 			[SAVE_SUBSCRIPTION] = on_subscription,
+			[SAVE_SWITCHES] = on_switches,
 			[SAVE_METER] = on_meter,
 		},
+	.ready = is_ready,
 	.on_open = on_open,
 	.on_settled = on_settled,
 };

@@ -46,6 +46,7 @@ struct sbc {
 	struct events *events;
 	struct pages *pages;
 	struct ctl *ctl;
+	struct drain *drain; /* NULL: none (tests) */
 	struct leg *sending; /* whose INVITE is about to leave; NULL = none */
 	struct saves *saves; /* NULL: nothing outlives the process (tests) */
 	struct call_report *report;

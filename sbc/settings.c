@@ -479,11 +479,23 @@ static bool source_fits(const struct trunk_source *ts,
 	return addr_in_net(source, &ts->network);
 }
 
-const struct trunk *settings_trunk_by_source(const struct settings *s,
-	const struct addr *source, const struct realm_address *listener)
+/** Adds a trunk that is not there yet. */
+static size_t add_match(
+	const struct trunk **trunks, size_t n, const struct trunk *trunk)
+{
+	for (size_t i = 0; i < n; i++)
+		if (trunks[i] == trunk)
+			return n;
+	trunks[n] = trunk;
+	return n + 1;
+}
+
+size_t settings_trunks_by_source(const struct settings *s,
+	const struct addr *source, const struct realm_address *listener,
+	const struct trunk **trunks_out, size_t max)
 {
 	struct addr_net net = network_of(source, 128);
-	size_t i = first_source(s, &net);
+	size_t i = first_source(s, &net), n = 0;
 
 	/* Every prefix length in use is one step; there are a handful. */
 	while (i < s->n_sources &&
@@ -500,7 +512,9 @@ const struct trunk *settings_trunk_by_source(const struct settings *s,
 			if (entry->trunk->row->realm ==
 					listener->realm->row->id &&
 				source_fits(entry->source, source, listener))
-				return entry->trunk;
+				n = add_match(trunks_out, n, entry->trunk);
+			if (n == max)
+				return n;
 		}
 		memset(net.base.ip, 0xff, sizeof(net.base.ip));
 		i = first_source(s, &net);
@@ -509,7 +523,16 @@ const struct trunk *settings_trunk_by_source(const struct settings *s,
 			s->sources[i].network.prefix_len == prefix_len)
 			i++;
 	}
-	return NULL;
+	return n;
+}
+
+const struct trunk *settings_trunk_by_source(const struct settings *s,
+	const struct addr *source, const struct realm_address *listener)
+{
+	const struct trunk *trunk = NULL;
+
+	return settings_trunks_by_source(s, source, listener, &trunk, 1) ? trunk
+									 : NULL;
 }
 
 bool trunk_accepts(const struct trunk *t, const struct addr *source,

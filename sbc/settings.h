@@ -136,8 +136,12 @@ const Gh__CodecList *settings_codec_list(const struct settings *s, uint32_t id);
 /** The realm address with this listening address and transport, or NULL. */
 const struct realm_address *settings_listener(const struct settings *s,
 	const struct addr *listen, Gh__Transport transport);
-/** The trunk that may send from source to this listener, or NULL. If several
- * match, the longest network wins, then the lower id. */
+/** The trunks that may send from source to this listener, each once: the
+ * longest network first, then the lower id. @return how many, max at most. */
+size_t settings_trunks_by_source(const struct settings *s,
+	const struct addr *source, const struct realm_address *listener,
+	const struct trunk **trunks_out, size_t max);
+/** The first of them, or NULL. */
 const struct trunk *settings_trunk_by_source(const struct settings *s,
 	const struct addr *source, const struct realm_address *listener);
 /** May this trunk send from source to this listener? */

@@ -12,9 +12,10 @@
 #include "sbc/settings_check.h"
 #include "sbc/text.h"
 
-#define RULES_MAX   256
-#define SOURCES_MAX 1024
-#define TARGETS_MAX 64
+#define RULES_MAX    256
+#define SOURCES_MAX  1024
+#define TARGETS_MAX  64
+#define PREFIXES_MAX 64
 
 static int read_source(struct settings_build *b, const struct trunk *trunk,
 	const Gh__TrunkSource *row, struct trunk_source *source)
@@ -246,6 +247,11 @@ static int check_trunk_hosts(struct settings_build *b, const Gh__Trunk *row)
 			b, "host", row->host, 0, host, sizeof(host));
 	if (err)
 		return err;
+	if (*row->contact_user && !is_user(row->contact_user))
+		return settings_problem(b, "contact_user is no user part");
+	if (*row->from_user && (strlen(row->from_user) >= ROUTE_NUMBER_SIZE ||
+				       !is_user(row->from_user)))
+		return settings_problem(b, "from_user is no user part");
 	if (*row->domain && !text_is_host(row->domain))
 		return settings_problem(b, "domain is no host name or address");
 	if (row->registers && !is_user(row->register_user))
@@ -266,6 +272,12 @@ static int check_trunk_numbers(struct settings_build *b, const Gh__Trunk *row)
 		(unsigned)row->caller_to > GH__CALLER_FROM__CALLER_P_PREFERRED)
 		return settings_problem(b,
 			"called_from, caller_from or caller_to is not known");
+	if (row->limit_code && (row->limit_code < 400 || row->limit_code > 699))
+		return settings_problem(
+			b, "limit_code is not within 400 to 699");
+	if (row->n_called_prefixes > PREFIXES_MAX)
+		return settings_problem(
+			b, "more than %d called_prefixes", PREFIXES_MAX);
 	if (row->registers && row->register_expires_s &&
 		(row->register_expires_s < 30 ||
 			row->register_expires_s > 604800))

@@ -93,6 +93,23 @@ const char *stack_next_hop(const struct stack *stack, const struct target *t,
 	return text;
 }
 
+tport_t *stack_flow_tport(const struct stack *stack, uint64_t flow)
+{
+	const struct flow *f = flow_find(stack->sbc->flows, flow);
+	char ip[ADDR_TEXT_SIZE], port[8];
+	tp_name_t name = {.tpn_proto = "tcp"};
+	tport_t *tport;
+
+	if (!f || !f->port || !stack->bridge || !stack->bridge->pub.tport)
+		return NULL;
+	snprintf(port, sizeof(port), "%u", f->port);
+	name.tpn_host = name.tpn_canon =
+		addr_format_ip(flows_bridge(stack->sbc->flows), ip);
+	name.tpn_port = port;
+	tport = tport_by_name(stack->bridge->pub.tport, &name);
+	return tport && tport_is_secondary(tport) ? tport : NULL;
+}
+
 /* ---------------------------------------------------------------- inbound */
 
 /* A listener's place in the snapshot in force. */

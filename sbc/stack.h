@@ -75,6 +75,8 @@ void stack_on_orphan(struct stack *stack, stack_orphan_fn fn);
 /** Opens the listeners of a snapshot through keeper, asynchronously; each
  * that cannot be opened is logged, and counted as SETTINGS_LISTEN. */
 void stack_apply(struct stack *stack, const struct settings *settings);
+/** The bridge of a flow, once flowd has made it; NULL = not yet, or no more. */
+tport_t *stack_flow_tport(const struct stack *stack, uint64_t flow);
 /** Shows keeper every socket that it opened for us: a new one has none, and
  * must have them when we die. */
 void stack_show_keeper(struct stack *stack);

@@ -29,6 +29,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk_inner.h"
 
 #define TRUNKS_MAX  10000u
@@ -65,6 +66,8 @@ static void state_free(struct trunk_state *s)
 	save_drop(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved);
 	trunk_where_drop(s);
 	trunk_register_drop(s);
+	if (s->named)
+		TAILQ_REMOVE(&s->trunks->named, s, named_link);
 	table_remove(&s->trunks->table, &s->node);
 	free(s);
 }
@@ -132,7 +135,7 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	return 0;
 }
 
-int trunk_contact(const struct trunk *t, const struct listener *l,
+int trunk_contact_as(const struct trunk *t, const struct listener *l,
 	const char *user, char *text, size_t size)
 {
 	struct listener own = *l;
@@ -152,6 +155,23 @@ int trunk_contact(const struct trunk *t, const struct listener *l,
 	if (n < 0 || (size_t)n >= sizeof own.advertised_host)
 		return ERR_TOO_BIG;
 	return stack_contact(&own, user, text, size);
+}
+
+int trunk_contact(const struct trunk *t, const struct listener *l,
+	const char *user, char *text, size_t size)
+{
+	const char *own = trunk_contact_user(t);
+	char token[TRUNK_TOKEN_SIZE];
+	size_t len;
+	int n, err;
+
+	err = trunk_contact_as(t, l, own != NULL ? own : user, text, size);
+	if (err != 0 || !t->row->registers)
+		return err;
+	trunk_token(t, token);
+	len = strlen(text);
+	n = snprintf(text + len, size - len, ";line=%s", token);
+	return n < 0 || (size_t)n >= size - len ? ERR_TOO_BIG : 0;
 }
 
 /* --- OPTIONS --- */
@@ -282,7 +302,7 @@ static void forget_gone(struct trunks *trunks)
 			TABLE_ENTRY(node, struct trunk_state, node);
 
 		next = table_next(&trunks->table, &bucket, node);
-		if (s->n_calls == 0 &&
+		if (s->n_calls == 0 && s->n_surrogates == 0 &&
 			settings_trunk(trunks->sbc->settings, s->id) == NULL)
 			state_free(s);
 	}
@@ -302,6 +322,8 @@ static void on_tick(void *arg)
 	if (is_new) {
 		trunks->version = set->version;
 		forget_gone(trunks);
+		if (trunks->sbc->bindings != NULL)
+			bindings_tell_all(trunks->sbc->bindings);
 	}
 	for (size_t i = 0; i < set->n_trunks; i++) {
 		const struct trunk *t = &set->trunks[i];
@@ -331,6 +353,7 @@ int trunks_new(struct sbc *sbc, struct trunks **trunks_out)
 		return ERR_NOMEM;
 	trunks->sbc = sbc;
 	TAILQ_INIT(&trunks->queries);
+	TAILQ_INIT(&trunks->named);
 	if (table_init(&trunks->table, TRUNKS_MAX) != 0) {
 		free(trunks);
 		return ERR_NOMEM;
@@ -344,9 +367,27 @@ int trunks_new(struct sbc *sbc, struct trunks **trunks_out)
 		free(trunks);
 		return ERR_NOMEM;
 	}
+	if (surrogates_new(trunks, &trunks->surrogates) != 0) {
+		loop_timer_free(sbc->daemon.loop, &trunks->tick);
+		loop_timer_free(sbc->daemon.loop, &trunks->deadline);
+		table_done(&trunks->table);
+		free(trunks);
+		return ERR_NOMEM;
+	}
 	loop_timer_set(sbc->daemon.loop, trunks->tick, CLOCK_US_PER_S);
 	*trunks_out = trunks;
 	return 0;
+}
+
+struct surrogates *trunks_surrogates(struct trunks *trunks)
+{
+	return trunks->surrogates;
+}
+
+void trunks_wake(struct trunks *trunks)
+{
+	if (trunks != NULL)
+		loop_timer_set(trunks->sbc->daemon.loop, trunks->tick, 0);
 }
 
 void trunks_free(struct trunks **trunksp)
@@ -358,6 +399,7 @@ void trunks_free(struct trunks **trunksp)
 	if (trunks == NULL)
 		return;
 	*trunksp = NULL;
+	surrogates_free(&trunks->surrogates);
 	node = table_next(&trunks->table, &bucket, NULL);
 	for (; node != NULL; node = next) {
 		next = table_next(&trunks->table, &bucket, node);
@@ -376,7 +418,9 @@ bool trunk_in_service(struct trunks *trunks, uint32_t id)
 {
 	const struct trunk_state *s = trunk_state_find(trunks, id);
 
-	return s == NULL || !s->down;
+	/* Who is not registered is not known there. */
+	return s == NULL ||
+	       (!s->down && s->registration != REGISTRATION_FAILED);
 }
 
 bool trunk_avoids(struct trunks *trunks, uint32_t id, const struct addr *addr)

@@ -9,9 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <sofia-sip/msg_header.h>
+
 #include "common/clock.h"
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/text.h"
 #include "sbc/trunk_inner.h"
 
 #define DEADLINE_US (2 * CLOCK_US_PER_S)
@@ -54,7 +57,7 @@ void trunk_auth_on_deadline(void *arg)
 
 int trunk_auth_ask(struct trunks *trunks, const struct trunk *t,
 	const struct addr *peer, const char *challenge, const char *method,
-	const char *uri, trunk_auth_fn fn, void *ctx,
+	const char *uri, uint64_t surrogate, trunk_auth_fn fn, void *ctx,
 	struct trunk_auth_query **query_out)
 {
 	Gh__TrunkAuthRequest request = GH__TRUNK_AUTH_REQUEST__INIT;
@@ -73,6 +76,7 @@ int trunk_auth_ask(struct trunks *trunks, const struct trunk *t,
 	request.challenge = (char *)(uintptr_t)challenge;
 	request.method = (char *)(uintptr_t)method;
 	request.uri = (char *)(uintptr_t)uri;
+	request.surrogate_account = surrogate;
 	IPC_MSG(msg, TRUNK_AUTH_REQUEST, trunk_auth_request, &request);
 	err = authd_send(trunks->sbc->authd, &msg);
 	if (err != 0) {
@@ -144,4 +148,12 @@ int trunk_challenge_text(const msg_auth_t *au, char *text, size_t size)
 		n += (size_t)len;
 	}
 	return 0;
+}
+
+bool trunk_challenge_is_stale(const msg_auth_t *au)
+{
+	const char *stale = msg_params_find(au->au_params, "stale=");
+
+	return stale != NULL &&
+	       (text_equal(stale, "true") || text_equal(stale, "\"true\""));
 }

@@ -25,6 +25,7 @@ struct trunk_place {
 	struct addr addr;
 	Gh__Transport transport;
 	char host[256]; /* of the row that led here: a name or an address */
+	bool is_name;   /* ... a name */
 	bool seen;      /* by the look that is under way */
 	bool down;
 	unsigned misses;
@@ -73,12 +74,21 @@ struct trunk_state {
 	struct trunk_auth_query *reg_query;
 	bool reg_proxy;         /* ... with 407 */
 	bool reg_challenged;    /* the present try answered a challenge */
+	bool reg_stale;         /* ... and another, to a newer nonce */
 	uint32_t reg_expires_s; /* asked for; the registrar may raise it */
 	uint64_t next_register_us;
 	unsigned reg_failures; /* in a row */
+	unsigned reg_tried;    /* registrars, since the last success or wait */
+	uint64_t reg_sent_us;
+	bool reg_heard;        /* any answer to the REGISTER under way */
+	char *reg_route;       /* by Service-Route; NULL = none */
 	struct addr registrar; /* the place that is asked; unset = the first */
 	struct trunk_names names;
 	struct save_slot saved;
+
+	TAILQ_ENTRY(trunk_state) named_link; /* its names are sources */
+	bool named;
+	unsigned n_surrogates; /* extensions that are registered there */
 };
 
 struct trunk_auth_query {
@@ -97,6 +107,8 @@ struct trunks {
 	struct loop_timer *deadline;
 	uint64_t version; /* of the settings last looked at */
 	TAILQ_HEAD(, trunk_auth_query) queries; /* by deadline */
+	TAILQ_HEAD(, trunk_state) named;
+	struct surrogates *surrogates;
 	size_t n_queries;
 };
 
@@ -124,6 +136,13 @@ void trunk_judge(struct trunk_state *s, const char *data);
 
 void trunk_request_drop(struct trunk_request *r);
 
+/* trunk_find.c */
+/** User part of our Contact there; NULL = none. */
+const char *trunk_contact_user(const struct trunk *t);
+void trunk_token(const struct trunk *t, char text[TRUNK_TOKEN_SIZE]);
+bool trunk_is_named_source(const struct trunks *trunks, const struct trunk *t,
+	const struct addr *source, Gh__Transport transport);
+
 /* trunk_save.c */
 /** Writes what a new process has to know. */
 void trunk_save(struct trunk_state *s);
@@ -133,11 +152,17 @@ struct trunk_state *trunk_state_make(struct trunks *trunks, uint32_t id);
 void trunk_register_tick(
 	struct trunk_state *s, const struct trunk *t, uint64_t now);
 void trunk_register_drop(struct trunk_state *s);
+/** A time between three quarters of us and all of it. */
+uint64_t trunk_spread(uint64_t us);
+/** Seconds that a 2xx to our REGISTER gives us; asked_s if it does not say. */
+uint32_t trunk_granted(const sip_t *sip, uint32_t asked_s);
 /* trunk_auth.c */
 void trunk_auth_on_deadline(void *arg);
 void trunk_auth_drop_all(struct trunks *trunks);
 /** A challenge as the text that authd reads. @return 0, or ERR_TOO_BIG. */
 GH_MUST_CHECK int trunk_challenge_text(
 	const msg_auth_t *au, char *text, size_t size);
+/** RFC 7616 3.3: the answer was right, its nonce too old. */
+bool trunk_challenge_is_stale(const msg_auth_t *au);
 
 #endif

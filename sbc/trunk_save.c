@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "sbc/sbc.h"
+#include "sbc/text.h"
 #include "sbc/trunk_inner.h"
 
 #define CSEQ_MARGIN  8u
@@ -24,6 +25,7 @@
 void trunk_save(struct trunk_state *s)
 {
 	Gh__SavedTrunk saved = GH__SAVED_TRUNK__INIT;
+	char registrar[ADDR_TEXT_SIZE];
 
 	if (!s->down && s->registration == REGISTRATION_NONE) {
 		save_drop(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved);
@@ -36,6 +38,11 @@ void trunk_save(struct trunk_state *s)
 	saved.expires_s = s->reg_expires_s;
 	saved.next_register_us = s->next_register_us;
 	saved.failures = s->reg_failures;
+	if (s->reg_route != NULL)
+		saved.route = s->reg_route;
+	if (addr_is_set(&s->registrar))
+		saved.registrar = (char *)(uintptr_t)addr_format(
+			&s->registrar, registrar);
 	saved.call_id = s->names.call_id;
 	saved.local_tag = s->names.tag;
 	saved.cseq = s->reg.leg != NULL ? nta_leg_get_seq(s->reg.leg)
@@ -70,6 +77,11 @@ int trunk_restore(struct trunks *trunks, const Gh__SavedTrunk *saved,
 	if (saved->cseq != 0)
 		s->names.cseq = saved->cseq + CSEQ_MARGIN;
 	s->registration = (enum registration)saved->registration;
+	if (*saved->route != '\0' && text_is_plain(saved->route, 512))
+		s->reg_route = strdup(saved->route);
+	if (*saved->registrar != '\0' &&
+		addr_parse(saved->registrar, &s->registrar) != 0)
+		memset(&s->registrar, 0, sizeof s->registrar);
 	/* An answer that was awaited will not come to us: at once. */
 	if (s->registration != REGISTRATION_TRYING &&
 		saved->next_register_us < now + AHEAD_MAX_US)

@@ -49,6 +49,7 @@ static void add(struct trunk_state *s, const Gh__TrunkTarget *row,
 		.addr = *addr,
 		.transport = (Gh__Transport)row->transport};
 	struct trunk_place *p = place_find(s, &like);
+	struct addr numeric;
 
 	if (s->n_found >= TRUNK_PLACES_MAX || (p != NULL && p->seen))
 		return;
@@ -67,6 +68,7 @@ static void add(struct trunk_state *s, const Gh__TrunkTarget *row,
 		p->down = s->down;
 	}
 	p->seen = true;
+	p->is_name = addr_parse(row->host, &numeric) != 0;
 	snprintf(p->host, sizeof p->host, "%s", row->host);
 	s->found[s->n_found++] = p;
 }
@@ -172,8 +174,15 @@ void trunk_where_tick(
 	struct trunk_state *s, const struct trunk *t, uint64_t now)
 {
 	bool wanted = t->row->enabled &&
-		      (t->row->options_interval_s != 0 || t->row->registers);
+		      (t->row->options_interval_s != 0 || t->row->registers ||
+			      t->row->sources_by_name || s->n_surrogates != 0);
+	bool named = wanted && t->row->sources_by_name;
 
+	if (named && !s->named)
+		TAILQ_INSERT_TAIL(&s->trunks->named, s, named_link);
+	else if (!named && s->named)
+		TAILQ_REMOVE(&s->trunks->named, s, named_link);
+	s->named = named;
 	if (!wanted) {
 		trunk_where_drop(s);
 		return;
@@ -216,6 +225,13 @@ const struct trunk_place *trunk_where_registrar(struct trunk_state *s)
 	if (s->n_places == 0)
 		return NULL;
 	p = s->places[registrar_index(s)];
+	if (addr_is_set(&s->registrar) &&
+		!addr_equal(&s->registrar, &p->addr)) {
+		/* Its name leads elsewhere now: nobody there knows us. */
+		free(s->reg_route);
+		s->reg_route = NULL;
+		s->next_register_us = 0;
+	}
 	s->registrar = p->addr;
 	return p;
 }

@@ -195,6 +195,31 @@ class Auth:
              f"settings besides the defaults: {servers.RATES}")
         self.figures.say("register_storm_lost", int(phones - run["good"]))
 
+    def bulk_import(self):
+        phones = 10000 if self.bench.short else 100000
+        cluster = servers.cluster(self.bench)
+        servers.Ours.prepare(self.bench, cluster, "bulk")
+        path = f"{self.bench.folder('bulk')}/phones.csv"
+        with open(path, "w", encoding="ascii") as f:
+            for i in range(phones):
+                f.write(f"{500000 + i},Phone {i},+4941{1000000 + i},outside\n")
+        spent = machine.Spent(postgres=cluster.server.pid)
+        began = time.monotonic()
+        proc.run(machine.measured([
+            f"{cluster.bin}/psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h",
+            cluster.socket_dir, "-U", "postgres", "-d", "bulk", "-c",
+            f"\\copy sbc.phone_import from '{path}' csv", "-o", "/dev/null",
+            "-c", "select * from sbc.import_phones()"]), timeout=600)
+        took = time.monotonic() - began
+        cpu = spent.since()["postgres"] / 1e9
+        have = int(cluster.sql("bulk", "select count(*) from sbc.account"))
+        if have != phones:
+            raise Missing(f"{have} phones of {phones}")
+        note(f"bulk_import_100k: {phones} phones from CSV in {took:.1f} s by "
+             f"the clock, {cpu:.1f} s of CPU")
+        self.figures.say("bulk_import_100k",
+                         round(took * 100000 / phones, 1))
+
     def active(self, database, phones):
         """All active phones register twice: (p99 of the second time, authd's
         Pss with them in memory)."""
@@ -234,4 +259,5 @@ def run(bench, figures):
     yield "auth_verify_ipc_rate", auth.verify_ipc
     yield "register_pair register_pair_memory_only", auth.pair
     yield "register_storm_lost", auth.storm
+    yield "bulk_import_100k", auth.bulk_import
     yield "auth_mem_1m auth_p99_1m", auth.million

@@ -24,6 +24,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -561,6 +562,7 @@ int main(int argc, char **argv)
 	if (optind != argc || !o.phones.to.sin_port || !o.phones.from.s_addr)
 		return usage();
 	raise_files();
+	(void)signal(SIGPIPE, SIG_IGN);
 	if (strcmp(argv[1], "phones") == 0)
 		return o.phones.domain ? load_tls_phones(&o.phones) : usage();
 	for (; a.what <= SLOW; a.what++)

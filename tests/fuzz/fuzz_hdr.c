@@ -14,6 +14,8 @@
 #include <sofia-sip/su_alloc.h>
 
 #include "sbc/hdr.h"
+#include "sbc/hdr_part.h"
+#include "sbc/pidf.h"
 #include "sbc/utf8.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -81,6 +83,31 @@ static void check_lines(
 		}
 }
 
+/* What is written of a location is read back as the same. */
+static void check_location(
+	const sip_t *sip, su_home_t *home, const struct hdr_side *sides)
+{
+	const struct hdr_identity caller = {"+4930", "", false};
+	struct hdr_body body = {NULL, NULL, NULL};
+	char first[PIDF_TEXT_SIZE], second[PIDF_TEXT_SIZE];
+	struct span part;
+	struct pidf pidf, again;
+	struct writer w;
+
+	(void)hdr_location(
+		sip, &sides[0], &sides[1], &caller, "v=0", home, &body);
+	if (!hdr_part_of(sip, "application/pidf+xml", &part) ||
+		pidf_read(part, &pidf))
+		return;
+	writer_init(&w, first, sizeof(first));
+	if (pidf_write(&pidf, "pres:a", &w))
+		return;
+	FUZZ_CHECK(!pidf_read((struct span){first, w.len}, &again));
+	writer_init(&w, second, sizeof(second));
+	FUZZ_CHECK(!pidf_write(&again, "pres:a", &w));
+	FUZZ_CHECK(!strcmp(first, second));
+}
+
 static void init_once(void)
 {
 	if (trunks[0].row)
@@ -134,6 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 						   sip->sip_payload->pl_len);
 		check_caller(sip, msg_home(msg), sides);
 		check_lines(sip, msg_home(msg), sides);
+		check_location(sip, msg_home(msg), sides);
 	}
 	msg_destroy(msg);
 	return 0;

@@ -16,7 +16,7 @@ static const char *const columns[] = {"id", "username", "extension",
 	"expires_max_s", "keepalive_s", "destination_classes",
 	"surrogate_trunk", "digest", "digest_realm", "ha1_md5", "ha1_sha256",
 	"ha1_sha512_256", "trunk", "sealed", "usage_at_us", "usage_hour_calls",
-	"usage_day_us"};
+	"usage_day_us", "surrogate"};
 #define N_COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
 static PGresult *make_result(char *cells)
@@ -62,7 +62,7 @@ static void check_good(void)
 		"auto\nnone\n1\n192.0.2.0/24\n2\n0\n5\n0\n0\n3600\n0\n\n0\n"
 		"MD5\nexample."
 		"com\n00112233445566778899aabbccddeeff\n\n\n3\n0102\n"
-		"1790000000000000\n3\n120000000";
+		"1790000000000000\n3\n120000000\n";
 	char cells[sizeof(good)];
 	Gh__AccountRecord *account;
 	PGresult *result;

@@ -64,6 +64,12 @@ class Baresip:
         with open(f"{work_dir}/config", "w", encoding="utf-8") as f:
             f.write("\n".join(lines) + "\n")
 
+    def contact(self, uri):
+        """Somebody whose presence it watches (apps contact and presence)."""
+        with open(f"{self.dir}/contacts", "w", encoding="utf-8") as f:
+            f.write(f'"Watched" <{uri}>;presence=p2p\n')
+        return self
+
     def account(self, user, server, password="", answer="auto", register=300,
                 outbound=None):
         """server: host[:port] of the registrar, as it stands in the URI.

@@ -81,6 +81,8 @@ class Side:
             m = self.peer.receive(left / proc.PATIENCE) if left > 0 else None
             if m is None:
                 raise proc.Problem(f"no {what} at {self.peer.host}")
+            if not m.first:
+                continue  # keep-alive
             first = str(m.status) if m.status else m.method
             if first.startswith(what) and m.data not in self.seen:
                 self.seen.add(m.data)
@@ -105,6 +107,8 @@ class Side:
             m = self.peer.receive((end - time.monotonic()) / proc.PATIENCE)
             if m is None:
                 return
+            if not m.first:
+                continue
             first = str(m.status) if m.status else m.method
             self._again(m)
             if m.data not in self.seen and not any(
@@ -123,12 +127,13 @@ class Side:
 
     def _message(self, method, cseq, branch, extra=(), body="", to=None):
         lines = [f"{method} {self.target} SIP/2.0",
-                 f"Via: SIP/2.0/UDP {self.peer.host}:{self.peer.port};rport;"
+                 f"Via: SIP/2.0/{self.peer.transport} "
+                 f"{self.peer.host}:{self.peer.port};rport;"
                  f"branch={branch}",
                  "Max-Forwards: 70",
                  f"From: {self.local}", f"To: {to or self.remote}",
                  f"Call-ID: {self.call_id}", f"CSeq: {cseq} {method}",
-                 f"Contact: <sip:peer@{self.peer.host}:{self.peer.port}>",
+                 f"Contact: <{self._contact()}>",
                  *self.heads, *extra]
         if not any(e.startswith("Allow:") for e in extra):
             lines.append("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, "
@@ -141,6 +146,12 @@ class Side:
         if self.compact:
             lines = [_shorten(line) for line in lines]
         return "\r\n".join(lines) + "\r\n\r\n" + body
+
+    def _contact(self):
+        uri = f"sip:peer@{self.peer.host}:{self.peer.port}"
+        if self.peer.transport != "UDP":
+            uri += f";transport={self.peer.transport.lower()}"
+        return uri
 
     @staticmethod
     def branch():
@@ -243,8 +254,7 @@ class Side:
                   f"CSeq: {m.get('cseq')}",
                   *self.heads, *extra]
         if not any(e.startswith("Contact:") for e in extra):
-            lines.append(
-                f"Contact: <sip:peer@{self.peer.host}:{self.peer.port}>")
+            lines.append(f"Contact: <{self._contact()}>")
         if not any(e.startswith("Allow:") for e in extra):
             lines.append("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, "
                          "UPDATE, INFO")

@@ -4,6 +4,7 @@ socket that stands in a neighbour's namespace."""
 import socket
 import struct
 import threading
+import time
 
 from . import net
 
@@ -37,6 +38,7 @@ class Dns:
     def __init__(self, ns, host, port=5353, ttl=1):
         self.records = {}
         self.silent = False
+        self.delay = 0.0        # before each answer
         self.asked = []
         self.ttl = ttl
         self.address = f"{host}:{port}"
@@ -59,6 +61,8 @@ class Dns:
             except OSError:
                 return
             reply = self._reply(query)
+            if self.delay:
+                time.sleep(self.delay)
             if reply:
                 self.socket.sendto(reply, peer)
 

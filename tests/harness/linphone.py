@@ -19,7 +19,8 @@ class Linphone:
     hears. srtp: the one suite that it has to use."""
 
     def __init__(self, work_dir, ns=None, local="127.0.0.1", port=5060,
-                 speech=None, rtp_port=7078, answer=True, srtp=None):
+                 speech=None, rtp_port=7078, answer=True, srtp=None,
+                 transport="udp", ca=None):
         self.dir = work_dir
         self.ns = ns
         self.local = local
@@ -28,6 +29,8 @@ class Linphone:
         self.rtp_port = rtp_port
         self.answer_calls = answer
         self.srtp = srtp
+        self.transport = transport
+        self.ca = ca
         self.proc = None
         self.seen = 0
         self.config = {}
@@ -39,11 +42,13 @@ class Linphone:
 
     def account(self, user, server, password="", register=300):
         """server: host[:port] of the registrar."""
+        if self.transport != "udp":
+            server += f";transport={self.transport}"
         self.config = {
             "auth_info_0": {"username": user, "passwd": password,
                             "realm": "phones.example.net"},
             "proxy_0": {"reg_proxy": f"<sip:{server}>",
-                        "reg_identity": f"sip:{user}@{server}",
+                        "reg_identity": f"sip:{user}@{server.split(';')[0]}",
                         "reg_expires": register,
                         "reg_sendregister": int(register > 0)}}
         return self
@@ -54,12 +59,20 @@ class Linphone:
         sections = {
             "sip": {"sip_port": self.port, "sip_tcp_port": 0,
                     "sip_tls_port": 0, "guess_hostname": 0,
-                    "default_proxy": 0, "bind_address": self.local},
+                    "default_proxy": 0, "bind_address": self.local,
+                    # Its library compares names, and no addresses.
+                    "verify_server_certs": 1, "verify_server_cn": 0},
             "rtp": {"audio_rtp_port": self.rtp_port,
                     "audio_adaptive_jitt_comp_enabled": 0,
                     "audio_jitt_comp": 100},
             "sound": {"echocancellation": 0},
             **self.config}
+        if self.transport != "udp":
+            # -1: a port of its own choice for its side.
+            sections["sip"].update(sip_port=0, sip_tcp_port=-1,
+                                   sip_tls_port=-1)
+        if self.ca:
+            sections["sip"]["root_ca"] = self.ca
         if self.srtp:
             sections["sip"].update(media_encryption="srtp",
                                    media_encryption_mandatory=1,

@@ -98,6 +98,8 @@ def authorization(challenge, user, password, method, uri, nc=1, cnonce=None,
 class Peer:
     """One UDP socket in a namespace that talks to one address of ours."""
 
+    transport = "UDP"
+
     def __init__(self, ns, local, port, target, target_port=5060):
         family = socket.AF_INET6 if ":" in local else socket.AF_INET
         self.sock = net.open_socket(ns, family, socket.SOCK_DGRAM)
@@ -113,7 +115,7 @@ class Peer:
                 contact=True):
         self.cseq += 1
         lines = [f"{method} {uri} SIP/2.0",
-                 f"Via: SIP/2.0/UDP {self.host}:{self.port};rport;"
+                 f"Via: SIP/2.0/{self.transport} {self.host}:{self.port};rport;"
                  f"branch=z9hG4bK{secrets.token_hex(8)}",
                  "Max-Forwards: 70",
                  f"From: <sip:{user}>;tag={self.tag}",
@@ -172,3 +174,73 @@ class Peer:
 
     def stop(self):
         self.sock.close()
+
+
+class StreamPeer(Peer):
+    """The same over one connection, plain or TLS (a context of ssl). Without
+    a connection of its own it waits for ours: accept()."""
+
+    def __init__(self, ns, local, port, target, target_port=5060, tls=None,
+                 listen=False):
+        self.listener = self.sock = None
+        self.transport = "TLS" if tls else "TCP"
+        self.tls = tls
+        self.host = local
+        self.target = (target, target_port)
+        self.tag = secrets.token_hex(6)
+        self.call_id = secrets.token_hex(10)
+        self.cseq = 0
+        self.buffer = b""
+        raw = net.open_socket(ns, socket.AF_INET, socket.SOCK_STREAM)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        raw.settimeout(10 * proc.PATIENCE)
+        raw.bind((local, port))
+        self.port = raw.getsockname()[1]
+        if listen:
+            raw.listen(4)
+            self.listener = raw
+            return
+        raw.connect(self.target)
+        self.sock = tls.wrap_socket(raw) if tls else raw
+
+    def accept(self):
+        raw, _ = self.listener.accept()
+        self.sock = self.tls.wrap_socket(raw, server_side=True) \
+            if self.tls else raw
+        return self
+
+    def send(self, text):
+        self.sock.sendall(text.encode() if isinstance(text, str) else text)
+
+    def receive(self, timeout=5.0):
+        end = time.monotonic() + timeout * proc.PATIENCE
+        while True:
+            m = self._message()
+            if m:
+                return m
+            self.sock.settimeout(max(0.001, end - time.monotonic()))
+            try:
+                data = self.sock.recv(65536)
+            except (TimeoutError, BlockingIOError):
+                return None
+            if not data:
+                raise proc.Problem(f"{self.target} closed the connection")
+            self.buffer += data
+
+    def _message(self):
+        """One message by its Content-Length (RFC 3261 18.3)."""
+        self.buffer = self.buffer.lstrip(b"\r\n")
+        head, end, rest = self.buffer.partition(b"\r\n\r\n")
+        if not end:
+            return None
+        size = int(re.search(rb"(?mi)^(?:content-length|l)\s*:\s*(\d+)",
+                             head)[1])
+        if len(rest) < size:
+            return None
+        self.buffer = rest[size:]
+        return Message(head + end + rest[:size], self.target)
+
+    def stop(self):
+        for s in (self.sock, self.listener):
+            if s:
+                s.close()

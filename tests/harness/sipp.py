@@ -20,7 +20,7 @@ class Sipp:
     def __init__(self, scenario, work_dir, ns=None, local="", port=5060,
                  target=None, calls=1, rate=10, at_once=None, service="service",
                  timeout=30, speech=None, media_port=6000,
-                 media_ip=None, background=False, **words):
+                 media_ip=None, background=False, transport="u1", **words):
         self.dir = work_dir
         os.makedirs(work_dir, exist_ok=True)
         self.timeout = timeout
@@ -30,7 +30,8 @@ class Sipp:
             if os.path.lexists(link):
                 os.unlink(link)
             os.symlink(speech, link)
-        argv = ["sipp", "-sf", xml, "-i", local, "-p", str(port),
+        argv = ["sipp", "-sf", xml, "-t", transport, "-i", local, "-p",
+                str(port),
                 "-mi", media_ip or local.strip("[]"),
                 "-mp", str(media_port),
                 "-cid_str", f"planted-{words.get('who', 'call')}-%u-%p@%s",
@@ -59,7 +60,7 @@ class Sipp:
                     return False
         except OSError:
             return False
-        for table in ("udp", "udp6"):
+        for table in ("udp", "udp6", "tcp", "tcp6"):
             try:
                 with open(f"/proc/{self.proc.pid}/net/{table}",
                           encoding="ascii") as f:

@@ -49,6 +49,14 @@ select sbc.add_route('extensions', '', priority => 40);
 """
 
 
+def _owner(address, role):
+    """The neighbour whose network has an address; else role."""
+    for name, link in LINKS.items():
+        if address.startswith((link.v4 + ".", link.v6 + "::")):
+            return name
+    return role
+
+
 class World:
     """One slot of the runner: namespaces, captures, Gatehouses one after the
     other, and what the current case started."""
@@ -216,12 +224,14 @@ class World:
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
               register=True, codecs="PCMA/8000/1", transport=None, ca=None,
-              srtp=None, home=None, long=False, speech=None, apps=()):
+              srtp=None, home=None, long=False, speech=None, apps=(),
+              contact=None):
         """A baresip with an account, registered. n tells phones of one case
         apart; transport is "tcp" or "tls" where it is not UDP; home is the
         net.Nat that it is behind; long: speech for a minute, not for 10 s. It
         hangs up at the end of its speech, a file in place of voice. register
-        may be seconds; apps are more modules of baresip."""
+        may be seconds; apps are more modules of baresip, contact whose presence
+        it watches."""
         account = account or self.add_phone()
         server = f"[{PHONES.edge6}]" if v6 else PHONES.edge
         if not speech:
@@ -238,6 +248,8 @@ class World:
         p.account(account["username"], where, account["password"], answer,
                   300 if register is True else int(register),
                   where if transport and apps else None)
+        if contact:
+            p.contact(contact)
         self.group.add(p)
         p.start()
         p.who = account
@@ -247,7 +259,7 @@ class World:
         return p
 
     def linphone(self, account=None, n=0, voice="near", answer=True,
-                 srtp=None):
+                 srtp=None, transport="udp", ca=None):
         """A linphonec with an account, registered."""
         if not linphone.Linphone.there():
             raise cases.Skip("linphonec is not installed")
@@ -256,7 +268,7 @@ class World:
             f"{self.dir}/linphone{n}", ns=self.ns("phones"),
             local=PHONES.host(), port=5160 + 10 * n,
             speech=self.audio.wav(voice), rtp_port=9000 + 100 * n,
-            answer=answer, srtp=srtp)
+            answer=answer, srtp=srtp, transport=transport, ca=ca)
         p.account(account["username"], PHONES.edge, account["password"])
         self.group.add(p)
         p.start()
@@ -391,6 +403,38 @@ class World:
             found[role] += said + sent
         return found
 
+    @staticmethod
+    def _between_phones(packets, edge):
+        """Phones share a network; two of different accounts may not hear each
+        other's words all the same. Who an address and port is, its REGISTER
+        tells."""
+        said, users = {}, {}
+        for p in packets:
+            if p.src in edge or not p.is_sip():
+                continue
+            said.setdefault((p.src, p.sport), []).append(p)
+            m = re.search(rb"^(?:To|t)\s*:[^\r\n]*?sip:([^@>;]+)@", p.data,
+                          re.M | re.I)
+            if p.data.startswith(b"REGISTER") and m:
+                users.setdefault((p.src, p.sport), set()).add(m.group(1))
+        tokens = {peer: capture.tokens_of(said[peer], edge) for peer in users}
+        problems = []
+        for peer, names in users.items():
+            others = {}
+            for other, theirs in users.items():
+                if names.isdisjoint(theirs):
+                    others.update(tokens[other])
+                    others.update({name: "account" for name in theirs
+                                   if len(name) >= 4})
+            own = b"\0".join(tokens[peer]).lower()
+            others = {t: kind for t, kind in others.items()
+                      if t.lower() not in own and t not in names}
+            to_it = [p for p in packets if p.src in edge and
+                     (p.dst, p.dport) == peer]
+            problems += [f"to the phone {peer}: {line}" for line in
+                         capture.leaks(to_it, edge, others, [])]
+        return problems
+
     def no_leaks(self, *accounts):
         """Nothing of one neighbour is in what we sent to another one: of the
         neighbour's address, dialogs and names, of our own addresses there, of
@@ -402,8 +446,15 @@ class World:
             all_packets[role] = self.packets(role) + bridged[role] + [
                 m for s in c.streams(self.marks[role]) for m in s.messages()]
         edges = {role: (link.edge, link.edge6) for role, link in LINKS.items()}
+        # Words belong to whose address they came from: answers to a forged
+        # source go to its owner.
+        words = {role: [] for role in LINKS}
+        for role, packets in all_packets.items():
+            for p in packets:
+                if p.src not in edges[role]:
+                    words[_owner(p.src, role)].append(p)
         said = {role: capture.tokens_of(p, edges[role])
-                for role, p in all_packets.items()}
+                for role, p in words.items()}
         names = {**self.names, b"sofia-sip": "library",
                  **{a["username"].encode(): "account" for a in accounts}}
         # RTCP's random octets have a shorter name by chance.
@@ -433,6 +484,8 @@ class World:
                          all_packets[role] if p.src in edges[role] and
                          p not in bridged[role] and p.is_sip() and
                          b"127.0.0.1" in p.data]
+        problems += self._between_phones(all_packets["phones"],
+                                         edges["phones"])
         if problems:
             raise proc.Problem(f"{len(problems)} leaks: " +
                                " | ".join(problems[:5]))

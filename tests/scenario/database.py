@@ -80,6 +80,55 @@ def stalled_server(w):
         "the unknown phone to register", 30)
 
 
+def _down(cluster):
+    """In order, then killed, then paused: each with what brings it back."""
+    def killed():
+        _signal(cluster, "KILL")
+        cluster.server.wait(20)
+
+    return ((lambda: cluster.stop(remove=False), cluster.start),
+            (killed, cluster.start),
+            (lambda: _signal(cluster, "STOP"),
+             lambda: _signal(cluster, "CONT")))
+
+
+@case("R43 R52", seconds=20, gate="own")
+def away_in_mid_call(w):
+    """A call lasts through a stop, a kill and a pause of PostgreSQL; in each a
+    phone registers, and a call begins and ends: every record arrives once."""
+    cluster = _filled(w)
+    w.make_gate(database="gatehouse", cluster=cluster)
+    phone, other = w.phone(n=0), w.phone(n=1)
+    number = phone.who["number"]
+    long = w.sipp("itsp", "uac_hung_up_on", "far", target=True, service=number,
+                  port=5080, timeout=120, media_port=6200)
+    phone.wait_event("CALL_ESTABLISHED")
+    silent = other.who
+    for down, up in _down(cluster):
+        down()
+        try:
+            p = w.peer("phones", n=12, port=5099)
+            assert p.register(PHONES.edge, silent["username"],
+                              silent["password"]).status == 200
+            assert p.register(PHONES.edge, silent["username"],
+                              silent["password"], expires=0).status == 200
+            p.stop()
+            _call(w, other, cdr=False)
+        finally:
+            up()
+    w.wait_speech("itsp", 9)
+    phone.hang_up()
+    long.done()
+    phone.wait_event("CALL_CLOSED")
+    w.phone_heard(phone, "far")
+    w.cdr(number, timeout=40, sip_status=200, hangup_side="called")
+    rows = w.wait(lambda: [r for r in w.rows(
+        "select called, count(*) as n, count(distinct call) as calls "
+        f"from sbc.cdr where called = '{silent['number']}' group by 1")
+        if r["n"] >= 3], "three records of the short calls", 40)
+    assert (rows[0]["n"], rows[0]["calls"]) == (3, 3), rows
+
+
 @case("R43", seconds=14, gate="own")
 def another_host_takes_over(w):
     """Two hosts in the connection string: when the first dies, authd goes on

@@ -520,6 +520,17 @@ def _first_checks(pair):
             assert m.get("min-se") == "90", m.data
         a.ack_failure(m)
     b.silent(0.05)
+    # Outside a dialog: OPTIONS is answered, a transfer is not offered.
+    for method, status in (("OPTIONS", 200), ("REFER", 501)):
+        peer = a.peer
+        peer.call_id += "o"
+        host = peer.target[0]
+        peer.send(peer.request(method, f"sip:{host}", f"x@{host}", headers=[
+            "Refer-To: <sip:planted@192.0.2.1>"] if status == 501 else ()))
+        m = a.expect(str(status))
+        allowed = m.get("allow").replace(" ", "").split(",")
+        assert "REFER" not in allowed and (
+            status == 501 or "INVITE" in allowed), m.data
     # Hops are counted across.
     pair.invite(["Max-Forwards: 5"])
     assert b.invite.get("max-forwards") == "4", b.invite.data

@@ -5,6 +5,8 @@ import time
 
 from harness import dns
 from harness.cases import case
+from harness.dialog import Side
+from harness.itsp import Line, dial
 from harness.net import LINKS
 
 ITSP, PBX = LINKS["itsp"], LINKS["pbx"]
@@ -153,3 +155,53 @@ def each_address_is_probed(w):
     s.done()
     assert set(calls) == {"up"}, calls
     w.cdr("+8860000", sip_status=486, attempts=1)
+
+
+@case("R8 R11", seconds=9, gate="own")
+def weights_families_and_a_slow_server(w):
+    """Of two SRV records of one priority the heavier one gets the calls, and the
+    other one what it refuses; a host with both families is called over IPv6
+    first, and over IPv4 when that is silent; a slow name server delays a call
+    and no other one."""
+    server = _begin(w)
+    pbx = w.peer("pbx", port=5060)
+    server.set(f"_sip._udp.{NAME}", "SRV", "1 0 5070 light.itsp.test",
+               "1 65535 5071 heavy.itsp.test")
+    server.set("light.itsp.test", "A", ITSP.host(10))
+    server.set("heavy.itsp.test", "A", ITSP.host(11))
+    light = w.group.add(Line(w.peer("itsp", n=10, port=5070)))
+    heavy = w.group.add(Line(w.peer("itsp", n=11, port=5071)))
+    for i in range(6):
+        assert dial(pbx, f"+88600{i}")[0] == 486
+    assert (len(light.take()), len(heavy.take())) == (0, 6)
+    heavy.invite = 503
+    assert dial(pbx, "+886010")[0] == 486
+    assert (len(light.take()), len(heavy.take())) == (1, 1)
+    w.cdr("+886010", attempts=2)
+
+    server.set(f"_sip._udp.{NAME}", "SRV", "1 0 5072 both.itsp.test")
+    server.set("both.itsp.test", "A", ITSP.host(12))
+    server.set("both.itsp.test", "AAAA", ITSP.host6(12))
+    v4 = w.group.add(Line(w.peer("itsp", n=12, port=5072)))
+    v6 = w.group.add(Line(w.peer("itsp", n=12, port=5072, v6=True)))
+    _ttl_ends(w)
+    assert dial(pbx, "+886020")[0] == 486
+    assert (len(v6.take()), len(v4.take())) == (1, 0)
+    v6.invite = 0
+    assert dial(pbx, "+886021")[0] == 486
+    assert (len(v6.take()), len(v4.take())) == (1, 1)
+    v6.invite = 486
+
+    # Each answer takes its time; a call to an address does not wait for it.
+    server.delay = 0.3
+    _ttl_ends(w)
+    other = w.group.add(Line(w.peer("itsp", port=5060)))
+    slow = Side(pbx)
+    began = time.time()
+    slow.call("+886030")
+    assert dial(w.peer("pbx", n=10, port=5061), "+4940123")[0] == 486
+    quick = time.time() - began
+    slow.ack_failure(slow.expect("486", passing=("1",)))
+    took = time.time() - began
+    assert len(other.take()) == 1 and quick < took and took > 0.3, (
+        quick, took)

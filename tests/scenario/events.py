@@ -4,12 +4,13 @@ phones (baresip, linphone, a peer of our own) and a PBX."""
 import os
 import re
 
+from harness import dns
 from harness.cases import case
 from harness.dialog import Side
 from harness.net import LINKS
 from harness.sip import authorization, challenge_of
 
-PHONES, PBX = LINKS["phones"], LINKS["pbx"]
+ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
 SETTINGS = "select sbc.set_event_trunk('phones', 'pbx');"
 MWI = "Content-Type: application/simple-message-summary"
 INFO = "Content-Type: application/dialog-info+xml"
@@ -77,7 +78,7 @@ def _leave(w, phone, pbx):
     w.wait(lambda: not _shown(w), "no subscription")
 
 
-@case("R6 R19 R43 R52", seconds=12, gate="own")
+@case("R6 R19 R52", seconds=6, gate="own")
 def message_waiting_of_a_phone(w):
     """baresip subscribes to its mailbox, proves its account, and is told; sbc
     is killed, and it is told again; then it is told unasked."""
@@ -132,7 +133,7 @@ class Desk:
         s.request(method, [*extra, f"Authorization: {value}"], body)
 
 
-@case("R2 R3 R6 R19 R52", seconds=12, gate="own")
+@case("R2 R3 R6 R19 R52", seconds=5, gate="own", builds="sanitizer")
 def busy_lamp(w):
     """A lamp over its whole life: told before the answer, told again, kept up
     over two kills of sbc, refreshed, ended by the PBX; nothing of the PBX is
@@ -181,7 +182,7 @@ def busy_lamp(w):
     phone.expect("481")
 
 
-@case("R3 R4 R6 R19", seconds=8, gate="own")
+@case("R3 R4 R6 R19", seconds=5, gate="own", builds="sanitizer")
 def unasked_and_refused(w):
     """The PBX tells an extension's phone of messages and to fetch its settings;
     what is not in the realm's list is refused, and a stranger hears nothing."""
@@ -218,6 +219,10 @@ def unasked_and_refused(w):
         headers=["Event: presence"]))
     refused = desk.side.expect("489")
     assert refused.get("allow-events") == "dialog", refused.data
+    w.settings("update sbc.trunk set enabled = false where name like 'pbx%'")
+    desk.proved("SUBSCRIBE", "701", ["Event: dialog"])
+    refused = desk.side.expect("489")
+    assert not refused.get("allow-events"), "nobody could serve it"
     stranger = w.peer("stranger", target=PHONES.edge)
     for method in ("SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH"):
         stranger.send(stranger.request(
@@ -226,7 +231,42 @@ def unasked_and_refused(w):
     assert stranger.receive(1.0) is None, "a stranger was answered"
 
 
-@case("R3 R6 R8 R19 R52", seconds=16, gate="own")
+@case("R8 R19", seconds=5, gate="own", builds="sanitizer")
+def pbx_by_name(w):
+    """The PBX is a name: it is looked up, asked by its name, and told of; where
+    the name leads nowhere the phone hears when to ask again."""
+    name = "pbx.inside.test"
+    server = w.group.add(dns.Dns(w.ns("itsp"), ITSP.host(14)))
+    server.set(f"_sip._udp.{name}", "SRV", "1 0 5060 one.inside.test")
+    server.set("one.inside.test", "A", PBX.host())
+    w.make_gate(options={"sbc": {"dns_servers": [server.address]}})
+    w.settings(f"""
+        select sbc.add_trunk('named', '{name}', 'inside', sources => '{{}}');
+        select sbc.set_event_trunk('phones', 'named');
+        """)
+    pbx = Side(w.peer("pbx", port=5060))
+    desk = Desk(w)
+    desk.proved("SUBSCRIBE", desk.account["extension"],
+                ["Event: message-summary", "Expires: 600"])
+    m = _take(pbx)
+    assert m.first.startswith(
+        f"SUBSCRIBE sip:{desk.account['extension']}@{name} "), m.first
+    desk.side.answered(desk.side.expect("200"))
+    _notify(pbx, "message-summary", "terminated", _mwi(1), MWI)
+    m = desk.side.expect("NOTIFY")
+    desk.side.answer(m, 200)
+    pbx.expect("200")
+    w.settings("""
+        update sbc.trunk_target set host = 'nobody.inside.test'
+            where host = 'pbx.inside.test';
+        """)
+    desk.proved("SUBSCRIBE", desk.account["extension"],
+                ["Event: message-summary", "Expires: 600"])
+    refused = desk.side.expect("480")
+    assert refused.get("retry-after"), refused.data
+
+
+@case("R3 R6 R8 R19 R52", seconds=10, gate="own")
 def over_tls(w):
     """A phone over TLS: what it is told comes over its connection, and over the
     next one after flowd was killed."""
@@ -255,6 +295,37 @@ def over_tls(w):
     _leave(w, phone, pbx)
 
 
+@case("R3 R6 R19", seconds=5, gate="own", builds="sanitizer")
+def presence_of_a_colleague(w):
+    """baresip watches somebody at the PBX, where the realm allows it."""
+    w.make_gate(settings=SETTINGS +
+                "select sbc.allow_events('phones', 'presence');")
+    pbx = Side(w.peer("pbx", port=5060))
+    phone = w.phone(apps=["contact", "presence"],
+                    contact=f"sip:701@{PHONES.edge}")
+    m = _take(pbx)
+    assert m.first.startswith("SUBSCRIBE sip:701@"), m.first
+    assert m.get("event") == "presence", m.get("event")
+    assert m.get("accept") == "application/pidf+xml", m.get("accept")
+    for basic in ("open", "closed"):
+        _notify(pbx, "presence", "active;expires=600",
+                '<?xml version="1.0"?>\n<presence '
+                'xmlns="urn:ietf:params:xml:ns:pidf" '
+                f'entity="sip:701@{PBX.host()}">'
+                f'<note>planted at {PBX.host()}</note><tuple id="planted-701">'
+                f"<status><basic>{basic}</basic></status>"
+                f"<contact>sip:701@{PBX.host(11)}:5066</contact>"
+                "</tuple></presence>\n",
+                "Content-Type: application/pidf+xml")
+        pbx.expect("200")  # the phone's
+        assert any(f"<basic>{basic}</basic>".encode() in p.data
+                   for p in w.sip_to("phones")), basic
+    _notify(pbx, "presence", "terminated;reason=noresource")
+    pbx.expect("200")
+    w.wait(lambda: not _shown(w), "no subscription")
+    assert phone.proc.alive()
+
+
 def _said(w, role, words, caller):
     """A neighbour was sent a text, from whom it has to be, and took it."""
     def probe():
@@ -267,7 +338,7 @@ def _said(w, role, words, caller):
                       status=200)
 
 
-@case("R3 R6 R19", seconds=12, gate="own")
+@case("R3 R6 R19", seconds=6, gate="own", builds="sanitizer")
 def texts(w):
     """linphone writes to baresip, the PBX to both ends; where a realm does not
     allow texts they are refused."""

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is away when it should be there: the database at start, a daemon that
 was killed, a port that somebody has."""
+import json
 import os
+import signal
+import subprocess
+import time
 
-from harness import db, net, runner, world
+from harness import db, net, proc, runner, world
 from harness.cases import case
+from harness.dialog import Side
 from harness.net import LINKS
 
 ITSP, PHONES = LINKS["itsp"], LINKS["phones"]
@@ -197,3 +202,146 @@ def full_sandbox(w):
         with open(f"/proc/{w.gate.pid_of(daemon)}/status",
                   encoding="ascii") as f:
             assert "Seccomp:\t2" in f.read(), f"{daemon} has no filter"
+
+
+def _options(w, role="itsp"):
+    """Status and headers of the answer to a trunk's OPTIONS."""
+    peer = w.peer(role)
+    try:
+        peer.send(peer.request("OPTIONS", f"sip:{LINKS[role].edge}",
+                               f"probe@{LINKS[role].host()}"))
+        m = peer.receive(10)
+        assert m, "no answer to OPTIONS"
+        return m
+    finally:
+        peer.stop()
+
+
+def _talking(w, called, media_port=7000):
+    """A call between two hand-made sides."""
+    a = Side(w.peer("itsp"), media_port)
+    b = Side(w.peer("pbx", port=5060), media_port + 100)
+    a.call(called)
+    b.taken(b.expect("INVITE"))
+    b.answer(b.invite, 180)
+    a.expect("180")
+    b.answer(b.invite, 200, b.sdp())
+    b.expect("ACK")
+    a.answered(a.expect("200"))
+    a.ack()
+    return a, b
+
+
+def _hang_up(this, other):
+    this.request("BYE")
+    other.answer(other.expect("BYE"), 200)
+    this.expect("200")
+
+
+@case("R52 R61", seconds=10, gate="own")
+def drained(w):
+    """While draining no call is taken and trunks hear it by OPTIONS; the call
+    that is up goes on and phones register; a kill of sbc forgets nothing; it
+    ends with the last call, and can be taken back."""
+    gate = w.make_gate()
+    called = "7" + w.number()[1][-5:]
+    a, b = _talking(w, called)
+    gate.wait_event("call_state", process="sbc", new="up")
+    assert gate.ctl("drain")[-1]["calls"] == 1
+    for _ in range(2):
+        refused = Side(w.peer("itsp"))
+        refused.call(called)
+        m = refused.expect("503")
+        assert int(m.get("retry-after")) > 0, m.data
+        refused.ack_failure(m)
+        m = _options(w)
+        assert m.status == 503 and int(m.get("retry-after")) > 0, m.data
+        account = w.add_phone()
+        assert w.peer("phones", n=12).register(
+            PHONES.edge, account["username"],
+            account["password"]).status == 200
+        a.request("OPTIONS")
+        a.expect("200")
+        w.faults_allowed = True
+        mark = gate.kill_daemon("sbc")
+        gate.wait_event("calls_restored", since=mark, process="sbc", calls=1,
+                        timeout=20)
+    waits = subprocess.Popen(
+        [w.installed.program("sbcctl"), "--json", "--runtime-dir",
+         gate.runtime_dir, "drain", "wait"], stdout=subprocess.PIPE, text=True)
+    try:
+        first = json.loads(waits.stdout.readline())
+        assert first["draining"] and first["calls"] == 1, first
+        _hang_up(a, b)
+        rest, _ = waits.communicate(timeout=60)
+    finally:
+        waits.kill()
+        waits.wait()
+    assert waits.returncode == 0, rest
+    assert json.loads(rest.splitlines()[-1])["calls"] == 0, rest
+    gate.wait_event("drained", process="sbc")
+    assert gate.ctl("drain", "off")[-1]["draining"] is False
+    assert _options(w).status == 200
+    b.peer.stop()
+    again = "7" + w.number()[1][-5:]
+    _hang_up(*_talking(w, again, 7200))
+    w.cdr(again, sip_status=200)
+
+
+@case("R52", seconds=22, gate="own")
+def daemons_hang(w):
+    """A daemon that stands still is noticed and started again, and nobody waits
+    for it: with authd and flowd stopped a trunk's requests and the call in
+    progress are served at once, with mediad stopped the call can be ended."""
+    gate = w.make_gate()
+    called = "7" + w.number()[1][-5:]
+    a, b = _talking(w, called)
+    gate.wait_event("call_state", process="sbc", new="up")
+    w.faults_allowed = True
+
+    def stop(*daemons):
+        mark = gate.log_mark()
+        for daemon in daemons:
+            os.kill(gate.pid_of(daemon), signal.SIGSTOP)
+        return mark
+
+    def back(mark, *daemons):
+        for daemon in daemons:
+            gate.wait_event("daemon_hangs", since=mark, daemon=daemon,
+                            timeout=60)
+            gate.wait_event("daemon_ready", since=mark, daemon=daemon,
+                            timeout=30)
+
+    def at_once(what):
+        began = time.monotonic()
+        what()
+        assert time.monotonic() - began < 3 * proc.PATIENCE, what
+        assert not gate.find_event("daemon_hangs", since=mark), \
+            "it was served only after the restart"
+
+    mark = stop("authd", "flowd")
+    at_once(lambda: _options(w))
+    at_once(lambda: _info(a, b))
+    back(mark, "authd", "flowd")
+    gate.wait_event("authd_up", since=mark, process="sbc", timeout=20)
+    mark = stop("mediad")
+    at_once(lambda: _options(w))
+    at_once(lambda: _hang_up(b, a))
+    back(mark, "mediad")
+    row = w.cdr(called, timeout=20, sip_status=200, hangup_side="called")
+    assert row["reason_text"] == "call_called_hung_up", row
+    b.peer.stop()
+    mark = stop("sbc")
+    back(mark, "sbc")
+    gate.wait_event("mediad_up", since=mark, process="sbc", timeout=20)
+    gate.wait_event("authd_up", since=mark, process="sbc", timeout=20)
+    again = "7" + w.number()[1][-5:]
+    _hang_up(*_talking(w, again, 7200))
+    w.cdr(again, sip_status=200)
+
+
+def _info(one, other):
+    one.request("INFO", ["Content-Type: application/dtmf-relay"],
+                "Signal=5\r\nDuration=160\r\n")
+    one.expect("200")
+    other.answer(other.expect("INFO"), 200)

@@ -7,9 +7,10 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 
-from harness import net
+from harness import net, sip
 from harness.cases import case
 from harness.dialog import Side
 from harness.net import LINKS
@@ -380,6 +381,103 @@ def tls_call_goes_on(w):
     w.cdr(phone.who["number"], sip_status=200, hangup_side="called",
           reason_text="call_called_hung_up", duration_us=_near(6.5, 4))
     _clean(w)
+
+
+STREAMS = f"""
+select sbc.add_realm_address('public', '{ITSP.edge}', 5060, 'tcp');
+select sbc.add_realm_address('public', '{ITSP.edge}', 5061, 'tls');
+select sbc.add_trunk('stream', '{ITSP.host(12)}', 'public', port => 5060,
+	transport => 'tcp');
+select sbc.add_trunk('secret', '{ITSP.host(13)}', 'public', port => 5061,
+	transport => 'tls');
+update sbc.trunk set tls_verify = false where name = 'secret';
+select sbc.add_route('to-stream', '+3', '{{stream}}', priority => 5);
+"""
+
+
+def _streams(w):
+    gate = w.make_gate(start=False, settings=STREAMS)
+    gate.make_certificate("public", ITSP.edge, "sbc.example.net")
+    gate.start()
+    w.wait_settings(0)
+    gate.wait_event("listening", process="flowd", transport="TLS")
+    return gate
+
+
+def _stream_caller(w, secure):
+    tls = None
+    if secure:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    host = ITSP.host(13 if secure else 12)
+    return Side(w.group.add(sip.StreamPeer(
+        w.ns("itsp"), host, 0, ITSP.edge, 5061 if secure else 5060, tls)))
+
+
+@case("R8 R52", seconds=14, gate="own")
+def killed_in_set_up_over_streams(w):
+    """A caller over TCP has 100, or 200 without having acknowledged it, one
+    over TLS has 180: their connections live and say what UDP would; a called
+    side over TCP stops ringing."""
+    peer = w.group.add(sip.StreamPeer(w.ns("itsp"), ITSP.host(12), 5060,
+                                      ITSP.edge, listen=True))
+    _streams(w)
+    peer.accept()
+    _called_over_tcp(w, peer)
+    a = _stream_caller(w, False)
+    for secure, answer in ((False, None), (True, 180), (False, 200)):
+        if secure:
+            a = _stream_caller(w, True)
+        else:
+            a = Side(a.peer) if a.peer.transport == "TCP" else \
+                _stream_caller(w, False)
+        called, other, b = _pair(w)
+        other.peer.stop()
+        a.call(called)
+        b.taken(b.expect("INVITE"))
+        if answer:
+            b.answer(b.invite, answer, b.sdp() if answer == 200 else "")
+            if answer == 200:
+                b.expect("ACK")
+            a.answered(a.expect(str(answer)))
+        mark = _kill(w)
+        if answer == 200:
+            a.ack()
+            w.gate.wait_event("call_state", since=mark, process="sbc",
+                              new="up")
+            _hang_up(a, b)
+            w.cdr(called, sip_status=200, answered_at=bool)
+        else:
+            a.ack_failure(a.expect("503"))
+            _stops_ringing(b)
+            _lost(w, called)
+        b.peer.stop()
+    _clean(w)
+
+
+def _stops_ringing(b):
+    """It answers the repeated INVITE, and is cancelled."""
+    b.answer(b.invite, 180)
+    cancel = b.expect("CANCEL", passing=("INVITE",))
+    b.answer(cancel, 200)
+    b.answer(b.invite, 487)
+    b.expect("ACK", passing=("INVITE",))
+
+
+def _called_over_tcp(w, peer):
+    called = "+35550" + w.number()[1][-5:]
+    a = Side(w.peer("pbx", port=5060))
+    b = Side(peer)
+    a.call(called, user="701")
+    b.taken(b.expect("INVITE", passing=("OPTIONS",)))
+    b.answer(b.invite, 180)
+    a.expect("180")
+    _kill(w)
+    a.ack_failure(a.expect("503"))
+    _stops_ringing(b)
+    _lost(w, called)
+    a.peer.stop()
 
 
 DAEMONS = ("authd", "mediad", "flowd", "sbc")

@@ -9,7 +9,8 @@ from harness.cases import case
 from harness.net import LINKS
 from harness.proc import Problem
 
-ITSP, PBX, EDGE = LINKS["itsp"], LINKS["pbx"], LINKS["itsp"].edge
+ITSP, PBX, PHONES = LINKS["itsp"], LINKS["pbx"], LINKS["phones"]
+EDGE = ITSP.edge
 
 
 @case("", seconds=10, gate="none")
@@ -48,7 +49,9 @@ _INSIDE = (b"INVITE sip:+4930@10.20.30.1 SIP/2.0\r\n"
            b"Call-ID: insidecallid@pbx\r\nUser-Agent: InsideSwitch/9\r\n"
            b"Contact: <sip:insideuser@10.20.30.10>\r\n\r\n"
            b"v=0\r\no=- 7777777 1 IN IP4 10.20.30.11\r\n"
-           b"c=IN IP4 10.20.30.11\r\na=x:planted-word\r\n")
+           b"c=IN IP4 10.20.30.11\r\na=x:planted-word\r\n"
+           b'<dialog id="1" call-id="insidelampcall" '
+           b'local-tag="insidelamptag">\r\n')
 
 
 @case("", gate="none")
@@ -67,12 +70,13 @@ def leak_checker_finds_each_kind(w):
     assert not found(_GOOD), found(_GOOD)
     for word in (b"insidebranch", b"insidetag", b"insidecallid@pbx",
                  b"InsideSwitch", b"insideuser", b"10.20.30.10",
-                 b"7777777", b"10.20.30.11", b"planted-word"):
+                 b"7777777", b"10.20.30.11", b"planted-word",
+                 b"insidelampcall", b"insidelamptag"):
         assert word in tokens, f"{word} was not taken for a token"
     for word in (b"insidebranch", b"INSIDETAG", b"insidecallid@pbx",
                  b"insideswitch/9", b"insideuser", b"7777777", b"10.20.30.1",
                  b"0a141e01", b"10-20-30-1", b"fd20:30::1", b"planted-word",
-                 b"10.20.30.11"):
+                 b"10.20.30.11", b"insidelampcall", b"insidelamptag"):
         data = _GOOD.replace(b"w0-nothing", b"w0-" + word + b"-x")
         assert found(data), f"{word} was not found"
     assert not found(_GOOD.replace(b"w0-nothing", b"110.20.30.10.5"))
@@ -190,6 +194,9 @@ def leaks_are_found_on_every_path(w):
                  _GOOD.replace(b"w0-nothing", b"Sofia-SIP")):
         send(data)
         _judged(w, True, repr(data))
+    # From one phone to another.
+    one, two = (w.peer("phones", n=n, port=5060) for n in (10, 11))
+    _judged_phones(w, one, two)
     # The other direction, and RTCP.
     itsp = w.peer("itsp", target=ITSP.edge)
     itsp.send(_INSIDE.replace(b"10.20.30", b"203.0.113"))
@@ -199,6 +206,24 @@ def leaks_are_found_on_every_path(w):
     edge.sendto(planted.replace(b"203.0.113.1", PBX.edge.encode()),
                 (PBX.host(), 5060))
     _judged(w, True, "towards the PBX")
+
+
+def _judged_phones(w, one, two):
+    """What a phone says of itself may come back to it, and not to another
+    account's."""
+    edge = w.group.add(_Stopper(net.open_socket(
+        w.ns("edge"), socket.AF_INET, socket.SOCK_DGRAM)))
+    edge.bind((PHONES.edge, 0))
+    for account, leak in (("firstuser", False), ("otheruser", True)):
+        one.send(one.request("REGISTER", f"sip:{PHONES.edge}",
+                             f"firstuser@{PHONES.edge}",
+                             headers=["User-Agent: planted-one/1"]))
+        two.send(two.request("REGISTER", f"sip:{PHONES.edge}",
+                             f"{account}@{PHONES.edge}"))
+        edge.sendto(_GOOD.replace(b"203.0.113.1", PHONES.edge.encode())
+                    .replace(b"w0-nothing", b"planted-one"),
+                    (PHONES.host(11), 5060))
+        _judged(w, leak, f"from phone to phone ({account})")
 
 
 def _judged(w, leak, what):

@@ -11,6 +11,7 @@ void case_functions(void);
 void case_constraints(void);
 void case_roles(void);
 void case_rules(void);
+void case_events(void);
 void case_check_config(void);
 void case_bulk(void);
 

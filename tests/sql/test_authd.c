@@ -787,6 +787,7 @@ static void all(const char *sql_dir)
 	case_functions();
 	case_constraints();
 	case_rules();
+	case_events();
 	case_check_config();
 	case_roles();
 	case_bulk();

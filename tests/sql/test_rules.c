@@ -197,6 +197,61 @@ void case_rules(void)
 		"a header that may be carried");
 }
 
+/* Event packages and texts: what a realm begins with, and may be told. */
+void case_events(void)
+{
+	static const struct {
+		const char *sql, *message, *hint;
+	} wrong[] = {
+		{"SELECT sbc.allow_events('outside', 'reg')",
+			"packages: message-summary, dialog", NULL},
+		{"SELECT sbc.allow_events('outside', 'dialog', 'dialog')",
+			"packages: message-summary, dialog", NULL},
+		{"SELECT sbc.allow_events('nowhere', 'dialog')",
+			"there is no realm", "outside"},
+		{"SELECT sbc.set_event_trunk('outside', 'itsp')", "is no PBX",
+			"inside realm"},
+		{"SELECT sbc.set_event_trunk('outside', 'nobody')",
+			"there is no trunk", "pbx"},
+		{"SELECT sbc.allow_messages('outside', true, '{image/png}')",
+			"message types: text/plain", NULL},
+		{"SELECT sbc.allow_messages('outside', true, '{}')",
+			"message types: text/plain", NULL},
+		{"UPDATE sbc.setting SET value = '0' WHERE name = "
+		 "'event_expires_min_s'",
+			"", NULL},
+	};
+
+	lab_case("events");
+	lab_check(strcmp(lab_sql_one("SELECT string_agg(name || "
+				     "event_packages::text || "
+				     "coalesce(event_trunk, 0) || "
+				     "allow_message || message_types::text, "
+				     "' ' ORDER BY name) FROM sbc.realm"),
+			  "inside{}0false{text/plain} "
+			  "outside{message-summary,dialog,check-sync}0false"
+			  "{text/plain}") == 0,
+		"phones begin with the usual packages, and without texts");
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		lab_sql_fails(wrong[i].sql, wrong[i].message, wrong[i].hint);
+	lab_check(lab_sql("SELECT sbc.allow_events('outside', 'presence'), "
+			  "sbc.set_event_trunk('outside', 'pbx'), "
+			  "sbc.allow_messages('outside', true, "
+			  "'{text/plain,text/html}')"),
+		"a realm is told all three");
+	lab_check(strcmp(lab_sql_one("SELECT t.name || ' ' || e.message_types "
+				     "FROM sbc.authd_realm_event e JOIN "
+				     "sbc.trunk t ON t.id = e.event_trunk"),
+			  "pbx text/plain text/html") == 0,
+		"authd reads them");
+	lab_check(lab_sql("SELECT sbc.allow_events('outside', VARIADIC '{}'), "
+			  "sbc.set_event_trunk('outside'), "
+			  "sbc.allow_messages('outside', false)"),
+		"and that they are taken back");
+	lab_sql("SELECT sbc.allow_events('outside', 'message-summary', "
+		"'dialog', 'check-sync')");
+}
+
 /* Each row: a change that makes a problem, and the words that tell it. */
 void case_check_config(void)
 {

@@ -564,6 +564,7 @@ static void apply_settings(struct cw *w, const struct cw_config *config)
 	add_routes(c, w->version, &n);
 	/* 64*T1 = 3.2 s: time-outs of transactions within a test's patience. */
 	add_setting(c, "sip_t1_ms", "50", w->version, &n);
+	add_setting(c, "max_subscriptions", "6", w->version, &n);
 	add_setting(c, "max_subscriptions_per_account", "5", w->version, &n);
 	add_setting(c, "event_expires_min_s", "10", w->version, &n);
 	add_setting(c, "sip_t2_ms", "400", w->version, &n);

@@ -3,6 +3,7 @@
 
 #include "sbc/message.h"
 
+#include "sbc/drain.h"
 #include "sbc/leg_save.h"
 #include "sbc/save.h"
 
@@ -20,6 +21,7 @@
 #include "sbc/ctl.h"
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/surrogate.h"
 #include "sbc/trunk.h"
 
 #define STEP_US 20000
@@ -72,8 +74,8 @@ void calls_moved(struct calls *calls, uint64_t account, const struct addr *from,
 {
 	(void)calls;
 	ck_assert_uint_eq(account, 1);
-	ck_assert_uint_eq(from_flow, 0);
 	the_world->n_moved++;
+	the_world->moved_from_flow = from_flow;
 	the_world->moved_from = *from;
 	the_world->moved_to = now->source;
 }
@@ -109,6 +111,24 @@ bool trunk_in_service(struct trunks *trunks, uint32_t id)
 {
 	(void)trunks;
 	return id != 2;
+}
+
+void trunks_wake(struct trunks *trunks)
+{
+	(void)trunks;
+}
+
+struct surrogates *trunks_surrogates(struct trunks *trunks)
+{
+	(void)trunks;
+	return NULL;
+}
+
+const char *surrogate_state(const struct surrogates *surrogates, uint64_t id)
+{
+	(void)surrogates;
+	(void)id;
+	return NULL;
 }
 
 uint32_t trunk_calls(struct trunks *trunks, uint32_t id)
@@ -205,6 +225,12 @@ void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)
 void saves_settle(struct saves *saves)
 {
 	(void)saves;
+}
+
+bool saves_are_in_force(const struct saves *saves)
+{
+	(void)saves;
+	return true;
 }
 
 void leg_on_sending(void *ctx, const struct iovec *parts, size_t n_parts)
@@ -689,6 +715,7 @@ struct world *world_new(const struct world_config *config)
 	ck_assert_int_eq(authd_new(&w->sbc, path, &w->sbc.authd), 0);
 	ck_assert_int_eq(accounts_new(w->sbc.authd, &w->sbc.accounts), 0);
 	snprintf(path, sizeof(path), "%s/sbc.sock", w->dir);
+	ck_assert_int_eq(drain_new(&w->sbc, &w->sbc.drain), 0);
 	ck_assert_int_eq(ctl_new(&w->sbc, path, &w->sbc.ctl), 0);
 	world_until(w, has_link, w, "the link to authd");
 	if (config->sandbox)
@@ -706,6 +733,7 @@ void world_free(struct world **ref)
 
 	*ref = NULL;
 	ctl_free(&w->sbc.ctl);
+	drain_free(&w->sbc.drain);
 	waits_free(&w->sbc.waits);
 	calls_free(&w->sbc.calls);
 	accounts_free(&w->sbc.accounts);

@@ -44,6 +44,7 @@ struct world {
 	bool invite_had_trunk;
 	unsigned n_moved; /* registrations that came from elsewhere */
 	struct addr moved_from, moved_to;
+	uint64_t moved_from_flow;
 	unsigned n_events;
 	uint32_t last_event; /* reason's number */
 };

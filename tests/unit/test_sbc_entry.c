@@ -876,8 +876,15 @@ START_TEST(control)
 	ck_assert_ptr_nonnull(strstr(json, "\"in_service\":false"));
 	json = ask("status", NULL, NULL);
 	ck_assert_msg(strstr(json, "\"process\":\"sbc\"") != NULL, "%s", json);
-	ask("drain", "off", NULL);
+	json = ask("drain", NULL, NULL);
 	ck_assert_uint_eq(exit_code, 0);
+	ck_assert_ptr_nonnull(strstr(json, "\"draining\":true,\"calls\":0"));
+	json = ask("drain", "wait", NULL); /* no call is left */
+	ck_assert_uint_eq(exit_code, 0);
+	ck_assert_ptr_nonnull(strstr(json, "\"draining\":true,\"calls\":0"));
+	json = ask("drain", "off", NULL);
+	ck_assert_uint_eq(exit_code, 0);
+	ck_assert_ptr_nonnull(strstr(json, "\"draining\":false"));
 	ask("drain", "maybe", NULL);
 	ck_assert_uint_eq(exit_code, 2);
 	ask("no-such-command", NULL, NULL);

@@ -36,6 +36,7 @@ static const char lamp[] =
 /* A phone and a PBX, and a subscription between them. */
 struct watch {
 	struct cw *w;
+	const char *login; /* NULL = account 1's */
 	struct sip_peer phone, pbx;
 	struct dialog near; /* the phone's end */
 	struct dialog far;  /* the PBX's */
@@ -69,7 +70,8 @@ static void end(struct watch *t)
 {
 	cw_until(t->w, no_sub, t, "the end of all subscriptions");
 	cw_turn(t->w);
-	ck_assert_uint_eq(t->w->n_cdrs, 0);
+	/* Only of calls. */
+	ck_assert_uint_eq(t->w->n_cdrs, t->w->n_taken);
 	sp_close(&t->phone);
 	sp_close(&t->pbx);
 	cw_free(&t->w);
@@ -114,11 +116,12 @@ static void send_proved(struct watch *t, const char *method, const char *user,
 	ck_assert_ptr_nonnull(nonce);
 	nonce += 7;
 	snprintf(lines, sizeof lines,
-		"Authorization: Digest username=\"u1\", realm=\"example.com\", "
+		"Authorization: Digest username=\"%s\", realm=\"example.com\", "
 		"nonce=\"%.*s\", uri=\"sip:%s@example.com\", "
 		"response=\"good\", algorithm=MD5, cnonce=\"c\", qop=auth, "
 		"nc=00000001\r\n%s",
-		(int)strcspn(nonce, "\""), nonce, user, extra);
+		t->login != NULL ? t->login : "u1", (int)strcspn(nonce, "\""),
+		nonce, user, extra);
 	send_request(t, method, user, lines, type, body);
 }
 
@@ -301,6 +304,40 @@ START_TEST(refresh_and_end)
 	sp_expect(&t.phone, "SIP/2.0 481");
 	notify(&t, "dialog", "active", INFO, lamp);
 	sp_expect(&t.pbx, "SIP/2.0 481");
+	end(&t);
+}
+END_TEST
+
+/* The last state overtakes the answer to the phone's last SUBSCRIBE. */
+START_TEST(end_overtakes_the_answer)
+{
+	static char subscribe[CW_TEXT], told[CW_TEXT];
+	struct watch t;
+
+	begin(&t);
+	for (unsigned late = 0; late < 2; late++) {
+		up(&t, "701", "dialog");
+		dl_request(&t.near, "SUBSCRIBE", lines_of(&t, "dialog", 0),
+			NULL, NULL);
+		sp_expect(&t.pbx, "SUBSCRIBE ");
+		snprintf(subscribe, sizeof subscribe, "%s", t.pbx.rx);
+		notify(&t, "dialog", "terminated;reason=timeout", NULL, NULL);
+		sp_expect(&t.phone, "NOTIFY ");
+		if (late == 0) {
+			dl_answer(&t.near, t.phone.rx, 200, NULL, NULL);
+			sp_expect(&t.pbx, "SIP/2.0 200");
+			dl_answer(
+				&t.far, subscribe, 200, "Expires: 0\r\n", NULL);
+			sp_expect(&t.phone, "SIP/2.0 200");
+		} else {
+			snprintf(told, sizeof told, "%s", t.phone.rx);
+			dl_answer(&t.far, subscribe, 481, NULL, NULL);
+			sp_expect(&t.phone, "SIP/2.0 481");
+			dl_answer(&t.near, told, 200, NULL, NULL);
+			sp_expect(&t.pbx, "SIP/2.0 200");
+		}
+		cw_until(t.w, no_sub, &t, "the end");
+	}
 	end(&t);
 }
 END_TEST
@@ -496,8 +533,16 @@ START_TEST(too_many)
 		NULL);
 	sp_expect(&t.phone, "SIP/2.0 403");
 	ck_assert_uint_eq(reason_counted(REASON_EVENT_TOO_MANY), 1);
+	/* Another account has room, until all have too many together. */
+	t.login = "u2";
+	ask(&t, "701", "dialog", 600);
+	accept_it(&t, 600);
+	send_proved(&t, "SUBSCRIBE", "701", lines_of(&t, "dialog", 600), NULL,
+		NULL);
+	sp_expect(&t.phone, "SIP/2.0 503");
+	ck_assert_str_ne(msg_header_value(t.phone.rx, "Retry-After", 0), "");
 	events_end_all(t.w->sbc.events);
-	for (unsigned i = 0; i < 5; i++) {
+	for (unsigned i = 0; i < 6; i++) {
 		sp_expect(&t.phone, "NOTIFY ");
 		ck_assert(msg_has(t.phone.rx, "reason=probation"));
 	}
@@ -677,6 +722,8 @@ START_TEST(other_sources)
 {
 	struct watch t;
 	struct sip_peer other;
+	const char *value, *nonce;
+	char lines[1024];
 
 	begin(&t);
 	up(&t, "701", "dialog");
@@ -685,13 +732,213 @@ START_TEST(other_sources)
 		NULL, NULL);
 	sp_expect(&other, "SIP/2.0 401");
 	sp_silent(&t.pbx);
+	/* With its digest it moves there, and is told there. */
+	value = msg_header_value(other.rx, "WWW-Authenticate", 0);
+	nonce = strstr(value, "nonce=\"") + 7;
+	snprintf(lines, sizeof lines,
+		"Authorization: Digest username=\"u1\", "
+		"realm=\"example.com\", nonce=\"%.*s\", uri=\"%s\", "
+		"response=\"good\", algorithm=MD5, cnonce=\"c\", qop=auth, "
+		"nc=00000001\r\nEvent: dialog\r\nExpires: 600\r\n",
+		(int)strcspn(nonce, "\""), nonce, t.near.target);
+	dl_request_from(&t.near, &other, "SUBSCRIBE", lines, NULL, NULL);
+	sp_expect(&t.pbx, "SUBSCRIBE ");
+	dl_answer(&t.far, t.pbx.rx, 200, "Expires: 600\r\n", NULL);
+	sp_expect(&other, "SIP/2.0 200");
+	notify(&t, "dialog", "active", INFO, lamp);
+	sp_expect(&other, "NOTIFY ");
+	t.near.p = &other;
+	dl_answer(&t.near, other.rx, 200, NULL, NULL);
+	sp_expect(&t.pbx, "SIP/2.0 200");
+	sp_silent(&t.phone);
+	/* From its registration it may speak without. */
+	t.near.p = &t.phone;
+	dl_request(
+		&t.near, "SUBSCRIBE", lines_of(&t, "dialog", 600), NULL, NULL);
+	sp_expect(&t.pbx, "SUBSCRIBE ");
+	dl_answer(&t.far, t.pbx.rx, 200, "Expires: 600\r\n", NULL);
+	sp_expect(&t.phone, "SIP/2.0 200");
 	dl_request_from(&t.far, &other, "NOTIFY",
 		"Event: dialog\r\nSubscription-State: terminated\r\n", INFO,
 		lamp);
-	sp_expect(&other, "SIP/2.0 481");
+	sp_silent(&other); /* nobody answers a stranger there */
 	sp_silent(&t.phone);
 	tell(&t, "dialog", "active", INFO, lamp);
 	sp_close(&other);
+	over(&t);
+}
+END_TEST
+
+/* The PBX wants credentials, which authd has. */
+START_TEST(challenged_by_the_pbx)
+{
+	struct watch t;
+
+	begin(&t);
+	ask(&t, "701", "dialog", 600);
+	dl_answer(&t.far, t.pbx.rx, 401,
+		"WWW-Authenticate: Digest realm=\"pbx\", nonce=\"n\"\r\n",
+		NULL);
+	while (t.w->trunk_auth == NULL)
+		cw_step(t.w);
+	ck_assert_str_eq(t.w->trunk_auth->method, "SUBSCRIBE");
+	cw_trunk_auth_answer(t.w, "Digest username=\"sbc\"");
+	sp_expect(&t.pbx, "SUBSCRIBE sip:701@");
+	ck_assert_str_eq(msg_header_value(t.pbx.rx, "Authorization", 0),
+		"Digest username=\"sbc\"");
+	ck_assert_str_eq(msg_header_value(t.pbx.rx, "Event", 0), "dialog");
+	dl_from_invite(&t.far, &t.pbx, &t.w->pbx);
+	t.far.cseq = 0;
+	accept_it(&t, 600);
+	tell(&t, "dialog", "active", INFO, lamp);
+	/* Refused twice: the phone hears no challenge. */
+	dl_request(
+		&t.near, "SUBSCRIBE", lines_of(&t, "dialog", 600), NULL, NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		sp_expect(&t.pbx, "SUBSCRIBE ");
+		dl_answer(&t.far, t.pbx.rx, 407,
+			"Proxy-Authenticate: Digest realm=\"pbx\", "
+			"nonce=\"n\"\r\n",
+			NULL);
+		gh__trunk_auth_request__free_unpacked(t.w->trunk_auth, NULL);
+		t.w->trunk_auth = NULL;
+		while (i == 0 && t.w->trunk_auth == NULL)
+			cw_step(t.w);
+		if (i == 0)
+			cw_trunk_auth_answer(t.w, "Digest username=\"sbc\"");
+		else
+			break;
+	}
+	sp_expect(&t.phone, "SIP/2.0 500");
+	over(&t);
+}
+END_TEST
+
+/* A lamp that shows a call of ours: it is named as its phone knows it. */
+START_TEST(lamp_of_our_own_call)
+{
+	static char body[2048];
+	struct watch t;
+	struct sip_peer other;
+	struct dialog caller, called;
+
+	begin(&t);
+	sp_open(t.w, &other, 6);
+	cw_bind(t.w, 2, &other);
+	dl_invite(&caller, &t.pbx, &t.w->pbx, "701", "200", NULL,
+		sdp_text(&t.pbx, 6000, "8", NULL));
+	sp_expect(&other, "INVITE ");
+	dl_from_invite(&called, &other, &t.w->phones);
+	dl_answer(&called, other.rx, 200, NULL,
+		sdp_text(&other, 7000, "8", NULL));
+	sp_expect(&other, "ACK ");
+	sp_expect(&t.pbx, "SIP/2.0 200");
+	dl_answered(&caller);
+	dl_ack(&caller, NULL);
+	up(&t, "702", "dialog");
+	snprintf(body, sizeof body,
+		"<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" "
+		"version=\"1\" state=\"full\" entity=\"sip:200@x\">"
+		"<dialog id=\"1\" call-id=\"%s\" local-tag=\"%s\" "
+		"remote-tag=\"%s\"><state>confirmed</state></dialog>"
+		"</dialog-info>",
+		caller.call_id, strstr(caller.local, ";tag=") + 5,
+		strstr(caller.remote, ";tag=") + 5);
+	tell(&t, "dialog", "active", INFO, body);
+	snprintf(body, sizeof body, "call-id=\"%s\" local-tag=\"%s\"",
+		called.call_id, strstr(called.local, ";tag=") + 5);
+	ck_assert_msg(msg_has(t.phone.rx, body), "%s in\n%s", body, t.phone.rx);
+	dl_request(&caller, "BYE", NULL, NULL, NULL);
+	sp_expect(&other, "BYE ");
+	dl_answer(&called, other.rx, 200, NULL, NULL);
+	sp_expect(&t.pbx, "SIP/2.0 200");
+	tell(&t, "dialog", "terminated", NULL, NULL);
+	cw_cdr(t.w);
+	sp_close(&other);
+	end(&t);
+}
+END_TEST
+
+/* ------------------------------------------------------------- after a kill */
+
+/* A packed record, and what it is changed to. */
+static Gh__SavedSubscription *record_of(struct watch *t)
+{
+	static uint8_t bytes[16384];
+	Gh__SavedSubscription record, *copy;
+	struct scratch scratch;
+	size_t len;
+
+	scratch_init(&scratch);
+	sub_to_record(TAILQ_FIRST(&t->w->sbc.events->all), &scratch, &record);
+	len = gh__saved_subscription__get_packed_size(&record);
+	ck_assert_uint_lt(len, sizeof bytes);
+	gh__saved_subscription__pack(&record, bytes);
+	scratch_done(&scratch);
+	copy = gh__saved_subscription__unpack(NULL, len, bytes);
+	ck_assert_ptr_nonnull(copy);
+	return copy;
+}
+
+START_TEST(restored)
+{
+	static const struct save_slot none;
+	static char nothing[] = "", other[] = "reg", long_id[] = "0123456789";
+	struct watch t;
+	Gh__SavedSubscription *r;
+	Gh__SavedLeg *leg;
+	char before[4096];
+	uint32_t trunk;
+	char *kept;
+
+	begin(&t);
+	up(&t, "701", "dialog");
+	snprintf(before, sizeof before, "%s", msg_body(t.phone.rx));
+	r = record_of(&t);
+	events_free(&t.w->sbc.events);
+	ck_assert_int_eq(events_new(&t.w->sbc, &t.w->sbc.events), 0);
+	/* What can be none is refused, and leaves nothing behind. */
+#define REFUSED(field, value)                                                  \
+	do {                                                                   \
+		kept = r->field;                                               \
+		r->field = (value);                                            \
+		ck_assert_int_ne(                                              \
+			events_restore(t.w->sbc.events, r, &none), 0);         \
+		r->field = kept;                                               \
+	} while (0)
+	REFUSED(package, other);
+	REFUSED(id, long_id);
+	REFUSED(resource, nothing);
+	REFUSED(phone->call_id, nothing);
+	REFUSED(phone->target, nothing);
+	REFUSED(phone->listen, nothing);
+	REFUSED(pbx->peer, nothing);
+#undef REFUSED
+	trunk = r->trunk;
+	r->trunk = 99;
+	ck_assert_int_eq(
+		events_restore(t.w->sbc.events, r, &none), ERR_NOT_FOUND);
+	r->trunk = trunk;
+	leg = r->pbx;
+	r->pbx = NULL;
+	ck_assert_int_eq(
+		events_restore(t.w->sbc.events, r, &none), ERR_INVALID);
+	r->pbx = leg;
+	r->ids_key.len--;
+	ck_assert_int_eq(
+		events_restore(t.w->sbc.events, r, &none), ERR_INVALID);
+	r->ids_key.len++;
+	ck_assert_uint_eq(events_count(t.w->sbc.events), 0);
+	/* And this one goes on: both ways, with the same names. */
+	ck_assert_int_eq(events_restore(t.w->sbc.events, r, &none), 0);
+	gh__saved_subscription__free_unpacked(r, NULL);
+	tell(&t, "dialog", "active", INFO, lamp);
+	ck_assert_str_eq(msg_body(t.phone.rx), before);
+	dl_request(
+		&t.near, "SUBSCRIBE", lines_of(&t, "dialog", 600), NULL, NULL);
+	sp_expect(&t.pbx, "SUBSCRIBE ");
+	dl_answer(&t.far, t.pbx.rx, 200, "Expires: 600\r\n", NULL);
+	sp_expect(&t.phone, "SIP/2.0 200");
 	over(&t);
 }
 END_TEST
@@ -723,7 +970,7 @@ static void pbx_request(struct watch *t, const char *method, const char *user,
 START_TEST(unasked)
 {
 	struct watch t;
-	struct sip_peer second;
+	struct sip_peer second, itsp;
 
 	begin(&t);
 	sp_open(t.w, &second, 6);
@@ -771,7 +1018,18 @@ START_TEST(unasked)
 	pbx_request(&t, "NOTIFY", "100",
 		"Event: dialog\r\nSubscription-State: active\r\n", INFO, lamp);
 	sp_expect(&t.pbx, "SIP/2.0 489");
+	/* An ITSP whose realm lists nothing tells nobody anything. */
+	sp_open(t.w, &itsp, 2);
+	pbx_request(&t, "NOTIFY", "100", UNASKED, MWI, waiting);
+	sp_expect(&t.phone, "NOTIFY ");
+	t.near.p = &t.phone;
+	dl_answer(&t.near, t.phone.rx, 200, NULL, NULL);
+	sp_expect(&t.pbx, "SIP/2.0 200");
+	t.far.to = t.w->itsp;
+	dl_request_from(&t.far, &itsp, "NOTIFY", UNASKED, MWI, waiting);
+	sp_expect(&itsp, "SIP/2.0 489");
 	sp_silent(&t.phone);
+	sp_close(&itsp);
 	sp_close(&second);
 	end(&t);
 }
@@ -784,6 +1042,7 @@ static Suite *suite(void)
 	suite_add(s, "usual", own_mailbox);
 	suite_add(s, "usual", lamp_with_an_id);
 	suite_add(s, "usual", refresh_and_end);
+	suite_add(s, "usual", end_overtakes_the_answer);
 	suite_add(s, "usual", fetch);
 	suite_add(s, "usual", notify_first);
 	suite_add(s, "refused", refused_at_once);
@@ -800,6 +1059,9 @@ static Suite *suite(void)
 	suite_add(s, "ends", runs_out);
 	suite_add(s, "ends", broken_states);
 	suite_add(s, "ends", other_sources);
+	suite_add(s, "usual", challenged_by_the_pbx);
+	suite_add(s, "usual", lamp_of_our_own_call);
+	suite_add(s, "after a kill", restored);
 	suite_add(s, "unasked", unasked);
 	return s;
 }

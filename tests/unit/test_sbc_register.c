@@ -507,6 +507,7 @@ START_TEST(another_source_moves_calls)
 	expect("200");
 	ck_assert_uint_eq(w->n_moved, 1);
 	ck_assert(addr_equal(&w->moved_from, &before));
+	ck_assert_uint_eq(w->moved_from_flow, 0);
 	ck_assert(addr_equal(&w->moved_to, &phone.local));
 	/* A wrong password moves nobody. */
 	peer_close(&phone);

@@ -118,7 +118,9 @@ static void make(const struct variant *v)
 	ONE(12, secret);
 	ONE(13, "realm=1|digest=SHA-256|accounts=3");
 	ONE(14, "realm=1|event_trunk=4|message_types=text/plain text/html");
-	ck_assert_uint_eq(snapshot_n_queries, 15);
+	ONE(15, "trunk=4|contact_user=line7|from_user=|user_phone=t|"
+		"called_prefixes=+4930 +4940|sources_by_name=t|limit_code=486");
+	ck_assert_uint_eq(snapshot_n_queries, 16);
 }
 
 static void clear(void)
@@ -166,6 +168,12 @@ START_TEST(a_set)
 	ck_assert_str_eq(t->tls_pin, "");
 	ck_assert_str_eq(t->tls_certificate, "ours");
 	ck_assert(t->tls_verify);
+	ck_assert_str_eq(t->contact_user, "line7");
+	ck_assert_str_eq(t->from_user, "");
+	ck_assert(t->user_phone && t->sources_by_name);
+	ck_assert_uint_eq(t->n_called_prefixes, 2);
+	ck_assert_str_eq(t->called_prefixes[1], "+4940");
+	ck_assert_uint_eq(t->limit_code, 486);
 	ck_assert_int_eq(t->caller_to, GH__CALLER_FROM__CALLER_P_ASSERTED);
 	ck_assert_uint_eq(t->n_sources, 1);
 	ck_assert_uint_eq(t->n_targets, 1);

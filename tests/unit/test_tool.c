@@ -185,7 +185,7 @@ START_TEST(test_usage)
 		"",
 		"calls extra",
 		"route-test 20",
-		"route-test 20 30 40",
+		"route-test 20 30 40 50",
 		"drain off off",
 		"log-level debug debug",
 		"session",
@@ -201,7 +201,7 @@ START_TEST(test_usage)
 		ck_assert_str_eq(out_text, "");
 	}
 	ck_assert_int_eq(sbcctl("route-test 20"), CONTROL_USAGE);
-	ck_assert_str_eq(err_text_got, "usage: sbcctl route-test FROM TO\n");
+	ck_assert_str_eq(err_text_got, "usage: sbcctl route-test FROM TO [CALLER]\n");
 	ck_assert_int_eq(sbcctl("--help"), CONTROL_OK);
 	ck_assert_ptr_nonnull(strstr(out_text, "  route-test     FROM TO "));
 	ck_assert_int_eq(sbcctl("--version"), CONTROL_OK);
