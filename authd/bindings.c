@@ -53,6 +53,7 @@ struct bindings {
 	struct table hosts;
 	TAILQ_HEAD(, registered) dirty;
 	bool busy;
+	bool more; /* than the batch under way could take */
 };
 
 static void host_key(const struct addr *source, uint8_t key[17])
@@ -293,8 +294,10 @@ static void on_flush(void *arg)
 		return;
 	json_begin(&j);
 	json_open_array(&j, "accounts");
+	b->more = false;
 	TAILQ_FOREACH (r, &b->dirty, order) {
-		if (n == BATCH_MAX || j.len > BATCH_BYTES)
+		b->more = n == BATCH_MAX || j.len > BATCH_BYTES;
+		if (b->more)
 			break;
 		json_open_object(&j, NULL);
 		json_uint(&j, "account", r->account);
@@ -347,8 +350,9 @@ static void on_stored(void *ctx, const struct db_result *result)
 		if (r->update->n_bindings == 0)
 			drop(b, r);
 	}
+	/* A registration storm is not written in portions with rests. */
 	if (!TAILQ_EMPTY(&b->dirty))
-		loop_timer_set(b->loop, b->flush, FLUSH_US);
+		loop_timer_set(b->loop, b->flush, b->more ? 0 : FLUSH_US);
 }
 
 void bindings_on_db_up(struct bindings *b)

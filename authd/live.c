@@ -146,6 +146,11 @@ int live_open(struct live *l, struct replay *replay,
 	return 0;
 }
 
+int live_fd(const struct live *l)
+{
+	return store_fd(l->store);
+}
+
 static int on_ban_record(void *ctx, struct store_record *record, uint32_t type,
 	uint32_t version, const void *bytes, size_t len)
 {

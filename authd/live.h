@@ -37,6 +37,8 @@ void live_on_fd(struct live *live, const char *name, int fd);
  */
 GH_MUST_CHECK int live_open(struct live *live, struct replay *replay,
 	struct nonce_keys *keys_out, uint64_t *from_us_out, bool *found_out);
+/** The open file, borrowed; for tests. */
+int live_fd(const struct live *live);
 /** Reads what was found of bans, which from now on writes its own there.
  * Failing is no trouble: it lives on without. */
 void live_open_bans(struct live *live, struct ban_table *bans);

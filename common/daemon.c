@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/stat.h"
 
 static struct daemon_settings *common_settings(const struct daemon *d)
@@ -166,7 +167,9 @@ static int begin_signals(struct daemon *d)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGHUP);
+	/* A limit of file sizes is a full disk, and no reason to die. */
 	if (sigaction(SIGPIPE, &ignore, NULL) ||
+		sigaction(SIGXFSZ, &ignore, NULL) ||
 		sigprocmask(SIG_BLOCK, &set, NULL))
 		return ERR_SYSTEM;
 	d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -235,8 +238,12 @@ static int begin_keeper(struct daemon *d)
 	rc = daemon_socket_path(d, PROCESS_KEEPER, path, sizeof(path));
 	if (rc)
 		return rc;
-	return notify_new(d->loop, d->by_hand ? NULL : path, d->self,
+	rc = notify_new(d->loop, d->by_hand ? NULL : path, d->self,
 		&keeper_relay, d, &d->keeper);
+	if (rc == 0)
+		notify_orphan_after(d->keeper,
+			common_settings(d)->orphan_timeout_s * CLOCK_US_PER_S);
+	return rc;
 }
 
 static int begin_users(struct daemon *d)

@@ -38,6 +38,7 @@
 struct daemon_settings {
 	char *log_level;
 	char *runtime_dir; /* sockets of all processes live here */
+	uint64_t orphan_timeout_s;
 };
 
 /** Rows for a daemon's option table. type = its settings struct, whose first
@@ -45,10 +46,14 @@ struct daemon_settings {
 #define DAEMON_OPTIONS(type)                                                   \
 	{"log_level", CONF_STRING, offsetof(type, common.log_level), "info",   \
 		0, 16, "", "err, warning, notice, info or debug"},             \
-	{                                                                      \
-		"runtime_dir", CONF_STRING,                                    \
+		{"runtime_dir", CONF_STRING,                                   \
 			offsetof(type, common.runtime_dir), RUNTIME_DIR, 0,    \
-			80, "", "folder of the processes' sockets"             \
+			80, "", "folder of the processes' sockets"},           \
+	{                                                                      \
+		"orphan_timeout", CONF_UINT,                                   \
+			offsetof(type, common.orphan_timeout_s), "60", 1,      \
+			3600, "s",                                             \
+			"a daemon ends when no keeper has come for so long"    \
 	}
 
 struct daemon {

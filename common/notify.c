@@ -67,6 +67,7 @@ struct notify {
 	uint64_t away_since_us;
 	bool told_up; /* on_up was called for this connection */
 	bool told_orphan;
+	uint64_t orphan_us;
 	bool ready;
 	STAILQ_HEAD(, packet) queue;
 	size_t n_queued;
@@ -220,8 +221,7 @@ static void wait_for_keeper(struct notify *n)
 	n->backoff_us *= 2;
 	if (n->backoff_us > BACKOFF_MAX_US)
 		n->backoff_us = BACKOFF_MAX_US;
-	if (n->told_orphan ||
-		clock_now_us() - n->away_since_us < NOTIFY_ORPHAN_US)
+	if (n->told_orphan || clock_now_us() - n->away_since_us < n->orphan_us)
 		return;
 	n->told_orphan = true;
 	if (n->events->on_orphan)
@@ -473,6 +473,7 @@ int notify_new(struct loop *loop, const char *path, enum process self,
 	n->events = events;
 	n->ctx = ctx;
 	n->fd = -1;
+	n->orphan_us = NOTIFY_ORPHAN_US;
 	n->backoff_us = BACKOFF_MIN_US;
 	n->away_since_us = clock_now_us();
 	STAILQ_INIT(&n->queue);
@@ -553,6 +554,11 @@ int notify_unstore(struct notify *n, const char *name)
 	(void)snprintf(
 		text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s\n", name);
 	return send_text(n, text, NULL, 0);
+}
+
+void notify_orphan_after(struct notify *n, uint64_t us)
+{
+	n->orphan_us = us;
 }
 
 void notify_unlisten(

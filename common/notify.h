@@ -71,7 +71,8 @@ struct notify_events {
 	void (*on_up)(void *ctx);
 	/* keeper has gone; the link tries again by itself. */
 	void (*on_down)(void *ctx);
-	/* No keeper has come for NOTIFY_ORPHAN_US: the daemon must end. */
+	/* No keeper has come for NOTIFY_ORPHAN_US, or what was set: the daemon
+	 * must end. */
 	void (*on_orphan)(void *ctx);
 };
 
@@ -88,6 +89,8 @@ GH_MUST_CHECK int notify_new(struct loop *loop, const char *path,
 	struct notify **notify_out);
 void notify_free(struct notify **n);
 
+/** After how long without a keeper on_orphan is called. */
+void notify_orphan_after(struct notify *n, uint64_t us);
 /** Tells keeper that this daemon serves; sends WATCHDOG from then on. */
 void notify_ready(struct notify *n);
 /** One line of state for status displays. */

@@ -72,6 +72,15 @@ void secret_wipe(void *bytes, size_t len)
 		explicit_bzero(bytes, len);
 }
 
+#define STACK_WIPED 32768
+
+__attribute__((noinline)) void secret_wipe_stack(void)
+{
+	uint8_t left[STACK_WIPED];
+
+	explicit_bzero(left, sizeof(left));
+}
+
 bool secret_equal(const void *a, const void *b, size_t len)
 {
 	const volatile uint8_t *x = a, *y = b;

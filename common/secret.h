@@ -29,6 +29,9 @@ void secret_done(struct secret *s);
 
 /** Overwrites memory in a way that the compiler may not leave out. */
 void secret_wipe(void *bytes, size_t len);
+/** Wipes what functions that have returned left on the stack, up to 32 kB of
+ * it: copies that a compiler or a library made. After work with keys. */
+void secret_wipe_stack(void);
 
 /** Compares in time that depends only on len. */
 bool secret_equal(const void *a, const void *b, size_t len);

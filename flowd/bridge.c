@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/secret.h"
+
 #define READ_SIZE   16384
 #define READ_ROUNDS 4
 
@@ -205,6 +207,8 @@ static void on_bridge_fd(void *arg, int fd, unsigned events)
 			return;
 		}
 		feed(b, bytes, (size_t)n);
+		/* It may have had media keys in it. */
+		secret_wipe(bytes, (size_t)n);
 		if ((size_t)n < sizeof(bytes))
 			return; /* that was all, or the loop tells */
 	}

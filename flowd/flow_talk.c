@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "common/stat.h"
 #include "flowd/answer.h"
 #include "flowd/via.h"
@@ -184,6 +185,7 @@ static void on_bridge_message(
 	f->n_tx++;
 	stat_add(STAT_FLOW_MSG_TX, 1);
 	flow_send(f, flows->scratch, (size_t)n);
+	secret_wipe(flows->scratch, (size_t)n);
 }
 
 static void on_bridge_drain(void *ctx)
@@ -316,7 +318,8 @@ static void refuse_message(struct flow *f, enum reason why,
 static void take_message(
 	struct flow *f, const uint8_t *bytes, size_t len, size_t header_len)
 {
-	int n;
+	uint8_t *scratch = f->flows->scratch;
+	int n, err;
 
 	f->got_message = true;
 	f->n_rx++;
@@ -328,7 +331,9 @@ static void take_message(
 		flow_end(f, REASON_FLOW_BROKEN, "the top Via cannot be read");
 		return;
 	}
-	if (bridge_send(&f->bridge, f->flows->scratch, (size_t)n)) {
+	err = bridge_send(&f->bridge, scratch, (size_t)n);
+	secret_wipe(scratch, (size_t)n);
+	if (err) {
 		flow_gone(f, REASON_FLOW_FULL, "out of memory");
 		return;
 	}
@@ -440,6 +445,8 @@ void flow_read(struct flow *f)
 		}
 		f->last_rx_us = clock_now_us();
 		flow_feed(f, bytes, (size_t)n);
+		/* It may have had media keys in it. */
+		secret_wipe(bytes, (size_t)n);
 		/* Nothing more for now, most likely; if there is, the loop
 		 * tells. */
 		if ((size_t)n < sizeof(bytes) && !wire_has_pending(&f->wire))

@@ -191,10 +191,10 @@ static int set_policy(SSL_CTX *ctx, const char *min_version,
 	if (SSL_CTX_set_cipher_list(ctx, ciphers[0] ? ciphers : TLS_CIPHERS) !=
 		1)
 		return fail(problem, "tls_ciphers");
-	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION |
-					       SSL_OP_NO_COMPRESSION |
-					       SSL_OP_CIPHER_SERVER_PREFERENCE |
-					       SSL_OP_PRIORITIZE_CHACHA);
+	(void)SSL_CTX_set_options(ctx,
+		SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+			SSL_OP_CIPHER_SERVER_PREFERENCE |
+			SSL_OP_PRIORITIZE_CHACHA | SSL_OP_CLEANSE_PLAINTEXT);
 	/* An idle connection keeps no record buffers. */
 	(void)SSL_CTX_set_mode(
 		ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |

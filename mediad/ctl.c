@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/control.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "mediad/farewell.h"
 #include "mediad/figures.h"
 #include "mediad/keep.h"
@@ -225,6 +226,7 @@ static void on_session_want(
 	if (want_read(m, &want, &problem) == 0)
 		why = session_want(c->sessions, &want, m->request);
 	want_done(&want);
+	secret_wipe_stack();
 	reason_count(why);
 	if (why == REASON_SESSION_OPEN)
 		return;

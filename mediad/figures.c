@@ -5,6 +5,7 @@
  */
 #include "mediad/figures.h"
 
+#include "mediad/ptime.h"
 #include "mediad/quality.h"
 
 static uint32_t mos(const struct leg_stats *s)
@@ -96,6 +97,11 @@ void figures_json(const struct leg_stats *s, struct json *j)
 	json_uint(j, "peer_mos_centi", s->peer_mos * 10u);
 	json_uint(j, "mos_centi", mos(s));
 	json_str(j, "codec", s->codec ? s->codec->name : NULL);
+	json_uint(j, "ptime_us", s->ptime_us);
+	json_uint(j, "wanted_ptime_us", s->wanted_ptime_us);
+	json_str(j, "ptime_step",
+		ptime_step_text(
+			ptime_step(s->codec, s->ptime_us, s->wanted_ptime_us)));
 	json_time(j, "first_packet", s->n.wall_first_us);
 	json_time(j, "last_packet", s->wall_last_us);
 	json_str(j, "source",

@@ -522,6 +522,7 @@ void leg_stats(const struct leg *l, uint64_t now_us, struct leg_stats *out)
 		.peer = l->peer,
 		.codec = l->codec,
 		.ptime_us = l->ptime_us,
+		.wanted_ptime_us = l->other->config.tx_ptime_us,
 	};
 	if (l->started)
 		out->wall_last_us = clock_wall_us() - (now_us - l->last_rx_us);

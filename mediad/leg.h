@@ -239,6 +239,7 @@ struct leg_stats {
 	uint64_t wall_last_us;
 	const struct codec *codec; /* of the newest packet; NULL = none */
 	uint32_t ptime_us;
+	uint32_t wanted_ptime_us; /* by the other side's peer; 0 = not said */
 	enum reason learned;
 	struct addr peer;
 	struct addr refused;

@@ -16,6 +16,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "mediad/save.h"
 #include "mediad/session_inside.h"
 
@@ -197,6 +198,7 @@ int sessions_resume(struct sessions *s)
 			n++;
 	}
 	keep_settle(s->keep);
+	secret_wipe_stack();
 	sessions_set_gauges(s);
 	if (n + n_dropped > 0)
 		log_notice("sessions_resumed", LOG_UINT("sessions", n),

@@ -507,6 +507,17 @@ static const srtp_auth_type_t hmac_sha1 = {
 	.id = SRTP_HMAC_SHA1,
 };
 
+const srtp_cipher_type_t *srtp_crypto_type(uint32_t id)
+{
+	static const srtp_cipher_type_t *const types[] = {
+		&icm_128, &icm_256, &gcm_128, &gcm_256};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (types[i]->id == id)
+			return types[i];
+	return NULL;
+}
+
 int srtp_crypto_register(void)
 {
 	if (srtp_replace_cipher_type(&icm_128, SRTP_AES_ICM_128) ||

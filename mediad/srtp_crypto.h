@@ -9,12 +9,19 @@
 #ifndef MEDIAD_SRTP_CRYPTO_H
 #define MEDIAD_SRTP_CRYPTO_H
 
+#include <stdint.h>
+
 #include "common/err.h"
+
+struct srtp_cipher_type_t;
 
 /**
  * Registers them, right after srtp_init() and before any session. libsrtp2
  * runs known-answer tests on each. @return 0, or ERR_SYSTEM if one fails.
  */
 GH_MUST_CHECK int srtp_crypto_register(void);
+
+/** One of ours by libsrtp2's number, for tests; NULL if it is none of them. */
+const struct srtp_cipher_type_t *srtp_crypto_type(uint32_t id);
 
 #endif

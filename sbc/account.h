@@ -23,6 +23,14 @@ struct account {
 	const Gh__Account *row; /* owned */
 };
 
+/** Is this extension registered by us at that trunk (a PBX)? Then challenges of
+ * the PBX are answered as this account; else 0. */
+static inline uint64_t account_surrogate_at(
+	const Gh__Account *row, uint32_t trunk)
+{
+	return row->surrogate && row->surrogate_trunk == trunk ? row->id : 0;
+}
+
 struct account *account_ref(struct account *a);
 /** Safe on NULL. */
 void account_unref(struct account **a);

@@ -12,7 +12,8 @@
  *
  * The table of sources is a fixed array, four places for each hash: a flood of
  * made-up addresses pushes out the longest silent ones and takes no memory.
- * A ban never touches a trunk or a source with a live registration.
+ * A ban never touches a trunk, a source with a live registration, or one that
+ * is in a call.
  *
  * One thread; called by stack.c.
  */
@@ -31,6 +32,7 @@
 #include "common/token.h"
 #include "sbc/hdr.h"
 #include "sbc/sbc.h"
+#include "sbc/talker.h"
 #include "sbc/trunk.h"
 
 #define SETS       4096 /* a power of two */
@@ -187,7 +189,8 @@ enum admit_class admit_class(struct admit *admit, const struct addr *source,
 	const struct realm_address *at;
 	const struct trunk *trunk;
 
-	if (bindings_account_at(admit->sbc->bindings, source) != 0)
+	if (bindings_account_at(admit->sbc->bindings, source) != 0 ||
+		talker_is_known(admit->sbc->talkers, source))
 		return ADMIT_PHONE;
 	at = s ? settings_listener(s, local, GH__TRANSPORT__TRANSPORT_UDP)
 	       : NULL;

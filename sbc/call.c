@@ -841,6 +841,7 @@ static enum call_state on_moved(struct call *c, const struct call_input *in)
 	p->peer = p->leg->c.peer.addr;
 	p->listener = p->leg->c.peer.listener;
 	p->flow = p->leg->c.peer.flow;
+	call_talks_from(p);
 	p->learn_generation++;
 	if (c->called != NULL && call_media_want(c) != 0)
 		log_warning("media_not_told", LOG_CALL(c->id));

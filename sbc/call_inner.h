@@ -96,6 +96,7 @@ struct party {
 	struct account *account;     /* a reference */
 	struct listener *listener;
 	struct addr peer;           /* where signaling goes and comes from */
+	struct addr talks_from;     /* noted as a talker's; unset = not */
 	uint64_t flow;              /* 0 = datagrams */
 	char *request_uri;          /* called: what the INVITE asks for */
 	const char *route;          /* called: the way of the INVITE; NULL =
@@ -312,6 +313,9 @@ void call_retry_in(struct call *c, uint64_t delay_us);
 uint32_t call_session_expires(const struct call *c, const struct party *p);
 /** The shortest one that we accept (RFC 4028 4). */
 uint32_t call_min_session(const struct call *c);
+
+/** Notes where a phone's datagrams come from now (talker.h). */
+void call_talks_from(struct party *p);
 
 /* call_setup.c */
 enum call_state call_setup_begin(

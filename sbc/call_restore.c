@@ -152,6 +152,7 @@ static bool restore_party(
 	p->kind = (enum side_kind)saved->kind;
 	(void)!addr_parse(saved->peer, &p->peer);
 	p->flow = saved->flow;
+	call_talks_from(p);
 	p->request_uri = keep(c, saved->request_uri);
 	p->host = keep(c, saved->host);
 	p->round = saved->round;

@@ -109,6 +109,7 @@ size_t call_target_phones(struct call *c, struct account *account)
 		p->peer = b->source;
 		p->flow = b->row->flow;
 		p->behind_nat = b->row->behind_nat;
+		call_talks_from(p);
 		p->request_uri = su_strdup(c->home, b->row->contact);
 		p->route = path_of(c, b->row);
 		p->host = ra->realm->row->n_domains != 0

@@ -22,6 +22,7 @@
 #include "sbc/leg_save.h"
 #include "sbc/sofia_cures.h"
 #include "sbc/surrogate.h"
+#include "sbc/talker.h"
 #include "sbc/trunk.h"
 
 static void on_reap(void *arg);
@@ -68,6 +69,26 @@ fail:
 	return err;
 }
 
+static void forget_talker(struct party *p)
+{
+	static const struct addr unset;
+
+	if (addr_is_set(&p->talks_from))
+		talker_drop(p->call->sbc->talkers, &p->talks_from);
+	p->talks_from = unset;
+}
+
+void call_talks_from(struct party *p)
+{
+	struct talkers *talkers = p->call->sbc->talkers;
+
+	forget_talker(p);
+	if (talkers == NULL || p->kind != SIDE_PHONE || p->flow != 0)
+		return;
+	talker_add(talkers, &p->peer);
+	p->talks_from = p->peer;
+}
+
 static void call_free(struct call *c)
 {
 	struct loop *loop = c->sbc->daemon.loop;
@@ -76,8 +97,10 @@ static void call_free(struct call *c)
 	call_setup_release(c);
 	leg_free(&c->caller.leg);
 	account_unref(&c->caller.account);
+	forget_talker(&c->caller);
 	TAILQ_FOREACH (p, &c->parties, link) {
 		leg_free(&p->leg);
+		forget_talker(p);
 		account_unref(&p->account);
 	}
 	account_unref(&c->called_account);
@@ -221,6 +244,8 @@ static struct call *call_new(
 	c->caller.listener = in->listener;
 	c->caller.peer = in->source;
 	c->caller.learn_generation = 1;
+	if (in->flow == 0)
+		call_talks_from(&c->caller);
 	stat_add(STAT_CALLS_TOTAL, 1);
 	call_record_begin(c, in);
 	return c;
@@ -313,10 +338,15 @@ uint32_t call_min_session(const struct call *c)
 static void refuse_early(
 	struct call *c, nta_incoming_t *irq, enum reason why, unsigned status)
 {
+	char seconds[12];
+
+	snprintf(seconds, sizeof seconds, "%u",
+		stack_retry_after_s(c->sbc->stack));
 	call_end(c, why, status, CALL_SBC);
 	status = c->record.sip_status;
 	(void)nta_incoming_treply(irq, (int)status, reason_sip_phrase(status),
-		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR("5")), TAG_END());
+		TAG_IF(status == 503, SIPTAG_RETRY_AFTER_STR(seconds)),
+		TAG_END());
 	nta_incoming_destroy(irq);
 	call_enter(c, CALL_ENDING);
 }
@@ -336,8 +366,7 @@ void call_on_invite(
 	if (calls->sbc->settings == NULL || in->realm == NULL ||
 		(c = call_new(calls, in, account)) == NULL) {
 		account_unref(&account);
-		stack_reply(stack, in, REASON_ADMIT_NOT_READY, 503,
-			SIPTAG_RETRY_AFTER_STR("5"), TAG_END());
+		stack_refuse(stack, in, REASON_ADMIT_NOT_READY);
 		return;
 	}
 	why = may_begin(calls);

@@ -72,15 +72,13 @@ typedef enum sub_state (*sub_fn)(struct sub *s, const struct sub_input *in);
 static enum sub_state on_aimed(struct sub *s, const struct sub_input *in);
 static enum sub_state on_accepted(struct sub *s, const struct sub_input *in);
 static enum sub_state on_refused(struct sub *s, const struct sub_input *in);
-static enum sub_state on_ask(struct sub *s, const struct sub_input *in);
-static enum sub_state on_ask_again(struct sub *s, const struct sub_input *in);
-static enum sub_state on_ask_late(struct sub *s, const struct sub_input *in);
 static enum sub_state on_no_answer(struct sub *s, const struct sub_input *in);
 static enum sub_state on_run_out(struct sub *s, const struct sub_input *in);
 static enum sub_state on_give_up(struct sub *s, const struct sub_input *in);
 static enum sub_state on_abandon(struct sub *s, const struct sub_input *in);
 static enum sub_state on_stop(struct sub *s, const struct sub_input *in);
 static enum sub_state on_left(struct sub *s, const struct sub_input *in);
+static enum sub_state on_late(struct sub *s, const struct sub_input *in);
 
 /* THE table. An event that has no row changes nothing; a request that comes
  * with it is answered 481. */
@@ -88,7 +86,7 @@ static const sub_fn table[SUB_STATE_COUNT][SUB_EVENT_COUNT] = {
 	[SUB_AIMING] =
 		{
 			[SUB_EV_AIMED] = on_aimed,
-			[SUB_EV_ASK] = on_ask_again,
+			[SUB_EV_ASK] = sub_ask_again,
 			[SUB_EV_TIMER] = on_no_answer,
 			[SUB_EV_STOP] = on_abandon,
 		},
@@ -96,14 +94,15 @@ static const sub_fn table[SUB_STATE_COUNT][SUB_EVENT_COUNT] = {
 		{
 			[SUB_EV_ACCEPTED] = on_accepted,
 			[SUB_EV_REFUSED] = on_refused,
-			[SUB_EV_ASK] = on_ask_again,
+			[SUB_EV_ASK] = sub_ask_again,
 			[SUB_EV_NOTIFY] = sub_hold,
 			[SUB_EV_TIMER] = on_no_answer,
 			[SUB_EV_STOP] = on_abandon,
 		},
 	[SUB_UP] =
 		{
-			[SUB_EV_ASK] = on_ask,
+			[SUB_EV_ACCEPTED] = on_late,
+			[SUB_EV_ASK] = sub_ask,
 			[SUB_EV_NOTIFY] = sub_notify,
 			[SUB_EV_PASSED] = sub_passed,
 			[SUB_EV_TIMER] = on_run_out,
@@ -113,7 +112,7 @@ static const sub_fn table[SUB_STATE_COUNT][SUB_EVENT_COUNT] = {
 		{
 			[SUB_EV_ACCEPTED] = on_accepted,
 			[SUB_EV_REFUSED] = on_refused,
-			[SUB_EV_ASK] = on_ask_again,
+			[SUB_EV_ASK] = sub_ask_again,
 			[SUB_EV_NOTIFY] = sub_notify,
 			[SUB_EV_PASSED] = sub_passed,
 			[SUB_EV_TIMER] = on_no_answer,
@@ -123,7 +122,7 @@ static const sub_fn table[SUB_STATE_COUNT][SUB_EVENT_COUNT] = {
 		{
 			[SUB_EV_ACCEPTED] = on_left,
 			[SUB_EV_REFUSED] = on_left,
-			[SUB_EV_ASK] = on_ask_late,
+			[SUB_EV_ASK] = sub_ask_late,
 			[SUB_EV_NOTIFY] = sub_swallow,
 			[SUB_EV_PASSED] = sub_passed,
 			[SUB_EV_TIMER] = on_give_up,
@@ -232,8 +231,7 @@ void sub_reply(
 	nta_incoming_destroy(irq);
 }
 
-/* The phone's SUBSCRIBE that waits. */
-static void answer(
+void sub_answer(
 	struct sub *s, enum reason why, unsigned status, const char *lines)
 {
 	nta_incoming_t *irq = s->asked;
@@ -298,8 +296,7 @@ static int on_answer(
 	return 0;
 }
 
-/* uri, and what belongs to it, stand in the first one only. */
-static bool ask_pbx(struct sub *s, const char *uri, const char *lines)
+bool sub_ask_pbx(struct sub *s, const char *uri, const char *lines)
 {
 	char expires[12], forwards[12];
 	struct leg *leg = s->pbx;
@@ -321,14 +318,13 @@ static bool ask_pbx(struct sub *s, const char *uri, const char *lines)
 	return leg->change.orq != NULL;
 }
 
-/* Tells the PBX that nobody listens any more; its answer does not matter. */
-static void leave_pbx(struct sub *s)
+void sub_leave_pbx(struct sub *s)
 {
 	if (s->pbx == NULL || s->pbx->state != LEG_UP ||
 		s->pbx->change.orq != NULL)
 		return;
 	s->asked_s = 0;
-	(void)ask_pbx(s, NULL, NULL);
+	(void)sub_ask_pbx(s, NULL, NULL);
 }
 
 static int pbx_number(const struct sub *s, const char *number,
@@ -361,6 +357,7 @@ static enum reason make_pbx_leg(struct sub *s, const struct aim_place *place,
 		.trunks = s->sbc->trunks,
 		.peer = place->target,
 		.user = hdr_user(row->extension, s->home),
+		.surrogate = account_surrogate_at(row, s->trunk->row->id),
 		.on_event = sub_on_leg,
 		.on_request = sub_on_pbx_request,
 		.ctx = s,
@@ -395,7 +392,7 @@ static enum sub_state on_aimed(struct sub *s, const struct sub_input *in)
 	case AIM_ASKED:
 		return SUB_AIMING;
 	case AIM_NONE:
-		answer(s, why, 480, NULL);
+		sub_answer(s, why, 480, NULL);
 		return SUB_GONE;
 	case AIM_FOUND:
 		break;
@@ -403,11 +400,12 @@ static enum sub_state on_aimed(struct sub *s, const struct sub_input *in)
 	aim_end(&s->aim);
 	su_home_init(home);
 	why = make_pbx_leg(s, &place, home, &uri, &lines);
-	if (why == REASON_EVENT_OK && (uri == NULL || !ask_pbx(s, uri, lines)))
+	if (why == REASON_EVENT_OK &&
+		(uri == NULL || !sub_ask_pbx(s, uri, lines)))
 		why = REASON_CALL_INTERNAL;
 	su_home_deinit(home);
 	if (why != REASON_EVENT_OK) {
-		answer(s, why, reason_sip(why), NULL);
+		sub_answer(s, why, reason_sip(why), NULL);
 		return SUB_GONE;
 	}
 	return SUB_ASKING;
@@ -420,15 +418,29 @@ void sub_on_aimed(void *ctx)
 	sub_event(ctx, &in);
 }
 
-static enum sub_state on_accepted(struct sub *s, const struct sub_input *in)
+/* How long the PBX lets it live: never longer than was asked. */
+static uint32_t take_granted(struct sub *s, const sip_t *sip)
 {
-	const sip_expires_t *ex = in->sip->sip_expires;
+	const sip_expires_t *ex = sip->sip_expires;
 	uint32_t granted = s->asked_s;
-	enum sub_state next;
 
 	if (ex != NULL && ex->ex_delta < granted)
 		granted = (uint32_t)ex->ex_delta;
 	s->expires_us = clock_now_us() + granted * CLOCK_US_PER_S;
+	return granted;
+}
+
+/* The phone has been told that nobody answered: it asks again. */
+static enum sub_state on_late(struct sub *s, const struct sub_input *in)
+{
+	return take_granted(s, in->sip) != 0 ? SUB_UP : SUB_LAST;
+}
+
+static enum sub_state on_accepted(struct sub *s, const struct sub_input *in)
+{
+	uint32_t granted = take_granted(s, in->sip);
+	enum sub_state next;
+
 	next = granted != 0 ? SUB_UP : SUB_LAST;
 	reason_count(granted != 0 ? REASON_EVENT_OK : REASON_EVENT_ENDED);
 	if (s->state == SUB_ASKING || granted == 0)
@@ -455,23 +467,23 @@ static enum sub_state on_refused(struct sub *s, const struct sub_input *in)
 		sub_drop_notes(s, 481);
 	if (in->sip == NULL) {
 		trunk_note_silence(s->sbc->trunks, s->trunk);
-		answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
+		sub_answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
 		return first ? SUB_GONE : SUB_UP;
 	}
 	if (status == 423 && in->sip->sip_min_expires != NULL &&
 		in->sip->sip_min_expires->me_delta <= 86400) {
 		snprintf(line, sizeof line, "Min-Expires: %u",
 			(unsigned)in->sip->sip_min_expires->me_delta);
-		answer(s, REASON_EVENT_TOO_BRIEF, 423, line);
+		sub_answer(s, REASON_EVENT_TOO_BRIEF, 423, line);
 		return first ? SUB_GONE : SUB_UP;
 	}
 	if (!first && (status == 481 || status == 404 || status == 410 ||
 			      status == 489)) {
-		answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
+		sub_answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
 		sub_drop_notes(s, 481);
 		return SUB_GONE;
 	}
-	answer(s, why, status == 489 ? 489 : hdr_map_status(status), NULL);
+	sub_answer(s, why, status == 489 ? 489 : hdr_map_status(status), NULL);
 	/* RFC 6665 4.1.2.2: a refused refresh takes nothing away. */
 	return first ? SUB_GONE : SUB_UP;
 }
@@ -480,7 +492,7 @@ static enum sub_state on_no_answer(struct sub *s, const struct sub_input *in)
 {
 	(void)in;
 	trunk_note_silence(s->sbc->trunks, s->trunk);
-	answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
+	sub_answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
 	if (s->state == SUB_REFRESHING) {
 		if (s->expires_us > clock_now_us())
 			return SUB_UP;
@@ -488,88 +500,6 @@ static enum sub_state on_no_answer(struct sub *s, const struct sub_input *in)
 	}
 	sub_drop_notes(s, 481);
 	return SUB_GONE;
-}
-
-/* --- the phone's SUBSCRIBE --- */
-
-static bool is_same_event(const struct sub *s, const sip_event_t *o)
-{
-	return o != NULL && o->o_type != NULL &&
-	       strcmp(o->o_type, s->package->name) == 0 &&
-	       strcmp(o->o_id != NULL ? o->o_id : "", s->event_id) == 0;
-}
-
-/* The snapshot in force has the same PBX, and the list still has the package?
- * Then it is the subscription's from now on. */
-static bool renew(struct sub *s)
-{
-	struct settings *now = s->sbc->settings;
-	const struct realm_address *ra =
-		settings_listener(now, &s->phone->c.peer.listener->local,
-			s->phone->c.peer.listener->transport);
-	const struct trunk *t = settings_trunk(now, s->trunk->row->id);
-
-	if (ra == NULL || t == NULL || !t->row->enabled ||
-		!event_realm_has(ra->realm, s->package))
-		return false;
-	if (now == s->settings)
-		return true;
-	settings_unref(&s->settings);
-	s->settings = settings_ref(now);
-	s->trunk = t;
-	leg_renew(s->pbx, t);
-	return true;
-}
-
-static enum sub_state on_ask(struct sub *s, const struct sub_input *in)
-{
-	uint32_t min = 0, asked = 0;
-	char text[12];
-
-	if (!is_same_event(s, in->sip->sip_event)) {
-		sub_reply(s, in->irq, REASON_EVENT_SHARED, 403);
-		return SUB_UP;
-	}
-	if (event_read_expires(s->sbc, in->sip, &asked, &min) !=
-		REASON_EVENT_OK) {
-		snprintf(text, sizeof text, "%u", (unsigned)min);
-		reason_count(REASON_EVENT_TOO_BRIEF);
-		(void)nta_incoming_treply(in->irq, 423, reason_sip_phrase(423),
-			SIPTAG_MIN_EXPIRES_STR(text), TAG_END());
-		nta_incoming_destroy(in->irq);
-		return SUB_UP;
-	}
-	/* Without a first NOTIFY there is no dialog to ask in. */
-	if (s->pbx->state != LEG_UP || s->pbx->change.orq != NULL) {
-		sub_reply(s, in->irq, REASON_EVENT_PENDING, 500);
-		return SUB_UP;
-	}
-	if (!renew(s)) {
-		sub_reply(s, in->irq, REASON_EVENT_PACKAGE, 481);
-		leave_pbx(s);
-		s->quiet = true;
-		return SUB_LAST;
-	}
-	nta_leg_server_route(s->phone->dialog, NULL, in->sip->sip_contact);
-	s->asked = in->irq;
-	s->asked_s = asked;
-	if (!ask_pbx(s, NULL, NULL)) {
-		answer(s, REASON_CALL_INTERNAL, 500, NULL);
-		return SUB_UP;
-	}
-	return SUB_REFRESHING;
-}
-
-static enum sub_state on_ask_again(struct sub *s, const struct sub_input *in)
-{
-	sub_reply(s, in->irq, REASON_EVENT_PENDING, 500);
-	return s->state;
-}
-
-static enum sub_state on_ask_late(struct sub *s, const struct sub_input *in)
-{
-	sub_reply(s, in->irq, REASON_EVENT_ENDED, 481);
-	return s->state;
 }
 
 /* --- ends --- */
@@ -587,7 +517,7 @@ static enum sub_state on_run_out(struct sub *s, const struct sub_input *in)
 		sub_tell_end(s, "timeout", 0);
 	else
 		sub_tell_end(s, "probation", PROBATION_S);
-	leave_pbx(s);
+	sub_leave_pbx(s);
 	sub_drop_notes(s, 481);
 	return SUB_GONE;
 }
@@ -599,14 +529,14 @@ static enum sub_state on_left(struct sub *s, const struct sub_input *in)
 	if (in->event == SUB_EV_ACCEPTED)
 		answer_ok(s, 0);
 	else
-		answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
+		sub_answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
 	return s->quiet || s->told ? SUB_GONE : SUB_LAST;
 }
 
 static enum sub_state on_give_up(struct sub *s, const struct sub_input *in)
 {
 	(void)in;
-	answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
+	sub_answer(s, REASON_EVENT_FAR_FORGOT, 481, NULL);
 	sub_drop_notes(s, 481);
 	return SUB_GONE;
 }
@@ -614,7 +544,7 @@ static enum sub_state on_give_up(struct sub *s, const struct sub_input *in)
 /* Before it was in force. */
 static enum sub_state on_abandon(struct sub *s, const struct sub_input *in)
 {
-	answer(s, in->why, 503, NULL);
+	sub_answer(s, in->why, 503, NULL);
 	sub_drop_notes(s, 481);
 	return SUB_GONE;
 }
@@ -624,12 +554,12 @@ static enum sub_state on_stop(struct sub *s, const struct sub_input *in)
 	char text[12];
 
 	reason_count(in->why);
-	answer(s, in->why, 503, NULL);
+	sub_answer(s, in->why, 503, NULL);
 	if (in->why == REASON_EVENT_SHUTDOWN) {
 		leg_retry_after(s->phone, text, sizeof text);
 		sub_tell_end(s, "probation", (uint32_t)strtoul(text, NULL, 10));
 	}
-	leave_pbx(s);
+	sub_leave_pbx(s);
 	sub_drop_notes(s, 481);
 	if (in->why == REASON_EVENT_SHUTDOWN)
 		return SUB_GONE;

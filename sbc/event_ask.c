@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A SUBSCRIBE outside of dialogs: how a subscription begins.
+ * The phone's SUBSCRIBE: outside of dialogs, where a subscription begins, and
+ * inside, where it is kept up and ended.
  *
  * Decides: who may subscribe to what and for how long. A phone proves its
  * account first (R6); everybody else, and every package that is not in the
  * realm's list, hears 489 with what there is (RFC 6665 4.2.1). Its own mailbox
  * or lamp is asked for by its extension: the name of its account is nobody's
- * business. What follows is in event.c.
+ * business. What its answers lead to is in event.c.
  */
 #include "config.h"
 
@@ -42,6 +43,90 @@ enum reason event_read_expires(
 	*out = (uint32_t)asked;
 	return REASON_EVENT_OK;
 }
+
+/* --- inside --- */
+
+static bool is_same_event(const struct sub *s, const sip_event_t *o)
+{
+	return o != NULL && o->o_type != NULL &&
+	       strcmp(o->o_type, s->package->name) == 0 &&
+	       strcmp(o->o_id != NULL ? o->o_id : "", s->event_id) == 0;
+}
+
+/* The snapshot in force has the same PBX, and the list still has the package?
+ * Then it is the subscription's from now on. */
+static bool renew(struct sub *s)
+{
+	struct settings *now = s->sbc->settings;
+	const struct realm_address *ra =
+		settings_listener(now, &s->phone->c.peer.listener->local,
+			s->phone->c.peer.listener->transport);
+	const struct trunk *t = settings_trunk(now, s->trunk->row->id);
+
+	if (ra == NULL || t == NULL || !t->row->enabled ||
+		!event_realm_has(ra->realm, s->package))
+		return false;
+	if (now == s->settings)
+		return true;
+	settings_unref(&s->settings);
+	s->settings = settings_ref(now);
+	s->trunk = t;
+	leg_renew(s->pbx, t);
+	return true;
+}
+
+enum sub_state sub_ask(struct sub *s, const struct sub_input *in)
+{
+	uint32_t min = 0, asked = 0;
+	char text[12];
+
+	if (!is_same_event(s, in->sip->sip_event)) {
+		sub_reply(s, in->irq, REASON_EVENT_SHARED, 403);
+		return SUB_UP;
+	}
+	if (event_read_expires(s->sbc, in->sip, &asked, &min) !=
+		REASON_EVENT_OK) {
+		snprintf(text, sizeof text, "%u", (unsigned)min);
+		reason_count(REASON_EVENT_TOO_BRIEF);
+		(void)nta_incoming_treply(in->irq, 423, reason_sip_phrase(423),
+			SIPTAG_MIN_EXPIRES_STR(text), TAG_END());
+		nta_incoming_destroy(in->irq);
+		return SUB_UP;
+	}
+	/* Without a first NOTIFY there is no dialog to ask in. */
+	if (s->pbx->state != LEG_UP || s->pbx->change.orq != NULL) {
+		sub_reply(s, in->irq, REASON_EVENT_PENDING, 500);
+		return SUB_UP;
+	}
+	if (!renew(s)) {
+		sub_reply(s, in->irq, REASON_EVENT_PACKAGE, 481);
+		sub_leave_pbx(s);
+		s->quiet = true;
+		return SUB_LAST;
+	}
+	nta_leg_server_route(s->phone->dialog, NULL, in->sip->sip_contact);
+	s->asked = in->irq;
+	s->asked_s = asked;
+	if (!sub_ask_pbx(s, NULL, NULL)) {
+		sub_answer(s, REASON_CALL_INTERNAL, 500, NULL);
+		return SUB_UP;
+	}
+	return SUB_REFRESHING;
+}
+
+enum sub_state sub_ask_again(struct sub *s, const struct sub_input *in)
+{
+	sub_reply(s, in->irq, REASON_EVENT_PENDING, 500);
+	return s->state;
+}
+
+enum sub_state sub_ask_late(struct sub *s, const struct sub_input *in)
+{
+	sub_reply(s, in->irq, REASON_EVENT_ENDED, 481);
+	return s->state;
+}
+
+/* --- outside of dialogs --- */
 
 static void refuse(struct sbc *sbc, struct inbound *in, enum reason why)
 {

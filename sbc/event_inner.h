@@ -145,11 +145,23 @@ int sub_on_pbx_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 void sub_on_leg(void *ctx, struct leg *leg, const struct leg_msg *msg);
 void sub_on_timer(void *arg);
 void sub_arm(struct sub *s);
+/** Answers the phone's SUBSCRIBE that waits, if one does, with a refusal;
+ * lines may be NULL. */
+void sub_answer(
+	struct sub *s, enum reason why, unsigned status, const char *lines);
+/** Sends our SUBSCRIBE for s->asked_s; uri, and what belongs to it, stand in
+ * the first one only. @return whether it left. */
+bool sub_ask_pbx(struct sub *s, const char *uri, const char *lines);
+/** Tells the PBX that nobody listens any more; its answer does not matter. */
+void sub_leave_pbx(struct sub *s);
 /** Answers a request of the subscription. */
 void sub_reply(
 	struct sub *s, nta_incoming_t *irq, enum reason why, unsigned status);
 
 /* event_ask.c */
+enum sub_state sub_ask(struct sub *s, const struct sub_input *in);
+enum sub_state sub_ask_again(struct sub *s, const struct sub_input *in);
+enum sub_state sub_ask_late(struct sub *s, const struct sub_input *in);
 /** Seconds that a SUBSCRIBE asks for, within the limits.
  * @return EVENT_OK, or EVENT_TOO_BRIEF with *min. */
 enum reason event_read_expires(

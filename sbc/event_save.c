@@ -121,6 +121,8 @@ static int restore_legs(struct sub *s, const Gh__SavedSubscription *saved)
 		.kind = SIDE_PBX,
 		.trunk = s->trunk,
 		.trunks = s->sbc->trunks,
+		.surrogate = account_surrogate_at(
+			s->account->row, s->trunk->row->id),
 		.on_event = sub_on_leg,
 		.on_request = sub_on_pbx_request,
 		.ctx = s,

@@ -148,14 +148,15 @@ static void on_line_timer(void *arg)
 			line->all->sbc->daemon.loop, line->timer, NEEDED_US);
 }
 
-static struct line *line_find(const struct flows *flows,
+/* Each trunk has its own: names, certificates and Via differ. */
+static struct line *line_find(const struct flows *flows, uint32_t trunk,
 	const struct addr *listen, Gh__Transport transport,
 	const struct addr *remote)
 {
 	struct line *line;
 
 	LIST_FOREACH (line, &flows->lines, next)
-		if (line->transport == transport &&
+		if (line->trunk == trunk && line->transport == transport &&
 			addr_equal(&line->listen, listen) &&
 			addr_equal(&line->remote, remote))
 			return line;
@@ -170,7 +171,7 @@ static const struct flow *proven_of(const struct flows *flows,
 {
 	const struct flow *f;
 
-	if (!t || !t->row->tls_verify || !transport_is_secured(transport))
+	if (!t->row->tls_verify || !transport_is_secured(transport))
 		return NULL;
 	LIST_FOREACH (f, &flows->proven, proven)
 		if (!f->closed && !f->line && f->transport == transport &&
@@ -184,7 +185,8 @@ const struct flow *flow_to(const struct flows *flows, const struct trunk *t,
 	const struct addr *listen, Gh__Transport transport,
 	const struct addr *remote)
 {
-	struct line *line = line_find(flows, listen, transport, remote);
+	struct line *line =
+		line_find(flows, t->row->id, listen, transport, remote);
 
 	if (line && line->flow) {
 		if (line->needed_until_us)
@@ -288,7 +290,7 @@ static struct line *line_make(struct flows *flows, const struct trunk *t,
 	if (!ra || strlen(name_of(t, host)) >= sizeof(terms.name))
 		return NULL;
 	terms_of(t, host, &ra->listen, &terms);
-	line = line_find(flows, &ra->listen, transport, remote);
+	line = line_find(flows, t->row->id, &ra->listen, transport, remote);
 	if (!line) {
 		line = calloc(1, sizeof(*line));
 		if (!line || loop_timer_new(flows->sbc->daemon.loop,
@@ -297,6 +299,7 @@ static struct line *line_make(struct flows *flows, const struct trunk *t,
 			return NULL;
 		}
 		line->all = flows;
+		line->trunk = t->row->id;
 		line->listen = ra->listen;
 		line->transport = transport;
 		line->remote = *remote;
@@ -310,7 +313,6 @@ static struct line *line_make(struct flows *flows, const struct trunk *t,
 		flow_close(line->flow->via, line->flow->id);
 	}
 	line->terms = terms;
-	line->trunk = t->row->id;
 	line->realm = t->realm->row->id;
 	return line;
 }
@@ -319,13 +321,19 @@ int flow_ask(struct flows *flows, const struct trunk *t,
 	Gh__Transport transport, const struct addr *remote, flow_ask_fn fn,
 	void *ctx, struct flow_ask **ask_out)
 {
+	const struct realm_address *ra =
+		realm_address_for(t->realm, remote->family, transport);
+	struct line *line = ra ? line_find(flows, t->row->id, &ra->listen,
+					 transport, remote)
+			       : NULL;
 	char host[ADDR_TEXT_SIZE];
-	struct line *line = line_make(
-		flows, t, transport, addr_format_ip(remote, host), remote);
 	struct loop *loop = flows->sbc->daemon.loop;
 	uint64_t now = clock_now_us(), wait_us = FLOW_ASK_US;
 	struct flow_ask *ask;
 
+	if (!line)
+		line = line_make(flows, t, transport,
+			addr_format_ip(remote, host), remote);
 	if (!line)
 		return ERR_NOT_FOUND;
 	ask = calloc(1, sizeof(*ask));

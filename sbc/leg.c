@@ -34,6 +34,7 @@
 
 #include "common/ident.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "sbc/hdr.h"
 #include "sbc/message.h"
 #include "sbc/sbc.h"
@@ -178,6 +179,23 @@ out:
 		nta_leg_destroy(leg->dialog);
 	leg->dialog = dialog;
 	return 0;
+}
+
+static void wipe_body(msg_t *msg)
+{
+	const sip_t *sip = msg != NULL ? sip_object(msg) : NULL;
+
+	if (sip != NULL && sip->sip_payload != NULL &&
+		sip->sip_payload->pl_data != NULL)
+		secret_wipe((void *)(uintptr_t)sip->sip_payload->pl_data,
+			sip->sip_payload->pl_len);
+	msg_destroy(msg);
+}
+
+void leg_wipe_bodies(nta_outgoing_t *orq)
+{
+	wipe_body(nta_outgoing_getrequest(orq));
+	wipe_body(nta_outgoing_getresponse(orq));
 }
 
 /* Lets a transaction run out without us: its final answer destroys it. */

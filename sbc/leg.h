@@ -300,6 +300,9 @@ const char *leg_retry_after(const struct leg *leg, char *text, size_t size);
 void leg_set_state(struct leg *leg, enum leg_state state);
 /** Everything is answered and nothing waits: becomes GONE, says so later. */
 void leg_close(struct leg *leg);
+/** A final answer was taken in: the bodies of both messages are of no more use,
+ * and have media keys. The library keeps the messages for 32 s. */
+void leg_wipe_bodies(nta_outgoing_t *orq);
 /** Makes the nta leg for these tags and the next CSeq: also after a restart. */
 GH_MUST_CHECK int leg_make_dialog(struct leg *leg, const char *remote_tag,
 	uint32_t local_cseq, uint32_t remote_cseq);

@@ -223,6 +223,7 @@ static int on_change_answer(
 		msg.event = LEG_CHANGE_FAILED;
 	}
 	leg_emit(leg, &msg);
+	leg_wipe_bodies(orq);
 	nta_outgoing_destroy(orq);
 	return 0;
 }

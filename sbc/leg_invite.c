@@ -531,6 +531,7 @@ int leg_on_invite_answer(
 	if (msg.status < 300) {
 		msg.why = leg_body(sip, &msg);
 		client_answered(leg, orq, sip, &msg);
+		leg_wipe_bodies(orq);
 		nta_outgoing_destroy(orq);
 		return 0;
 	}
@@ -543,6 +544,7 @@ int leg_on_invite_answer(
 	leg_close(leg);
 	msg.event = cancelled ? LEG_ENDED : LEG_FAILURE;
 	leg_emit(leg, &msg);
+	leg_wipe_bodies(orq);
 	nta_outgoing_destroy(orq);
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include "sbc/meter.h"
 #include "sbc/sbc.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/talker.h"
 
 /* Without settings (no database and no last copy) it serves nothing, but it is
  * up: keeper must not take it for dead. */
@@ -168,6 +169,8 @@ static int make_parts(struct sbc *sbc)
 	if (err == 0)
 		err = meters_new(sbc, &sbc->meters);
 	if (err == 0)
+		err = talkers_new(&sbc->talkers);
+	if (err == 0)
 		err = calls_new(sbc, &sbc->calls);
 	if (err == 0)
 		err = events_new(sbc, &sbc->events);
@@ -213,6 +216,7 @@ static void free_parts(struct sbc *sbc, bool in_order)
 	cdrs_free(&sbc->cdrs);
 	saves_free(&sbc->saves, true);
 	meters_free(&sbc->meters);
+	talkers_free(&sbc->talkers);
 	media_free(&sbc->media);
 	bindings_free(&sbc->bindings);
 	authd_free(&sbc->authd);

@@ -235,6 +235,11 @@ static enum reason send_to(struct page *p, const struct page_to *to)
 		.account = to->account,
 		.trunks = p->sbc->trunks,
 		.peer = to->target,
+		.surrogate =
+			p->from_account != NULL && to->side.trunk != NULL
+				? account_surrogate_at(p->from_account->row,
+					  to->side.trunk->row->id)
+				: 0,
 		.on_event = on_leg,
 		.on_request = on_request,
 		.ctx = b,

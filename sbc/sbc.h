@@ -37,7 +37,8 @@ struct sbc {
 	struct calls *calls;
 	struct cdrs *cdrs;
 	struct meters *meters;
-	struct trunks *trunks; /* owned by calls */
+	struct talkers *talkers; /* may be NULL (tests) */
+	struct trunks *trunks;   /* owned by calls */
 	struct stack *stack;
 	struct flows *flows;
 	struct locator *locator;

@@ -513,7 +513,7 @@ void sdp_settle(char *text, size_t len, size_t audio_line)
 	struct span rest = {text, len}, line;
 	size_t n = 0;
 
-	while (!next_line(&rest, &line)) {
+	while (next_line(&rest, &line)) {
 		struct span kind, port;
 
 		if (!span_skip(&line, "m=") || n++ == audio_line ||

@@ -127,6 +127,9 @@ class Calls:
             if rate == 500:
                 tail.append(machine.memory(
                     [self.ours.pids()["sbc"]])["Pss"] - before)
+                note(f"call_tail_500: growth of sbc's Pss after "
+                     f"{n / rate:.0f} s; finished transactions stay 32 s")
+                self.figures.say("call_tail_500", round(tail[0] / 1e6, 1))
             mine = costs["sbc"] + costs["authd"] + costs["mediad"]
             ours.append(mine / 1000)
             sbc.append(costs["sbc"] / 1000)
@@ -159,10 +162,6 @@ class Calls:
                                  median(peer))
         self.figures.say(f"call_cpu_postgres_{rate}", median(postgres),
                          median(sbc_peer) if sbc_peer else None)
-        if rate == 500:
-            note(f"call_tail_500: growth of sbc's Pss after {n / rate:.0f} s; "
-                 "finished transactions stay 32 s")
-            self.figures.say("call_tail_500", round(max(tail) / 1e6, 1))
 
     def judge(self, run, who, rate):
         """A ratio is only worth something where (nearly) all calls were good

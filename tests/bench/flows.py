@@ -29,12 +29,16 @@ select sbc.add_trunk('tls', '{TRUNK}', 'outside', port => {PORT},
 	transport => 'tls');
 delete from sbc.trunk_target where trunk = sbc.trunk_id('tls');
 select sbc.add_route('extensions', '2', priority => 20);
+update sbc.setting set value = '600000'
+	where name = 'flow_first_message_timeout_ms';
 """
 
-# What the defaults would refuse: thousands of strangers in a few seconds.
+# What the defaults would refuse: thousands of strangers in a few seconds, who
+# say nothing until all are there.
 FLOWD = {"accept_rate": 1000000, "accept_rate_source": 100000}
 LIMITS = "accept_rate 1000000/s instead of 500, accept_rate_source " \
-    "100000/s instead of 20, " + servers.RATES
+    "100000/s instead of 20, flow_first_message_timeout_ms 600000 instead " \
+    "of 30000, " + servers.RATES
 
 KAMAILIO_TLS = """enable_tls=yes
 tcp_children=4
@@ -409,52 +413,48 @@ class Flows:
     # ------------------------------------------------------------------ flood
 
     def growth(self):
-        """The same as the measured flood, small, goes before: what grows
-        afterwards is what connections leave behind."""
+        """A phone is called all the time, and the same as the measured flood,
+        small, goes before: what grows afterwards is what connections leave
+        behind."""
         scale = 0.1 if self.bench.short else 1
         many = 100
         server = self.ours(many)
         phones = self.phones(server, many)
         phones.connect()
         phones.register()
-        phones.call(100, 50, 100)
+        phones.say("call-on 5 200")
+        pids = [server.pids()[d] for d in ("flowd", "sbc")]
 
         def flood(share):
             run = self.attack(server, "handshakes", int(50000 * share), 2000,
                               timeout=600)
             broken = self.attack(server, "broken", int(10000 * share), 2000)
-            return run, broken
+            slow = self.attack(server, "slow", int(2000 * share), 500,
+                               background=True)
+            time.sleep(25 if share == 1 else 12)
+            during = server.gate.ctl("flows")[-1]
+            slow.popen.stdin.close()
+            slow.wait(60)
+            return run, broken, during
 
-        def flows_left():
+        def is_over():
+            """flowd remembers for a while who connected, for their rate."""
             answer = server.gate.ctl("flows")[-1]
             return answer["flows"] <= many + 1 and \
-                answer["handshakes"] == 0
+                answer["handshakes"] == 0 and answer["sources"] <= many + 1
 
-        flood(0.05)
-        slow = self.attack(server, "slow", 200, 500, background=True)
-        time.sleep(3)
-        slow.popen.stdin.close()
-        slow.wait(30)
-        proc.wait_for(flows_left, "flows to end", 60, pause=0.5)
-        pids = [server.pids()[d] for d in ("flowd", "sbc")]
-        before = [machine.memory([pid])["Pss"] for pid in pids]
-        phones.say("call-on 5 200")
-        run, broken = flood(scale)
-        slow = self.attack(server, "slow", int(2000 * scale), 500,
-                           background=True)
-        time.sleep(25)
-        during = server.gate.ctl("flows")[-1]
-        slow.popen.stdin.close()
-        slow.wait(60)
+        def memory():
+            proc.wait_for(is_over, "the flood to be over", 90, pause=0.5)
+            time.sleep(6)
+            return [machine.memory([pid])["Pss"] for pid in pids]
+
+        flood(0.1)
+        before = memory()
+        run, broken, during = flood(scale)
+        after = memory()
         phones.say("call 1 1 100")
         calls = phones.answer(60)
         phones.answer(60)
-        proc.wait_for(flows_left, "flows to end", 60, pause=0.5)
-        # Until then flowd remembers who connected, for their rate.
-        proc.wait_for(lambda: server.gate.ctl("flows")[-1]["sources"] <=
-                      many + 1, "sources to be forgotten", 60, pause=0.5)
-        time.sleep(6)
-        after = [machine.memory([pid])["Pss"] for pid in pids]
         phones.stop()
         server.stop()
         note(f"flow_growth: {run['good']:.0f} connections opened and closed "

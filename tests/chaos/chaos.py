@@ -69,6 +69,7 @@ class Talk:
         self.at = 0
         self.rest = ""
         self.calls = []
+        self.bad = []
         self.gaps = []     # (when it ended, how long), seconds
         self.ticks = []    # (when, talking, sent, heard, bad)
         self.done = None
@@ -88,6 +89,8 @@ class Talk:
                 self.ticks.append((n[0] / 1e9, *n[1:]))
             elif words[:1] == ["gap"]:
                 self.gaps.append((int(words[1]) / 1e9, int(words[2]) / 1e9))
+            elif words[:1] == ["bad"]:
+                self.bad.append(words[1:])
             elif words[:1] == ["call"]:
                 self.calls.append(Row(words[1:]))
             elif words[:1] == ["done"]:
@@ -108,7 +111,8 @@ class Talk:
         last = self.ticks[-1]
         first = next(t for t in self.ticks if t[0] >= last[0] - seconds - 0.5)
         sent, heard = last[2] - first[2], last[3] - first[3]
-        return 1 - heard / sent if sent else 1.0
+        # What was on its way at either end does not count.
+        return max(0.0, 1 - heard / sent) if sent else 1.0
 
     def hang_up(self):
         if self.stdin_write is not None:
@@ -506,6 +510,8 @@ class Chaos:
                          f"{_ms(sorted(times)[len(times) // 2])} ms (median), "
                          f"{_ms(max(times))} ms (longest); longest silence "
                          f"around one {_ms(self.gap_after(process))} ms")
+        for words in self.talk.bad:
+            self.say("another content: " + " ".join(words))
         for c in self.lost()[:20]:
             self.say(f"lost: {c.number} status {c.status} after "
                      f"{c.talked_ms} ms: {c.why}")

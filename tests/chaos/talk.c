@@ -10,6 +10,7 @@
  *
  *	tick TIME TALKING SENT HEARD BAD	each second
  *	gap TIME NS NUMBER	a silence of over 60 ms that ended then
+ *	bad TIME NUMBER SIDE KIND	the first packets of another content
  *	call NUMBER ok|refused|lost STATUS TALKED_MS WHY
  *	done OK REFUSED LOST SENT HEARD BAD
  *

@@ -18,6 +18,7 @@
 
 #define HEADER_LEN  12u
 #define PAYLOAD_LEN 160u
+#define BAD_TOLD    20
 #define SUITE_NAME  "AES_CM_128_HMAC_SHA1_80"
 
 #define BASE64_LEN  (MASTER_LEN / 3 * 4)
@@ -166,6 +167,9 @@ bool media_take(struct slot *s, enum side side, struct sip_text body)
 	if (port == 0 || inet_pton(AF_INET, host, &to.sin_addr) != 1 ||
 		connect(m->fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		return false;
+	/* What the slot's last call left in the socket. */
+	while (recv(m->fd, host, sizeof(host), MSG_DONTWAIT) >= 0)
+		continue;
 	m->ssrc = random[0];
 	m->seq = (uint16_t)random[1];
 	m->timestamp = random[2];
@@ -250,6 +254,15 @@ static void heard(struct talk *t, const struct slot *s, struct stream *m)
 	t->gap_call = s->number;
 }
 
+static void bad(struct talk *t, const struct slot *s, enum side side)
+{
+	if (t->n_bad++ < BAD_TOLD)
+		printf("bad %llu 7%u %s %s\n",
+			(unsigned long long)talk_now_ns(), s->number,
+			side == CALLER ? "caller" : "called",
+			s->secure ? "secure" : "plain");
+}
+
 void media_receive(struct talk *t, struct slot *s, enum side side)
 {
 	struct stream *m = &s->stream[side];
@@ -268,7 +281,7 @@ void media_receive(struct talk *t, struct slot *s, enum side side)
 				      REASON_RTP_OK) ||
 			len != HEADER_LEN + PAYLOAD_LEN ||
 			!right(s, side, packet + HEADER_LEN, &mark))
-			t->n_bad++;
+			bad(t, s, side);
 		else
 			heard(t, s, m);
 	}

@@ -379,6 +379,9 @@ def _whole(data, token):
     return False
 
 
+_WORD = re.compile(rb"[0-9a-z]+")
+
+
 def leaks(packets, edge, tokens, addresses):
     """Lines that say which of our packets carry what they must not.
 
@@ -396,10 +399,13 @@ def leaks(packets, edge, tokens, addresses):
     found = []
     judged = [p for p in packets
               if p.src in edge and (p.is_sip() or p.is_rtcp())]
-    # Most tokens are nowhere: one look at everything says so.
-    everything = b"\0".join(p.data for p in judged).lower()
+    # Most tokens are nowhere: a whole token consists of whole words, and the
+    # words of everything are looked up at once.
+    words = set()
+    for p in judged:
+        words.update(_WORD.findall(p.data.lower()))
     text = {token.lower(): (token, kind) for token, kind in text.items()
-            if token.lower() in everything}
+            if words.issuperset(_WORD.findall(token.lower()))}
     for p in judged:
         low = p.data.lower()
         for folded, (token, kind) in text.items():

@@ -39,7 +39,8 @@ class Line(sip.Peer):
         # pylint: disable=super-init-not-called
         self.sock = sock
         self.transport = "TLS" if isinstance(sock, ssl.SSLSocket) else "TCP"
-        self.host, self.port = sock.getsockname()[:2]
+        host, self.port = sock.getsockname()[:2]
+        self.host = f"[{host}]" if ":" in host else host
         self.target = target[:2]
         self.tag = secrets.token_hex(6)
         self.call_id = secrets.token_hex(10)
@@ -122,7 +123,8 @@ class Listener:
 
     def __init__(self, ns, host, port, context=None):
         self.context = context
-        self.sock = net.open_socket(ns, socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.sock = net.open_socket(ns, family, socket.SOCK_STREAM)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.sock.bind((host, port))
         self.sock.listen(16)

@@ -87,6 +87,7 @@ class World:
         self.bridge = capture.Capture(network.name("edge"), "lo")
         self.bridge_ports = set()
         self.names = {}
+        self.extensions = set()
         self.marks = {}
         self.log_from = 0
         self.began = 0.0
@@ -220,6 +221,7 @@ class World:
                         f"realm => '{realm}'{more}) p")[0]
         row["number"] = number
         self.names[row["username"].encode()] = "account"
+        self.extensions.add(row["extension"].encode())
         return row
 
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
@@ -420,13 +422,16 @@ class World:
         tokens = {peer: capture.tokens_of(said[peer], edge) for peer in users}
         problems = []
         for peer, names in users.items():
-            others = {}
+            # The answer to a REGISTER names all contacts of the account.
+            others, own = {}, []
             for other, theirs in users.items():
-                if names.isdisjoint(theirs):
+                if not names.isdisjoint(theirs):
+                    own += tokens[other]
+                else:
                     others.update(tokens[other])
                     others.update({name: "account" for name in theirs
                                    if len(name) >= 4})
-            own = b"\0".join(tokens[peer]).lower()
+            own = b"\0".join(own).lower()
             others = {t: kind for t, kind in others.items()
                       if t.lower() not in own and t not in names}
             to_it = [p for p in packets if p.src in edge and
@@ -480,10 +485,19 @@ class World:
                       if token.lower() not in own}
             problems += [f"to {role}: {line}" for line in capture.leaks(
                 all_packets[role], edges[role], tokens, addresses)]
+            inside = {id(p) for p in bridged[role]}
             problems += [f"to {role}: the bridge in {p}" for p in
                          all_packets[role] if p.src in edges[role] and
-                         p not in bridged[role] and p.is_sip() and
+                         id(p) not in inside and p.is_sip() and
                          b"127.0.0.1" in p.data]
+        asked = b"\0".join(p.data for p in words["itsp"] + words["stranger"])
+        for p in all_packets["itsp"] + all_packets["stranger"]:
+            if p.src in edges["itsp"] + edges["stranger"] and p.is_sip():
+                problems += [
+                    f"extension {m.group(1).decode()} in {p}" for m in
+                    re.finditer(rb"(?:sip|tel):(\d{3,5})[@;>]", p.data)
+                    if m.group(1) in self.extensions and
+                    b"sip:" + m.group(1) + b"@" not in asked]
         problems += self._between_phones(all_packets["phones"],
                                          edges["phones"])
         if problems:

@@ -2,14 +2,16 @@
 """Accounts end to end: challenges per account, bans with real packets, a bulk
 import, and what the database shows while calls are up."""
 import json
+import re
 import time
 
 from harness import proc
 from harness.cases import case
+from harness.dialog import sdp
 from harness.net import LINKS
 from harness.sip import authorization, challenge_of, challenges_of
 
-PHONES = LINKS["phones"]
+ITSP, PHONES = LINKS["itsp"], LINKS["phones"]
 URI = f"sip:{PHONES.edge}"
 
 
@@ -449,12 +451,77 @@ def bad_credentials(w):
     assert counted["auth_syntax"] >= 12, counted
     assert counted["auth_replay"] >= 1, counted
 
+    _only_as_parameters(w, name, account["username"])
+
+
+def _only_as_parameters(w, name, known):
+    """The database has seen what is known and every hostile text only as bound
+    parameters."""
     with open(w.cluster.log_path, encoding="utf-8", errors="replace") as f:
         lines = [line for line in f if f"sbc_authd@{name}" in line]
-    asked = [line for line in lines if account["username"] in line]
+    asked = [line for line in lines if known in line]
     assert asked, "the log is not read"
     for line in lines:
         if "drop table" not in line and line not in asked:
             continue
         assert "DETAIL:  parameters:" in line, line
     assert w.rows("select 1 from sbc.account")
+
+
+@case("R7 R12 R64", seconds=7, gate="own")
+def hostile_texts(w):
+    """Texts of a peer everywhere else: what cannot be is refused, what is only
+    text (a product's name, a caller's name) reaches SQL as it is, bound."""
+    name = f"{w.net.prefix}-{w.n_gates + 1}"
+    w.make_gate(settings=f"alter database \"{name}\" set log_statement = 'all';")
+    account = w.add_phone()
+    user, password = account["username"], account["password"]
+    agent = f"phone {_FRAGMENT}"
+
+    def register(to=None, contact=None, headers=()):
+        p = w.peer("phones")
+        aor = f"{to or user}@{PHONES.edge}"
+        p.send(p.request("REGISTER", URI, aor))
+        m = p.final()
+        if m.status != 401:
+            return m.status
+        challenge = challenge_of(m)
+        text = p.request("REGISTER", URI, aor, headers=[
+            *headers, "Authorization: " + authorization(
+                challenge, user, password, "REGISTER", URI)]).encode()
+        if contact:
+            text = re.sub(rb"Contact: [^\r]*", b"Contact: " + contact, text)
+        p.send(text)
+        m = p.receive(1.5)
+        p.stop()
+        return m.status if m else None
+
+    host = PHONES.host()
+    assert register(to="x%27%29%3B%20drop%20table%20sbc.account") == 403
+    assert register(to="u" * 2000) == 400
+    for contact in (b"<sip:" + b"c" * 4000 + b"@" + host.encode() + b">",
+                    b"<sip:a\xff\xfe@" + host.encode() + b">",
+                    b"<sip:a@evil.example;maddr=192.0.2.10>",
+                    b"<tel:+491234>", b"<sip:>", b"sip:%00%00@" + b"h" * 300):
+        status = register(contact=contact)
+        assert status is None or 400 <= status < 500, (contact[:30], status)
+    assert not w.rows("select 1 from sbc.registration")
+    assert register(headers=[f"User-Agent: {agent}"]) == 200
+    row = w.wait(lambda: w.rows("select user_agent from sbc.registration"),
+                 "the binding in SQL")[0]
+    assert row["user_agent"] == agent, row
+
+    trunk = w.peer("itsp", port=5060)
+    text = trunk.request(
+        "INVITE", f"sip:{account['number']}@{ITSP.edge}",
+        f"+4989777@{ITSP.host()}", to=f"{account['number']}@{ITSP.edge}",
+        body=sdp(ITSP.host(), 6000))
+    trunk.send(text.replace("From: <", f'From: "{_FRAGMENT}" <'))
+    assert trunk.final(20).status >= 400
+    row = w.cdr(account["number"])
+    assert row["caller_name"] == _FRAGMENT, row
+    trunk.send(trunk.request(
+        "INVITE", f"sip:1%27%3Bdrop%20table%20x@{ITSP.edge}",
+        f"+4989777@{ITSP.host()}", body=sdp(ITSP.host(), 6000)))
+    assert trunk.final(20).status in (404, 484)
+    _only_as_parameters(w, name, user)

@@ -36,11 +36,11 @@ def a_hundred_calls(w):
     over UDP and TLS; every process is killed in turn for a minute: no call is
     lost, every BYE answered, every record there once and right, nothing left
     over."""
-    _run(w, 96, 60, (15000, 45000), 1.5, 48 << 20)
+    _run(w, 96, 60, (15000, 45000), 2.5, 48 << 20)
 
 
 @case("R20 R43 R52", seconds=40, gate="own", alone=True, builds="sanitizer",
       limit=240)
 def some_calls(w):
     """The same for 20 seconds with 26 calls under the sanitizers."""
-    _run(w, 22, 20, (8000, 20000), 2.5, None)
+    _run(w, 22, 20, (8000, 20000), 3.5, None)

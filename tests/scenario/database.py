@@ -129,6 +129,40 @@ def away_in_mid_call(w):
     assert (rows[0]["n"], rows[0]["calls"]) == (3, 3), rows
 
 
+def _file_limit(pid, size):
+    """As the process's own user: that needs no rights over others."""
+    proc.run(["setpriv", "--reuid=gatehouse-authd", "--regid=gatehouse",
+              "--clear-groups", "--", "prlimit", "--pid", str(pid),
+              f"--fsize={size}:unlimited"])
+
+
+@case("R43 R64", seconds=8, gate="own")
+def full_disk(w):
+    """authd may write no file any more: it says so, phones register, calls go
+    on and their CDRs reach SQL; with room again it says that too."""
+    gate = w.make_gate()
+    phone, other = w.phone(), w.add_phone()
+    w.faults_allowed = True
+    authd = gate.pid_of("authd")
+    _file_limit(authd, "1")
+    _call(w, phone)
+    # Its log is a file as well: the counter tells.
+    assert [a["reasons"]["spool_full"] for a in gate.ctl("counters")
+            if a.get("process") == "authd"][0] >= 1
+    assert w.peer("phones", n=12).register(
+        PHONES.edge, other["username"], other["password"]).status == 200
+    row = w.wait(lambda: w.rows("select 1 from sbc.registration where username "
+                                f"= '{other['username']}'"),
+                 "the registration in SQL")
+    assert row
+    assert gate.pid_of("authd") == authd
+    _file_limit(authd, "unlimited")
+    mark = gate.log_mark()
+    _call(w, phone, cdr=False)
+    gate.wait_event("spool_works_again", since=mark, process="authd",
+                    timeout=20)
+
+
 @case("R43", seconds=14, gate="own")
 def another_host_takes_over(w):
     """Two hosts in the connection string: when the first dies, authd goes on

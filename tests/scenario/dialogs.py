@@ -374,6 +374,22 @@ def _offerless_invite(pair):
     pair.hang_up()
 
 
+def _longer_interval(pair):
+    """The called side wants a longer session interval than we asked for."""
+    a, b = pair.a, pair.b
+    pair.invite()
+    assert int(b.invite.get("session-expires").split(";")[0]) == 1800
+    b.answer(b.invite, 422, extra=["Min-SE: 3600"])
+    b.expect("ACK")
+    b.taken(b.expect("INVITE"))
+    assert b.invite.get("session-expires").startswith("3600"), b.invite.data
+    assert b.invite.get("min-se") == "3600", b.invite.data
+    b.answer(b.invite, 200, b.sdp(), ["Session-Expires: 3600;refresher=uac"])
+    b.expect("ACK")
+    confirm(pair.w, a)
+    pair.hang_up()
+
+
 def _cancels(pair):
     """CANCEL before anything was said, while it rings, and against a 200."""
     a, b = pair.a, pair.b
@@ -459,12 +475,13 @@ def _fork(pair):
 @case("R1 R3 R9 R13", seconds=12)
 def set_up_every_pair(w):
     """Early media that changes; PRACK on either leg; UPDATE before the answer;
-    an INVITE without an offer; CANCEL at every moment; forks behind the called
-    side."""
+    an INVITE without an offer; 422; CANCEL at every moment; forks behind the
+    called side."""
     def prove(pair):
         _early_media(pair)
         _reliable(pair)
         _offerless_invite(pair)
+        _longer_interval(pair)
         _cancels(pair)
         _fork(pair)
     every_pair(w, prove)

@@ -204,6 +204,44 @@ def trunks_are_never_banned(w):
     phone.wait_event("CALL_CLOSED")
 
 
+@case("R45", seconds=6, gate="own")
+def a_call_outlives_a_ban(w):
+    """A phone calls without having registered; another one behind its address
+    gets that banned: the call's requests are heard, a stranger's from another
+    port of the same address are not."""
+    w.make_gate(settings=STRICT + "update sbc.realm set strangers_invite = true "
+                "where name = 'phones';")
+    account, other = w.add_phone(), w.add_phone()
+    called = "+4940" + account["number"][-7:]
+    trunk = Side(w.peer("itsp", port=5060))
+    phone = Side(w.peer("phones", n=13))
+    user = f"{account['username']}"
+    phone.call(called, user)
+    answer = phone.expect("401")
+    phone.ack_failure(answer)
+    value = authorization(challenge_of(answer), user, account["password"],
+                          "INVITE", phone.target)
+    phone.cseq += 1
+    phone.call(called, user, extra=[f"Authorization: {value}"])
+    invite = trunk.expect("INVITE")
+    trunk.taken(invite)
+    trunk.answer(invite, 200, trunk.sdp())
+    phone.answered(phone.expect("200", passing=("1",)))
+    phone.ack()
+    trunk.expect("ACK")
+
+    assert _wrong(w, 13, other["username"], 4) == [401] * 3
+    w.wait(lambda: _silent(w, 13), "the ban")
+    phone.request("INFO", ["Content-Type: application/dtmf-relay"],
+                  "Signal=5\r\nDuration=100\r\n")
+    phone.expect("2")
+    trunk.request("BYE")
+    phone.answer(phone.expect("BYE"), 200)
+    trunk.expect("200", passing=("INFO",))
+    assert _silent(w, 13)
+    w.cdr(called, sip_status=200, hangup_side="called")
+
+
 @case("R6 R7", seconds=5, gate="own")
 def challenge_inside_a_dialog(w):
     """A request of a dialog that comes from elsewhere is challenged with the

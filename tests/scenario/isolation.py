@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who can find a secret: planted passwords, hashes and keys are looked for in
 the memory of the shipped daemons after they were used."""
+import base64
 import os
 import re
 import secrets
@@ -15,12 +16,12 @@ DAEMONS = ("sbc", "mediad")
 
 
 def _memory(pid):
-    """All readable memory of a process, mapping by mapping."""
+    """All memory of a process that it can write to, mapping by mapping."""
     with open(f"/proc/{pid}/maps", encoding="ascii") as maps, \
             open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
         for line in maps:
             span, rights = line.split()[:2]
-            if "r" not in rights or "[v" in line:
+            if "rw" not in rights or "[v" in line:
                 continue
             begin, end = (int(x, 16) for x in span.split("-"))
             try:
@@ -205,3 +206,68 @@ def _no_way_to_the_database(w, gate):
                             "--clear-groups", "--", *argv], check=False,
                            cwd="/")
             assert re.search("failed|denied|not permitted", out), (argv, out)
+
+
+def _media_keys(w):
+    """Every key on the phones' wire, as its text and as octets."""
+    found = {}
+    pcap = w.captures["phones"].write(f"{w.dir}/keys.pcap", w.marks["phones"])
+    with open(pcap, "rb") as f:
+        for m in re.finditer(rb"inline:([A-Za-z0-9+/]{38,})", f.read()):
+            text = m.group(1)[:36]
+            name = text[:8].decode()
+            found[name + " as text"] = text
+            found[name] = base64.b64decode(text)[:24]
+    return found
+
+
+@case("R28", seconds=12, gate="own", builds="release")
+def no_media_key_outlives_its_call(w):
+    """SDES keys of a call are in no daemon's memory once it is over and its
+    transactions have run out: not in a description, not in what the SIP
+    library had of a message, not in the saved state."""
+    w.make_gate(settings=f"""
+        update sbc.setting set value = '50' where name = 'sip_t1_ms';
+        update sbc.setting set value = '100' where name = 'sip_t2_ms';
+        update sbc.setting set value = '100' where name = 'sip_t4_ms';
+        update sbc.realm set srtp_insecure_signaling = true
+        where name = 'phones';
+        select sbc.add_realm_address('phones', '{PHONES.edge}', 5060, 'tcp');
+        """)
+    # Over TCP no transaction waits 32 s for repetitions (RFC 3261 17.1.1.2).
+    phone = w.phone(w.add_phone(srtp="required"), srtp="srtp-mand",
+                    transport="tcp", long=True)
+    number = phone.who["number"]
+    w.sipp("itsp", "uac_call_silent", target=True, service=number,
+           hold=500).done()
+    phone.wait_event("CALL_CLOSED")
+    w.cdr(number, sip_status=200)
+    called = "+4940" + number[-7:]
+    s = w.sipp("itsp", "uas_call_silent")
+    phone.dial(f"sip:{called}@{phone.server}")
+    phone.wait_event("CALL_ESTABLISHED")
+    keys = _media_keys(w)
+    # Both directions of both calls; ours offers five.
+    assert len(keys) >= 2 * (1 + 5 + 1 + 1), keys
+    # The search finds what is there: this call is up.
+    for daemon in ("sbc", "mediad"):
+        w.wait(lambda d=daemon: _found(w.gate.pid_of(d), keys),
+               f"a key of the call in {daemon}", 20)
+    phone.hang_up()
+    s.done()
+    phone.wait_event("CALL_CLOSED")
+    w.cdr(called, sip_status=200)
+    left = {}
+
+    def gone():
+        left.clear()
+        for daemon in ("sbc", "mediad", "flowd", "authd"):
+            found = _found(w.gate.pid_of(daemon), keys)
+            if found:
+                left[daemon] = found
+        return not left
+
+    try:
+        w.wait(gone, "the keys to leave the memory", 20)
+    except proc.Problem as e:
+        raise proc.Problem(f"{e}: {left}") from e

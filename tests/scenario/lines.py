@@ -249,3 +249,65 @@ def dialog_over_the_newest_flow(w):
     a.expect("200")
     b.answer(b.expect("BYE"), 200)
     w.cdr(who["number"], sip_status=200)
+
+
+INSIDE = f"""
+select sbc.add_realm_address('inside', '{PBX.edge6}', 5060, 'tcp');
+select sbc.add_realm_address('inside', '{PBX.edge}', 5061, 'tls');
+select sbc.add_realm_address('phones', '{PHONES.edge6}', 5061, 'tls');
+select sbc.add_trunk('pbx-tcp', '{PBX.host6(11)}', 'inside', port => 5070,
+	transport => 'tcp');
+select sbc.add_trunk('pbx-tls', '{PBX.host(12)}', 'inside', port => 5071,
+	transport => 'tls');
+update sbc.trunk set tls_ca = 'internal', tls_name = 'pbx.example.net'
+	where name = 'pbx-tls';
+select sbc.add_route('to-pbx-tls', '+88', '{{pbx-tls}}', priority => 5);
+"""
+
+
+@case("R8 R12", seconds=8, gate="own")
+def inside_realm_and_ipv6(w):
+    """A PBX over TCP and IPv6 calls a phone over TLS and IPv6, and the call
+    between them goes both ways; another PBX is reached over TLS and IPv4."""
+    gate = w.make_gate(start=False, settings=INSIDE)
+    ca = gate.make_certificate("phones", PHONES.edge6)
+    gate.make_certificate("inside", PBX.edge)
+    pbx = _cert(gate, "trunk", "pbx", "pbx.example.net")
+    tcp = w.group.add(stream.Listener(w.ns("pbx"), PBX.host6(11), 5070))
+    tls = w.group.add(stream.Listener(w.ns("pbx"), PBX.host(12), 5071,
+                                      stream.server_tls(pbx)))
+    gate.start()
+    w.wait_settings(0)
+    a, c = Side(tcp.accept(), 7000), Side(tls.accept(), 7200)
+    gate.wait_event("listening", process="flowd",
+                    listen=f"[{PHONES.edge6}]:5061")
+    who = w.add_phone()
+    line = w.group.add(stream.connect(
+        w.ns("phones"), PHONES.host6(), PHONES.edge6, 5061,
+        stream.client_tls(ca)))
+    answer = line.register(f"[{PHONES.edge6}]", who["username"],
+                           who["password"])
+    assert answer.status == 200, answer.first
+    b = Side(line, 7100)
+    a.call(who["extension"])
+    invite = _talk(a, b)
+    assert invite.get("via").startswith(
+        f"SIP/2.0/TLS [{PHONES.edge6}]:5061;"), invite.get("via")
+    assert f"IN IP6 {PHONES.edge6}".encode() in invite.body, invite.body
+    b.request("BYE")
+    b.expect("200")
+    bye = a.expect("BYE")
+    assert bye.get("via").startswith(f"SIP/2.0/TCP [{PBX.edge6}]"), \
+        bye.get("via")
+    a.answer(bye, 200)
+    w.cdr(who["extension"], sip_status=200)
+
+    udp = Side(w.peer("itsp", port=5060), 7300)
+    udp.call("+8812345")
+    invite = _talk(udp, c)
+    assert invite.get("via").startswith(f"SIP/2.0/TLS {PBX.edge}:5061;"), \
+        invite.get("via")
+    udp.request("BYE")
+    udp.expect("200")
+    c.answer(c.expect("BYE"), 200)
+    w.cdr("+8812345", sip_status=200)

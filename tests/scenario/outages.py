@@ -3,6 +3,7 @@
 was killed, a port that somebody has."""
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -338,6 +339,31 @@ def daemons_hang(w):
     again = "7" + w.number()[1][-5:]
     _hang_up(*_talking(w, again, 7200))
     w.cdr(again, sip_status=200)
+
+
+@case("R52", seconds=8, gate="own")
+def orphans_end(w):
+    """keeper is killed and nobody starts it again: every daemon ends by itself
+    when its time without one is over, and not before."""
+    patience = {d: {"orphan_timeout": 3}
+                for d in ("authd", "mediad", "flowd", "sbc")}
+    gate = w.make_gate(options=patience)
+    called = "7" + w.number()[1][-5:]
+    a, b = _talking(w, called)
+    fds = {d: os.pidfd_open(gate.pid_of(d)) for d in patience}
+    w.faults_allowed = True
+    mark = gate.log_mark()
+    try:
+        gate.keeper.stop(signal.SIGKILL)
+        _info(a, b)  # it works without keeper
+        w.wait(lambda: len(select.select(list(fds.values()), [], [], 0)[0]) ==
+               len(fds), "all daemons to end", 30)
+    finally:
+        for fd in fds.values():
+            os.close(fd)
+    for daemon in patience:
+        assert gate.find_event("orphan", since=mark, process=daemon), daemon
+        assert gate.find_event("end", since=mark, process=daemon), daemon
 
 
 def _info(one, other):

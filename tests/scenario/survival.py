@@ -131,9 +131,10 @@ def dialog_goes_on(w):
     _talk(a, b)
     _talk(b, a)
     # A refresh without a word about media stays on its side.
-    a.request("UPDATE", ["Session-Expires: 1800;refresher=uac",
-                         "Supported: timer"])
-    a.expect("200")
+    for side in (a, b):
+        side.request("UPDATE", ["Session-Expires: 1800;refresher=uac",
+                                "Supported: timer"])
+        side.expect("200")
     _kill(w)
     _talk(b, a)
     _hang_up(b, a)
@@ -478,6 +479,60 @@ def _called_over_tcp(w, peer):
     _stops_ringing(b)
     _lost(w, called)
     a.peer.stop()
+
+
+REGISTERS = f"""
+select sbc.add_trunk_registration('carrier', '{ITSP.host(14)}', 'line77',
+	'a password of ours', realm => 'public', port => 5060,
+	digest_realm => 'carrier.example.net');
+"""
+
+
+def _registered(m, expires=600):
+    """200 to a REGISTER, as text."""
+    kept = [f"Via: {v}" for v in m.all("via")]
+    return "\r\n".join([
+        "SIP/2.0 200 OK", *kept, f"From: {m.get('from')}",
+        f"To: {m.get('to')};tag=r", f"Call-ID: {m.get('call-id')}",
+        f"CSeq: {m.get('cseq')}", f"Contact: {m.get('contact')}",
+        f"Expires: {expires}", "Content-Length: 0", "", ""])
+
+
+@case("R5 R52", seconds=6, gate="own")
+def trunk_registration_outlives(w):
+    """A REGISTER that was on its way at a kill is sent again as the same
+    registration's next; a trunk where we are registered stays so."""
+    carrier = w.peer("itsp", n=14, port=5060)
+    w.make_gate(settings=REGISTERS)
+
+    def register():
+        m = carrier.receive(10)
+        while m and m.method != "REGISTER":
+            m = carrier.receive(10)
+        assert m, "no REGISTER"
+        return m
+
+    def follows(before, m):
+        """m is the next one of the same registration."""
+        assert m.get("call-id") == before.get("call-id"), m.data
+        assert int(m.get("cseq").split()[0]) > \
+            int(before.get("cseq").split()[0]), m.data
+
+    first = register()
+    w.wait(lambda: w.gate.status("sbc").get("store_records"),
+           "the registration to be written down")
+    _kill(w)
+    second = register()
+    while second.data == first.data:
+        second = register()  # what was repeated before the kill
+    follows(first, second)
+    carrier.send(_registered(second))
+    w.gate.wait_event("trunk_registration", process="sbc")
+    mark = _kill(w)
+    w.gate.wait_event("ready", since=mark, process="sbc", timeout=20)
+    m = carrier.receive(1.0)
+    if m and m.data != second.data:  # killed before it was written down
+        follows(second, m)
 
 
 DAEMONS = ("authd", "mediad", "flowd", "sbc")

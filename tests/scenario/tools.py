@@ -188,7 +188,10 @@ def leaks_are_found_on_every_path(w):
                      if big else data)
                 _judged(w, leak, f"{path} big={big}")
     send = paths["udp"]
-    for data in (_GOOD.replace(b"203.0.113.1:5060;branch",
+    w.extensions.add(b"4711")
+    for data in (_GOOD.replace(b"sip:203.0.113.1:5060",
+                               b"sip:4711@203.0.113.1:5060"),
+                 _GOOD.replace(b"203.0.113.1:5060;branch",
                                b"127.0.0.1:5060;branch"),
                  _GOOD.replace(b"w0-nothing", b"w0-10.20.30.1"),
                  _GOOD.replace(b"w0-nothing", b"Sofia-SIP")):

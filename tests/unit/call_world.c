@@ -17,6 +17,7 @@
 #include "sbc/page.h"
 #include "sbc/meter.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/talker.h"
 #include "sbc/trunk.h"
 
 #define STEP_US 10000
@@ -51,6 +52,8 @@ static void fill_account(const struct cw *w, Gh__Account *row, uint64_t id)
 	row->usage_hour_calls = w->usage_hour_calls;
 	row->usage_day_us = w->usage_day_us;
 	row->srtp = w->account_srtp;
+	row->surrogate = w->surrogate != 0;
+	row->surrogate_trunk = w->surrogate;
 	row->max_contacts = 8;
 }
 
@@ -685,6 +688,7 @@ struct cw *cw_new(const struct cw_config *config)
 	ck_assert_int_eq(waits_new(sbc, &sbc->waits), 0);
 	ck_assert_int_eq(bindings_new(sbc, &sbc->bindings), 0);
 	ck_assert_int_eq(meters_new(sbc, &sbc->meters), 0);
+	ck_assert_int_eq(talkers_new(&sbc->talkers), 0);
 	ck_assert_int_eq(calls_new(sbc, &sbc->calls), 0);
 	ck_assert_int_eq(events_new(sbc, &sbc->events), 0);
 	ck_assert_int_eq(pages_new(sbc, &sbc->pages), 0);
@@ -713,6 +717,7 @@ void cw_free(struct cw **ref)
 	events_free(&sbc->events);
 	calls_free(&sbc->calls);
 	meters_free(&sbc->meters);
+	talkers_free(&sbc->talkers);
 	accounts_free(&sbc->accounts);
 	auth_free(&sbc->auth);
 	cdrs_free(&sbc->cdrs);

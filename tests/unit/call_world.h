@@ -37,6 +37,7 @@ struct cw {
 	uint64_t usage_at_us, usage_day_us;
 	uint32_t usage_hour_calls;
 	Gh__SrtpPolicy account_srtp;
+	uint32_t surrogate; /* of every account: its surrogate_trunk */
 	Gh__Cdr *cdrs[CW_CDRS_MAX];
 	size_t n_cdrs, n_taken;
 	Gh__TrunkAuthRequest *trunk_auth; /* the last question */

@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "authd/ban.h"
+#include "authd/live.h"
 #include "authd/replay.h"
 #include "common/clock.h"
 #include "common/nonce.h"
+#include "tests/unit/state_file.h"
 
 #define S CLOCK_US_PER_S
 
@@ -112,6 +114,74 @@ START_TEST(replay_outlives)
 	ck_assert_uint_eq(store_count(s), 1);
 	replay_free(&r);
 	store_end(&s, NULL);
+}
+END_TEST
+
+#define RECORDED_NONCES 8
+#define RECORDED_NAME   "auth@256x16"
+#define RECORDED_SIZE   (4096 + 16 * 256)
+
+/* authd's whole file of the first version. */
+static void record_live(void)
+{
+	struct nonce_keys keys = {.current.id = 7, .previous.id = 6};
+	struct nonce_keys none;
+	struct live *l;
+	struct replay *r;
+	char text[NONCE_TEXT_SIZE];
+	uint64_t from_us;
+	bool found;
+
+	memset(keys.current.key, 0xc7, NONCE_KEY_SIZE);
+	memset(keys.previous.key, 0xa6, NONCE_KEY_SIZE);
+	ck_assert_int_eq(replay_new(RECORDED_NONCES, &r), 0);
+	ck_assert_int_eq(live_new(RECORDED_NONCES, 8, &l), 0);
+	ck_assert_int_eq(live_open(l, r, &none, &from_us, &found), 0);
+	ck_assert(!found);
+	live_put_keys(l, &keys, 123456789);
+	for (unsigned n = 1; n <= 3; n++) {
+		make_text(n, text);
+		ck_assert_int_eq(
+			replay_take(r, text, 100 + n, 2 * n), REASON_AUTH_OK);
+	}
+	state_record("authd-1.bin", live_fd(l), RECORDED_SIZE);
+	replay_free(&r);
+	live_free(&l);
+}
+
+START_TEST(live_of_version_1)
+{
+	struct nonce_keys keys;
+	struct live *l;
+	struct replay *r;
+	char text[NONCE_TEXT_SIZE];
+	uint8_t key[NONCE_KEY_SIZE];
+	uint64_t from_us = 0;
+	bool found = false;
+
+	record_live();
+	ck_assert_int_eq(replay_new(RECORDED_NONCES, &r), 0);
+	ck_assert_int_eq(live_new(RECORDED_NONCES, 8, &l), 0);
+	live_on_fd(l, RECORDED_NAME, state_file("authd-1.bin", RECORDED_SIZE));
+	ck_assert_int_eq(live_open(l, r, &keys, &from_us, &found), 0);
+	ck_assert(found);
+	ck_assert_uint_eq(from_us, 123456789);
+	ck_assert_uint_eq(keys.current.id, 7);
+	ck_assert_uint_eq(keys.previous.id, 6);
+	memset(key, 0xc7, sizeof(key));
+	ck_assert_mem_eq(keys.current.key, key, sizeof(key));
+	memset(key, 0xa6, sizeof(key));
+	ck_assert_mem_eq(keys.previous.key, key, sizeof(key));
+	ck_assert_uint_eq(replay_count(r), 3);
+	for (unsigned n = 1; n <= 3; n++) {
+		make_text(n, text);
+		ck_assert_int_eq(replay_take(r, text, 100 + n, 2 * n),
+			REASON_AUTH_REPLAY);
+		ck_assert_int_eq(replay_take(r, text, 100 + n, 2 * n + 1),
+			REASON_AUTH_OK);
+	}
+	replay_free(&r);
+	live_free(&l);
 }
 END_TEST
 
@@ -424,6 +494,7 @@ int main(void)
 
 	tcase_add_test(p, replay_counts);
 	tcase_add_test(p, replay_outlives);
+	tcase_add_test(p, live_of_version_1);
 	tcase_add_loop_test(p, replay_model, 0, 4);
 	tcase_add_test(p, replay_is_bounded);
 	suite_add_tcase(s, p);

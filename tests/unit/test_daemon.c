@@ -43,7 +43,7 @@ static struct daemon make(void)
 	return (struct daemon){.self = PROCESS_MEDIAD,
 		.summary = "test",
 		.options = options,
-		.n_options = 3,
+		.n_options = sizeof(options) / sizeof(options[0]),
 		.settings = &settings};
 }
 

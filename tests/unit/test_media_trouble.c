@@ -2,8 +2,11 @@
 /* What mediad tells and does while a call runs: missing sound, bad sound, keys
  * pressed, silence that is meant, ports that come again, and too many calls. */
 #include <check.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -343,6 +346,143 @@ START_TEST(test_late_sender)
 }
 END_TEST
 
+/* The two sides chose different numbers for the same codec and events. */
+START_TEST(test_payload_types_mapped)
+{
+	struct talk t;
+	struct rtp_view v;
+	uint8_t b[512];
+	size_t n;
+
+	talk_begin(&t, rig_ip4());
+	t.side[0].payloads[0].pt = 97;
+	t.side[1].payloads[0].peer_pt = 97;
+	t.side[0].payloads[1].peer_pt = 96;
+	t.side[1].payloads[1].pt = 96;
+	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
+	n = rig_rtp(b, 97 | 0x80, 1, 160, 0xaaaa0000u, 5, 160);
+	rig_send(t.fd[0], t.port[0], b, n);
+	n = rig_recv(&t.rig, t.fd[1], b, sizeof(b));
+	ck_assert_int_eq(check_fixed(b, n, &v), REASON_RTP_OK);
+	ck_assert_uint_eq(v.pt, 8);
+	n = rig_rtp(b, 101, 2, 320, 0xaaaa0000u, 0, 4);
+	rig_send(t.fd[0], t.port[0], b, n);
+	n = rig_recv(&t.rig, t.fd[1], b, sizeof(b));
+	ck_assert_int_eq(check_fixed(b, n, &v), REASON_RTP_OK);
+	ck_assert_uint_eq(v.pt, 96);
+	/* Its own number for the codec, which the other side uses. */
+	n = rig_rtp(b, 8, 3, 480, 0xaaaa0000u, 5, 160);
+	rig_send(t.fd[0], t.port[0], b, n);
+	n = rig_rtp(b, 8, 1, 160, 0xaaaa0001u, 6, 160);
+	rig_send(t.fd[1], t.port[1], b, n);
+	n = rig_recv(&t.rig, t.fd[0], b, sizeof(b));
+	ck_assert_int_eq(check_fixed(b, n, &v), REASON_RTP_OK);
+	ck_assert_uint_eq(v.pt, 97);
+	rig_end_session(&t.rig);
+	ck_assert_uint_eq(drops(t.rig.news.ended->session_ended->caller,
+				  REASON_RTP_PAYLOAD_TYPE),
+		1);
+	talk_end(&t);
+}
+END_TEST
+
+/* The class of service that a packet arrived with; -1 = none. */
+static int class_of(struct rig *r, int fd)
+{
+	uint8_t bytes[512], control[128];
+	struct iovec iov = {bytes, sizeof(bytes)};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	uint64_t end_us = clock_now_us() + RIG_PATIENCE_US;
+
+	while (recvmsg(fd, &m, MSG_DONTWAIT) < 0) {
+		ck_assert_msg(clock_now_us() < end_us, "nothing came");
+		rig_for(r, 1000);
+	}
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+		int word;
+
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS)
+			return *CMSG_DATA(c);
+		if (c->cmsg_level != IPPROTO_IPV6 ||
+			c->cmsg_type != IPV6_TCLASS)
+			continue;
+		memcpy(&word, CMSG_DATA(c), sizeof(word));
+		return word;
+	}
+	return -1;
+}
+
+/* Expedited forwarding on each family, and another class after a change. */
+START_TEST(test_dscp)
+{
+	static const char *const ips[] = {NULL, "::1"};
+	struct talk t;
+	int on = 1;
+
+	talk_begin(&t, ips[_i] ? ips[_i] : rig_ip4());
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		ck_assert_int_eq(
+			setsockopt(t.fd[i], _i ? IPPROTO_IPV6 : IPPROTO_IP,
+				_i ? IPV6_RECVTCLASS : IP_RECVTOS, &on,
+				sizeof(on)),
+			0);
+	t.side[1].msg.dscp = 46;
+	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
+	say(&t, SIDE_CALLER, 1, 1);
+	ck_assert_int_eq(class_of(&t.rig, t.fd[1]), 46 << 2);
+	say(&t, SIDE_CALLED, 1, 1);
+	ck_assert_int_eq(class_of(&t.rig, t.fd[0]), 0);
+	t.side[1].msg.dscp = 34;
+	rig_want(&t.rig, 3, &t.side[0], &t.side[1]);
+	say(&t, SIDE_CALLER, 2, 1);
+	ck_assert_int_eq(class_of(&t.rig, t.fd[1]), 34 << 2);
+	talk_end(&t);
+}
+END_TEST
+
+/* A peer says goodbye by RTCP and talks on; and what has no business on an
+ * RTCP port is told apart. */
+START_TEST(test_bye_changes_nothing)
+{
+	struct talk t;
+	struct rtcp_own own = {
+		.ssrc = 0xaaaa0000u, .cname = "peer567890123456", .bye = true};
+	uint8_t b[512] = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42};
+	struct addr rtcp;
+	char text[ADDR_TEXT_SIZE];
+	int fd;
+
+	talk_begin(&t, rig_ip4());
+	fd = rig_socket(rig_ip4(), &rtcp);
+	t.side[0].msg.remote_rtcp = (char *)(uintptr_t)addr_format(&rtcp, text);
+	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
+	say(&t, SIDE_CALLER, 1, 1);
+	(void)hear(&t, SIDE_CALLED, 1);
+	rig_send(fd, t.rig.news.rtcp[0], b, 20);                 /* STUN */
+	rig_send(fd, t.rig.news.rtcp[0], (uint8_t[]){20, 0}, 2); /* DTLS */
+	rig_send(t.fd[0], t.port[0], b, 20);
+	rig_send(fd, t.rig.news.rtcp[0], b, rtcp_build(&own, b));
+	say(&t, SIDE_CALLER, 2, 2);
+	(void)hear(&t, SIDE_CALLED, 2);
+	say(&t, SIDE_CALLED, 1, 3);
+	(void)hear(&t, SIDE_CALLER, 3);
+	rig_for(&t.rig, 50000);
+	rig_end_session(&t.rig);
+	const Gh__MediaStats *s = t.rig.news.ended->session_ended->caller;
+
+	ck_assert_uint_eq(s->rtcp_rx, 1);
+	ck_assert_uint_eq(drops(s, REASON_RTP_STUN), 2);
+	ck_assert_uint_eq(drops(s, REASON_RTP_CLASS), 1);
+	ck_assert_uint_eq(
+		t.rig.news.n_events[GH__MEDIA_EVENT_KIND__MEDIA_VIOLATION], 1);
+	close(fd);
+	talk_end(&t);
+}
+END_TEST
+
 /* The seventeenth call of sixteen is refused, and the first one talks on. */
 START_TEST(test_overload)
 {
@@ -391,6 +531,9 @@ int main(void)
 	tcase_add_test(t, test_digits);
 	tcase_add_test(t, test_keepalive);
 	tcase_add_test(t, test_voip_metrics);
+	tcase_add_test(t, test_payload_types_mapped);
+	tcase_add_loop_test(t, test_dscp, 0, 2);
+	tcase_add_test(t, test_bye_changes_nothing);
 	tcase_add_test(t, test_late_sender);
 	tcase_add_test(t, test_overload);
 	suite_add_tcase(s, t);

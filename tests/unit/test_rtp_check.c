@@ -8,6 +8,7 @@
 #include "mediad/build.h"
 #include "mediad/check.h"
 #include "mediad/codec.h"
+#include "mediad/ptime.h"
 
 struct header_case {
 	const char *name;
@@ -267,6 +268,35 @@ START_TEST(test_size_bound)
 }
 END_TEST
 
+static const struct {
+	const char *codec;
+	uint32_t clock, have_us, want_us;
+	enum ptime_step step;
+} steps[] = {
+	{"PCMA", 8000, 20000, 20000, PTIME_SAME},
+	{"PCMA", 8000, 20000, 0, PTIME_SAME},
+	{"PCMA", 8000, 0, 30000, PTIME_SAME},
+	{"PCMA", 8000, 40000, 20000, PTIME_SPLIT},
+	{"PCMA", 8000, 10000, 60000, PTIME_JOIN},
+	{"PCMA", 8000, 20000, 30000, PTIME_REGROUP},
+	{"G729", 8000, 30000, 20000, PTIME_REGROUP},
+	{"G729", 8000, 20000, 40000, PTIME_JOIN},
+	{"G723", 8000, 30000, 20000, PTIME_OPAQUE},
+	{"G723", 8000, 60000, 30000, PTIME_SPLIT},
+	{"opus", 48000, 20000, 40000, PTIME_OPAQUE},
+	{"iLBC", 8000, 20000, 40000, PTIME_OPAQUE},
+};
+
+START_TEST(test_ptime_step)
+{
+	const struct codec *c = codec_find(steps[_i].codec, steps[_i].clock);
+
+	ck_assert_int_eq(ptime_step(c, steps[_i].have_us, steps[_i].want_us),
+		steps[_i].step);
+	ck_assert_int_eq(ptime_step(NULL, 20000, 30000), PTIME_SAME);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("rtp_check");
@@ -283,6 +313,8 @@ int main(void)
 	tcase_add_test(t, test_build);
 	tcase_add_loop_test(t, test_size, 0, sizeof(sizes) / sizeof(sizes[0]));
 	tcase_add_test(t, test_size_bound);
+	tcase_add_loop_test(
+		t, test_ptime_step, 0, sizeof(steps) / sizeof(steps[0]));
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

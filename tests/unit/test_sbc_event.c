@@ -633,10 +633,13 @@ END_TEST
 /* A refresh that fails takes nothing away; the next one works. */
 START_TEST(refresh_fails)
 {
+	static char subscribe[CW_TEXT];
 	struct watch t;
 
 	begin(&t);
-	up(&t, "701", "dialog");
+	ask(&t, "701", "dialog", 600);
+	accept_it(&t, 600);
+	tell(&t, "dialog", "active;expires=600", INFO, lamp);
 	dl_request(
 		&t.near, "SUBSCRIBE", lines_of(&t, "dialog", 600), NULL, NULL);
 	sp_expect(&t.pbx, "SUBSCRIBE ");
@@ -647,6 +650,17 @@ START_TEST(refresh_fails)
 	dl_answer(&t.far, t.pbx.rx, 503, NULL, NULL);
 	sp_expect(&t.phone, "SIP/2.0 500");
 	tell(&t, "dialog", "active", INFO, lamp);
+	/* No answer in time, and then one all the same. */
+	dl_request(
+		&t.near, "SUBSCRIBE", lines_of(&t, "dialog", 1200), NULL, NULL);
+	sp_expect(&t.pbx, "SUBSCRIBE ");
+	snprintf(subscribe, sizeof subscribe, "%s", t.pbx.rx);
+	sp_expect(&t.phone, "SIP/2.0 480");
+	dl_answer(&t.far, subscribe, 200, "Expires: 1200\r\n", NULL);
+	tell(&t, "dialog", "active;expires=1200", INFO, lamp);
+	ck_assert_ptr_nonnull(
+		strstr(msg_header_value(t.phone.rx, "Subscription-State", 0),
+			"active;expires=119"));
 	/* Another package, or another id, in the same dialog. */
 	dl_request(&t.near, "SUBSCRIBE", lines_of(&t, "message-summary", 600),
 		NULL, NULL);
@@ -775,6 +789,8 @@ START_TEST(challenged_by_the_pbx)
 	struct watch t;
 
 	begin(&t);
+	/* The extension is registered at the PBX: it answers as that. */
+	t.w->surrogate = 3;
 	ask(&t, "701", "dialog", 600);
 	dl_answer(&t.far, t.pbx.rx, 401,
 		"WWW-Authenticate: Digest realm=\"pbx\", nonce=\"n\"\r\n",
@@ -782,6 +798,7 @@ START_TEST(challenged_by_the_pbx)
 	while (t.w->trunk_auth == NULL)
 		cw_step(t.w);
 	ck_assert_str_eq(t.w->trunk_auth->method, "SUBSCRIBE");
+	ck_assert_uint_eq(t.w->trunk_auth->surrogate_account, 1);
 	cw_trunk_auth_answer(t.w, "Digest username=\"sbc\"");
 	sp_expect(&t.pbx, "SUBSCRIBE sip:701@");
 	ck_assert_str_eq(msg_header_value(t.pbx.rx, "Authorization", 0),

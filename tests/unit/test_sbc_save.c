@@ -14,6 +14,7 @@
 #include "sbc/leg_save.h"
 #include "sbc/trunk.h"
 #include "tests/unit/call_world.h"
+#include "tests/unit/state_file.h"
 #include "tests/unit/suite.h"
 
 static void with_saves(struct scene *s)
@@ -487,6 +488,195 @@ START_TEST(files)
 }
 END_TEST
 
+/* ------------------------------------------------------- recorded versions */
+
+#define RECORDED_NAME "calls@512x524288"
+#define RECORDED_SIZE 268439552
+#define RECORDED_USED (4096 + 24 * 512)
+
+/* The file of a call that is up, a trunk that is down and a drain. */
+static void record_calls(void)
+{
+	Gh__SavedTrunk trunk = GH__SAVED_TRUNK__INIT;
+	Gh__SavedSwitches switches = GH__SAVED_SWITCHES__INIT;
+	static struct bytes b;
+	struct store *file = NULL;
+	struct scene s;
+	uint8_t bytes[64];
+
+	with_saves(&s);
+	sc_up(&s);
+	pack(cw_call(s.w), &b);
+	ck_assert_int_eq(
+		store_open(save_file_of(SAVE_CALL), NULL, keep, NULL, &file),
+		0);
+	trunk.trunk = 1;
+	trunk.down = true;
+	trunk.cseq = 4711;
+	put(file, SAVE_TRUNK, 1, bytes, gh__saved_trunk__pack(&trunk, bytes));
+	put(file, SAVE_CALL, 1, b.data, b.len);
+	switches.draining = true;
+	put(file, SAVE_SWITCHES, 1, bytes,
+		gh__saved_switches__pack(&switches, bytes));
+	state_record("sbc-calls-1.bin", store_fd(file), RECORDED_USED);
+	store_close(&file);
+	sc_bye_from_caller(&s);
+	cw_cdr(s.w);
+	done(&s);
+}
+
+static Gh__SavedCall *recorded_call;
+static unsigned n_recorded;
+
+static int take_call(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	const Gh__SavedCall *m = (const Gh__SavedCall *)msg;
+	static struct bytes b;
+
+	(void)sbc;
+	ck_assert(save_has(slot));
+	b.len = gh__saved_call__pack(m, b.data);
+	recorded_call = unpack(&b);
+	n_recorded++;
+	return 0;
+}
+
+static int take_trunk(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	const Gh__SavedTrunk *m = (const Gh__SavedTrunk *)msg;
+
+	(void)sbc;
+	(void)slot;
+	ck_assert_uint_eq(m->trunk, 1);
+	ck_assert(m->down);
+	ck_assert_uint_eq(m->cseq, 4711);
+	n_recorded++;
+	return 0;
+}
+
+static int take_switches(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	(void)sbc;
+	(void)slot;
+	ck_assert(((const Gh__SavedSwitches *)msg)->draining);
+	n_recorded++;
+	return 0;
+}
+
+static bool always(
+	struct sbc *sbc, enum save_kind kind, const ProtobufCMessage *msg)
+{
+	(void)sbc;
+	(void)kind;
+	(void)msg;
+	return true;
+}
+
+static void not_at_all(struct sbc *sbc)
+{
+	(void)sbc;
+}
+
+static void counted(struct sbc *sbc, size_t n)
+{
+	(void)sbc;
+	ck_assert_uint_eq(n, 2);
+}
+
+/* What of a dialog is this machine's, here and now. */
+static void move_leg(Gh__SavedLeg *was, const Gh__SavedLeg *now)
+{
+	was->call_id = now->call_id;
+	was->local_tag = now->local_tag;
+	was->remote_tag = now->remote_tag;
+	was->local = now->local;
+	was->remote = now->remote;
+	was->contact = now->contact;
+	was->target = now->target;
+	was->peer = now->peer;
+	was->listen = now->listen;
+}
+
+static void move_party(Gh__SavedParty *was, const Gh__SavedParty *now)
+{
+	was->listen = now->listen;
+	was->peer = now->peer;
+	move_leg(was->leg, now->leg);
+}
+
+/* A file of the first version: every record is understood, and its call goes
+ * on in this process. */
+START_TEST(file_of_version_1)
+{
+	static const struct save_owners owners = {
+		.restore = {[SAVE_CALL] = take_call,
+			[SAVE_TRUNK] = take_trunk,
+			[SAVE_SWITCHES] = take_switches},
+		.ready = always,
+		.on_open = not_at_all,
+		.on_settled = counted,
+	};
+	static struct bytes here;
+	Gh__SavedCall *now, old;
+	struct scene s;
+	const Gh__Cdr *cdr;
+
+	record_calls();
+	sc_begin(&s, NULL);
+	ck_assert_int_eq(saves_new(&s.w->sbc, &owners, &s.w->sbc.saves), 0);
+	ck_assert(saves_on_fd(s.w->sbc.saves, RECORDED_NAME,
+		state_file("sbc-calls-1.bin", RECORDED_SIZE)));
+	saves_on_keeper(s.w->sbc.saves);
+	saves_settle(s.w->sbc.saves);
+	ck_assert_uint_eq(n_recorded, 3);
+	saves_free(&s.w->sbc.saves, true);
+
+	ck_assert_int_eq(recorded_call->state, CALL_UP);
+	ck_assert_uint_eq(recorded_call->n_parties, 1);
+	ck_assert_uint_eq(recorded_call->n_slots, 1);
+	ck_assert_uint_gt(recorded_call->n_decisions, 0);
+	ck_assert_uint_gt(recorded_call->caller->leg->local_cseq +
+				  recorded_call->caller->leg->remote_cseq,
+		0);
+	sc_up(&s);
+	pack(cw_call(s.w), &here);
+	vanish(&s);
+	now = unpack(&here);
+	old = *recorded_call; /* its texts' owner stays whole */
+	{
+		Gh__SavedParty caller = *recorded_call->caller;
+		Gh__SavedParty called = *recorded_call->parties[0];
+		Gh__SavedParty *parties[1] = {&called};
+		Gh__SavedLeg legs[2] = {*caller.leg, *called.leg};
+
+		caller.leg = &legs[0];
+		called.leg = &legs[1];
+		move_party(&caller, now->caller);
+		move_party(&called, now->parties[0]);
+		old.caller = &caller;
+		old.parties = parties;
+		old.slots = now->slots; /* mediad's ports */
+		old.answer_us = now->answer_us;
+		ck_assert_int_eq(restore(&s, &old), 0);
+	}
+	ck_assert_int_eq(cw_call(s.w)->state, CALL_UP);
+	s.caller.cseq = 2000;
+	sc_bye_from_caller(&s);
+	cdr = cw_cdr(s.w);
+	sc_cdr(cdr, REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	ck_assert_str_eq(cdr->call, recorded_call->call);
+	ck_assert_str_eq(cdr->called, recorded_call->called_number);
+	ck_assert_uint_eq(cdr->wall_start_us, recorded_call->wall_start_us);
+	gh__saved_call__free_unpacked(now, NULL);
+	gh__saved_call__free_unpacked(recorded_call, NULL);
+	s.w->n_ended = s.w->n_opened;
+	done(&s);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sbc_save");
@@ -497,6 +687,7 @@ static Suite *suite(void)
 	suite_add(s, "without_its_trunk", without_its_trunk);
 	suite_add(s, "damaged", damaged);
 	suite_add(s, "files", files);
+	suite_add(s, "file_of_version_1", file_of_version_1);
 	return s;
 }
 

@@ -5,16 +5,20 @@
  * own that never registers ours.
  */
 #include <check.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <srtp2/cipher.h>
+#include <srtp2/crypto_types.h>
 #include <srtp2/srtp.h>
 
 #include "common/store.h"
 #include "mediad/check.h"
 #include "mediad/rtcp.h"
 #include "mediad/srtp.h"
+#include "mediad/srtp_crypto.h"
 
 #define SSRC      0x0a0b0c0du
 #define N_PACKETS 40
@@ -143,6 +147,134 @@ static void pair_end(struct pair *p)
 }
 
 /* Every octet counts: each single changed one is noticed. */
+static size_t bytes_of(const char *hex, uint8_t *out)
+{
+	size_t n = 0;
+
+	for (; *hex != '\0'; hex += 2, n++) {
+		unsigned byte;
+
+		ck_assert_int_eq(sscanf(hex, "%2x", &byte), 1);
+		out[n] = (uint8_t)byte;
+	}
+	return n;
+}
+
+/* A whole packet under the master key and salt of RFC 3711 B.3: derivation of
+ * all three session keys, counter mode and tag. (B.2, and the AES-256 vectors
+ * of RFC 6188, are tested by libsrtp2 at each start: srtp_crypto.c.) */
+START_TEST(test_rfc3711_packet)
+{
+	struct srtp_master m = {
+		.suite = SRTP_SUITE_AES_CM_128_HMAC_SHA1_80, .len = 30};
+	_Alignas(4) uint8_t b[BUFFER], wanted[BUFFER];
+	struct srtp_leg *leg;
+	size_t n, n_wanted;
+
+	ck_assert_int_eq(srtp_begin(), 0);
+	ck_assert_uint_eq(
+		bytes_of("e1f97a0d3e018be0d64fa32c06de41390ec675ad498afeebb6960"
+			 "b3aabe6",
+			m.bytes),
+		30);
+	n = bytes_of(
+		"800f1234decafbadcafebabeabababababababababababababababab", b);
+	n_wanted = bytes_of("800f1234decafbadcafebabe4e55dc4ce79978d88ca4d21594"
+			    "9d2402b78d6acc99ea179b8dbb",
+		wanted);
+	ck_assert_int_eq(srtp_leg_new_sender(&m, 0xcafebabe, &leg), 0);
+	ck_assert(srtp_leg_protect(leg, b, &n));
+	ck_assert_uint_eq(n, n_wanted);
+	ck_assert_mem_eq(b, wanted, n);
+	srtp_leg_free(&leg);
+	srtp_finish();
+}
+END_TEST
+
+/* RFC 7714 sections 16.1, 16.2 and 17.1. They are about session keys, which
+ * nothing outside of libsrtp2 sees; so our cipher is asked directly, with the
+ * nonces and associated data of sections 8.1, 8.2, 9.1 and 9.2. */
+static const struct {
+	uint32_t type;
+	unsigned n_head;  /* associated data in front of what is encrypted */
+	const char *tail; /* SRTCP: E and index, at the end; associated, too */
+	const char *plain, *secret;
+} gcm[] = {
+	{SRTP_AES_GCM_128, 12, "",
+		"8040f17b8041f8d35501a0b247616c6c696120657374206f6d6e6973206469"
+		"7669736120696e207061727465732074726573",
+		"8040f17b8041f8d35501a0b2f24de3a3fb34de6cacba861c9d7e4bcabe633b"
+		"d50d294e6f42a5f47a51c7d19b36de3adf8833899d7f27beb16a9152cf765e"
+		"e4390cce"},
+	{SRTP_AES_GCM_256, 12, "",
+		"8040f17b8041f8d35501a0b247616c6c696120657374206f6d6e6973206469"
+		"7669736120696e207061727465732074726573",
+		"8040f17b8041f8d35501a0b232b1de78a822fe12ef9f78fa332e33aab18012"
+		"389a58e2f3b50b2a0276ffae0f1ba63799b87b7aa3db36dfffd6b0f9bb7878"
+		"d7a76c13"},
+	{SRTP_AES_GCM_128, 8, "800005d4",
+		"81c8000d4d6172734e5450314e545032525450200000042a0000e9304c756e"
+		"61deadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
+		"81c8000d4d61727363e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f3"
+		"2dc676a5f1730d6fda4ce09b4686303ded0bb9275bc84aa45896cf4d2fc5ab"
+		"f87245d9eade"},
+};
+
+START_TEST(test_rfc7714)
+{
+	const srtp_cipher_type_t *type = srtp_crypto_type(gcm[_i].type);
+	uint8_t key[SRTP_AES_GCM_256_KEY_LEN_WSALT], iv[12], aad[16], tail[4];
+	uint8_t b[BUFFER], wanted[BUFFER];
+	size_t key_len = gcm[_i].type == SRTP_AES_GCM_128 ? 16 : 32;
+	size_t n = bytes_of(gcm[_i].plain, b), head = gcm[_i].n_head;
+	size_t n_wanted = bytes_of(gcm[_i].secret, wanted);
+	size_t n_tail = bytes_of(gcm[_i].tail, tail);
+	unsigned len = (unsigned)(n - head);
+	uint32_t tag_len = 16;
+	srtp_cipher_t *c;
+
+	for (size_t i = 0; i < key_len; i++)
+		key[i] = (uint8_t)i;
+	bytes_of("517569642070726f2071756f", key + key_len);
+	memcpy(iv, key + key_len, sizeof(iv));
+	for (size_t i = 0; i < 4; i++) {
+		iv[2 + i] ^= b[n_tail ? 4 + i : 8 + i];
+		iv[8 + i] ^= n_tail  ? tail[i] & (i ? 0xff : 0x7f)
+			     : i < 2 ? 0
+				     : b[i];
+	}
+	memcpy(aad, b, head);
+	memcpy(aad + head, tail, n_tail);
+	ck_assert_ptr_nonnull(type);
+	ck_assert_int_eq(
+		type->alloc(&c, (int)key_len + 12, 16), srtp_err_status_ok);
+	ck_assert_int_eq(type->init(c->state, key), srtp_err_status_ok);
+	ck_assert_int_eq(type->set_iv(c->state, iv, srtp_direction_encrypt),
+		srtp_err_status_ok);
+	ck_assert_int_eq(
+		type->set_aad(c->state, aad, (uint32_t)(head + n_tail)),
+		srtp_err_status_ok);
+	ck_assert_int_eq(
+		type->encrypt(c->state, b + head, &len), srtp_err_status_ok);
+	ck_assert_int_eq(type->get_tag(c->state, b + head + len, &tag_len),
+		srtp_err_status_ok);
+	ck_assert_uint_eq(head + len + tag_len, n_wanted);
+	ck_assert_mem_eq(b, wanted, n_wanted);
+	/* And back. */
+	len += tag_len;
+	ck_assert_int_eq(type->set_iv(c->state, iv, srtp_direction_decrypt),
+		srtp_err_status_ok);
+	ck_assert_int_eq(
+		type->set_aad(c->state, aad, (uint32_t)(head + n_tail)),
+		srtp_err_status_ok);
+	ck_assert_int_eq(
+		type->decrypt(c->state, b + head, &len), srtp_err_status_ok);
+	bytes_of(gcm[_i].plain, wanted);
+	ck_assert_mem_eq(b, wanted, n);
+	ck_assert_int_eq(type->dealloc(c), srtp_err_status_ok);
+}
+END_TEST
+
 START_TEST(test_forged)
 {
 	_Alignas(4) uint8_t sealed[BUFFER], b[BUFFER];
@@ -375,6 +507,8 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	tcase_add_test(t, test_rfc3711_packet);
+	tcase_add_loop_test(t, test_rfc7714, 0, sizeof(gcm) / sizeof(gcm[0]));
 	tcase_add_loop_test(t, test_oracle, 1, SRTP_SUITE_COUNT);
 	tcase_add_loop_test(t, test_resume, 1, SRTP_SUITE_COUNT);
 	tcase_add_test(t, test_resume_damaged);
