@@ -13,6 +13,7 @@
 
 #include <sofia-sip/su_alloc.h>
 
+#include "common/secret.h"
 #include "sbc/hdr_part.h"
 #include "sbc/pidf.h"
 
@@ -43,12 +44,14 @@ bool hdr_location(const sip_t *in, const struct hdr_side *from,
 	char text[PIDF_TEXT_SIZE];
 	const char *domain, *entity;
 	struct pidf pidf;
+	uint64_t salt;
 	struct span part;
 	struct writer w;
 
+	secret_random_bytes(&salt, sizeof(salt));
 	if (!may_cross(from, to) ||
 		!hdr_part_of(in, "application/pidf+xml", &part) ||
-		pidf_read(part, &pidf))
+		pidf_read(part, salt, &pidf))
 		return false;
 	domain = hdr_domain(to, home);
 	entity = caller->hide || !*caller->number

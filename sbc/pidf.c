@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A reader of the XML that PIDF-LO is, no more of it: elements, attributes
- * that are passed over, text, comments, the five entities that XML has itself.
- * Names are compared without their prefix: senders use any. Depth, size and
- * the number of values are bounded; nothing is allocated.
+ * PIDF-LO as far as an emergency centre needs it: the civic address by fields
+ * of a list, a point or circle, and how it was found. The tree is
+ * event_xml.c's (libexpat); here the elements are known by their local names,
+ * since senders use civic namespaces of several years. Values over a bound are
+ * left out, the others kept: half a location is better than none.
  *
  * RFC 4119 (PIDF-LO), 5139 and 4776 (civic fields), 5491 (shapes: of those a
  * point and a circle). Called by hdr_location.c.
@@ -12,105 +13,41 @@
 
 #include <string.h>
 
+#include "sbc/event_xml.h"
 #include "sbc/utf8.h"
 
-#define DEPTH_MAX 16
-#define N(list)   (sizeof(list) / sizeof((list)[0]))
+#define PIDF_NS "urn:ietf:params:xml:ns:pidf"
+#define N(list) (sizeof(list) / sizeof((list)[0]))
 
 static const char *const civic_names[] = {"country", "A1", "A2", "A3", "A4",
 	"A5", "A6", "PRM", "PRD", "RD", "STS", "POD", "POM", "RDSEC", "RDBR",
 	"RDSUBBR", "HNO", "HNS", "LMK", "LOC", "FLR", "NAM", "PC", "BLD",
 	"UNIT", "ROOM", "SEAT", "PLC", "PCN", "POBOX", "ADDCODE"};
 
-struct reader {
-	struct span rest;
-	struct span open[DEPTH_MAX]; /* names with their prefixes */
-	size_t depth;
-	size_t civic; /* depth of the civicAddress that is read; 0 = none */
-	bool had_civic, had_root;
-	struct pidf *out;
-};
-
-static struct span local_name(struct span name)
-{
-	const char *colon = name.len ? memchr(name.at, ':', name.len) : NULL;
-
-	if (!colon)
-		return name;
-	return (struct span){
-		colon + 1, name.len - (size_t)(colon + 1 - name.at)};
-}
-
-static bool is_name_char(char c)
-{
-	return text_is_alnum(c) || (c && strchr("_-.:", c));
-}
-
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static void skip(struct reader *r, size_t n)
+/** An element's text with one blank for each run of them. @return whether it
+ * fits and may be shown. */
+static bool take_text(const struct xml_node *node, char *out, size_t size)
 {
-	r->rest.at += n;
-	r->rest.len -= n;
-}
-
-/** Moves behind the next occurrence of end. */
-static int skip_past(struct reader *r, const char *end)
-{
-	size_t len = strlen(end);
-
-	for (; r->rest.len >= len; skip(r, 1)) {
-		if (memcmp(r->rest.at, end, len) == 0) {
-			skip(r, len);
-			return 0;
-		}
-	}
-	return ERR_INVALID;
-}
-
-/** Text up to the next tag with its entities read; trimmed. */
-static int read_text(struct reader *r, char *out, size_t size)
-{
-	static const struct {
-		const char *name;
-		char is;
-	} entities[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'},
-		{"&quot;", '"'}, {"&apos;", '\''}};
-	const char *end =
-		r->rest.len ? memchr(r->rest.at, '<', r->rest.len) : NULL;
-	struct span text;
+	struct span text = xml_text(node);
 	struct writer w;
 
-	if (!end)
-		return ERR_INVALID;
-	text = (struct span){r->rest.at, (size_t)(end - r->rest.at)};
-	while (text.len && is_blank(*text.at)) {
-		text.at++;
-		text.len--;
-	}
-	while (text.len && is_blank(text.at[text.len - 1]))
-		text.len--;
 	writer_init(&w, out, size);
-	while (text.len) {
-		size_t i = 0;
+	for (size_t i = 0; i < text.len; i++) {
+		bool blank = is_blank(text.at[i]);
 
-		if (*text.at != '&') {
-			writer_add_char(
-				&w, is_blank(*text.at) ? ' ' : *text.at);
-			text.at++;
-			text.len--;
-			continue;
-		}
-		while (i < N(entities) && !span_skip(&text, entities[i].name))
-			i++;
-		if (i == N(entities))
-			return ERR_INVALID;
-		writer_add_char(&w, entities[i].is);
+		if (!blank)
+			writer_add_char(&w, text.at[i]);
+		else if (w.len && out[w.len - 1] != ' ')
+			writer_add_char(&w, ' ');
 	}
-	return w.over ? ERR_TOO_BIG : 0;
+	while (!w.over && w.len && out[w.len - 1] == ' ')
+		out[--w.len] = '\0';
+	return !w.over && w.len && utf8_is_plain(out, w.len);
 }
 
 /** "-48.123": digits with at most one point. */
@@ -136,9 +73,9 @@ static bool is_number(struct span s)
 static void take_point(struct pidf *p, const char *text)
 {
 	struct span rest = span_of(text), word;
-	unsigned n = 0;
-	struct writer w;
 	char point[PIDF_POINT_SIZE];
+	struct writer w;
+	unsigned n = 0;
 
 	writer_init(&w, point, sizeof(point));
 	while (n < 4 && span_take_word(&rest, &word)) {
@@ -151,160 +88,76 @@ static void take_point(struct pidf *p, const char *text)
 		memcpy(p->point, point, sizeof(point));
 }
 
-static void take_civic(struct pidf *p, struct span name, const char *text)
+static void take_field(struct pidf *p, const struct xml_node *node)
 {
-	for (size_t i = 0; i < N(civic_names); i++) {
-		if (!span_is(name, civic_names[i]))
-			continue;
-		for (size_t k = 0; k < p->n_fields; k++)
-			if (p->fields[k].name == civic_names[i])
-				return;
-		if (p->n_fields == PIDF_FIELDS_MAX || !*text ||
-			strlen(text) >= PIDF_VALUE_SIZE)
+	char text[PIDF_VALUE_SIZE];
+	const char *name = NULL;
+
+	for (size_t i = 0; i < N(civic_names) && !name; i++)
+		if (!strcmp(node->name, civic_names[i]))
+			name = civic_names[i];
+	for (size_t i = 0; i < p->n_fields; i++)
+		if (p->fields[i].name == name)
 			return;
-		p->fields[p->n_fields].name = civic_names[i];
-		memcpy(p->fields[p->n_fields].value, text, strlen(text) + 1);
-		p->n_fields++;
+	if (!name || p->n_fields == PIDF_FIELDS_MAX ||
+		!take_text(node, text, sizeof(text)))
+		return;
+	p->fields[p->n_fields].name = name;
+	memcpy(p->fields[p->n_fields].value, text, sizeof(text));
+	p->n_fields++;
+}
+
+static void take(struct pidf *p, const struct xml_node *node)
+{
+	char text[PIDF_VALUE_SIZE];
+
+	/* The first one: there may be several, of several places. */
+	if (!strcmp(node->name, "civicAddress") && !p->n_fields) {
+		for (const struct xml_node *c = node->first; c; c = c->next)
+			take_field(p, c);
 		return;
 	}
-}
-
-/** A start tag has been read: what its text may mean. */
-static int read_value(struct reader *r, struct span name)
-{
-	bool is_civic = r->civic && r->depth == r->civic + 1;
-	char text[2 * PIDF_VALUE_SIZE];
-	struct pidf *p = r->out;
-	int err;
-
-	if (!is_civic && !span_is(name, "pos") && !span_is(name, "radius") &&
-		!span_is(name, "method"))
-		return 0;
-	err = read_text(r, text, sizeof(text));
-	if (err == ERR_TOO_BIG)
-		return 0; /* one value too long: without it */
-	if (err)
-		return err;
-	if (!utf8_is_plain(text, strlen(text)))
-		return 0;
-	if (is_civic)
-		take_civic(p, name, text);
-	else if (span_is(name, "pos"))
+	if (!take_text(node, text, sizeof(text)))
+		return;
+	if (!strcmp(node->name, "pos"))
 		take_point(p, text);
-	else if (span_is(name, "radius") && is_number(span_of(text)))
-		return span_copy(span_of(text), p->radius, sizeof(p->radius));
-	else if (span_is(name, "method") && text_is_token(text, 23))
-		return span_copy(span_of(text), p->method, sizeof(p->method));
-	return 0;
+	else if (!strcmp(node->name, "radius") && is_number(span_of(text)))
+		memcpy(p->radius, text, strlen(text) + 1);
+	else if (!strcmp(node->name, "method") &&
+		 text_is_token(text, sizeof(p->method) - 1))
+		memcpy(p->method, text, strlen(text) + 1);
 }
 
-/** The attributes of a start tag. @return 1 if the element is empty, 0, or
- * ERR_INVALID. */
-static int skip_attributes(struct reader *r)
+/** The next element of a tree, from the top; NULL at the end. */
+static const struct xml_node *following(const struct xml_node *node)
 {
-	while (r->rest.len) {
-		char c = *r->rest.at;
-
-		if (c == '"' || c == '\'') {
-			const char quote[2] = {c, '\0'};
-
-			skip(r, 1);
-			if (skip_past(r, quote))
-				return ERR_INVALID;
-		} else if (c == '>') {
-			skip(r, 1);
-			return 0;
-		} else if (c == '/' && r->rest.len > 1 &&
-			   r->rest.at[1] == '>') {
-			skip(r, 2);
-			return 1;
-		} else if (c == '<') {
-			return ERR_INVALID;
-		} else {
-			skip(r, 1);
-		}
-	}
-	return ERR_INVALID;
+	if (node->first)
+		return node->first;
+	while (node && !node->next)
+		node = node->parent;
+	return node ? node->next : NULL;
 }
 
-static int read_start(struct reader *r)
+int pidf_read(struct span xml, uint64_t salt, struct pidf *pidf_out)
 {
-	struct span name = {r->rest.at, 0};
-	int empty;
-
-	while (name.len < r->rest.len && is_name_char(name.at[name.len]))
-		name.len++;
-	skip(r, name.len);
-	if (!name.len || r->depth == DEPTH_MAX || (!r->depth && r->had_root))
-		return ERR_INVALID;
-	if (!r->depth && !span_is(local_name(name), "presence"))
-		return ERR_INVALID;
-	r->had_root = true;
-	empty = skip_attributes(r);
-	if (empty)
-		return empty < 0 ? empty : 0;
-	r->open[r->depth++] = name;
-	name = local_name(name);
-	if (span_is(name, "civicAddress") && !r->had_civic) {
-		r->civic = r->depth;
-		r->had_civic = true;
-	}
-	return read_value(r, name);
-}
-
-static int read_end(struct reader *r)
-{
-	struct span name = {r->rest.at, 0};
-
-	while (name.len < r->rest.len && is_name_char(name.at[name.len]))
-		name.len++;
-	skip(r, name.len);
-	while (r->rest.len && is_blank(*r->rest.at))
-		skip(r, 1);
-	if (!r->depth || !span_skip(&r->rest, ">") ||
-		name.len != r->open[r->depth - 1].len ||
-		memcmp(name.at, r->open[r->depth - 1].at, name.len))
-		return ERR_INVALID;
-	if (r->civic == r->depth)
-		r->civic = 0;
-	r->depth--;
-	return 0;
-}
-
-/** What begins with "<". */
-static int read_markup(struct reader *r)
-{
-	if (span_skip(&r->rest, "<!--"))
-		return skip_past(r, "-->");
-	if (span_skip(&r->rest, "<?"))
-		return skip_past(r, "?>");
-	if (span_skip(&r->rest, "</"))
-		return read_end(r);
-	if (span_skip(&r->rest, "<!"))
-		return ERR_INVALID; /* DOCTYPE, CDATA */
-	skip(r, 1);
-	return read_start(r);
-}
-
-int pidf_read(struct span xml, struct pidf *pidf_out)
-{
+	su_home_t home[1] = {SU_HOME_INIT(home)};
 	struct pidf pidf = {.n_fields = 0};
-	struct reader r = {.rest = xml, .out = &pidf};
+	struct xml_node *root;
+	int err;
 
 	if (xml.len > PIDF_SIZE_MAX)
 		return ERR_TOO_BIG;
-	while (r.rest.len) {
-		int err = 0;
-
-		if (*r.rest.at == '<')
-			err = read_markup(&r);
-		else
-			skip(&r, 1);
-		if (err)
-			return err;
-	}
-	if (r.depth || !r.had_root || (!pidf.n_fields && !*pidf.point))
-		return ERR_INVALID;
+	su_home_init(home);
+	err = xml_read(home, xml, salt, &root);
+	if (!err && !xml_is(root, PIDF_NS, "presence"))
+		err = ERR_INVALID;
+	for (const struct xml_node *n = err ? NULL : root; n; n = following(n))
+		take(&pidf, n);
+	su_home_deinit(home);
+	if (!err && !pidf.n_fields && !*pidf.point)
+		err = ERR_INVALID;
+	if (err)
+		return err;
 	if (!*pidf.point)
 		pidf.radius[0] = '\0';
 	*pidf_out = pidf;

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/err.h"
 #include "sbc/text.h"
@@ -31,10 +32,12 @@ struct pidf {
 	char method[24];             /* how it was found; "" = not said */
 };
 
-/** Reads a document. DOCTYPE, entities of its own, and what is not well formed
- * are refused; elements that are not known are passed over.
- * @return 0, ERR_INVALID, or ERR_TOO_BIG. */
-GH_MUST_CHECK int pidf_read(struct span xml, struct pidf *pidf_out);
+/** Reads a document. What is not well formed, and a document type, are refused;
+ * elements that are not known are passed over.
+ * @param salt	for the reader's own hash tables: random.
+ * @return 0, ERR_INVALID, ERR_TOO_BIG or ERR_NOMEM. */
+GH_MUST_CHECK int pidf_read(
+	struct span xml, uint64_t salt, struct pidf *pidf_out);
 
 /** Writes a document about entity (a pres: or sip: URI of ours).
  * @return 0 or ERR_TOO_BIG. */

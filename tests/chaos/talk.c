@@ -9,6 +9,7 @@
  * times in nanoseconds of CLOCK_MONOTONIC:
  *
  *	tick TIME TALKING SENT HEARD BAD	each second
+ *	stall TIME NS	this process stood still until then
  *	gap TIME NS NUMBER	a silence of over 60 ms that ended then
  *	bad TIME NUMBER SIDE KIND	the first packets of another content
  *	call NUMBER ok|refused|lost STATUS TALKED_MS WHY
@@ -37,6 +38,7 @@
 
 #define TICK_NS      NS_PER_MS
 #define PHASES       20u /* ms between two packets */
+#define STALL_NS     (50 * NS_PER_MS)
 #define SILENCE_NS   (8 * NS_PER_S)
 #define GAP_TOLD_NS  (60 * NS_PER_MS)
 #define AGAIN_NS     NS_PER_S /* after a refusal */
@@ -203,6 +205,12 @@ static bool asked_to_stop(void)
 	return poll(&in, 1, 0) > 0;
 }
 
+static void forgive(struct talk *t, uint64_t stood_ns)
+{
+	for (size_t i = 0; i < t->n * SIDES; i++)
+		t->slots[i / SIDES].stream[i % SIDES].heard_ns += stood_ns;
+}
+
 /* A turn each millisecond: a twentieth of the streams, and of the slots. */
 static void run(struct talk *t)
 {
@@ -211,6 +219,14 @@ static void run(struct talk *t)
 	for (;;) {
 		uint64_t now = talk_now_ns();
 
+		if (now - next > STALL_NS && next < now) {
+			/* We stood still: what was not said is not said, and
+			 * what was not heard meanwhile is our own doing. */
+			printf("stall %llu %llu\n", (unsigned long long)now,
+				(unsigned long long)(now - next));
+			forgive(t, now - next);
+			next = now;
+		}
 		while (next <= now) {
 			for (size_t i = turn % PHASES; i < t->n; i += PHASES) {
 				media_send(t, &t->slots[i], CALLER);

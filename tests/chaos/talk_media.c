@@ -243,7 +243,10 @@ static bool right(const struct slot *s, enum side side, const uint8_t *payload,
 
 static void heard(struct talk *t, const struct slot *s, struct stream *m)
 {
-	uint64_t now = talk_now_ns(), gap = now - m->heard_ns;
+	uint64_t now = talk_now_ns(), gap;
+
+	/* It may lie ahead after we stood still. */
+	gap = now > m->heard_ns ? now - m->heard_ns : 0;
 
 	m->heard_ns = now;
 	m->n_heard++;
@@ -292,7 +295,8 @@ uint64_t media_silence_ns(const struct slot *s, uint64_t now)
 	uint64_t most = 0;
 
 	for (int i = 0; i < SIDES; i++)
-		if (s->stream[i].on && now - s->stream[i].heard_ns > most)
+		if (s->stream[i].on && now > s->stream[i].heard_ns &&
+			now - s->stream[i].heard_ns > most)
 			most = now - s->stream[i].heard_ns;
 	return most;
 }

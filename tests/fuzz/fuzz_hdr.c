@@ -97,12 +97,12 @@ static void check_location(
 	(void)hdr_location(
 		sip, &sides[0], &sides[1], &caller, "v=0", home, &body);
 	if (!hdr_part_of(sip, "application/pidf+xml", &part) ||
-		pidf_read(part, &pidf))
+		pidf_read(part, 1, &pidf))
 		return;
 	writer_init(&w, first, sizeof(first));
 	if (pidf_write(&pidf, "pres:a", &w))
 		return;
-	FUZZ_CHECK(!pidf_read((struct span){first, w.len}, &again));
+	FUZZ_CHECK(!pidf_read((struct span){first, w.len}, 1, &again));
 	writer_init(&w, second, sizeof(second));
 	FUZZ_CHECK(!pidf_write(&again, "pres:a", &w));
 	FUZZ_CHECK(!strcmp(first, second));

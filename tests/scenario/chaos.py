@@ -42,5 +42,5 @@ def a_hundred_calls(w):
 @case("R20 R43 R52", seconds=40, gate="own", alone=True, builds="sanitizer",
       limit=240)
 def some_calls(w):
-    """The same for 20 seconds with 26 calls under the sanitizers."""
-    _run(w, 22, 20, (8000, 20000), 3.5, None)
+    """The same for 12 seconds with 26 calls under the sanitizers."""
+    _run(w, 22, 12, (8000, 20000), 3.5, None)

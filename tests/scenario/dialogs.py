@@ -264,7 +264,7 @@ def _address(pair, one, other):
     new.sock.close()
 
 
-@case("R1 R2 R3 R9 R13", seconds=12)
+@case("R1 R2 R3 R9 R13", seconds=12, limit=240)
 def inside_every_pair(w):
     """Hold and resume in all directions and the old form, by re-INVITE and
     UPDATE; other codecs; a new address; changes without an offer; glare;
@@ -472,7 +472,7 @@ def _fork(pair):
     b.tag = first
 
 
-@case("R1 R3 R9 R13", seconds=12)
+@case("R1 R3 R9 R13", seconds=12, limit=240)
 def set_up_every_pair(w):
     """Early media that changes; PRACK on either leg; UPDATE before the answer;
     an INVITE without an offer; 422; CANCEL at every moment; forks behind the
@@ -556,7 +556,7 @@ def _first_checks(pair):
     a.ack_failure(a.expect("486"))
 
 
-@case("R1 R3 R9 R44", seconds=9)
+@case("R1 R3 R9 R44", seconds=9, limit=240)
 def failures_every_pair(w):
     """Every kind of failure becomes what the table says: no 401, 407 or 503
     of a far leg crosses, nor its words; what is wrong is refused before
@@ -746,7 +746,7 @@ def _over(w, sides, number, reason, who="sbc"):
     assert row["hangup_side"] == who, row["hangup_side"]
 
 
-@case("R9 R20 R44", seconds=14, gate="own")
+@case("R9 R20 R44", seconds=14, gate="own", limit=180)
 def calls_that_end_by_themselves(w):
     """Nobody hangs up: silence, a session that is not refreshed by who has to,
     a peer that answers our refreshes no more or does not know the dialog, the

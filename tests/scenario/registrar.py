@@ -186,7 +186,6 @@ def corners(w):
     one, two = (f"sip:a@{PHONES.host()}:508{i}" for i in (0, 1))
     # A private address in Contact: behind a NAT.
     nat = w.peer("phones", n=12, port=5090)
-    began = time.monotonic()
     assert Registrant(nat, other).do(
         "Contact: <sip:n@192.168.7.7:5060>", "Expires: 300").status == 200
 
@@ -245,18 +244,23 @@ def corners(w):
     s.expect("ACK")
     pbx.ack_failure(pbx.expect("486"))
     _storm(w)
-    # Registered before all this: its empty line has come, after 10 s and not
-    # after the realm's 25.
-    alive = nat.receive(max(0.1, began + 16 - time.monotonic()))
-    assert alive and alive.data.strip() == b"", alive and alive.data
-    assert 9 < time.monotonic() - began < 22, time.monotonic() - began
+    # Registered before all this: its empty line has come, or comes, after 10 s
+    # and not after the realm's 25. The wire knows when.
+    def empty_lines():
+        return [p.at for p in w.packets("phones") if p.src == PHONES.edge and
+                p.dport == 5090 and not p.data.strip()]
+
+    began = next(p.at for p in w.sip_to("phones") if p.dport == 5090 and
+                 p.data.startswith(b"SIP/2.0 200"))
+    w.wait(empty_lines, "an empty line for the phone behind a NAT", 20)
+    assert 9 < empty_lines()[0] - began < 15, empty_lines()[0] - began
     w.no_leaks(account, other)
 
 
 def _storm(w):
-    """All phones refresh at once: each is answered, fast; and a thousand
-    REGISTERs without credentials leave neither a binding nor a transaction."""
-    n = 150
+    """All phones refresh at once: each is answered, fast; and five
+    hundred REGISTERs without credentials leave neither a binding nor a transaction."""
+    n = 100
     w.sql("insert into sbc.phone_import select (2000 + g)::text, 'Storm', "
           f"null, 'phones' from generate_series(1, {n}) g")
     logins = w.rows("select (p).* from sbc.import_phones() p")
@@ -285,7 +289,7 @@ def _storm(w):
 
     before = state()
     p = w.peer("phones", n=14)
-    for i in range(1000):
+    for i in range(500):
         p.call_id = f"nobody-{i}"
         p.send(p.request("REGISTER", f"sip:{PHONES.edge}",
                          f"nobody{i}@{PHONES.edge}"))

@@ -552,3 +552,47 @@ def told_apart(w):
         other.send(s._message("INVITE", 1, s.branch(), (), s.sdp()))
     assert other.receive(0.6) is None
     w.no_leaks()
+
+
+@case("R11 R26", seconds=5, gate="own")
+def media_networks(w):
+    """A trunk whose media comes from a network of its own: a description that
+    names an address there is taken and heard, one that names another host is
+    not, though the trunk's signaling is."""
+    w.make_gate(settings=INWARD)
+    w.settings("insert into sbc.trunk_media_network select id, "
+               f"'{ITSP.host(14)}/32' from sbc.trunk where name = 'itsp'")
+    itsp, pbx = w.peer("itsp", port=5060), w.peer("pbx", port=5060)
+    far = w.talker("itsp", "far", n=14, port=7000)
+    near = w.talker("pbx", "near", port=7100)
+
+    def described(side, host):
+        return side.sdp().replace(side.peer.host, host)
+
+    def ours(m):
+        c = re.search(rb"^c=IN IP4 (\S+)", m.body, re.M).group(1).decode()
+        return c, int(re.search(rb"^m=audio (\d+)", m.body, re.M).group(1))
+
+    a, b = Side(pbx, 7100), Side(itsp, 7000)
+    a.call("+4440155")
+    b.taken(b.expect("INVITE"))
+    b.answer(b.invite, 200, described(b, ITSP.host(14)))
+    b.expect("ACK")
+    ok = a.expect("200")
+    a.answered(ok)
+    a.ack()
+    far.say(ours(b.invite))
+    near.say(ours(ok))
+    far.wait_heard(1)
+    near.wait_heard(1)
+    a.request("BYE")
+    b.answer(b.expect("BYE"), 200)
+    a.expect("200")
+    w.cdr("+4440155", called_leg__media_source=f"{ITSP.host(14)}:7000")
+
+    c = Side(itsp)
+    c.sdp = lambda *_: Side.sdp(c).replace(itsp.host, ITSP.host(13))
+    c.call("+495566", user="+4989777")
+    m = c.expect("4")
+    c.ack_failure(m)
+    assert m.status == 488, m.first

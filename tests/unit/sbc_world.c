@@ -233,12 +233,6 @@ void saves_settle(struct saves *saves)
 	(void)saves;
 }
 
-bool saves_are_in_force(const struct saves *saves)
-{
-	(void)saves;
-	return true;
-}
-
 void leg_on_sending(void *ctx, const struct iovec *parts, size_t n_parts)
 {
 	(void)ctx;
