@@ -39,6 +39,18 @@ void leg_config_done(struct leg_config *config)
 	free(config->learn.networks);
 	config->learn.networks = NULL;
 	config->learn.n_networks = 0;
+	free(config->rules);
+	config->rules = NULL;
+	config->n_rules = 0;
+}
+
+void leg_config_move(struct leg_config *to, struct leg_config *from)
+{
+	*to = *from;
+	from->learn.networks = NULL;
+	from->learn.n_networks = 0;
+	from->rules = NULL;
+	from->n_rules = 0;
 }
 
 void leg_begin(struct leg *l, struct leg_birth *birth, uint64_t now_us)
@@ -75,6 +87,7 @@ void leg_end(struct leg *l)
 	srtp_leg_free(&l->srtp_rx);
 	srtp_leg_free(&l->srtp_tx);
 	leg_config_done(&l->config);
+	l->last_rule = NULL;
 	l->rtp_fd = l->rtcp_fd = -1;
 	l->lock = LEG_OPEN;
 	l->has_target = false;
@@ -376,9 +389,7 @@ void leg_apply(struct leg *l, struct leg_config *config, uint64_t now_us)
 
 	mark_packets(l, config->dscp);
 	leg_config_done(c);
-	*c = *config;
-	config->learn.networks = NULL;
-	config->learn.n_networks = 0;
+	leg_config_move(c, config);
 	c->learn.bound = l->bound;
 	l->last_rule = NULL;
 	apply_rate(l, now_us);

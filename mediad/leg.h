@@ -84,11 +84,13 @@ struct leg_config {
 	uint32_t tx_ptime_us;    /* what the peer wants from us; 0 = not said */
 	struct addr remote_rtcp; /* signaled; may be unset */
 	struct learn_rules learn;
-	struct leg_rule rules[LEG_RULES_MAX];
+	struct leg_rule *rules; /* n_rules; owned, few sides have three */
 };
 
 /** Frees what a wanted state owns. */
 void leg_config_done(struct leg_config *config);
+/** Moves one; what stood in `to` is not freed. */
+void leg_config_move(struct leg_config *to, struct leg_config *from);
 
 /** What the control thread gives to a new leg. The descriptors are taken. */
 struct leg_birth {

@@ -233,6 +233,5 @@ void plan_commit(struct planner *p, struct session_side *side,
 	order->srtp_rx = plan->srtp_rx;
 	order->srtp_tx = plan->srtp_tx;
 	side->rtcp_mux = want->config.rtcp_mux;
-	order->config = want->config;
-	want->config.learn.networks = NULL;
+	leg_config_move(&order->config, &want->config);
 }

@@ -309,13 +309,16 @@ static int get_lists(
 	const struct live_plan *p, const uint8_t *at, struct record_plan *plan)
 {
 	for (unsigned i = 0; i < SIDE_COUNT; i++) {
+		struct leg_config *c = &plan->side[i].config;
+
+		c->rules = calloc(p->side[i].n_rules + 1u, sizeof(*c->rules));
+		if (c->rules == NULL)
+			return ERR_NOMEM;
 		for (unsigned n = 0; n < p->side[i].n_rules; n++) {
 			struct live_rule rule;
 
 			memcpy(&rule, at, sizeof(rule));
 			at += sizeof(rule);
-			struct leg_config *c = &plan->side[i].config;
-
 			if (!get_rule(&rule, &c->rules[n]))
 				return ERR_CORRUPT;
 			if (c->rules[n].codec->kind == CODEC_NOISE)

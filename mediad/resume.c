@@ -130,9 +130,7 @@ static int resume_side(struct sessions *s, struct session *x, unsigned i,
 	order->birth.words = words;
 	order->birth.resumed = parts.leg;
 	memcpy(order->birth.cname, side->cname, sizeof(order->birth.cname));
-	order->config = from->config;
-	from->config.learn.networks = NULL;
-	from->config.learn.n_networks = 0;
+	leg_config_move(&order->config, &from->config);
 	if (lost)
 		keep_mark(s->keep, &x->kept);
 	return resume_keys(&s->planner, side, from, words, &parts, order);

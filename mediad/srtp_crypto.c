@@ -4,8 +4,8 @@
  * reused for each packet: only the IV is set anew, nothing is allocated.
  *
  * HMAC-SHA1 uses the low-level SHA-1 calls, deprecated in OpenSSL 3.0 but the
- * only ones whose state is a plain struct: the states after the inner and
- * outer key block are kept and copied, where EVP would allocate for each
+ * only ones whose state is a plain struct: what the inner and the outer key
+ * block make of it is kept and put back, where EVP would allocate for each
  * packet. RFC 3711 (AES-CM, HMAC-SHA1), RFC 6188 (AES-256), RFC 7714 (GCM).
  * Called by libsrtp2 only.
  */
@@ -44,41 +44,44 @@ static const srtp_cipher_type_t icm_128, icm_256, gcm_128, gcm_256;
 
 /* ------------------------------------------------------- AES, both modes */
 
+/* The library's part and ours are one piece: with thousands of streams every
+ * line of memory of a packet comes from far away. */
+struct aes_cipher {
+	srtp_cipher_t cipher; /* first */
+	struct aes aes;
+};
+
 static srtp_err_status_t aes_alloc(const srtp_cipher_type_t *type,
 	const EVP_CIPHER *evp, int key_len, int whole_len, int tag_len,
 	srtp_cipher_pointer_t *out)
 {
-	srtp_cipher_t *c = calloc(1, sizeof(*c));
-	struct aes *a = calloc(1, sizeof(*a));
+	struct aes_cipher *c = calloc(1, sizeof(*c));
 
-	if (c == NULL || a == NULL)
-		goto fail;
-	a->ctx = EVP_CIPHER_CTX_new();
-	if (a->ctx == NULL)
-		goto fail;
-	a->evp = evp;
-	a->key_len = key_len;
-	a->tag_len = tag_len;
-	c->type = type;
-	c->state = a;
-	c->key_len = whole_len;
-	c->algorithm = (int)type->id;
-	*out = c;
+	if (c == NULL)
+		return srtp_err_status_alloc_fail;
+	c->aes.ctx = EVP_CIPHER_CTX_new();
+	if (c->aes.ctx == NULL) {
+		free(c);
+		return srtp_err_status_alloc_fail;
+	}
+	c->aes.evp = evp;
+	c->aes.key_len = key_len;
+	c->aes.tag_len = tag_len;
+	c->cipher.type = type;
+	c->cipher.state = &c->aes;
+	c->cipher.key_len = whole_len;
+	c->cipher.algorithm = (int)type->id;
+	*out = &c->cipher;
 	return srtp_err_status_ok;
-fail:
-	free(a);
-	free(c);
-	return srtp_err_status_alloc_fail;
 }
 
-static srtp_err_status_t aes_dealloc(srtp_cipher_pointer_t c)
+static srtp_err_status_t aes_dealloc(srtp_cipher_pointer_t cipher)
 {
-	struct aes *a = c->state;
+	struct aes_cipher *c = (struct aes_cipher *)cipher;
 
 	/* OpenSSL wipes its key schedule. */
-	EVP_CIPHER_CTX_free(a->ctx);
-	secret_wipe(a, sizeof(*a));
-	free(a);
+	EVP_CIPHER_CTX_free(c->aes.ctx);
+	secret_wipe(&c->aes, sizeof(c->aes));
 	free(c);
 	return srtp_err_status_ok;
 }
@@ -238,55 +241,81 @@ static srtp_err_status_t gcm_decrypt(
 
 /* --------------------------------------------------------------- HMAC-SHA1 */
 
+/* What is kept of a key is what SHA-1 made of its two blocks: 40 bytes. */
 struct hmac {
-	SHA_CTX inner; /* after the inner key block */
-	SHA_CTX outer;
-	SHA_CTX now;
+	uint32_t inner[5];
+	uint32_t outer[5];
 };
+
+struct hmac_auth {
+	srtp_auth_t auth; /* first */
+	struct hmac hmac;
+};
+
+/* The message that is being worked on. A thread has one at a time, so it need
+ * not stand with each stream. */
+static _Thread_local SHA_CTX now;
 
 static const srtp_auth_type_t hmac_sha1;
 
 static srtp_err_status_t hmac_alloc(
 	srtp_auth_pointer_t *out, int key_len, int out_len)
 {
-	srtp_auth_t *auth;
+	struct hmac_auth *a;
 
 	if (key_len > SHA1_BLOCK || out_len > SHA_DIGEST_LENGTH)
 		return srtp_err_status_bad_param;
-	auth = calloc(1, sizeof(*auth));
-	if (auth == NULL)
+	a = calloc(1, sizeof(*a));
+	if (a == NULL)
 		return srtp_err_status_alloc_fail;
-	auth->state = calloc(1, sizeof(struct hmac));
-	if (auth->state == NULL) {
-		free(auth);
-		return srtp_err_status_alloc_fail;
-	}
-	auth->type = &hmac_sha1;
-	auth->out_len = out_len;
-	auth->key_len = key_len;
-	*out = auth;
+	a->auth.type = &hmac_sha1;
+	a->auth.state = &a->hmac;
+	a->auth.out_len = out_len;
+	a->auth.key_len = key_len;
+	*out = &a->auth;
 	return srtp_err_status_ok;
 }
 
 static srtp_err_status_t hmac_dealloc(srtp_auth_pointer_t auth)
 {
-	secret_wipe(auth->state, sizeof(struct hmac));
-	free(auth->state);
-	free(auth);
+	struct hmac_auth *a = (struct hmac_auth *)auth;
+
+	secret_wipe(&a->hmac, sizeof(a->hmac));
+	free(a);
 	return srtp_err_status_ok;
 }
 
 static void hmac_block(
-	SHA_CTX *ctx, const uint8_t *key, int key_len, uint8_t pad)
+	uint32_t state[5], const uint8_t *key, int key_len, uint8_t pad)
 {
 	uint8_t block[SHA1_BLOCK];
+	SHA_CTX ctx;
 
 	memset(block, pad, sizeof(block));
 	for (int i = 0; i < key_len; i++)
 		block[i] ^= key[i];
-	(void)SHA1_Init(ctx);
-	(void)SHA1_Update(ctx, block, sizeof(block));
+	(void)SHA1_Init(&ctx);
+	(void)SHA1_Update(&ctx, block, sizeof(block));
+	state[0] = ctx.h0;
+	state[1] = ctx.h1;
+	state[2] = ctx.h2;
+	state[3] = ctx.h3;
+	state[4] = ctx.h4;
 	secret_wipe(block, sizeof(block));
+	secret_wipe(&ctx, sizeof(ctx));
+}
+
+/* As it was after a key block, which is all of one SHA-1 block. */
+static void begin_after(SHA_CTX *ctx, const uint32_t state[5])
+{
+	ctx->h0 = state[0];
+	ctx->h1 = state[1];
+	ctx->h2 = state[2];
+	ctx->h3 = state[3];
+	ctx->h4 = state[4];
+	ctx->Nl = SHA1_BLOCK * 8;
+	ctx->Nh = 0;
+	ctx->num = 0;
 }
 
 static srtp_err_status_t hmac_init(void *state, const uint8_t *key, int key_len)
@@ -295,9 +324,9 @@ static srtp_err_status_t hmac_init(void *state, const uint8_t *key, int key_len)
 
 	if (key_len > SHA1_BLOCK)
 		return srtp_err_status_bad_param;
-	hmac_block(&h->inner, key, key_len, 0x36);
-	hmac_block(&h->outer, key, key_len, 0x5c);
-	h->now = h->inner;
+	hmac_block(h->inner, key, key_len, 0x36);
+	hmac_block(h->outer, key, key_len, 0x5c);
+	begin_after(&now, h->inner);
 	return srtp_err_status_ok;
 }
 
@@ -305,15 +334,14 @@ static srtp_err_status_t hmac_start(void *state)
 {
 	struct hmac *h = state;
 
-	h->now = h->inner;
+	begin_after(&now, h->inner);
 	return srtp_err_status_ok;
 }
 
 static srtp_err_status_t hmac_update(void *state, const uint8_t *bytes, int len)
 {
-	struct hmac *h = state;
-
-	(void)SHA1_Update(&h->now, bytes, (size_t)len);
+	(void)state;
+	(void)SHA1_Update(&now, bytes, (size_t)len);
 	return srtp_err_status_ok;
 }
 
@@ -322,14 +350,14 @@ static srtp_err_status_t hmac_compute(
 {
 	struct hmac *h = state;
 	uint8_t digest[SHA_DIGEST_LENGTH];
-	SHA_CTX outer = h->outer;
 
 	if (tag_len > SHA_DIGEST_LENGTH)
 		return srtp_err_status_bad_param;
-	(void)SHA1_Update(&h->now, bytes, (size_t)len);
-	(void)SHA1_Final(digest, &h->now);
-	(void)SHA1_Update(&outer, digest, sizeof(digest));
-	(void)SHA1_Final(digest, &outer);
+	(void)SHA1_Update(&now, bytes, (size_t)len);
+	(void)SHA1_Final(digest, &now);
+	begin_after(&now, h->outer);
+	(void)SHA1_Update(&now, digest, sizeof(digest));
+	(void)SHA1_Final(digest, &now);
 	memcpy(tag, digest, (size_t)tag_len);
 	return srtp_err_status_ok;
 }

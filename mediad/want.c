@@ -155,6 +155,11 @@ static const char *read_side(const Gh__MediaSide *m, struct want_side *s)
 		return "remote_rtcp";
 	if (m->n_payloads > LEG_RULES_MAX)
 		return "payloads";
+	if (m->n_payloads > 0) {
+		c->rules = calloc(m->n_payloads, sizeof(*c->rules));
+		if (c->rules == NULL)
+			return "no memory";
+	}
 	for (size_t i = 0; i < m->n_payloads && problem == NULL; i++)
 		problem = read_payload(m->payloads[i], c);
 	if (problem != NULL)

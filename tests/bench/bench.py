@@ -24,7 +24,7 @@ SOURCE = runner.SOURCE
 BUILD = f"{SOURCE}/build-run"
 PARTS = tuple(figures.PARTS)
 INSIDE = "GATEHOUSE_BENCH_DIR"
-LIMIT_S = 1500
+LIMIT_S = 3600
 
 
 class Bench:
@@ -68,7 +68,8 @@ def head(bench, busy, chosen):
     have = machine.cores()
     where = f"core {have[0]}" + (", SCHED_FIFO" if machine.may_fifo() else "") \
         if len(have) > 1 else "not pinned"
-    under = f"core {have[1]}" + (", SCHED_RR" if machine.may_fifo() else "") \
+    under = f"core {have[1]}" + \
+        (", SCHED_RR" if machine.may_fifo() else "") \
         if len(have) > 1 else "not pinned"
     print(f"bench: {', '.join(chosen)}; generators on {where}; what is "
           f"measured on {under}; {len(have)} cores; "

@@ -18,6 +18,7 @@ from .figures import Missing, median, note, spread
 
 FAILED_MAX = 0.001
 HELD_RATE = 100
+LATE_MAX_MS = 100  # a generator that is later than this is at its end
 TRANSACTION_TAIL_S = 40
 
 
@@ -126,6 +127,9 @@ class Calls:
             if rate == 500:
                 tail.append(machine.memory(
                     [self.ours.pids()["sbc"]])["Pss"] - before)
+                note(f"call_tail_500: growth of sbc's Pss after "
+                     f"{n / rate:.0f} s; finished transactions stay 32 s")
+                self.figures.say("call_tail_500", round(tail[0] / 1e6, 1))
             mine = costs["sbc"] + costs["authd"] + costs["mediad"]
             ours.append(mine / 1000)
             sbc.append(costs["sbc"] / 1000)
@@ -158,10 +162,6 @@ class Calls:
                                  median(peer))
         self.figures.say(f"call_cpu_postgres_{rate}", median(postgres),
                          median(sbc_peer) if sbc_peer else None)
-        if rate == 500:
-            note(f"call_tail_500: growth of sbc's Pss after {n / rate:.0f} s; "
-                 "finished transactions stay 32 s")
-            self.figures.say("call_tail_500", round(max(tail) / 1e6, 1))
 
     def judge(self, run, who, rate):
         """A ratio is only worth something where (nearly) all calls were good
@@ -201,15 +201,19 @@ class Calls:
                          delays[int(len(delays) * 0.99)] * 1000)
 
     def failed(self):
-        rate = 2000
-        n = rate * (3 if self.bench.short else 10)
-        rows = self.ours.count("cdr")
-        run = self.load(self.ours, n, rate)
-        have = self.ours.wait_count("cdr", rows + n, 60)
-        note(f"calls_failed_2000: {run.why()}; the generator was at most "
-             f"{run['late_max_ms']:.0f} ms late; setup p99 "
-             f"{run['setup_p99_us'] / 1000:.1f} ms; {have - rows} CDRs for "
-             f"{n} calls")
+        """At 2,000 calls a second, or as fast as the generator can."""
+        for rate in (2000, 1600, 1200, 800):
+            n = rate * (3 if self.bench.short else 10)
+            rows = self.ours.count("cdr")
+            run = self.load(self.ours, n, rate)
+            have = self.ours.wait_count("cdr", rows + n, 60)
+            note(f"calls_failed_2000: {rate}/s: {run.why()}; the generator "
+                 f"was at most {run['late_max_ms']:.0f} ms late; setup p99 "
+                 f"{run['setup_p99_us'] / 1000:.1f} ms; {have - rows} CDRs "
+                 f"for {n} calls")
+            if run["late_max_ms"] < LATE_MAX_MS:
+                break
+            note("calls_failed_2000: the generator was at its end first")
         self.figures.say("calls_failed_2000", int(n - run["good"]))
 
     def held(self):

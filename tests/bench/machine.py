@@ -3,8 +3,9 @@
 
 The generator has the first core that we may use and everything measured the
 second. Generators and media relays are SCHED_FIFO where that is allowed, all
-other things measured SCHED_RR: a neighbour on their core would look like a slow
-product, and it costs all the same. With one core only, nothing is pinned.
+other things measured SCHED_RR, PostgreSQL below them: a neighbour on their core
+would look like a slow product, and it costs all the same. With one core only,
+nothing is pinned.
 """
 import os
 import re
@@ -34,6 +35,15 @@ def settle():
         os.sched_setaffinity(0, {cores()[1]})
     if may_fifo():
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
+
+
+def below(pid):
+    """A process and its later children give way to what is measured, but not
+    to neighbours; among themselves they take turns as usual, so that a question
+    does not wait for a long insertion."""
+    if may_fifo():
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, pid, -15)
 
 
 def generator(argv):

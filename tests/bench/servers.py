@@ -310,6 +310,8 @@ class Rtpengine:
             "--table=-1", "--foreground", "--log-stderr", "--log-level=3",
             "--interface=127.0.0.1", f"--listen-ng=127.0.0.1:{NG_PORT}",
             "--num-threads=1", "--port-min=16384", "--port-max=65000",
+            # Its default keeps a call's four ports for 30 s: too many.
+            "--delete-delay=0",
             f"--pidfile={self.dir}/pid"]
         self.env = bench.peers.environment()
         self.proc = None
@@ -338,6 +340,7 @@ def cluster(bench):
         made = db.Cluster(bench.name, bench.dir)
         made.make()
         made.start()
+        machine.below(made.server.pid)
         bench.cluster = made
         bench.group.add(made)
     return bench.cluster

@@ -68,6 +68,8 @@ static void fill_side(struct record_side *s, unsigned i)
 	c->learn.bound = s->side.lease.rtp;
 	c->learn.nat = LEARN_NAT_ALWAYS;
 	c->learn.behind_nat = true;
+	c->rules = calloc(4, sizeof(*c->rules));
+	must(c->rules != NULL);
 	for (unsigned n = 0; n < 4; n++) {
 		struct leg_rule *r = &c->rules[c->n_rules++];
 
