@@ -268,7 +268,8 @@ START_TEST(test_voip_metrics)
 		(void)hear(&t, SIDE_CALLED, 1);
 		rig_for(&t.rig, 18000);
 	}
-	while (!r.has_voip || r.voip.burst_ms == 0) {
+	/* A report from within the burst knows only its beginning. */
+	for (unsigned i = 0; i < 200 && r.voip.burst_ms < 60; i++) {
 		n = rig_recv(&t.rig, rtcp_fd, b, sizeof(b));
 		ck_assert_int_eq(
 			rtcp_parse(b, n, 0xaaaa0000u, &r), REASON_RTCP_OK);
