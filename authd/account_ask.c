@@ -2,7 +2,7 @@
 /*
  * Questions to the database about accounts. Whoever asks the same waits with
  * the first. The first question of a quiet time goes out at once; what comes
- * within ASK_GATHER_US of it is asked together, because a statement and the
+ * within gather_us of it is asked together, because a statement and the
  * overwriting after it cost the database, and both processes in wake-ups, more
  * than another row does.
  *
@@ -242,43 +242,59 @@ static int submit(struct accounts *a, Gh__AccountKey by)
 	return err;
 }
 
-static void send_waiting(struct accounts *a)
+/* Between the beginnings of two statements of a kind: a phone that registers
+ * has time, a caller waits for the number. */
+static const uint32_t gather_us[] = {
+	[GH__ACCOUNT_KEY__ACCOUNT_BY_ID] = 3000,
+	[GH__ACCOUNT_KEY__ACCOUNT_BY_USER] = 20000,
+	[GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION] = 3000,
+	[GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER] = 3000,
+};
+_Static_assert(sizeof(gather_us) / sizeof(gather_us[0]) == ASK_KINDS,
+	"each kind of key has its time");
+
+static void send_waiting(struct accounts *a, Gh__AccountKey by, uint64_t now)
 {
 	struct ask *ask;
+	int err = 0;
 
-	a->next_ask_us = clock_now_us() + ASK_GATHER_US;
-	for (size_t by = 0; by < ASK_KINDS; by++) {
-		int err = 0;
-
-		while (err == 0 && !TAILQ_EMPTY(&a->waiting[by]))
-			err = submit(a, (Gh__AccountKey)by);
-		while ((ask = TAILQ_FIRST(&a->waiting[by]))) {
-			TAILQ_REMOVE(&a->waiting[by], ask, order);
-			TAILQ_INSERT_TAIL(&a->disk_asks, ask, order);
-		}
+	a->next_ask_us[by] = now + gather_us[by];
+	while (err == 0 && !TAILQ_EMPTY(&a->waiting[by]))
+		err = submit(a, by);
+	while ((ask = TAILQ_FIRST(&a->waiting[by]))) {
+		TAILQ_REMOVE(&a->waiting[by], ask, order);
+		TAILQ_INSERT_TAIL(&a->disk_asks, ask, order);
 	}
 	/* Never before whoever asked has returned. */
 	if (!TAILQ_EMPTY(&a->disk_asks))
 		loop_timer_set(a->loop, a->sweep, 0);
 }
 
+/* Sends what has waited long enough, and wakes up for the rest. */
 void account_on_gathered(void *arg)
 {
-	send_waiting(arg);
+	struct accounts *a = arg;
+	uint64_t now = clock_now_us(), wake_us = UINT64_MAX;
+
+	for (size_t by = 0; by < ASK_KINDS; by++) {
+		if (TAILQ_EMPTY(&a->waiting[by]))
+			continue;
+		if (now >= a->next_ask_us[by] || !a->db || !db_is_up(a->db))
+			send_waiting(a, (Gh__AccountKey)by, now);
+		else if (a->next_ask_us[by] - now < wake_us)
+			wake_us = a->next_ask_us[by] - now;
+	}
+	if (wake_us != UINT64_MAX)
+		loop_timer_set(a->loop, a->gather, wake_us);
 }
 
 static void queue(struct accounts *a, struct ask *ask)
 {
-	uint64_t now = clock_now_us();
-	bool first = true;
+	bool first = TAILQ_EMPTY(&a->waiting[ask->by]);
 
-	for (size_t by = 0; by < ASK_KINDS; by++)
-		first &= TAILQ_EMPTY(&a->waiting[by]);
 	TAILQ_INSERT_TAIL(&a->waiting[ask->by], ask, order);
-	if (now >= a->next_ask_us || !a->db || !db_is_up(a->db))
-		send_waiting(a);
-	else if (first)
-		loop_timer_set(a->loop, a->gather, a->next_ask_us - now);
+	if (first)
+		account_on_gathered(a);
 }
 
 static struct ask *new_ask(

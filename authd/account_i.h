@@ -17,10 +17,7 @@ enum {
 	ALIAS_KEYS_MAX = 4 * 1000 * 1000,
 	SWEEP_US = 1000 * 1000,
 	ASK_US = 1500 * 1000,
-	/* Between the beginnings of two statements, and how many questions
-	 * one has. */
-	ASK_GATHER_US = 20 * 1000,
-	ASK_BATCH_MAX = 64,
+	ASK_BATCH_MAX = 64, /* questions of one statement */
 	ASK_KINDS = 4, /* enum Gh__AccountKey */
 	REFRESH_BATCH = 200,
 };
@@ -100,7 +97,8 @@ struct accounts {
 	TAILQ_HEAD(, ask_batch) batches;    /* at the database */
 	struct ask_list disk_asks;          /* to be answered from the disk */
 	struct loop_timer *gather;
-	uint64_t next_ask_us; /* not before, if the database is there */
+	/* Not before, if the database is there. */
+	uint64_t next_ask_us[ASK_KINDS];
 	size_t n_waits;
 	struct table alias_index;
 	TAILQ_HEAD(, alias) aliases; /* refreshed longest ago first */

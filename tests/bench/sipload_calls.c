@@ -6,7 +6,8 @@
  * INVITE with SDP, ACK and BYE, all within the dialog that they belong to.
  *
  * The caller knows a call by its Call-ID, the called side by the number that
- * was called and later by the tag that it gave. Route sets and remote targets
+ * was called, one of a block that a PBX may have, and later by the tag that it
+ * gave. Route sets and remote targets
  * are kept as RFC 3261 section 12 says, because a proxy needs them.
  */
 #include <arpa/inet.h>
@@ -20,6 +21,7 @@
 #include "tests/bench/sipload.h"
 
 #define NUMBER_PREFIX "4971"
+#define NUMBERS       2000u
 #define ANSWER_NS     20000000u /* 180 to 200 */
 #define TARGET_SIZE   256
 #define ROUTES_SIZE   768
@@ -107,6 +109,12 @@ static void broken(
 	}
 }
 
+/* What is dialled: one of a PBX's block of numbers. */
+static size_t dialled(const struct calls *c, size_t i)
+{
+	return (c->o->first + i) % NUMBERS;
+}
+
 static void request(struct calls *c, size_t i, const char *method,
 	unsigned cseq, struct sip_out *out)
 {
@@ -116,7 +124,7 @@ static void request(struct calls *c, size_t i, const char *method,
 
 	if (first)
 		sip_add(out, "%s sip:+" NUMBER_PREFIX "%09zu@%s SIP/2.0\r\n",
-			method, number, c->to_host);
+			method, dialled(c, i), c->to_host);
 	else
 		sip_add(out, "%s %s SIP/2.0\r\n", method, call->target);
 	sip_add(out,
@@ -128,8 +136,8 @@ static void request(struct calls *c, size_t i, const char *method,
 	sip_add(out, "From: <sip:+493055512345@%s>;tag=c%zu\r\n",
 		c->caller_host, number);
 	if (first)
-		sip_add(out, "To: <sip:+" NUMBER_PREFIX "%09zu@%s>\r\n", number,
-			c->to_host);
+		sip_add(out, "To: <sip:+" NUMBER_PREFIX "%09zu@%s>\r\n",
+			dialled(c, i), c->to_host);
 	else
 		sip_add(out, "To: %s\r\n", call->to);
 	sip_add(out,
@@ -337,6 +345,27 @@ static bool find_number(const struct calls *c, struct sip_text in,
 	return true;
 }
 
+/* The newest call to a number. */
+static bool find_dialled(const struct calls *c, struct sip_text in, size_t *out)
+{
+	const char *at =
+		memmem(in.at, in.len, NUMBER_PREFIX, strlen(NUMBER_PREFIX));
+	unsigned long long n;
+	size_t newest;
+
+	if (!at || !c->n_begun)
+		return false;
+	n = strtoull(at + strlen(NUMBER_PREFIX), NULL, 10);
+	newest = c->n_begun - 1;
+	if (n >= NUMBERS)
+		return false;
+	n = (dialled(c, newest) + NUMBERS - n) % NUMBERS; /* so long ago */
+	if (n > newest)
+		return false;
+	*out = newest - (size_t)n;
+	return true;
+}
+
 static void on_invite(struct calls *c, size_t i, const struct sip_msg *m,
 	const struct sockaddr_in *from, const char *bytes)
 {
@@ -382,8 +411,7 @@ static void on_called(struct calls *c, const struct sip_msg *m,
 		broken(c, NULL, UNWANTED, bytes);
 		return;
 	}
-	if (sip_is(m->method, "INVITE") &&
-		find_number(c, m->uri, NUMBER_PREFIX, &i) &&
+	if (sip_is(m->method, "INVITE") && find_dialled(c, m->uri, &i) &&
 		!sip_parameter(m->to, ";tag=").len) {
 		on_invite(c, i, m, from, bytes);
 		return;
