@@ -321,7 +321,9 @@ static ProtobufCBinaryData surrogate_word(
 static char *surrogate_text(struct row *r, const char *word)
 {
 	ProtobufCBinaryData bytes = surrogate_word(r, word, 0);
-	char *text = r->err ? NULL : strndup((char *)bytes.data, bytes.len);
+	char *text = r->err      ? NULL
+		     : bytes.len ? strndup((char *)bytes.data, bytes.len)
+				 : strdup("");
 
 	if (bytes.data && memchr(bytes.data, '\0', bytes.len))
 		row_fail(r, "surrogate", "a text with a zero in it");

@@ -5,6 +5,7 @@
  * used twice. Input: packets, each behind its length (two octets), the
  * milliseconds before it, and where it comes from (0: the kernel checked it).
  */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -43,7 +44,8 @@ static void make_rules(struct leg_config *c)
 		uint8_t pt, peer_pt;
 	} rows[] = {{"PCMA", 8, 0}, {"telephone-event", 101, 96},
 		{"CN", 13, 13}, {"opus", 111, 107}};
-
+	c->rules = calloc(4, sizeof(*c->rules)); /* the leg's from now on */
+	FUZZ_CHECK(c->rules != NULL);
 	c->n_rules = 4;
 	for (unsigned i = 0; i < 4; i++) {
 		struct leg_rule *r = &c->rules[i];
