@@ -166,11 +166,14 @@ def phones_of_two_makes(w):
                   called_leg__srtp="")]
     _agreed(secret[0], rows[0]["called_leg"])
     _agreed(secret[1], rows[1]["caller_leg"])
-    # It sends STUN to every port. With the suite of short tags it shortens
+    # It sends STUN to every port, now and then from one that is not the
+    # stream's. With the suite of short tags it shortens
     # SRTCP's too (RFC 4568 6.2.2 does not), so its reports are of no use.
     for leg, reads in ((rows[0]["called_leg"], False),
                        (rows[1]["caller_leg"], True)):
-        assert {d["reason"] for d in leg["drops"]} <= {624, 638}, leg["drops"]
+        drops = {d["reason"]: d["n"] for d in leg["drops"]}
+        assert set(drops) <= {601, 624, 634, 638}, drops
+        assert drops.get(601, 0) + drops.get(634, 0) < 10, drops
         assert (leg["rtcp_rx"] > 0) == reads, leg
         assert (leg["rtt_us"] is not None) == reads, leg
     _no_key_leaves(w)
