@@ -380,8 +380,9 @@ static void make_names(struct surrogate *s)
 	snprintf(s->names.call_id, sizeof s->names.call_id, "w0-r%016llx",
 		(unsigned long long)table_siphash(key, what, (size_t)n));
 	ident_make_random(s->names.tag, sizeof s->names.tag - 1);
-	/* Faster than we ever ask; it is back at 0 after four years. */
-	s->names.cseq = (uint32_t)(clock_wall_us() / (CLOCK_US_PER_S / 16)) &
+	/* Faster than we ever ask, also between two starts; it is back at 0
+	 * after a year. */
+	s->names.cseq = (uint32_t)(clock_wall_us() / (CLOCK_US_PER_S / 64)) &
 			0x7fffffff;
 }
 

@@ -417,10 +417,11 @@ def refused_before_tls(w):
     ca = _gate(w, "update sbc.setting set value = '3' where name = "
                "'ban_failures';", {"flowd": {"accept_rate_source": 2}})
     held, mark = [], w.gate.log_mark()
-    while not w.gate.find_event("flow_refused", since=mark, process="flowd",
-                                reason="flow_rate"):
-        assert len(held) < 60
+    while len(held) < 60 and not w.gate.find_event(
+            "flow_refused", since=mark, process="flowd", reason="flow_rate"):
         held.append(_connect(w, 11))
+    w.gate.wait_event("flow_refused", since=mark, process="flowd",
+                      reason="flow_rate")
     for s in filter(None, held):
         s.close()
 
