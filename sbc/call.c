@@ -441,6 +441,10 @@ static void tear_down(struct call *c)
 	r->wall_end_us = clock_wall_us();
 	if (unanswered && r->answer_us == 0 && r->sip_status < 300)
 		r->sip_status = 500;
+	/* Before the caller hears it: a kill must not end it a second time, in
+	 * another way. */
+	if (unanswered)
+		call_save(c);
 	loop_timer_stop(c->sbc->daemon.loop, c->life);
 	if (c->retry != NULL)
 		loop_timer_stop(c->sbc->daemon.loop, c->retry);
