@@ -26,7 +26,8 @@
 #include "keeper/settings.h"
 #include "keeper/systemd.h"
 
-#define TICK_US           (500ull * 1000)
+/* Also how long systemd may be without what was opened or deposited. */
+#define TICK_US           (100ull * 1000)
 #define WATCHDOG_LIMIT_US (3 * NOTIFY_WATCHDOG_US)
 /* systemd's own patience is longer: a machine whose authd can not start must
  * not have its keeper killed for it. */
