@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "sbc/event_body.h"
 #include "sbc/event_xml.h"
 #include "sbc/utf8.h"
 
@@ -164,28 +165,6 @@ int pidf_read(struct span xml, uint64_t salt, struct pidf *pidf_out)
 	return 0;
 }
 
-static void add_escaped(struct writer *w, const char *text)
-{
-	for (; *text; text++) {
-		switch (*text) {
-		case '&':
-			writer_add(w, "&amp;");
-			break;
-		case '<':
-			writer_add(w, "&lt;");
-			break;
-		case '>':
-			writer_add(w, "&gt;");
-			break;
-		case '"':
-			writer_add(w, "&quot;");
-			break;
-		default:
-			writer_add_char(w, *text);
-		}
-	}
-}
-
 static void write_point(struct writer *w, const struct pidf *p)
 {
 	unsigned dimensions =
@@ -215,7 +194,7 @@ int pidf_write(const struct pidf *p, const char *entity, struct writer *w)
 		"xmlns:cl=\"urn:ietf:params:xml:ns:pidf:geopriv10:civicAddr\" "
 		"xmlns:gml=\"http://www.opengis.net/gml\" "
 		"xmlns:gs=\"http://www.opengis.net/pidflo/1.0\" entity=\"");
-	add_escaped(w, entity);
+	event_xml_text(w, entity);
 	writer_add(w, "\"><tuple id=\"location\"><status><gp:geopriv>"
 		      "<gp:location-info>");
 	write_point(w, p);
@@ -223,7 +202,7 @@ int pidf_write(const struct pidf *p, const char *entity, struct writer *w)
 		writer_add(w, "<cl:civicAddress>");
 	for (size_t i = 0; i < p->n_fields; i++) {
 		writer_add(w, "<cl:%s>", p->fields[i].name);
-		add_escaped(w, p->fields[i].value);
+		event_xml_text(w, p->fields[i].value);
 		writer_add(w, "</cl:%s>", p->fields[i].name);
 	}
 	if (p->n_fields)
