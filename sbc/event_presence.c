@@ -13,11 +13,13 @@
 #include "sbc/event_xml.h"
 #include "sbc/hdr_part.h"
 
-#define NS         "urn:ietf:params:xml:ns:pidf"
-#define NS_MODEL   "urn:ietf:params:xml:ns:pidf:data-model"
-#define NS_RPID    "urn:ietf:params:xml:ns:pidf:rpid"
-#define TUPLES_MAX 16
-#define NOTES_MAX  4
+#define NS           "urn:ietf:params:xml:ns:pidf"
+#define NS_MODEL     "urn:ietf:params:xml:ns:pidf:data-model"
+#define NS_RPID      "urn:ietf:params:xml:ns:pidf:rpid"
+#define TUPLES_MAX   16
+#define NOTES_MAX    4
+/* Digits of a fraction of a second. */
+#define FRACTION_MAX 9
 
 /** An ID begins with a letter. */
 static void add_id(const struct event_body *b, const struct xml_node *n,
@@ -35,11 +37,12 @@ static void add_notes(const struct event_body *b, const struct xml_node *parent,
 {
 	unsigned n_notes = 0;
 
-	for (const struct xml_node *n = parent->first; n; n = n->next) {
+	for (const struct xml_node *n = parent->first; n && n_notes < NOTES_MAX;
+		n = n->next) {
 		char text[XML_TEXT_MAX + 1];
 		const char *words;
 
-		if (!xml_is(n, ns, "note") || n_notes++ == NOTES_MAX ||
+		if (!xml_is(n, ns, "note") ||
 			span_copy(xml_text(n), text, sizeof(text)) != 0)
 			continue;
 		words = event_words(b, text);
@@ -48,19 +51,44 @@ static void add_notes(const struct event_body *b, const struct xml_node *parent,
 		writer_add(out, "<%s>", tag);
 		event_xml_text(out, words);
 		writer_add(out, "</%s>\n", tag);
+		n_notes++;
 	}
 }
 
-/** Digits and the letters of RFC 3339, in its order of magnitude. */
+/** Takes what has the form of the pattern, in which 0 is any digit, off. */
+static bool skip_form(struct span *s, const char *form)
+{
+	size_t n = strlen(form);
+
+	if (s->len < n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (form[i] == '0' ? !text_is_digit(s->at[i])
+				   : s->at[i] != form[i])
+			return false;
+	*s = (struct span){s->at + n, s->len - n};
+	return true;
+}
+
+/** date-time of RFC 3339 section 5.6; a looser check lets addresses pass. */
+static bool is_time(struct span s)
+{
+	if (!skip_form(&s, "0000-00-00T00:00:00"))
+		return false;
+	if (skip_form(&s, ".0"))
+		for (unsigned n = 1; n < FRACTION_MAX; n++)
+			if (!skip_form(&s, "0"))
+				break;
+	return span_is(s, "Z") || (skip_form(&s, "+00:00") && s.len == 0) ||
+	       (skip_form(&s, "-00:00") && s.len == 0);
+}
+
 static void add_time(const struct xml_node *n, struct writer *out)
 {
 	struct span s = n ? xml_text(n) : (struct span){"", 0};
 
-	if (s.len < 20 || s.len > 35)
+	if (!is_time(s))
 		return;
-	for (size_t i = 0; i < s.len; i++)
-		if (!text_is_digit(s.at[i]) && !strchr("-:.+TZtz", s.at[i]))
-			return;
 	writer_add(out, "<timestamp>");
 	writer_add_span(out, s);
 	writer_add(out, "</timestamp>\n");

@@ -215,6 +215,22 @@ START_TEST(presence)
 }
 END_TEST
 
+/* An empty note does not count; a time is one of RFC 3339 or none. */
+START_TEST(presence_notes_and_time)
+{
+	const char *out = written("ok-presence-notes");
+
+	ck_assert_ptr_nonnull(strstr(out, "<note>four</note>"));
+	ck_assert_ptr_null(strstr(out, "<note>five</note>"));
+	ck_assert_ptr_null(strstr(out, "<note>six</note>"));
+	ck_assert_ptr_nonnull(strstr(
+		out, "<timestamp>2026-01-02T03:04:05+01:00</timestamp>"));
+	out = written("ok-presence-time");
+	ck_assert_ptr_nonnull(strstr(out, "<basic>closed</basic>"));
+	ck_assert_ptr_null(strstr(out, "timestamp"));
+}
+END_TEST
+
 /* The PBX writes numbers in its way; phones read them in ours. */
 START_TEST(numbers_in_our_form)
 {
@@ -280,6 +296,7 @@ static Suite *suite(void)
 	suite_add(s, "dialog", dialog_of_asterisk);
 	suite_add(s, "dialog", dialog_of_freeswitch);
 	suite_add(s, "presence", presence);
+	suite_add(s, "presence", presence_notes_and_time);
 	suite_add(s, "all", numbers_in_our_form);
 	suite_add(s, "all", wrong_type_size_or_none);
 	return s;
