@@ -104,27 +104,17 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	const struct trunk_place *place, struct target *target,
 	char url[STACK_URL_SIZE])
 {
-	const struct realm_address *ra;
-	struct addr addr;
+	const struct realm_address *ours;
 	char text[ADDR_TEXT_SIZE];
+	struct addr addr;
 
 	if (place == NULL)
 		return ERR_NOT_FOUND;
-	addr = place->addr;
-	ra = realm_address_for(t->realm, addr.family, place->transport);
-	target->addr = addr;
-	target->flow = 0;
-	target->listener = ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
+	/* Without its connection the request fails at once. */
+	(void)target_reach(
+		sbc, t, place->transport, &place->addr, target, &ours);
 	if (target->listener == NULL)
 		return ERR_NOT_FOUND;
-	/* Without its connection the request fails at once. */
-	if (transport_is_stream(target->listener->transport)) {
-		const struct flow *f =
-			flow_to(sbc->flows, t, &target->listener->local,
-				target->listener->transport, &addr);
-
-		target->flow = f != NULL ? f->id : 0;
-	}
 	if (*t->row->domain != '\0')
 		snprintf(url, STACK_URL_SIZE, "sip:%s", t->row->domain);
 	else if (addr_parse(place->host, &addr) != 0)

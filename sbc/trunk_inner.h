@@ -7,8 +7,8 @@
 
 #include "common/table.h"
 #include "common/token.h"
-#include "sbc/locate.h"
 #include "sbc/stack.h"
+#include "sbc/target.h"
 #include "sbc/trunk.h"
 
 /** A request of ours outside any call, with the dialog leg that numbers it. */
@@ -64,8 +64,8 @@ struct trunk_state {
 	size_t n_places;
 	bool where_known; /* looked once */
 	uint64_t next_where_us;
-	struct locate_query *where_query;
-	size_t where_row; /* being looked at */
+	struct target_walk walk; /* the look that is under way */
+	struct settings *walked; /* ... over this snapshot's trunk */
 	struct trunk_place *found[TRUNK_PLACES_MAX];
 	size_t n_found;
 
