@@ -208,7 +208,7 @@ const struct trunk_place *trunk_where_registrar(struct trunk_state *s)
 		/* Its name leads elsewhere now: nobody there knows us. */
 		free(s->reg_route);
 		s->reg_route = NULL;
-		s->next_register_us = 0;
+		registrant_wake(&s->reg);
 	}
 	s->registrar = p->addr;
 	return p;
