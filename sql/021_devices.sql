@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Realms on network devices: an interface, a VLAN or a VRF to which the sockets
--- of an address are bound.
+-- of an address are bound. What Geolocation may carry.
 
 CREATE FUNCTION sbc.is_device(name text) RETURNS boolean
 	LANGUAGE sql IMMUTABLE AS $$
@@ -75,6 +75,11 @@ FROM sbc.realm_address ORDER BY realm, id;
 REVOKE ALL ON FUNCTION sbc.is_device(text), sbc.realm_address_device(),
 	sbc.set_device(text, text, inet) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sbc.is_device(text), sbc.set_device(text, text, inet) TO sbc_admin;
+
+-- ----------------------------------------------------------------- headers
+
+COMMENT ON COLUMN sbc.header_rule.action IS
+	'add, set, remove; carry: let User-to-User, P-Early-Media, Identity, History-Info or (in emergency calls: the location in the body, and https, sips and pres URIs that name nothing of the inside) Geolocation through, which stop here otherwise';
 
 -- ------------------------------------------------------------------ dry run
 
