@@ -156,6 +156,22 @@ static Gh__Direction direction_of(const struct sdp *sdp)
 			     : sdp->direction;
 }
 
+/* Have we asked a side for VoIP metrics? That stays as it is: not to have asked
+ * a caller who does not know of them is no change. */
+static bool wants_metrics(const struct party *p)
+{
+	struct sdp ours;
+	enum reason why;
+	bool wants;
+
+	if (p->ours == NULL ||
+		sdp_parse(p->ours, strlen(p->ours), &ours, &why) != 0)
+		return true;
+	wants = ours.voip_metrics;
+	sdp_wipe(&ours);
+	return wants;
+}
+
 /* What a side's description means for the other side: our next offer there,
  * without keys.
  * @return 0, or ERR_NOT_FOUND if no codec is left. */
@@ -171,7 +187,7 @@ static int far_offer(const struct party *from, const struct party *to,
 	offer->audio_line = 0;
 	offer->has_audio = true;
 	offer->rtcp_mux = false;
-	offer->voip_metrics = false;
+	offer->voip_metrics = wants_metrics(to);
 	offer->old_hold = false;
 	return 0;
 }

@@ -218,7 +218,7 @@ const char *call_media_make_offer(
 	sdp.audio_line = 0;
 	sdp.has_audio = true;
 	sdp.rtcp_mux = false;
-	sdp.voip_metrics = false;
+	sdp.voip_metrics = true;
 	if (sdp.old_hold)
 		sdp.direction = sdp_direction_and(
 			sdp.direction, GH__DIRECTION__DIRECTION_SENDONLY);
@@ -286,7 +286,7 @@ static int answer_caller(
 		answer.n_lines = 0;
 		answer.audio_line = 0;
 		answer.rtcp_mux = false;
-		answer.voip_metrics = false;
+		answer.voip_metrics = true;
 		if (call_srtp_offer(&c->caller, &answer, why) != 0)
 			return ERR_INVALID;
 	} else {
@@ -508,7 +508,7 @@ static void fill_media(struct call *c, const struct party *p,
 			    !mine->theirs.old_hold;
 	side->must_send = answered && side->may_send;
 	side->rtcp_mux = mine->ours.rtcp_mux && mine->theirs.rtcp_mux;
-	side->rtcp_xr = mine->ours.voip_metrics && mine->theirs.voip_metrics;
+	side->rtcp_xr = mine->theirs.voip_metrics;
 	side->tx_ptime_us = mine->theirs.ptime_us;
 	side->timeout_ms =
 		(uint32_t)(1000 * settings_number(c->settings,

@@ -61,6 +61,7 @@ void flow_line_ask(struct line *line)
 	m.pin = line->terms.pin;
 	m.certificate = line->terms.certificate;
 	m.advertised = line->terms.advertised;
+	m.device = line->terms.device;
 	IPC_MSG(msg, FLOW_CONNECT, flow_connect, &m);
 	flow_say(flows->link, &msg);
 }
@@ -269,15 +270,16 @@ static void advertise(const struct trunk *t, const struct addr *listen,
 }
 
 static void terms_of(const struct trunk *t, const char *host,
-	const struct addr *listen, struct line_terms *terms)
+	const struct realm_address *ra, struct line_terms *terms)
 {
 	memset(terms, 0, sizeof(*terms));
+	(void)!device_name_copy(ra->row->device, terms->device);
 	snprintf(terms->name, sizeof(terms->name), "%s", name_of(t, host));
 	snprintf(terms->ca, sizeof(terms->ca), "%s", t->row->tls_ca);
 	snprintf(terms->pin, sizeof(terms->pin), "%s", t->row->tls_pin);
 	snprintf(terms->certificate, sizeof(terms->certificate), "%s",
 		t->row->tls_certificate);
-	advertise(t, listen, terms);
+	advertise(t, &ra->listen, terms);
 }
 
 /* The line to an address, made if there is none. host is what the settings
@@ -292,7 +294,7 @@ static struct line *line_make(struct flows *flows, const struct trunk *t,
 
 	if (!ra || strlen(name_of(t, host)) >= sizeof(terms.name))
 		return NULL;
-	terms_of(t, host, &ra->listen, &terms);
+	terms_of(t, host, ra, &terms);
 	line = line_find(flows, t->row->id, &ra->listen, transport, remote);
 	if (!line) {
 		line = calloc(1, sizeof(*line));
