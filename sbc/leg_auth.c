@@ -171,12 +171,13 @@ static bool is_answered(const sip_t *request, bool proxy)
 static int ask(struct leg *leg, const sip_t *request, const char *challenge)
 {
 	char *uri = url_as_string(leg->c.home, request->sip_request->rq_url);
-	int err = uri == NULL ? ERR_NOMEM
-			      : trunk_auth_ask(leg->c.trunks, leg->c.trunk,
-					&leg->c.peer.addr, challenge,
-					request->sip_request->rq_method_name,
-					uri, leg->c.surrogate, on_answer_made,
-					leg, &leg->auth.query);
+	int err = uri == NULL
+			  ? ERR_NOMEM
+			  : trunk_auth_ask(leg->c.trunks, leg->c.trunk->row->id,
+				    &leg->c.peer.addr, challenge,
+				    request->sip_request->rq_method_name, uri,
+				    leg->c.surrogate, on_answer_made, leg,
+				    &leg->auth.query);
 
 	su_free(leg->c.home, uri);
 	return err;
