@@ -40,6 +40,15 @@ static void note_progress(struct flow *f, bool progress)
 		flow_arm(f);
 }
 
+/* The time in which nobody read is not the peer's. */
+static void read_again(struct flow *f)
+{
+	if (f->message_since_us == 0)
+		return;
+	f->message_since_us = clock_now_us();
+	flow_arm(f);
+}
+
 /* Whole messages and keep-alives only. */
 static void flow_send(struct flow *f, const uint8_t *bytes, size_t len)
 {
@@ -68,7 +77,7 @@ static void flow_send(struct flow *f, const uint8_t *bytes, size_t len)
 
 void flow_flush(struct flow *f)
 {
-	bool progress = false;
+	bool progress = false, was_full = buf_len(&f->out) > QUEUE_HIGH;
 
 	while (buf_len(&f->out) > 0) {
 		int n = wire_write(
@@ -84,6 +93,8 @@ void flow_flush(struct flow *f)
 		progress = true;
 	}
 	note_progress(f, progress);
+	if (was_full && buf_len(&f->out) <= QUEUE_HIGH)
+		read_again(f);
 	if (f->state == FLOW_OPEN && buf_len(&f->out) <= QUEUE_LOW)
 		bridge_pause(&f->bridge, false);
 	flow_end_go_on(f);
@@ -199,9 +210,7 @@ static void on_bridge_drain(void *ctx)
 	if (!f->read_paused || f->bridge.n_bytes > QUEUE_LOW)
 		return;
 	f->read_paused = false;
-	/* The time that sbc took is not the peer's. */
-	if (f->message_since_us)
-		f->message_since_us = clock_now_us();
+	read_again(f);
 	flow_read(f);
 }
 
