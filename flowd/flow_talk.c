@@ -166,6 +166,20 @@ void flow_bridge_soon(struct flow *f)
 		open_bridges(flows);
 }
 
+/* sbc answers with the branch that we have made (make_branch()). */
+static void note_answer(struct flow *f, const uint8_t *bytes, size_t header_len)
+{
+	static const char cookie[] = "z9hG4bK";
+	const size_t cookie_len = sizeof(cookie) - 1;
+	struct via via;
+
+	if (f->bridge.n_kept == 0 || via_find(bytes, header_len, &via) != 0 ||
+		via.branch_end - via.branch != cookie_len + BRIDGE_BRANCH_LEN)
+		return;
+	bridge_answered(
+		&f->bridge, (const char *)bytes + via.branch + cookie_len);
+}
+
 static void on_bridge_message(
 	void *ctx, const uint8_t *bytes, size_t len, size_t header_len)
 {
@@ -178,6 +192,7 @@ static void on_bridge_message(
 	if (f->state != FLOW_OPEN)
 		return;
 	if (via_is_response(bytes, len)) {
+		note_answer(f, bytes, header_len);
 		n = via_pop(
 			bytes, len, header_len, flows->scratch, SCRATCH_SIZE);
 	} else {
@@ -270,8 +285,8 @@ void flows_bridge_down(struct flows *flows)
 
 /* The name of a transaction between us and sbc: the same for a request, its
  * ACK and its CANCEL, and another one for each flow. */
-static void make_branch(
-	const struct flow *f, const uint8_t *id, size_t len, char text[33])
+static void make_branch(const struct flow *f, const uint8_t *id, size_t len,
+	char text[BRIDGE_BRANCH_LEN + 1])
 {
 	uint8_t key[16];
 	uint64_t hash[2];
@@ -282,15 +297,15 @@ static void make_branch(
 			key[k] ^= (uint8_t)(f->id >> (8 * k));
 		hash[i] = table_siphash(key, id, len);
 	}
-	snprintf(text, 33, "%016llx%016llx", (unsigned long long)hash[0],
-		(unsigned long long)hash[1]);
+	snprintf(text, BRIDGE_BRANCH_LEN + 1, "%016llx%016llx",
+		(unsigned long long)hash[0], (unsigned long long)hash[1]);
 }
 
-/* @return length in the scratch, or an error. */
-static int rewrite_for_sbc(
-	struct flow *f, const uint8_t *bytes, size_t len, size_t header_len)
+/* branch_out: of a request. @return length in the scratch, or an error. */
+static int rewrite_for_sbc(struct flow *f, const uint8_t *bytes, size_t len,
+	size_t header_len, char branch_out[BRIDGE_BRANCH_LEN + 1])
 {
-	char sent_by[ADDR_TEXT_SIZE], branch[33];
+	char sent_by[ADDR_TEXT_SIZE];
 	struct addr own = f->flows->sbc;
 	const uint8_t *id;
 	size_t id_len;
@@ -305,11 +320,11 @@ static int rewrite_for_sbc(
 	if (err)
 		return err;
 	via_identity(bytes, &via, &id, &id_len);
-	make_branch(f, id, id_len, branch);
+	make_branch(f, id, id_len, branch_out);
 	own.port = f->bridge.local_port;
 	return via_push(bytes, len, header_len,
-		own.family ? addr_format(&own, sent_by) : "127.0.0.1", branch,
-		&f->peer, f->flows->scratch, SCRATCH_SIZE);
+		own.family ? addr_format(&own, sent_by) : "127.0.0.1",
+		branch_out, &f->peer, f->flows->scratch, SCRATCH_SIZE);
 }
 
 static void refuse_message(struct flow *f, enum reason why,
@@ -327,7 +342,12 @@ static void refuse_message(struct flow *f, enum reason why,
 static void take_message(
 	struct flow *f, const uint8_t *bytes, size_t len, size_t header_len)
 {
+	static const char ack[] = "ACK ";
 	uint8_t *scratch = f->flows->scratch;
+	char branch[BRIDGE_BRANCH_LEN + 1];
+	bool answered =
+		!via_is_response(bytes, len) &&
+		(len < sizeof(ack) || memcmp(bytes, ack, sizeof(ack) - 1) != 0);
 	int n, err;
 
 	f->got_message = true;
@@ -335,12 +355,13 @@ static void take_message(
 	stat_add(STAT_FLOW_MSG_RX, 1);
 	if (!bridge_is_open(&f->bridge))
 		flow_bridge_soon(f);
-	n = rewrite_for_sbc(f, bytes, len, header_len);
+	n = rewrite_for_sbc(f, bytes, len, header_len, branch);
 	if (n < 0) {
 		flow_end(f, REASON_FLOW_BROKEN, "the top Via cannot be read");
 		return;
 	}
-	err = bridge_send(&f->bridge, scratch, (size_t)n);
+	err = bridge_send(
+		&f->bridge, scratch, (size_t)n, answered ? branch : NULL);
 	secret_wipe(scratch, (size_t)n);
 	if (err) {
 		flow_gone(f, REASON_FLOW_FULL, "out of memory");

@@ -365,7 +365,8 @@ def _large_options(n):
 def peers_and_sbc_that_do_not_read(w):
     """A phone that sends and never reads is not read any more after a bounded
     number of bytes, and while sbc does not read no peer is read without end;
-    others go on, and so do these when the reading does."""
+    others go on, and so do these when the reading does. What sbc leaves unread
+    when it is killed is not lost."""
     for name in ("tcp_rmem", "tcp_wmem"):  # as small as they may be
         proc.run(["sysctl", "-qw", f"net.ipv4.{name}=4096 32768 65536"],
                  ns=w.ns("edge"))
@@ -402,8 +403,21 @@ def peers_and_sbc_that_do_not_read(w):
     _unstuff(line, rest)
     registers(line)
     assert not gate.find_event("daemon_hangs")
-    assert [f for f in gate.ctl("flows")
-            if f.get("peer") == f"{line.host}:{line.port}"]
+
+    def heard():
+        """Messages that flowd has had from it."""
+        return [f["received"] for f in gate.ctl("flows")
+                if f.get("peer") == f"{line.host}:{line.port}"][0]
+
+    # What sbc had not read when it died, the next one reads.
+    os.kill(gate.pid_of("sbc"), signal.SIGSTOP)
+    before = heard()
+    line.send(line.request("OPTIONS", f"sip:{PHONES.edge}", "x@example.net"))
+    w.wait(lambda: heard() > before, "the request at flowd")
+    gate.kill_daemon("sbc")
+    w.faults_allowed = True
+    answer = line.receive(20)
+    assert answer and answer.status == 200, answer and answer.first
 
 
 def _expired(gate, name):
