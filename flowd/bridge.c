@@ -217,7 +217,7 @@ static void flush(struct bridge *b)
 /* ---------------------------------------------------------------- from sbc */
 
 /* @return bytes consumed. */
-static size_t take(struct bridge *b, const uint8_t *bytes, size_t len)
+static size_t take_messages(struct bridge *b, const uint8_t *bytes, size_t len)
 {
 	size_t at = 0;
 
@@ -232,8 +232,8 @@ static size_t take(struct bridge *b, const uint8_t *bytes, size_t len)
 		case FRAME_PONG:
 			break; /* between us there is nothing to keep alive */
 		case FRAME_MESSAGE:
-			b->events->on_message(
-				b->ctx, bytes + at, n, b->frame.header_len);
+			b->events->on_message(b->ctx, bytes + at, n,
+				b->frame.header_len, at + n < len);
 			break;
 		case FRAME_TOO_BIG:
 		case FRAME_LENGTH:
@@ -245,6 +245,15 @@ static size_t take(struct bridge *b, const uint8_t *bytes, size_t len)
 		at += n;
 	}
 	return at;
+}
+
+static size_t take(struct bridge *b, const uint8_t *bytes, size_t len)
+{
+	size_t n = take_messages(b, bytes, len);
+
+	if (n > 0)
+		b->events->on_message_end(b->ctx);
+	return n;
 }
 
 static void take_buffered(struct bridge *b)

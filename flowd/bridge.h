@@ -45,9 +45,12 @@ struct bridge_packet;
 STAILQ_HEAD(bridge_packets, bridge_packet);
 
 struct bridge_events {
-	/* One whole message from sbc. */
-	void (*on_message)(
-		void *ctx, const uint8_t *bytes, size_t len, size_t header_len);
+	/* One whole message from sbc; more: what came with it may have
+	 * another one. */
+	void (*on_message)(void *ctx, const uint8_t *bytes, size_t len,
+		size_t header_len, bool more);
+	/* It had none: what more has held back may go. */
+	void (*on_message_end)(void *ctx);
 	/* Something of the queue has left. */
 	void (*on_drain)(void *ctx);
 	/* The connection has gone; broken: sbc sent what is no SIP. */

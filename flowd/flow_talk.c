@@ -20,6 +20,8 @@
 #define READ_SIZE         16384u
 #define READ_ROUNDS       4u
 #define QUEUE_LOW         16384u
+/* Messages of sbc that leave together: up to about one TLS record. */
+#define HOLD_MAX          12288u
 /* Bridges that are opened per turn of the loop after sbc came back. */
 #define BRIDGE_BATCH      64u
 #define BRIDGE_PAUSE_US   5000u
@@ -47,6 +49,18 @@ static void read_again(struct flow *f)
 		return;
 	f->message_since_us = clock_now_us();
 	flow_arm(f);
+}
+
+/* Behind what is there, to leave with what follows: one record, one packet and
+ * one wake-up of the peer for several messages. */
+static void flow_hold(struct flow *f, const uint8_t *bytes, size_t len)
+{
+	if (f->state != FLOW_OPEN)
+		return;
+	if (buf_add(&f->out, bytes, len))
+		flow_gone(f, REASON_FLOW_FULL, "out of memory");
+	else
+		f->is_held = true;
 }
 
 /* Whole messages and keep-alives only. */
@@ -180,8 +194,25 @@ static void note_answer(struct flow *f, const uint8_t *bytes, size_t header_len)
 		&f->bridge, (const char *)bytes + via.branch + cookie_len);
 }
 
-static void on_bridge_message(
-	void *ctx, const uint8_t *bytes, size_t len, size_t header_len)
+static void on_bridge_message_end(void *ctx)
+{
+	struct flow *f = ctx;
+
+	if (!f->is_held)
+		return;
+	f->is_held = false;
+	if (f->state != FLOW_OPEN && f->state != FLOW_ENDING)
+		return;
+	flow_flush(f);
+	if (f->state != FLOW_OPEN)
+		return;
+	if (buf_len(&f->out) > QUEUE_HIGH)
+		bridge_pause(&f->bridge, true);
+	flow_watch(f);
+}
+
+static void on_bridge_message(void *ctx, const uint8_t *bytes, size_t len,
+	size_t header_len, bool more)
 {
 	struct flow *f = ctx;
 	struct flows *flows = f->flows;
@@ -210,7 +241,12 @@ static void on_bridge_message(
 	}
 	f->n_tx++;
 	stat_add(STAT_FLOW_MSG_TX, 1);
-	flow_send(f, flows->scratch, (size_t)n);
+	if (f->is_held && buf_len(&f->out) + (size_t)n > HOLD_MAX)
+		on_bridge_message_end(f);
+	if (f->is_held || (more && buf_len(&f->out) == 0))
+		flow_hold(f, flows->scratch, (size_t)n);
+	else if (f->state == FLOW_OPEN)
+		flow_send(f, flows->scratch, (size_t)n);
 	secret_wipe(flows->scratch, (size_t)n);
 }
 
@@ -248,6 +284,7 @@ static void on_bridge_down(void *ctx, bool broken)
 
 const struct bridge_events flow_bridge_events = {
 	.on_message = on_bridge_message,
+	.on_message_end = on_bridge_message_end,
 	.on_drain = on_bridge_drain,
 	.on_down = on_bridge_down,
 };
