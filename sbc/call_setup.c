@@ -21,9 +21,8 @@
 #include <string.h>
 
 #include "common/secret.h"
+#include "sbc/hdr_part.h"
 #include "sbc/trunk.h"
-
-#define REDIRECTS_MAX 5u
 
 /* --- facts --- */
 
@@ -130,12 +129,14 @@ static bool in_service(void *ctx, uint32_t trunk)
 
 static struct route_facts facts_of(struct call *c)
 {
+	/* Who forwards a call makes it. */
+	const struct account *account =
+		c->forwarder != NULL ? c->forwarder : c->caller.account;
+
 	return (struct route_facts){
-		.from = c->caller.kind,
-		.from_trunk = c->caller.trunk,
-		.from_account = c->caller.account != NULL
-					? c->caller.account->row
-					: NULL,
+		.from = c->forwarder != NULL ? SIDE_PHONE : c->caller.kind,
+		.from_trunk = c->forwarder != NULL ? NULL : c->caller.trunk,
+		.from_account = account != NULL ? account->row : NULL,
 		.called = c->called_number,
 		.caller = c->caller_hidden ? "" : c->caller_number,
 		.called_account = c->called_account != NULL
@@ -146,12 +147,17 @@ static struct route_facts facts_of(struct call *c)
 	};
 }
 
-/* Known before anything is refused for its number. */
-static void find_emergency(struct call *c)
+bool call_setup_leads_to_emergency(struct call *c)
 {
 	struct route_facts facts = facts_of(c);
 
-	c->emergency = route_is_emergency(c->settings, &facts);
+	return route_is_emergency(c->settings, &facts);
+}
+
+/* Known before anything is refused for its number. */
+static void find_emergency(struct call *c)
+{
+	c->emergency = call_setup_leads_to_emergency(c);
 }
 
 bool call_setup_is_emergency(struct call *c, const sip_t *sip)
@@ -467,7 +473,9 @@ static enum reason invite_party(struct call *c, struct party *p)
 		return REASON_ROUTE_BAD_NUMBER;
 	su_home_init(home);
 	why = REASON_CALL_INTERNAL;
-	lines = hdr_lines(sip_object(c->invite), &from, &to, &who, home);
+	lines = su_sprintf(home, "%s%s",
+		call_forward_lines(c, p, hdr_domain(&to, home), home),
+		hdr_lines(sip_object(c->invite), &from, &to, &who, home));
 	if (c->emergency && hdr_location(sip_object(c->invite), &from, &to,
 				    &who, &hidden, sdp, home, &body)) {
 		if (body.type != NULL) {
@@ -612,6 +620,8 @@ static enum call_state give_up_target(struct call *c, unsigned far_status)
 		c->called = NULL;
 		c->pending_status = 0;
 	}
+	if (c->forward_to != NULL && c->q_below == 0 && far_status < 600)
+		return call_forward(c);
 	/* A person's next phone rings whatever this one said (RFC 3261 16.7),
 	 * but 6xx speaks for the person. */
 	if (far_status == 0 || (c->q_below != 0 && far_status < 600) ||
@@ -628,7 +638,7 @@ static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
 	char clean[ROUTE_NUMBER_SIZE], number[ROUTE_NUMBER_SIZE];
 
 	if (p->trunk == NULL || !p->trunk->row->follow_redirects ||
-		c->n_redirects >= REDIRECTS_MAX)
+		c->n_redirects >= CALL_REDIRECTS_MAX)
 		return false;
 	for (; m != NULL; m = m->m_next) {
 		if (m->m_url->url_user == NULL ||
@@ -646,8 +656,7 @@ static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
 	return false;
 }
 
-/* Begins anew with another called number. */
-static enum call_state reroute(struct call *c)
+enum call_state call_setup_reroute(struct call *c)
 {
 	call_change_abort(c);
 	call_setup_end_others(c, NULL, NULL);
@@ -694,8 +703,11 @@ enum call_state call_setup_on_failure(
 			c->end_lines[CALL_CALLER] = call_setup_lines(
 				p, &c->caller, in->msg->sip, c->home);
 	}
-	if (status >= 300 && status < 400 && redirected(c, p, in->msg->sip))
-		return reroute(c);
+	if (status >= 300 && status < 400) {
+		if (redirected(c, p, in->msg->sip))
+			return call_setup_reroute(c);
+		call_forward_note(c, p, in->msg->sip);
+	}
 	if (status < 600 && call_setup_alive(c) != 0)
 		return call_early_on_fewer(c);
 	return give_up_target(c, p->silent ? 408 : status);
@@ -727,6 +739,8 @@ enum call_state call_setup_on_timer(struct call *c, const struct call_input *in)
 		note_failure(c, REASON_CALL_NO_ANSWER, 480);
 		return give_up_target(c, 408);
 	}
+	if (c->forward_to != NULL)
+		return give_up_target(c, 408);
 	return call_end(c, REASON_CALL_NO_ANSWER, 0, CALL_SBC);
 }
 
