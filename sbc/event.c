@@ -40,6 +40,8 @@
 /* The PBX ends by itself what runs out; so many T1 we wait for its last word.
  */
 #define GRACE_T1    20u
+#define ATTEMPT_T1  8u  /* without a sign of a place, while there are others */
+#define TOTAL_T1    24u /* until the phone has an answer */
 /* When a phone whose PBX never said anything may try again. */
 #define PROBATION_S 60u
 
@@ -175,6 +177,11 @@ static uint64_t t1_us(const struct sub *s)
 	       CLOCK_US_PER_MS;
 }
 
+void sub_begin_waiting(struct sub *s)
+{
+	s->deadline_us = clock_now_us() + TOTAL_T1 * t1_us(s);
+}
+
 /* The timer of the state. */
 void sub_arm(struct sub *s)
 {
@@ -184,9 +191,15 @@ void sub_arm(struct sub *s)
 	switch (s->state) {
 	case SUB_AIMING:
 	case SUB_ASKING:
+		/* So that the phone has an answer before it gives up; while
+		 * there may be another place, less. */
+		delay = s->deadline_us > now ? s->deadline_us - now : 0;
+		if (s->state == SUB_ASKING && s->walk.trunk != NULL &&
+			delay > ATTEMPT_T1 * t1_us(s))
+			delay = ATTEMPT_T1 * t1_us(s);
+		break;
 	case SUB_REFRESHING:
-		/* So that the phone has an answer before it gives up. */
-		delay = 24 * t1_us(s);
+		delay = TOTAL_T1 * t1_us(s);
 		break;
 	case SUB_UP:
 		/* RFC 6665 4.1.2.4, timer N: the first NOTIFY. */
@@ -287,6 +300,11 @@ static int on_answer(
 	if (leg_auth_take(leg, orq, silent ? NULL : sip, on_answer))
 		return 0;
 	leg->change.orq = NULL;
+	if (leg != s->pbx) {
+		/* Another place was asked since. */
+		nta_outgoing_destroy(orq);
+		return 0;
+	}
 	if (silent)
 		in.sip = NULL;
 	in.event =
@@ -385,36 +403,61 @@ static enum reason make_pbx_leg(struct sub *s, const struct target_place *place,
 	return REASON_EVENT_OK;
 }
 
-static enum sub_state on_aimed(struct sub *s, const struct sub_input *in)
+/* Asks the PBX at its next place. @return SUB_STATE_COUNT if there is none,
+ * with *why; what was asked before stays. */
+static enum sub_state ask_next(struct sub *s, enum reason *why)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
 	const char *uri = NULL, *lines = NULL;
 	struct target_place place;
-	enum reason why = REASON_NONE;
 
-	(void)in;
-	switch (target_walk_usable(&s->walk, &place, &why)) {
+	switch (target_walk_usable(&s->walk, &place, why)) {
 	case TARGET_ASKED:
 		return SUB_AIMING;
 	case TARGET_USELESS:
 	case TARGET_END:
-		sub_answer(s, why, 480, NULL);
-		return SUB_GONE;
+		target_walk_end(&s->walk);
+		return SUB_STATE_COUNT;
 	case TARGET_FOUND:
 		break;
 	}
-	target_walk_end(&s->walk);
+	/* It may be its own event that led here: it is freed later. */
+	leg_free(&s->spent);
+	s->spent = s->pbx;
+	s->pbx = NULL;
 	su_home_init(home);
-	why = make_pbx_leg(s, &place, home, &uri, &lines);
-	if (why == REASON_EVENT_OK &&
+	*why = make_pbx_leg(s, &place, home, &uri, &lines);
+	if (*why == REASON_EVENT_OK &&
 		(uri == NULL || !sub_ask_pbx(s, uri, lines)))
-		why = REASON_CALL_INTERNAL;
+		*why = REASON_CALL_INTERNAL;
 	su_home_deinit(home);
-	if (why != REASON_EVENT_OK) {
-		sub_answer(s, why, reason_sip(why), NULL);
-		return SUB_GONE;
-	}
-	return SUB_ASKING;
+	return *why == REASON_EVENT_OK ? SUB_ASKING : SUB_STATE_COUNT;
+}
+
+static enum sub_state on_aimed(struct sub *s, const struct sub_input *in)
+{
+	enum reason why = REASON_NONE;
+	enum sub_state next = ask_next(s, &why);
+	unsigned status = reason_sip(why);
+
+	(void)in;
+	if (next != SUB_STATE_COUNT)
+		return next;
+	sub_answer(s, why, status >= 300 && status != 503 ? status : 480, NULL);
+	return SUB_GONE;
+}
+
+/* The PBX is not there (RFC 3263 4.3): at its next place? */
+static enum sub_state try_elsewhere(struct sub *s)
+{
+	enum reason why = REASON_NONE;
+	enum sub_state next = SUB_STATE_COUNT;
+
+	if (s->walk.trunk != NULL && clock_now_us() < s->deadline_us)
+		next = ask_next(s, &why);
+	if (next == SUB_ASKING)
+		sub_arm(s);
+	return next;
 }
 
 void sub_on_aimed(void *ctx)
@@ -447,6 +490,7 @@ static enum sub_state on_accepted(struct sub *s, const struct sub_input *in)
 	uint32_t granted = take_granted(s, in->sip);
 	enum sub_state next;
 
+	target_walk_end(&s->walk);
 	next = granted != 0 ? SUB_UP : SUB_LAST;
 	reason_count(granted != 0 ? REASON_EVENT_OK : REASON_EVENT_ENDED);
 	if (s->state == SUB_ASKING || granted == 0)
@@ -471,8 +515,15 @@ static enum sub_state on_refused(struct sub *s, const struct sub_input *in)
 
 	if (first)
 		sub_drop_notes(s, 481);
-	if (in->sip == NULL) {
+	if (in->sip == NULL)
 		trunk_note_silence(s->sbc->trunks, s->trunk);
+	if (first && (in->sip == NULL || status == 503)) {
+		enum sub_state next = try_elsewhere(s);
+
+		if (next != SUB_STATE_COUNT)
+			return next;
+	}
+	if (in->sip == NULL) {
 		sub_answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
 		return first ? SUB_GONE : SUB_UP;
 	}
@@ -498,6 +549,15 @@ static enum sub_state on_no_answer(struct sub *s, const struct sub_input *in)
 {
 	(void)in;
 	trunk_note_silence(s->sbc->trunks, s->trunk);
+	if (s->state == SUB_ASKING && clock_now_us() < s->deadline_us) {
+		enum sub_state next = try_elsewhere(s);
+
+		if (next != SUB_STATE_COUNT)
+			return next;
+		/* Nowhere: who was asked has the rest of the time. */
+		sub_arm(s);
+		return SUB_ASKING;
+	}
 	sub_answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
 	if (s->state == SUB_REFRESHING) {
 		if (s->expires_us > clock_now_us())
@@ -606,6 +666,10 @@ int sub_on_pbx_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	const struct sub_input in = {
 		.event = SUB_EV_NOTIFY, .irq = irq, .sip = sip};
 
+	if (leg != s->pbx) {
+		sub_reply(s, irq, REASON_EVENT_FAR_FORGOT, 481);
+		return 0;
+	}
 	if (sip->sip_request->rq_method != sip_method_notify)
 		return refuse_method(s, irq, sip);
 	sub_event(s, &in);

@@ -82,6 +82,8 @@ struct sub {
 	struct settings *settings; /* that trunk is of */
 	const struct trunk *trunk;
 	struct leg *phone, *pbx; /* pbx: NULL before it is known where */
+	struct leg *spent;       /* the one before: a PBX that was not there */
+	uint64_t deadline_us;    /* the phone has its first answer by then */
 	struct target_walk walk;
 	unsigned max_forwards;
 
@@ -145,6 +147,8 @@ int sub_on_pbx_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 void sub_on_leg(void *ctx, struct leg *leg, const struct leg_msg *msg);
 void sub_on_timer(void *arg);
 void sub_arm(struct sub *s);
+/** The phone's first SUBSCRIBE waits from now on. */
+void sub_begin_waiting(struct sub *s);
 /** Answers the phone's SUBSCRIBE that waits, if one does, with a refusal;
  * lines may be NULL. */
 void sub_answer(
