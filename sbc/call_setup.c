@@ -165,6 +165,8 @@ bool call_setup_is_emergency(struct call *c, const sip_t *sip)
 	su_home_t home[1] = {SU_HOME_INIT(home)};
 
 	su_home_init(home);
+	/* Whatever becomes of it, its CDR says who called whom. */
+	(void)find_caller(c, sip, home);
 	if (find_called(c, sip, home) == REASON_ROUTE_OK)
 		find_emergency(c);
 	su_home_deinit(home);
