@@ -19,6 +19,9 @@
 /* A peer that did not take one is not asked again so soon. */
 #define REFUSED_US   (60 * CLOCK_US_PER_S)
 
+/* What is left of a trunk that is none any more. */
+#define GOODBYE_US   (6 * CLOCK_US_PER_S)
+
 /* Somebody who waits for a line. */
 struct flow_ask {
 	TAILQ_ENTRY(flow_ask) next;
@@ -391,6 +394,16 @@ static void want_target(
 	}
 }
 
+/* Who registered there takes that back first. */
+static bool may_say_goodbye(struct line *line)
+{
+	if (!line->flow || line->needed_until_us)
+		return false;
+	line->needed_until_us = clock_now_us() + GOODBYE_US;
+	loop_timer_set(line->all->sbc->daemon.loop, line->timer, GOODBYE_US);
+	return true;
+}
+
 void flow_want_lines(struct flows *flows, const struct settings *s)
 {
 	struct line *line, *next;
@@ -408,7 +421,7 @@ void flow_want_lines(struct flows *flows, const struct settings *s)
 		next = LIST_NEXT(line, next);
 		if (line->wanted)
 			flow_line_ask(line);
-		else if (!is_needed(line))
+		else if (!is_needed(line) && !may_say_goodbye(line))
 			flow_line_free(line);
 	}
 }
