@@ -489,11 +489,14 @@ static int put(struct bindings *b, struct account *account,
 			i->saved = old->saved;
 			memset(&old->saved, 0, sizeof(old->saved));
 		}
-		item_remove(b, old);
 	}
 	if (slot)
 		i->saved = *slot;
+	/* In this order a host that stays is known all the time, and flowd
+	 * hears nothing of a refresh. */
 	item_link(b, i);
+	if (old)
+		item_remove(b, old);
 	item_save(b, i);
 	return 0;
 failed:
