@@ -559,8 +559,9 @@ void auth_on_answer(struct auth *auth, const Gh__AuthAnswer *answer)
 		why = REASON_AUTH_AWAY;
 	}
 	if (verdict == GH__AUTH_VERDICT__AUTH_VERDICT_OK) {
-		accounts_learn(auth->sbc->accounts, answer->account);
-		if (account_new(answer->account, &account) != 0) {
+		if (account_new(answer->account, &account) == 0) {
+			accounts_keep(auth->sbc->accounts, account);
+		} else {
 			verdict = GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE;
 			why = REASON_AUTH_AWAY;
 		}
