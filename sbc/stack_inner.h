@@ -36,9 +36,14 @@ struct stack {
 	struct node *bridge;
 };
 
+/** The tag of an answer without state: 64 bits in base32 of a text that is the
+ * same for every retransmission. */
+#define STACK_TAG_SIZE 14
+void stack_make_tag(
+	struct stack *stack, const char *key, size_t len, char *text);
 /** The open listener at an address, or NULL. */
-struct node *stack_node_at(struct stack *stack, const struct addr *local,
-	Gh__Transport transport);
+struct node *stack_node_at(
+	struct stack *stack, const struct addr *local, Gh__Transport transport);
 /** The listener of a tport for datagrams, or NULL. */
 struct node *stack_node_of(struct stack *stack, const tport_t *tport);
 /** Asks keeper again for what could not be opened. */
