@@ -106,6 +106,8 @@ struct accounts {
 	/* Bringing the disk up to date after changes that were not heard. */
 	bool refreshing;
 	unsigned round;
+	TAILQ_HEAD(, gone) gone; /* account_gone.c */
+	size_t n_gone;
 };
 
 /* account.c: keys and the cache */
@@ -143,5 +145,11 @@ Gh__AccountRecord *account_read_kept(struct accounts *a, const char *user);
 void account_keep(struct accounts *a, Gh__AccountRecord *rec);
 /** For vault_each(). */
 void account_load_kept(void *ctx, const char *name);
+
+/* account_gone.c */
+/** The record goes or changes: what it has at a PBX is kept for a while. */
+void account_gone_note(struct accounts *a, const Gh__AccountRecord *rec);
+/** Wipes what is over, or all. */
+void account_gone_sweep(struct accounts *a, bool all);
 
 #endif

@@ -22,11 +22,11 @@
 #include "sbc/call_save.h"
 #include "sbc/hdr.h"
 #include "sbc/leg.h"
-#include "sbc/locate.h"
 #include "sbc/media.h"
 #include "sbc/route.h"
 #include "sbc/sbc.h"
 #include "sbc/sdp.h"
+#include "sbc/target.h"
 
 #define CALL_FORKS_MAX     8  /* phones of an account that ring at once */
 #define CALL_DECISIONS_MAX 32 /* steps that a CDR keeps */
@@ -56,6 +56,7 @@ enum call_event {
 	EV_LOCATED,       /* where a target's name leads, or why nowhere */
 	EV_MEDIA_OK,      /* mediad has what was wanted last */
 	EV_MEDIA_FAILED,  /* it has not, and says why */
+	EV_PRACK,         /* the caller acknowledged a provisional */
 	EV_PROGRESS,      /* a called party: 101 to 199 */
 	EV_ANSWER,        /* a called party: 2xx */
 	EV_FAILURE,       /* a called party: refused, or silent */
@@ -178,14 +179,6 @@ struct call_record {
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
 };
 
-/** The addresses of a target that is a name. */
-struct call_where {
-	struct locate_query *query; /* NULL once it is known */
-	enum reason why;
-	struct addr addrs[LOCATE_MAX];
-	size_t n, next;
-};
-
 struct call {
 	su_home_t home[1]; /* first: all of the call's memory */
 	TAILQ_ENTRY(call) link;
@@ -214,16 +207,13 @@ struct call {
 	const char *caller_display;
 	bool caller_hidden;
 	struct route_decision *decision;
-	bool emergency;    /* the caller's limits do not hold */
-	bool metered;      /* it counts for the caller's hour and day */
-	bool talking;      /* its talk is being counted */
-	size_t target;     /* index of the one being tried */
-	size_t target_row; /* within a trunk: next of its targets */
-	uint32_t q_below;  /* within an account: phones of a lower q, times
-			      1000, come next; 0 = from the highest */
-	struct call_where *where; /* of that one, if it is a name */
-	size_t registrar_of; /* target + 1 whose registrar was tried first */
-	struct addr registrar;
+	bool emergency;          /* the caller's limits do not hold */
+	bool metered;            /* it counts for the caller's hour and day */
+	bool talking;            /* its talk is being counted */
+	size_t target;           /* index of the one being tried */
+	struct target_walk walk; /* within a trunk */
+	uint32_t q_below; /* within an account: phones of a lower q, times
+			     1000, come next; 0 = from the highest */
 	/* The same once more, over a connection if the peer takes it. */
 	const Gh__TrunkTarget *again_row; /* NULL = none */
 	struct addr again_addr;
@@ -239,8 +229,11 @@ struct call {
 
 	/* media: call_media.c */
 	struct media_slot *slots;
-	bool figures_done;        /* none are coming any more */
-	bool buried;              /* waits for the reaper */
+	bool figures_done;          /* none are coming any more */
+	bool buried;                /* waits for the reaper */
+	bool untold;                /* what the caller offered in PRACK */
+	struct media_slot *offered; /* whose port a caller without an offer was
+				       offered before anybody had agreed */
 	char *pending_sdp;        /* to go to the caller once mediad is ready */
 	unsigned pending_status;  /* with that: 180 to 200; 0 = nothing */
 	const char *answer_lines; /* of the last answer, that may cross */
@@ -356,36 +349,20 @@ const Gh__CodecList *call_target_codecs(
  * 0 if there are no further phones. @return how many.
  */
 size_t call_target_phones(struct call *c, struct account *account);
-/** The nth of a trunk's addresses by priority, or NULL. */
-const Gh__TrunkTarget *call_target_row(const struct trunk *t, size_t nth);
-enum call_place {
-	PLACE_FOUND, /* addr_out is to be tried */
-	PLACE_ASKED, /* EV_LOCATED comes */
-	PLACE_NONE,  /* no further one; why_out says if there was any */
-	PLACE_COUNT,
-};
-/** The next address of a trunk's row; after the last one c->target_row is
- * moved on. */
-enum call_place call_target_place(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, struct addr *addr_out,
-	enum reason *why_out);
-/** Where we are registered at the trunk of the present target, once: that
- * comes before its rows. @return whether there is such an address. */
-bool call_target_registrar(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget **row_out, struct addr *addr_out);
-/** Forgets the addresses of the present row. */
+/** The next place of the present target, which is this trunk; TARGET_ASKED:
+ * EV_LOCATED comes. */
+enum target_step call_target_next(struct call *c, const struct trunk *t,
+	struct target_place *place_out, enum reason *why_out);
+/** Forgets how far the present target has been walked. */
 void call_target_forget_place(struct call *c);
-/** A party for one address. @return ROUTE_OK, or why it can not be used. */
+/** A party for one place. again: its INVITE was too large for a datagram.
+ * @return ROUTE_OK, or why it can not be used. */
 enum reason call_target_trunk(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, const struct addr *addr, bool again);
+	const struct target_place *place, bool again);
 /** The party's INVITE is too large for a datagram: asks for a connection; then
  * EV_LOCATED, and the target is there to be taken again. @return whether there
  * is something to wait for. */
 bool call_target_again(struct call *c, const struct party *p);
-/** @return the row and its address; NULL = there is none. */
-const Gh__TrunkTarget *call_target_take_again(
-	struct call *c, struct addr *addr_out);
-
 /* call_early.c */
 enum call_state call_early_on_progress(
 	struct call *c, const struct call_input *in);
@@ -404,6 +381,21 @@ enum call_state call_early_on_change_over(
 	struct call *c, const struct call_input *in);
 enum call_state call_early_on_retry(
 	struct call *c, const struct call_input *in);
+
+/* call_rel.c */
+/** Our offer for the provisional that goes out because this party rings; NULL =
+ * it needs none. In the call's home. */
+const char *call_rel_offer(struct call *c, const struct party *called);
+/** Is what the caller has agreed to in provisionals right for what the called
+ * side has said? */
+bool call_rel_holds(const struct call *c, const struct sdp *far);
+/** EV_PRACK. */
+enum call_state call_rel_on_prack(struct call *c, const struct call_input *in);
+/** The call is up, or has been changed: the called side is asked, soon, about
+ * what the caller offered in PRACK and it could not be asked about then. */
+void call_rel_tell(struct call *c);
+/** Refuses a change; one that came in PRACK is answered all the same. */
+void call_rel_refuse(struct call *c, struct party *p, unsigned status);
 
 /* call_media.c */
 enum call_state call_media_offer(struct call *c, const struct leg_msg *offer);
@@ -479,6 +471,8 @@ enum call_state call_change_on_retry(
 enum call_state call_change_on_info(
 	struct call *c, const struct call_input *in);
 void call_change_drop(struct call *c);
+/** Would the other side have to hear of what this one has agreed to? */
+bool call_change_is_news(struct call *c, const struct party *from);
 /** The set-up goes on without the change that is under way: who waits for an
  * answer is refused, and who was asked is asked again once the call is up. */
 void call_change_abort(struct call *c);
