@@ -17,6 +17,7 @@
 #include <sys/queue.h>
 
 #include "common/addr.h"
+#include "common/device.h"
 #include "common/loop.h"
 #include "common/reason.h"
 #include "common/table.h"
@@ -74,6 +75,7 @@ struct flow {
 	bool read_paused; /* sbc does not take what the peer says */
 	bool said_end;
 	bool is_secured; /* TLS is done */
+	bool is_held;    /* what is in out waits for more, not for the peer */
 	uint8_t n_bridge_breaks;
 	char sbc_sent_by[FLOW_SENT_BY_SIZE]; /* of sbc's own Via */
 
@@ -138,6 +140,7 @@ struct flow_connect {
 	uint64_t request;
 	struct addr local; /* port is not used */
 	struct addr remote;
+	char device[DEVICE_NAME_SIZE]; /* "" = any */
 	struct face *face;
 	SSL_CTX *tls; /* NULL = plain */
 	struct tls_client_want want;

@@ -100,6 +100,8 @@ static int entry_add(struct fdstore *s, enum process owner, const char *name,
 	o->n_fds += n_fds;
 	s->n_fds += n_fds;
 	stat_set(STAT_FDS_HELD, s->n_fds);
+	for (size_t i = 0; s->on_put && i < n_fds; i++)
+		s->on_put(s->ctx, e->fds[i]);
 	return 0;
 }
 

@@ -45,6 +45,8 @@ struct fdstore {
 		size_t n_fds;
 		struct fdstore_entry *given; /* next one to give back */
 	} owners[PROCESS_COUNT];
+	/* A descriptor has come; may be NULL. */
+	void (*on_put)(void *ctx, int fd);
 	/* An entry that systemd holds has gone; may be NULL. */
 	void (*on_forget)(void *ctx, const struct fdstore_entry *entry);
 	void *ctx;

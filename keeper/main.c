@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "keeper/child.h"
+#include "keeper/device.h"
 #include "keeper/fdstore.h"
 #include "keeper/folders.h"
 #include "keeper/link.h"
@@ -43,6 +44,7 @@ struct keeper {
 	struct systemd systemd;
 	struct listeners listeners;
 	struct fdstore store;
+	struct devices devices;
 	struct children children;
 	struct links links;
 	struct upgrade upgrade;
@@ -175,6 +177,14 @@ static void on_tick(void *arg)
 	loop_timer_set(k->daemon.loop, k->tick, TICK_US);
 }
 
+/* Sockets of calls are the store's: listeners tell of theirs themselves. */
+static void on_put(void *ctx, int fd)
+{
+	struct keeper *k = ctx;
+
+	devices_note(&k->devices, fd, "");
+}
+
 /* The next keeper must not get back what the daemon gave up. */
 static void on_forget(void *ctx, const struct fdstore_entry *e)
 {
@@ -271,10 +281,14 @@ static int open_stores(struct keeper *k)
 	if (fdstore_init(&k->store, max_fds, max_fds - max_fds / 16))
 		return ERR_NOMEM;
 	settings_listen(&k->settings, &k->listeners);
+	k->store.on_put = on_put;
+	k->store.ctx = k;
+	if (devices_open(&k->devices, k->daemon.loop, &k->listeners, &k->store))
+		log_err("devices", LOG_ERRNO(errno));
+	k->listeners.devices = &k->devices;
 	systemd_take(on_systemd_fd, k);
 	pass_on(k);
 	k->store.on_forget = on_forget;
-	k->store.ctx = k;
 	return 0;
 }
 
@@ -340,6 +354,7 @@ static void close_all(struct keeper *k)
 	children_done(&k->children);
 	if (k->tick)
 		loop_timer_free(k->daemon.loop, &k->tick);
+	devices_close(&k->devices);
 	k->store.on_forget = NULL;
 	fdstore_done(&k->store);
 	listeners_done(&k->listeners);
@@ -356,6 +371,7 @@ int main(int argc, char **argv)
 			.on_stop = on_stop,
 			.on_reload = on_reload},
 		.systemd = {.fd = -1},
+		.devices = {.fd = -1},
 		.links = {.fd = -1},
 		.upgrade = {.fd = -1},
 	};

@@ -98,7 +98,9 @@ static bool read_realm(const Gh__MediaRealm *m, struct session_realm *r)
 	r->port_min = (uint16_t)m->port_min;
 	r->port_max = (uint16_t)m->port_max;
 	for (size_t i = 0; i < m->n_media; i++)
-		if (addr_parse(m->media[i], &r->media[i]) < 0)
+		if (addr_parse(m->media[i], &r->media[i]) < 0 ||
+			(i < m->n_devices && device_name_copy(m->devices[i],
+						     r->devices[i]) < 0))
 			return false;
 	r->n_media = (uint8_t)m->n_media;
 	return true;

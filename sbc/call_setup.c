@@ -396,30 +396,15 @@ static uint64_t surrogate_of(const struct call *c, const struct party *p)
 		       : 0;
 }
 
-/* What an INVITE has besides the texts that are counted: start line, Via,
- * tags, names of headers, Allow, Supported, timer. */
-#define INVITE_REST 400u
-/* What a challenge adds. */
-#define INVITE_AUTH 350u
-
 /* RFC 3261 18.1.1, for peers that may take a connection. Phones are where they
  * have registered. */
 static bool is_too_large(
 	const struct party *p, const char *sdp, const char *lines)
 {
-	const struct leg *leg = p->leg;
-	size_t len = INVITE_REST + strlen(p->request_uri) +
-		     strlen(leg->call_id) + strlen(leg->contact) +
-		     strlen(leg->local) + strlen(leg->remote) + strlen(sdp) +
-		     (lines != NULL ? strlen(lines) : 0) +
-		     strlen(p->listener->advertised_host);
-
-	if (p->trunk == NULL || p->as_datagram ||
-		transport_is_stream(p->listener->transport))
-		return false;
-	if (p->trunk->row->registers)
-		len += INVITE_AUTH;
-	return len > FLOW_DATAGRAM_MAX;
+	return p->trunk != NULL && !p->as_datagram &&
+	       !transport_is_stream(p->listener->transport) &&
+	       leg_request_size(p->leg, p->request_uri, sdp, lines) >
+		       FLOW_DATAGRAM_MAX;
 }
 
 static enum reason invite_party(struct call *c, struct party *p)
@@ -429,6 +414,10 @@ static enum reason invite_party(struct call *c, struct party *p)
 	struct hdr_identity who = {0};
 	enum reason why = REASON_CALL_INTERNAL;
 	char number[ROUTE_NUMBER_SIZE], called[ROUTE_NUMBER_SIZE];
+	const struct hdr_hidden hidden = {.settings = c->settings,
+		.nets = &c->sbc->local_nets,
+		.user = c->caller.account != NULL ? c->caller.account->row->user
+						  : ""};
 	struct hdr_body body;
 	const char *sdp, *lines;
 	struct leg_config config = {
@@ -465,9 +454,11 @@ static enum reason invite_party(struct call *c, struct party *p)
 	why = REASON_CALL_INTERNAL;
 	lines = hdr_lines(sip_object(c->invite), &from, &to, &who, home);
 	if (c->emergency && hdr_location(sip_object(c->invite), &from, &to,
-				    &who, sdp, home, &body)) {
-		config.body_type = body.type;
-		sdp = body.text;
+				    &who, &hidden, sdp, home, &body)) {
+		if (body.type != NULL) {
+			config.body_type = body.type;
+			sdp = body.text;
+		}
 		lines = su_sprintf(home, "%s%s", lines, body.lines);
 	}
 	if (leg_new_client(&config, hdr_from(&to, &who, home),

@@ -199,13 +199,14 @@ void leg_wipe_bodies(nta_outgoing_t *orq)
 }
 
 /* Lets a transaction run out without us: its final answer destroys it. */
-static void leg_abandon(nta_outgoing_t **orq)
+static void leg_abandon(struct leg *leg, nta_outgoing_t **orq)
 {
 	nta_outgoing_t *o = *orq;
 
 	if (o == NULL)
 		return;
 	*orq = NULL;
+	leg_large_forget(leg, o);
 	nta_outgoing_bind(o, NULL, NULL);
 	if (nta_outgoing_status(o) >= 200)
 		nta_outgoing_destroy(o);
@@ -235,10 +236,11 @@ void leg_free(struct leg **legp)
 		nta_incoming_bind(leg->invite_irq, NULL, NULL);
 		nta_incoming_destroy(leg->invite_irq);
 	}
-	leg_abandon(&leg->invite_orq);
-	leg_abandon(&leg->bye_orq);
+	leg_abandon(leg, &leg->invite_orq);
+	leg_abandon(leg, &leg->bye_orq);
 	for (size_t i = 0; i < LEG_MINORS_MAX; i++)
-		leg_abandon(&leg->minors[i]);
+		leg_abandon(leg, &leg->minors[i]);
+	leg_large_drop(leg);
 	loop_timer_free(leg->c.sbc->daemon.loop, &leg->se_timer);
 	account_unref(&leg->c.account);
 	su_free(leg->c.home, leg->user_agent);
@@ -268,28 +270,6 @@ void leg_learn_peer(struct leg *leg, const sip_t *sip)
 			leg->user_agent = su_strndup(
 				leg->c.home, text, strnlen(text, 100));
 	}
-}
-
-nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
-	sip_method_t method, const char *name, const char *request_uri,
-	tag_type_t tag, tag_value_t value, ...)
-{
-	char hop[STACK_URL_SIZE];
-	nta_outgoing_t *orq;
-	ta_list ta;
-
-	if (leg->dialog == NULL)
-		return NULL;
-	leg_reach(leg);
-	ta_start(ta, tag, value);
-	orq = nta_outgoing_tcreate(leg->dialog, fn, (nta_outgoing_magic_t *)leg,
-		URL_STRING_MAKE(stack_next_hop(
-			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
-		method, name,
-		request_uri != NULL ? URL_STRING_MAKE(request_uri) : NULL,
-		TPTAG_IDENT(leg->c.peer.listener->ident), ta_tags(ta));
-	ta_end(ta);
-	return orq;
 }
 
 void leg_send_ack(struct leg *leg, nta_outgoing_t *invite, uint32_t cseq)
@@ -340,7 +320,6 @@ static int on_bye_answer(
 void leg_send_bye(struct leg *leg)
 {
 	leg->owes_bye = false;
-	leg->auth.tried = false;
 	leg_timer_stop(leg);
 	leg_set_state(leg, LEG_ENDING);
 	leg->bye_orq = leg_send(leg, on_bye_answer, SIP_METHOD_BYE, NULL,
@@ -367,10 +346,10 @@ void leg_end(struct leg *leg, unsigned status, const char *lines)
 			leg_refuse(leg, status, lines);
 			return;
 		}
-		if (leg->auth.orq != NULL) {
+		if (leg->auth.orq != NULL && leg->auth.orq == leg->invite_orq) {
 			/* Refused with a challenge and not sent again yet. */
 			leg_auth_drop(leg);
-			leg_abandon(&leg->invite_orq);
+			leg_abandon(leg, &leg->invite_orq);
 			leg_close(leg);
 			return;
 		}
@@ -503,8 +482,9 @@ int leg_dispatch(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 		return on_info(leg, irq, sip);
 	case sip_method_options:
 		return on_options(leg, irq);
-	case sip_method_cancel:
 	case sip_method_prack:
+		return leg_rel_on_prack(leg, irq, sip);
+	case sip_method_cancel:
 		return reply(irq, 481);
 	case sip_method_message:
 		return message_inside(leg, irq, sip);
@@ -525,12 +505,15 @@ static int on_minor_answer(
 		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	struct leg_msg msg = {.event = LEG_LOST, .sip = sip, .status = status};
 
+	nta_outgoing_t **slot;
+
 	if (status < 200)
 		return 0;
-	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
-		if (leg->minors[i] == orq)
-			leg->minors[i] = NULL;
-	}
+	if (leg_auth_take(leg, orq, sip, on_minor_answer))
+		return 0;
+	slot = leg_auth_slot(leg, orq);
+	if (slot != NULL)
+		*slot = NULL;
 	/* RFC 3261 12.2.1.2: 481 and 408 mean that the dialog is gone. */
 	if (leg->state == LEG_UP && (status == 481 || status == 408))
 		leg_emit(leg, &msg);
@@ -538,19 +521,27 @@ static int on_minor_answer(
 	return 0;
 }
 
+nta_outgoing_t **leg_minor_slot(struct leg *leg)
+{
+	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
+		if (leg->minors[i] == NULL)
+			return &leg->minors[i];
+	}
+	return NULL;
+}
+
 void leg_info(struct leg *leg, const char *content_type, const char *body)
 {
+	nta_outgoing_t **slot = leg_minor_slot(leg);
+
 	if (leg->state != LEG_UP)
 		return;
-	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
-		if (leg->minors[i] != NULL)
-			continue;
-		leg->minors[i] = leg_send(leg, on_minor_answer, SIP_METHOD_INFO,
-			NULL, SIPTAG_CONTENT_TYPE_STR(content_type),
+	if (slot != NULL)
+		*slot = leg_send(leg, on_minor_answer, SIP_METHOD_INFO, NULL,
+			SIPTAG_CONTENT_TYPE_STR(content_type),
 			SIPTAG_PAYLOAD_STR(body), TAG_END());
-		return;
-	}
-	log_peer_debug("info_dropped", LOG_CALL(leg->c.call));
+	else
+		log_peer_debug("info_dropped", LOG_CALL(leg->c.call));
 }
 
 /*
