@@ -37,6 +37,11 @@
 /* Events that may wait for the control thread. */
 #define EVENTS_WAITING_MAX 4096u
 #define RATE_WINDOW_US     100000u
+/* So many events ahead memory is fetched, in the order in which one part leads
+ * to the next. */
+#define FETCH_LEG          6
+#define FETCH_REST         4
+#define FETCH_WORDS        2
 
 struct worker {
 	struct path path;
@@ -360,16 +365,70 @@ static void serve(struct worker *w, void *ptr)
 		path_on_rtp(&w->path, l);
 }
 
+static struct leg *leg_of(const struct epoll_event *e)
+{
+	return (struct leg *)((uintptr_t)e->data.ptr & ~(uintptr_t)TAG_RTCP);
+}
+
+/* What a packet touches of its leg: some twelve lines that nobody has touched
+ * for 20 ms, and fetching them one after the other would take longer than the
+ * work on them. */
+static void fetch_leg(const struct leg *l)
+{
+	if (l == NULL)
+		return;
+	for (size_t at = 0; at < offsetof(struct leg, n.drops); at += 64)
+		__builtin_prefetch((const char *)l + at, 1);
+	__builtin_prefetch(&l->config);
+	__builtin_prefetch(&l->codec, 1);
+}
+
+/* What those lines point to. */
+static void fetch_rest(const struct leg *l)
+{
+	const struct leg *out;
+
+	if (l == NULL)
+		return;
+	out = l->other;
+	__builtin_prefetch(out, 1);
+	__builtin_prefetch(&out->words);
+	__builtin_prefetch(&out->tx, 1);
+	__builtin_prefetch(&out->n, 1);
+	__builtin_prefetch(&out->target);
+	__builtin_prefetch(&out->config);
+	__builtin_prefetch(l->last_rule);
+	__builtin_prefetch(l->words, 1);
+}
+
+static void fetch_words(const struct leg *l)
+{
+	if (l != NULL && l->other->words != NULL)
+		__builtin_prefetch(&l->other->words->tx_seq, 1);
+}
+
+/* Before the event at i is served (or, below 0, the first one): what later
+ * ones need. */
+static void fetch_ahead(const struct epoll_event *events, int i, int n)
+{
+	if (i + FETCH_LEG < n)
+		fetch_leg(leg_of(&events[i + FETCH_LEG]));
+	if (i + FETCH_REST >= 0 && i + FETCH_REST < n)
+		fetch_rest(leg_of(&events[i + FETCH_REST]));
+	if (i + FETCH_WORDS >= 0 && i + FETCH_WORDS < n)
+		fetch_words(leg_of(&events[i + FETCH_WORDS]));
+}
+
 static void one_round(struct worker *w, struct epoll_event *events)
 {
 	int n = epoll_wait(w->epoll_fd, events, EVENTS_MAX, wait_ms(w));
 	bool orders = false;
 
 	w->path.now_us = clock_now_us();
+	for (int i = -FETCH_LEG; i < 0; i++)
+		fetch_ahead(events, i, n);
 	for (int i = 0; i < n; i++) {
-		/* Fetch the leg four events ahead. */
-		if (i + 4 < n)
-			__builtin_prefetch(events[i + 4].data.ptr);
+		fetch_ahead(events, i, n);
 		if (events[i].data.ptr == NULL)
 			orders = true;
 		else

@@ -60,6 +60,7 @@ class Gate:
         self.database = database
         self.socket_dir = socket_dir
         self.keeper = None
+        self.files = 0  # hard limit of descriptors; 0 = the runner's
         self._configure(listen_allow, log_level, options or {})
 
     def _configure(self, listen_allow, log_level, options):
@@ -108,9 +109,12 @@ class Gate:
     def start(self, wait=True, bound=True):
         env = {"ASAN_OPTIONS": "abort_on_error=0:detect_leaks=0:exitcode=99",
                "UBSAN_OPTIONS": "print_stacktrace=1"}
+        argv = [self.installed.program("keeper"), "-c",
+                f"{self.conf_dir}/keeper.conf"]
+        if self.files:
+            argv = ["prlimit", f"--nofile={self.files}", *argv]
         self.keeper = proc.Proc(
-            [self.installed.program("keeper"), "-c",
-             f"{self.conf_dir}/keeper.conf"],
+            argv,
             self.log_path, ns=self.ns, env=env, bound=bound)
         if wait:
             self.wait_event("ready", process="keeper", timeout=60)

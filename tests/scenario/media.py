@@ -14,6 +14,7 @@ from harness.rtp import SUITES
 
 ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
 CM80, CM32, AES256, GCM128, GCM256 = SUITES
+FILES = 20000  # descriptors: what a machine may well have as its limit
 AUDIO = re.compile(rb"^m=audio (\d+) (\S+)", re.M)
 ADDRESS = re.compile(rb"^c=IN IP4 (\S+)", re.M)
 CRYPTO = re.compile(rb"^a=crypto:(\d+) (\S+) inline:([A-Za-z0-9+/=]+)", re.M)
@@ -76,8 +77,18 @@ def _capacity_fits(w):
     told = w.gate.ctl("capacity")[0]
     limit, workers = int(said["descriptors"]), int(said["workers"])
     own = 64 + 4 * workers
+    assert limit == FILES, limit
     assert told["capacity"] == int(said["sessions"]) == (limit - own) // 4
     assert told["workers"] == workers and told["sessions"] == 0, told
+
+
+def _spread(w, n_calls):
+    """Each worker has as many calls as the others, or one more."""
+    n_workers = w.gate.ctl("capacity")[0]["workers"]
+    theirs = [s["worker"] for s in w.gate.ctl("sessions") if "worker" in s]
+    assert len(theirs) == n_calls, theirs
+    counts = [theirs.count(i) for i in range(n_workers)]
+    assert sum(counts) == n_calls and max(counts) - min(counts) <= 1, theirs
 
 
 @case("R20 R27 R28", seconds=14, gate="own")
@@ -88,8 +99,12 @@ def every_suite(w):
     mixes = [(CM80, GCM256, "RTP/SAVP"), (CM32, CM80, "RTP/AVP"),
              (AES256, None, "RTP/SAVP"), (None, GCM128, "RTP/AVP"),
              (GCM128, CM32, "RTP/AVP"), (GCM256, AES256, "RTP/SAVP")]
-    w.make_gate(settings="update sbc.realm set srtp_insecure_signaling = true;"
-                " update sbc.trunk set srtp = 'optional';")
+    w.make_gate(start=False, settings="update sbc.realm set "
+                "srtp_insecure_signaling = true; update sbc.trunk set srtp = "
+                "'optional';")
+    w.gate.files = FILES
+    w.gate.start()
+    w.wait_settings(0)
     _capacity_fits(w)
     pbx = w.peer("pbx", port=5060)
     calls = []
@@ -110,6 +125,7 @@ def every_suite(w):
     for _, _, a, b in calls:
         a.wait_heard(6)
         b.wait_heard(6)
+    _spread(w, len(calls))
     for i, (caller, called, a, b) in enumerate(calls):
         caller.request("BYE")
         bye = called.expect("BYE")

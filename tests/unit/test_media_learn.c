@@ -174,6 +174,7 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_decide, 0, sizeof(rows) / sizeof(rows[0]));
 	tcase_add_test(t, test_rank);
 	tcase_add_loop_test(

@@ -233,6 +233,7 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_pairs);
 	tcase_add_test(t, test_mux);
 	tcase_add_test(t, test_quarantine);

@@ -127,6 +127,62 @@ START_TEST(test_srtp_refusals)
 }
 END_TEST
 
+static size_t report(
+	struct srtp_leg *key, uint8_t *bytes, const struct rtcp_own *own)
+{
+	size_t n = rtcp_build(own, bytes);
+
+	ck_assert(srtp_leg_protect_rtcp(key, bytes, &n));
+	return n;
+}
+
+/* SRTCP has its long tag with each suite: a shorter one, a wrong one and none
+ * are counted, and a good report is read all the same. */
+START_TEST(test_srtcp_refusals)
+{
+	_Alignas(4) uint8_t b[RTCP_BUILD_MAX + SRTP_TRAILER_MAX];
+	struct rtcp_own own = {
+		.ssrc = 0xaaaa0000u, .cname = "peer567890123456"};
+	const Gh__MediaStats *s;
+	struct peer_keys k;
+	struct talk t;
+	int rtcp_fd;
+	size_t n;
+
+	talk_begin(&t, rig_ip4());
+	close(t.fd[SIDE_CALLER]);
+	t.fd[SIDE_CALLER] = rig_pair(rig_ip4(), &t.addr[SIDE_CALLER], &rtcp_fd);
+	rig_side(&t.side[SIDE_CALLER], &t.addr[SIDE_CALLER]);
+	peer_keys_begin(&t, SIDE_CALLER,
+		(enum srtp_suite)(SRTP_SUITE_NONE + 1 + _i), 0x11, &k);
+	rig_want(&t.rig, 2, &t.side[0], &t.side[1]);
+	say_secret(&t, SIDE_CALLER, &k, 1, 0x66);
+	hear_secret(&t, SIDE_CALLED, NULL, 0x66);
+	n = report(k.out, b, &own);
+	rig_send(rtcp_fd, t.rig.news.rtcp[SIDE_CALLER], b, n - 6);
+	n = report(k.out, b, &own);
+	b[12] ^= 1;
+	rig_send(rtcp_fd, t.rig.news.rtcp[SIDE_CALLER], b, n);
+	n = rtcp_build(&own, b);
+	rig_send(rtcp_fd, t.rig.news.rtcp[SIDE_CALLER], b, n);
+	n = report(k.out, b, &own);
+	rig_send(rtcp_fd, t.rig.news.rtcp[SIDE_CALLER], b, n);
+	rig_send(rtcp_fd, t.rig.news.rtcp[SIDE_CALLER], b, n); /* a replay */
+	rig_for(&t.rig, 50000);
+	say_secret(&t, SIDE_CALLER, &k, 2, 0x67);
+	hear_secret(&t, SIDE_CALLED, NULL, 0x67);
+	rig_end_session(&t.rig);
+	s = t.rig.news.ended->session_ended->caller;
+	ck_assert_uint_eq(drops(s, REASON_RTCP_AUTH), 3);
+	ck_assert_uint_eq(drops(s, REASON_RTP_REPLAY), 1);
+	ck_assert_uint_eq(s->rtcp_rx, 1);
+	ck_assert_uint_eq(s->rx_packets, 2);
+	peer_keys_end(&k);
+	close(rtcp_fd);
+	talk_end(&t);
+}
+END_TEST
+
 /* Encryption is required and there is no key yet: nothing passes. */
 START_TEST(test_srtp_required)
 {
@@ -176,6 +232,7 @@ int main(void)
 	tcase_add_loop_test(
 		t, test_srtp_mix, 0, (SRTP_SUITE_COUNT - 1) * SRTP_SUITE_COUNT);
 	tcase_add_test(t, test_srtp_refusals);
+	tcase_add_loop_test(t, test_srtcp_refusals, 0, SRTP_SUITE_COUNT - 1);
 	tcase_add_test(t, test_srtp_required);
 	tcase_add_test(t, test_srtp_bad_key);
 	suite_add_tcase(s, t);

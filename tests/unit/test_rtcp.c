@@ -364,6 +364,7 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_round_trip, 0, 8);
 	tcase_add_loop_test(t, test_bytes, 0, sizeof(cases) / sizeof(cases[0]));
 	tcase_add_test(t, test_others);

@@ -304,6 +304,7 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(
 		t, test_header, 0, sizeof(headers) / sizeof(headers[0]));
 	tcase_add_test(t, test_too_big);

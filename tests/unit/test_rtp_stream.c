@@ -428,6 +428,8 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	tcase_set_timeout(t, 60);
+	tcase_set_timeout(u, 60);
 	tcase_add_test(t, test_in_order);
 	tcase_add_test(t, test_wrap);
 	tcase_add_test(t, test_loss_and_order);

@@ -507,6 +507,7 @@ int main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
+	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_rfc3711_packet);
 	tcase_add_loop_test(t, test_rfc7714, 0, sizeof(gcm) / sizeof(gcm[0]));
 	tcase_add_loop_test(t, test_oracle, 1, SRTP_SUITE_COUNT);
