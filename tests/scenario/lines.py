@@ -363,6 +363,7 @@ select sbc.add_trunk('pbx-tls', '{PBX.host(12)}', 'inside', port => 5071,
 	transport => 'tls');
 update sbc.trunk set tls_ca = 'internal', tls_name = 'pbx.example.net'
 	where name = 'pbx-tls';
+select sbc.add_trunk_target('pbx-tls', '{PBX.host(12)}', 5060, 'udp', 200);
 select sbc.add_route('to-pbx-tls', '+88', '{{pbx-tls}}', priority => 5);
 """
 
@@ -370,7 +371,8 @@ select sbc.add_route('to-pbx-tls', '+88', '{{pbx-tls}}', priority => 5);
 @case("R8 R12", seconds=8, gate="own")
 def inside_realm_and_ipv6(w):
     """A PBX over TCP and IPv6 calls a phone over TLS and IPv6, and the call
-    between them goes both ways; another PBX is reached over TLS and IPv4."""
+    between them goes both ways; another PBX is reached over TLS and IPv4, and
+    by its next target over UDP when it does not take the connection."""
     gate = w.make_gate(start=False, settings=INSIDE)
     ca = gate.make_certificate("phones", PHONES.edge6)
     gate.make_certificate("inside", PBX.edge)
@@ -413,3 +415,16 @@ def inside_realm_and_ipv6(w):
     udp.expect("200")
     c.answer(c.expect("BYE"), 200)
     w.cdr("+8812345", sip_status=200)
+
+    mark = gate.log_mark()
+    tls.stop()
+    gate.wait_event("flow_closed", since=mark, process="flowd")
+    d = Side(w.peer("pbx", n=12, port=5060), 7400)
+    udp.call("+8812346")
+    invite = _talk(udp, d)
+    assert invite.get("via").startswith(f"SIP/2.0/UDP {PBX.edge}"), \
+        invite.get("via")
+    udp.request("BYE")
+    udp.expect("200")
+    d.answer(d.expect("BYE"), 200)
+    w.cdr("+8812346", sip_status=200)

@@ -465,6 +465,32 @@ START_TEST(test_process)
 }
 END_TEST
 
+/* Names of sockets of those that have made room. */
+START_TEST(test_process_old)
+{
+	char text[32];
+
+	ck_assert_ptr_null(process_old_suffix(0));
+	ck_assert_ptr_null(process_old_suffix(PROCESS_OLD_MAX + 1));
+	ck_assert_int_eq(
+		process_old_path("/run/flowd.sock", 1, text, sizeof(text)), 0);
+	ck_assert_str_eq(text, "/run/flowd-old.sock");
+	ck_assert_int_eq(process_old_path("/run/flowd.sock", PROCESS_OLD_MAX,
+				 text, sizeof(text)),
+		0);
+	ck_assert_str_eq(text, "/run/flowd-old4.sock");
+	ck_assert_int_eq(
+		process_old_path("/run/flowd.sock", 0, text, sizeof(text)),
+		ERR_INVALID);
+	ck_assert_int_eq(
+		process_old_path(".sock", 1, text, sizeof(text)), ERR_INVALID);
+	ck_assert_int_eq(process_old_path("/run/flowd", 1, text, sizeof(text)),
+		ERR_INVALID);
+	ck_assert_int_eq(
+		process_old_path("/run/flowd.sock", 1, text, 19), ERR_TOO_BIG);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("values");
@@ -481,5 +507,6 @@ int main(void)
 	suite_add(s, "ident", test_ident);
 	suite_add(s, "secret", test_secret);
 	suite_add(s, "process", test_process);
+	suite_add(s, "process_old", test_process_old);
 	return suite_run(s);
 }
