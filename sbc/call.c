@@ -5,7 +5,7 @@
  *
  *  INVITE
  *    |
- *  FACTS ---- who is called? (authd) <---- redirected -----+
+ *  FACTS ---- who is called? (authd) <- redirected, -------+
  *    |                                                     |     refused,
  *  LOCATING - a target that is a name (DNS) <- next target-+     cancelled,
  *    |                                                     |
@@ -197,7 +197,7 @@ static const struct call_row rows[] = {
 	{CALL_TRYING, EV_CHANGE_FAILED, stay,                   TO_TRYING},
 	{CALL_TRYING, EV_RETRY,         stay,                   TO_TRYING},
 	{CALL_TRYING, EV_LEG_ENDED,     stay,                   TO_TRYING},
-	{CALL_TRYING, EV_TIMER,         call_setup_on_timer,    TO_RINGING | TO_TARGET | TO_ENDING},
+	{CALL_TRYING, EV_TIMER,         call_setup_on_timer,    TO_FACTS | TO_RINGING | TO_TARGET | TO_ENDING},
 	{CALL_TRYING, EV_LIFE,          on_slow,                TO_ENDING},
 	{CALL_TRYING, EV_END,           on_end,                 TO_ENDING},
 
@@ -215,7 +215,7 @@ static const struct call_row rows[] = {
 	{CALL_RINGING, EV_CHANGE_FAILED, call_early_on_change_over, TO_RINGING},
 	{CALL_RINGING, EV_RETRY,         call_early_on_retry,       TO_RINGING},
 	{CALL_RINGING, EV_LEG_ENDED,     stay,                      TO_RINGING},
-	{CALL_RINGING, EV_TIMER,         call_setup_on_timer,       TO_TARGET | TO_ENDING},
+	{CALL_RINGING, EV_TIMER,         call_setup_on_timer,       TO_FACTS | TO_TARGET | TO_ENDING},
 	{CALL_RINGING, EV_LIFE,          on_slow,                   TO_ENDING},
 	{CALL_RINGING, EV_END,           on_end,                    TO_ENDING},
 
@@ -405,6 +405,7 @@ static void tear_down(struct call *c)
 		leg_end(c->caller.leg, r->sip_status,
 			c->end_lines[CALL_CALLER]);
 	call_limit_release(c, &c->caller);
+	call_forward_release(c);
 	TAILQ_FOREACH (p, &c->parties, link) {
 		if (p->leg != NULL)
 			leg_end(p->leg, 500, c->end_lines[CALL_CALLED]);

@@ -123,12 +123,14 @@ static bool in_service(void *ctx, uint32_t trunk)
 
 static struct route_facts facts_of(struct call *c)
 {
+	/* Who forwards a call makes it. */
+	const struct account *account =
+		c->forwarder != NULL ? c->forwarder : c->caller.account;
+
 	return (struct route_facts){
-		.from = c->caller.kind,
-		.from_trunk = c->caller.trunk,
-		.from_account = c->caller.account != NULL
-					? c->caller.account->row
-					: NULL,
+		.from = c->forwarder != NULL ? SIDE_PHONE : c->caller.kind,
+		.from_trunk = c->forwarder != NULL ? NULL : c->caller.trunk,
+		.from_account = account != NULL ? account->row : NULL,
 		.called = c->called_number,
 		.caller = c->caller_hidden ? "" : c->caller_number,
 		.called_account = c->called_account != NULL
@@ -139,12 +141,17 @@ static struct route_facts facts_of(struct call *c)
 	};
 }
 
-/* Known before anything is refused for its number. */
-static void find_emergency(struct call *c)
+bool call_facts_lead_to_emergency(struct call *c)
 {
 	struct route_facts facts = facts_of(c);
 
-	c->emergency = route_is_emergency(c->settings, &facts);
+	return route_is_emergency(c->settings, &facts);
+}
+
+/* Known before anything is refused for its number. */
+static void find_emergency(struct call *c)
+{
+	c->emergency = call_facts_lead_to_emergency(c);
 }
 
 bool call_facts_is_emergency(struct call *c, const sip_t *sip)
@@ -152,6 +159,8 @@ bool call_facts_is_emergency(struct call *c, const sip_t *sip)
 	su_home_t home[1] = {SU_HOME_INIT(home)};
 
 	su_home_init(home);
+	/* Whatever becomes of it, its CDR says who called whom. */
+	(void)find_caller(c, sip, home);
 	if (find_called(c, sip, home) == REASON_ROUTE_OK)
 		find_emergency(c);
 	su_home_deinit(home);

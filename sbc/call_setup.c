@@ -20,9 +20,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sbc/hdr_part.h"
 #include "sbc/trunk.h"
-
-#define REDIRECTS_MAX 5u
 
 /* --- targets --- */
 
@@ -264,7 +263,9 @@ static enum reason invite_party(struct call *c, struct party *p)
 		return REASON_ROUTE_BAD_NUMBER;
 	su_home_init(home);
 	why = REASON_CALL_INTERNAL;
-	lines = hdr_lines(sip_object(c->invite), &from, &to, &who, home);
+	lines = su_sprintf(home, "%s%s",
+		call_forward_lines(c, p, hdr_domain(&to, home), home),
+		hdr_lines(sip_object(c->invite), &from, &to, &who, home));
 	if (c->emergency && hdr_location(sip_object(c->invite), &from, &to,
 				    &who, &hidden, sdp, home, &body)) {
 		if (body.type != NULL) {
@@ -409,6 +410,8 @@ static enum call_state give_up_target(struct call *c, unsigned far_status)
 		c->called = NULL;
 		c->pending_status = 0;
 	}
+	if (c->forward_to != NULL && c->q_below == 0 && far_status < 600)
+		return call_forward(c);
 	/* A person's next phone rings whatever this one said (RFC 3261 16.7),
 	 * but 6xx speaks for the person. */
 	if (far_status == 0 || (c->q_below != 0 && far_status < 600) ||
@@ -425,7 +428,7 @@ static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
 	char clean[ROUTE_NUMBER_SIZE], number[ROUTE_NUMBER_SIZE];
 
 	if (p->trunk == NULL || !p->trunk->row->follow_redirects ||
-		c->n_redirects >= REDIRECTS_MAX)
+		c->n_redirects >= CALL_REDIRECTS_MAX)
 		return false;
 	for (; m != NULL; m = m->m_next) {
 		if (m->m_url->url_user == NULL ||
@@ -443,8 +446,7 @@ static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
 	return false;
 }
 
-/* Begins anew with another called number. */
-static enum call_state reroute(struct call *c)
+enum call_state call_setup_reroute(struct call *c)
 {
 	call_change_abort(c);
 	call_setup_end_others(c, NULL, NULL);
@@ -489,8 +491,11 @@ enum call_state call_setup_on_failure(
 			c->end_lines[CALL_CALLER] = call_setup_lines(
 				p, &c->caller, in->msg->sip, c->home);
 	}
-	if (status >= 300 && status < 400 && redirected(c, p, in->msg->sip))
-		return reroute(c);
+	if (status >= 300 && status < 400) {
+		if (redirected(c, p, in->msg->sip))
+			return call_setup_reroute(c);
+		call_forward_note(c, p, in->msg->sip);
+	}
 	if (status < 600 && call_setup_alive(c) != 0)
 		return call_early_on_fewer(c);
 	return give_up_target(c, p->silent ? 408 : status);
@@ -522,6 +527,8 @@ enum call_state call_setup_on_timer(struct call *c, const struct call_input *in)
 		note_failure(c, REASON_CALL_NO_ANSWER, 480);
 		return give_up_target(c, 408);
 	}
+	if (c->forward_to != NULL)
+		return give_up_target(c, 408);
 	return call_end(c, REASON_CALL_NO_ANSWER, 0, CALL_SBC);
 }
 

@@ -104,6 +104,7 @@ static void call_free(struct call *c)
 		account_unref(&p->account);
 	}
 	account_unref(&c->called_account);
+	account_unref(&c->forwarder);
 	loop_timer_free(loop, &c->timer);
 	loop_timer_free(loop, &c->life);
 	loop_timer_free(loop, &c->retry);

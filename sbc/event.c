@@ -40,6 +40,8 @@
 /* The PBX ends by itself what runs out; so many T1 we wait for its last word.
  */
 #define GRACE_T1    20u
+#define ATTEMPT_T1  8u  /* without a sign of a place, while there are others */
+#define TOTAL_T1    24u /* until the phone has an answer */
 /* When a phone whose PBX never said anything may try again. */
 #define PROBATION_S 60u
 
@@ -174,6 +176,11 @@ static uint64_t t1_us(const struct sub *s)
 	       CLOCK_US_PER_MS;
 }
 
+void sub_begin_waiting(struct sub *s)
+{
+	s->deadline_us = clock_now_us() + TOTAL_T1 * t1_us(s);
+}
+
 /* The timer of the state. */
 void sub_arm(struct sub *s)
 {
@@ -183,9 +190,15 @@ void sub_arm(struct sub *s)
 	switch (s->state) {
 	case SUB_AIMING:
 	case SUB_ASKING:
+		/* So that the phone has an answer before it gives up; while
+		 * there may be another place, less. */
+		delay = s->deadline_us > now ? s->deadline_us - now : 0;
+		if (s->state == SUB_ASKING && s->walk.trunk != NULL &&
+			delay > ATTEMPT_T1 * t1_us(s))
+			delay = ATTEMPT_T1 * t1_us(s);
+		break;
 	case SUB_REFRESHING:
-		/* So that the phone has an answer before it gives up. */
-		delay = 24 * t1_us(s);
+		delay = TOTAL_T1 * t1_us(s);
 		break;
 	case SUB_UP:
 		/* RFC 6665 4.1.2.4, timer N: the first NOTIFY. */
@@ -295,6 +308,7 @@ static enum sub_state on_accepted(struct sub *s, const struct sub_input *in)
 	uint32_t granted = take_granted(s, in->sip);
 	enum sub_state next;
 
+	target_walk_end(&s->walk);
 	next = granted != 0 ? SUB_UP : SUB_LAST;
 	reason_count(granted != 0 ? REASON_EVENT_OK : REASON_EVENT_ENDED);
 	if (s->state == SUB_ASKING || granted == 0)
@@ -319,8 +333,15 @@ static enum sub_state on_refused(struct sub *s, const struct sub_input *in)
 
 	if (first)
 		sub_drop_notes(s, 481);
-	if (in->sip == NULL) {
+	if (in->sip == NULL)
 		trunk_note_silence(s->sbc->trunks, s->trunk);
+	if (first && (in->sip == NULL || status == 503)) {
+		enum sub_state next = sub_try_elsewhere(s);
+
+		if (next != SUB_STATE_COUNT)
+			return next;
+	}
+	if (in->sip == NULL) {
 		sub_answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
 		return first ? SUB_GONE : SUB_UP;
 	}
@@ -346,6 +367,15 @@ static enum sub_state on_no_answer(struct sub *s, const struct sub_input *in)
 {
 	(void)in;
 	trunk_note_silence(s->sbc->trunks, s->trunk);
+	if (s->state == SUB_ASKING && clock_now_us() < s->deadline_us) {
+		enum sub_state next = sub_try_elsewhere(s);
+
+		if (next != SUB_STATE_COUNT)
+			return next;
+		/* Nowhere: who was asked has the rest of the time. */
+		sub_arm(s);
+		return SUB_ASKING;
+	}
 	sub_answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
 	if (s->state == SUB_REFRESHING) {
 		if (s->expires_us > clock_now_us())
@@ -454,6 +484,10 @@ int sub_on_pbx_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	const struct sub_input in = {
 		.event = SUB_EV_NOTIFY, .irq = irq, .sip = sip};
 
+	if (leg != s->pbx) {
+		sub_reply(s, irq, REASON_EVENT_FAR_FORGOT, 481);
+		return 0;
+	}
 	if (sip->sip_request->rq_method != sip_method_notify)
 		return refuse_method(s, irq, sip);
 	sub_event(s, &in);

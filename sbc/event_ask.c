@@ -266,6 +266,7 @@ static void on_sender_known(
 	if (old != NULL)
 		sub_event(old, &stop);
 	target_walk_begin(&s->walk, sbc, s->trunk, sub_on_aimed, s);
+	sub_begin_waiting(s);
 	sub_arm(s);
 	sub_event(s, &aimed);
 }

@@ -64,6 +64,11 @@ static int on_answer(
 	if (leg_auth_take(leg, orq, silent ? NULL : sip, on_answer))
 		return 0;
 	leg->change.orq = NULL;
+	if (leg != s->pbx) {
+		/* Another place was asked since. */
+		nta_outgoing_destroy(orq);
+		return 0;
+	}
 	if (silent)
 		in.sip = NULL;
 	in.event =
@@ -150,36 +155,60 @@ static enum reason make_pbx_leg(struct sub *s, const struct target_place *place,
 	return REASON_EVENT_OK;
 }
 
-enum sub_state sub_aimed(struct sub *s, const struct sub_input *in)
+/* Asks the PBX at its next place. @return SUB_STATE_COUNT if there is none,
+ * with *why; what was asked before stays. */
+static enum sub_state ask_next(struct sub *s, enum reason *why)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
 	const char *uri = NULL, *lines = NULL;
 	struct target_place place;
-	enum reason why = REASON_NONE;
 
-	(void)in;
-	switch (target_walk_usable(&s->walk, &place, &why)) {
+	switch (target_walk_usable(&s->walk, &place, why)) {
 	case TARGET_ASKED:
 		return SUB_AIMING;
 	case TARGET_USELESS:
 	case TARGET_END:
-		sub_answer(s, why, 480, NULL);
-		return SUB_GONE;
+		target_walk_end(&s->walk);
+		return SUB_STATE_COUNT;
 	case TARGET_FOUND:
 		break;
 	}
-	target_walk_end(&s->walk);
+	/* It may be its own event that led here: it is freed later. */
+	leg_free(&s->spent);
+	s->spent = s->pbx;
+	s->pbx = NULL;
 	su_home_init(home);
-	why = make_pbx_leg(s, &place, home, &uri, &lines);
-	if (why == REASON_EVENT_OK &&
+	*why = make_pbx_leg(s, &place, home, &uri, &lines);
+	if (*why == REASON_EVENT_OK &&
 		(uri == NULL || !sub_ask_pbx(s, uri, lines)))
-		why = REASON_CALL_INTERNAL;
+		*why = REASON_CALL_INTERNAL;
 	su_home_deinit(home);
-	if (why != REASON_EVENT_OK) {
-		sub_answer(s, why, reason_sip(why), NULL);
-		return SUB_GONE;
-	}
-	return SUB_ASKING;
+	return *why == REASON_EVENT_OK ? SUB_ASKING : SUB_STATE_COUNT;
+}
+
+enum sub_state sub_aimed(struct sub *s, const struct sub_input *in)
+{
+	enum reason why = REASON_NONE;
+	enum sub_state next = ask_next(s, &why);
+	unsigned status = reason_sip(why);
+
+	(void)in;
+	if (next != SUB_STATE_COUNT)
+		return next;
+	sub_answer(s, why, status >= 300 && status != 503 ? status : 480, NULL);
+	return SUB_GONE;
+}
+
+enum sub_state sub_try_elsewhere(struct sub *s)
+{
+	enum reason why = REASON_NONE;
+	enum sub_state next = SUB_STATE_COUNT;
+
+	if (s->walk.trunk != NULL && clock_now_us() < s->deadline_us)
+		next = ask_next(s, &why);
+	if (next == SUB_ASKING)
+		sub_arm(s);
+	return next;
 }
 
 void sub_on_aimed(void *ctx)

@@ -457,22 +457,30 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Trunk trunk = GH__TRUNK__INIT;
-	Gh__TrunkSource source = GH__TRUNK_SOURCE__INIT, *sources = &source;
-	Gh__TrunkTarget target = GH__TRUNK_TARGET__INIT, *targets = &target;
-	char network[32];
+	Gh__TrunkSource source = GH__TRUNK_SOURCE__INIT, second_source;
+	Gh__TrunkSource *sources[2] = {&source, &second_source};
+	Gh__TrunkTarget target = GH__TRUNK_TARGET__INIT, second_target;
+	Gh__TrunkTarget *targets[2] = {&target, &second_target};
+	char network[32], second_network[32];
 
 	snprintf(network, sizeof network, "%s/32", cw_at(id + 1, 0));
 	source.network = network;
 	target.host = str(cw_at(id + 1, 0));
 	target.port = CW_TRUNK_PORT;
+	second_source = source;
+	second_target = target;
+	snprintf(second_network, sizeof second_network, "%s/32", cw_at(7, 0));
+	second_source.network = second_network;
+	second_target.host = str(cw_at(7, 0));
+	second_target.priority = 1;
 	trunk.id = id;
 	trunk.name = str(id == 1 ? "itsp" : id == 2 ? "backup" : "pbx");
 	trunk.realm = id == 3 ? 3 : 2;
 	trunk.enabled = true;
-	trunk.sources = &sources;
-	trunk.n_sources = 1;
-	trunk.targets = &targets;
-	trunk.n_targets = 1;
+	trunk.sources = sources;
+	trunk.targets = targets;
+	trunk.n_sources = trunk.n_targets =
+		id == 3 && config->pbx_twice ? 2 : 1;
 	trunk.codec_list = 1;
 	if (id == 1) {
 		trunk.max_calls = config->itsp_max_calls;
