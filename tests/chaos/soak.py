@@ -16,9 +16,6 @@ from . import chaos
 
 PROCESSES = chaos.PROCESSES
 LOSS_MAX = 0.001
-# A call that is answered while mediad is away waits for it, one that ends while
-# sbc is away is repeated.
-DURATION_SLACK_S = 2.5
 TRY_S = 15
 PROGRESS_S = 300
 MEMORY_PER_CALL = 256 << 10
@@ -109,7 +106,7 @@ def judge(c, args, say):
     say.say("soak_media_gap", c.gap_after("mediad") * 1000)
     for process, times in c.services().items():
         say.say(f"soak_service_{process}", max(times) * 1000)
-    wrong = c.wrong_records(DURATION_SLACK_S)
+    wrong = c.wrong_records()
     say.say("soak_cdr_wrong", len(wrong))
     left = c.left_over((48 << 20) + args.calls * MEMORY_PER_CALL)
     if c.talk.done[5]:
