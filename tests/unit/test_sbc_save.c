@@ -327,6 +327,48 @@ START_TEST(impossible)
 }
 END_TEST
 
+/* It had ended before the kill, and nobody has anything to say about it any
+ * more: the record that is written at once says when it ended, not when it was
+ * found. */
+START_TEST(had_ended)
+{
+	static struct bytes b;
+	struct scene s;
+	Gh__SavedCall *saved;
+	char none[] = "", *session;
+	const Gh__Cdr *cdr;
+	enum { TALKED_US = 7000000 };
+
+	with_saves(&s);
+	sc_up(&s);
+	pack(cw_call(s.w), &b);
+	vanish(&s);
+	saved = unpack(&b);
+	saved->state = CALL_ENDING;
+	saved->why = reason_number(REASON_CALL_CALLER_HUNG_UP);
+	saved->hangup = CALL_CALLER;
+	saved->answer_us -= TALKED_US + 3000000;
+	saved->end_us = saved->answer_us + TALKED_US;
+	saved->wall_end_us = saved->wall_answer_us + TALKED_US;
+	ck_assert_uint_eq(saved->n_slots, 1);
+	session = saved->slots[0]->session;
+	saved->slots[0]->session = none;
+	ck_assert_int_eq(restore(&s, saved), 0);
+	cdr = cw_cdr(s.w);
+	sc_cdr(cdr, REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	ck_assert_uint_eq(cdr->duration_us, TALKED_US);
+	ck_assert_uint_eq(cdr->wall_end_us, saved->wall_end_us);
+	sp_expect(&s.itsp, "BYE ");
+	dl_answer(&s.caller, s.itsp.rx, 200, NULL, NULL);
+	sp_expect(&s.phone, "BYE ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	saved->slots[0]->session = session;
+	gh__saved_call__free_unpacked(saved, NULL);
+	s.w->n_ended = s.w->n_opened;
+	done(&s);
+}
+END_TEST
+
 /* A trunk that is not there any more: what can be reached is ended. */
 START_TEST(without_its_trunk)
 {
@@ -684,6 +726,7 @@ static Suite *suite(void)
 	suite_add(s, "established", established);
 	suite_add(s, "in_set_up", in_set_up);
 	suite_add(s, "impossible", impossible);
+	suite_add(s, "had_ended", had_ended);
 	suite_add(s, "without_its_trunk", without_its_trunk);
 	suite_add(s, "damaged", damaged);
 	suite_add(s, "files", files);
