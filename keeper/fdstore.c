@@ -136,9 +136,11 @@ int fdstore_put(struct fdstore *s, enum process owner, const char *name,
 	else if (old)
 		entry_forget(s, owner, old);
 	rc = entry_add(s, owner, name, fds, n_fds);
-	if (rc == 0 && passed) {
+	if (rc == 0) {
 		old = TAILQ_LAST(&s->owners[owner].entries, fdstore_list);
-		old->settled = old->passed = true;
+		old->settled = old->passed = passed;
+		if (!passed && s->on_put)
+			s->on_put(s->ctx, old);
 	}
 out:
 	if (rc) {

@@ -45,7 +45,8 @@ struct fdstore {
 		size_t n_fds;
 		struct fdstore_entry *given; /* next one to give back */
 	} owners[PROCESS_COUNT];
-	/* An entry that systemd holds has gone; may be NULL. */
+	/* May be NULL: one is new; one that was passed has gone. */
+	void (*on_put)(void *ctx, struct fdstore_entry *entry);
 	void (*on_forget)(void *ctx, const struct fdstore_entry *entry);
 	void *ctx;
 };

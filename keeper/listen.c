@@ -245,6 +245,8 @@ int listeners_get(struct listeners *l, enum process owner,
 			LOG_STR("kind", notify_kind_name(kind)),
 			LOG_ADDR("local", local),
 			LOG_STR("daemon", process_name(owner)));
+		if (l->on_open)
+			l->on_open(l->ctx, s);
 	}
 	s->owner = owner;
 	*fd_out = s->fd;
@@ -261,7 +263,8 @@ int listeners_close(struct listeners *l, enum process owner,
 	log_notice("listen_closed", LOG_STR("kind", notify_kind_name(kind)),
 		LOG_ADDR("local", local),
 		LOG_STR("daemon", process_name(owner)));
-	l->dropped = l->dropped || s->passed;
+	if (s->passed && l->on_close)
+		l->on_close(l->ctx, s);
 	listener_drop(l, s);
 	return 0;
 }
@@ -303,6 +306,9 @@ int listeners_adopt(struct listeners *l, enum process owner, int fd)
 		goto out;
 	s = listener_find(l, kind, &local);
 	if (s && s->fd >= 0) {
+		/* systemd had it too: now it is known whose it is. */
+		if (s->owner == PROCESS_COUNT)
+			s->owner = owner;
 		rc = ERR_EXISTS;
 		goto out;
 	}
@@ -314,6 +320,8 @@ int listeners_adopt(struct listeners *l, enum process owner, int fd)
 	}
 	s->fd = fd;
 	s->owner = owner;
+	if (l->on_open)
+		l->on_open(l->ctx, s);
 	return 0;
 out:
 	close(fd);
