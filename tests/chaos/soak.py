@@ -35,7 +35,7 @@ class Place:
 
     def __init__(self, build, owner):
         shared = argparse.Namespace(build=build, jobs=1, match=[], keep=False)
-        self.runner = runner.Runner(shared, [], owner)
+        self.runner = runner.Runner(shared, [], owner, "gatehouse-soak-")
         self.world = None
         self.keep = True  # what happened, unless it was well
 
@@ -176,5 +176,7 @@ def in_namespace(argv):
     environment = {**os.environ, OWNER: str(os.getpid())}
     return subprocess.run(
         ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--",
+         # Process 1 there: it buries the daemons of a keeper that was killed.
+         "sh", "-c", '"$@"; exit $?', "sh",
          "/usr/bin/python3", f"{cases.TESTS}/chaos/run", *argv],
         env=environment, check=False).returncode

@@ -10,6 +10,7 @@ import argparse
 import fcntl
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -165,13 +166,13 @@ class Worker:
 class Runner:
     """Everything that the cases share."""
 
-    def __init__(self, args, chosen, owner=None):
+    def __init__(self, args, chosen, owner=None, name="gh"):
         """owner: the process that all is named after, as the machine knows
         it; for a runner in a process namespace of its own."""
         self.args = args
         self.chosen = chosen
         self.owner = owner or os.getpid()
-        self.name = f"gh{self.owner}"
+        self.name = f"{name}{self.owner}"
         self.work_dir = f"/var/tmp/{self.name}"
         self.release = not is_sanitizer(args.build)
         self.cluster = self.installed = self.sound = None
@@ -265,10 +266,8 @@ def remove_leftovers():
     net.remove_leftovers()
     for top in ("/var/tmp", "/run"):
         for entry in os.listdir(top):
-            if not entry.startswith("gh"):
-                continue
-            pid = entry[2:].partition("-")[0]
-            if pid.isdigit() and not os.path.exists(f"/proc/{pid}") and \
+            m = re.fullmatch(r"(?:gh|gatehouse-soak-)(\d+)(?:-.*)?", entry)
+            if m and not os.path.exists(f"/proc/{m[1]}") and \
                not os.path.exists(f"{top}/{entry}/kept"):
                 shutil.rmtree(f"{top}/{entry}", ignore_errors=True)
 
