@@ -22,11 +22,11 @@
 #include "sbc/call_save.h"
 #include "sbc/hdr.h"
 #include "sbc/leg.h"
-#include "sbc/locate.h"
 #include "sbc/media.h"
 #include "sbc/route.h"
 #include "sbc/sbc.h"
 #include "sbc/sdp.h"
+#include "sbc/target.h"
 
 #define CALL_FORKS_MAX     8  /* phones of an account that ring at once */
 #define CALL_DECISIONS_MAX 32 /* steps that a CDR keeps */
@@ -178,14 +178,6 @@ struct call_record {
 	Gh__SessionEnded *figures; /* a copy; NULL = none */
 };
 
-/** The addresses of a target that is a name. */
-struct call_where {
-	struct locate_query *query; /* NULL once it is known */
-	enum reason why;
-	struct addr addrs[LOCATE_MAX];
-	size_t n, next;
-};
-
 struct call {
 	su_home_t home[1]; /* first: all of the call's memory */
 	TAILQ_ENTRY(call) link;
@@ -214,16 +206,13 @@ struct call {
 	const char *caller_display;
 	bool caller_hidden;
 	struct route_decision *decision;
-	bool emergency;    /* the caller's limits do not hold */
-	bool metered;      /* it counts for the caller's hour and day */
-	bool talking;      /* its talk is being counted */
-	size_t target;     /* index of the one being tried */
-	size_t target_row; /* within a trunk: next of its targets */
-	uint32_t q_below;  /* within an account: phones of a lower q, times
-			      1000, come next; 0 = from the highest */
-	struct call_where *where; /* of that one, if it is a name */
-	size_t registrar_of; /* target + 1 whose registrar was tried first */
-	struct addr registrar;
+	bool emergency;          /* the caller's limits do not hold */
+	bool metered;            /* it counts for the caller's hour and day */
+	bool talking;            /* its talk is being counted */
+	size_t target;           /* index of the one being tried */
+	struct target_walk walk; /* within a trunk */
+	uint32_t q_below; /* within an account: phones of a lower q, times
+			     1000, come next; 0 = from the highest */
 	/* The same once more, over a connection if the peer takes it. */
 	const Gh__TrunkTarget *again_row; /* NULL = none */
 	struct addr again_addr;
@@ -357,36 +346,20 @@ const Gh__CodecList *call_target_codecs(
  * 0 if there are no further phones. @return how many.
  */
 size_t call_target_phones(struct call *c, struct account *account);
-/** The nth of a trunk's addresses by priority, or NULL. */
-const Gh__TrunkTarget *call_target_row(const struct trunk *t, size_t nth);
-enum call_place {
-	PLACE_FOUND, /* addr_out is to be tried */
-	PLACE_ASKED, /* EV_LOCATED comes */
-	PLACE_NONE,  /* no further one; why_out says if there was any */
-	PLACE_COUNT,
-};
-/** The next address of a trunk's row; after the last one c->target_row is
- * moved on. */
-enum call_place call_target_place(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, struct addr *addr_out,
-	enum reason *why_out);
-/** Where we are registered at the trunk of the present target, once: that
- * comes before its rows. @return whether there is such an address. */
-bool call_target_registrar(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget **row_out, struct addr *addr_out);
-/** Forgets the addresses of the present row. */
+/** The next place of the present target, which is this trunk; TARGET_ASKED:
+ * EV_LOCATED comes. */
+enum target_step call_target_next(struct call *c, const struct trunk *t,
+	struct target_place *place_out, enum reason *why_out);
+/** Forgets how far the present target has been walked. */
 void call_target_forget_place(struct call *c);
-/** A party for one address. @return ROUTE_OK, or why it can not be used. */
+/** A party for one place. again: its INVITE was too large for a datagram.
+ * @return ROUTE_OK, or why it can not be used. */
 enum reason call_target_trunk(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, const struct addr *addr, bool again);
+	const struct target_place *place, bool again);
 /** The party's INVITE is too large for a datagram: asks for a connection; then
  * EV_LOCATED, and the target is there to be taken again. @return whether there
  * is something to wait for. */
 bool call_target_again(struct call *c, const struct party *p);
-/** @return the row and its address; NULL = there is none. */
-const Gh__TrunkTarget *call_target_take_again(
-	struct call *c, struct addr *addr_out);
-
 /* call_early.c */
 enum call_state call_early_on_progress(
 	struct call *c, const struct call_input *in);

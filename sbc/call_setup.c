@@ -245,44 +245,31 @@ static enum tried try_account(struct call *c)
 	return n == 0 ? TRIED_NOTHING : TRIED_PARTIES;
 }
 
-/* The next address of a trunk: the one that is tried again, its registrar's,
- * or what its next target leads to. */
+/* The next place of a trunk. */
 static enum tried try_trunk(struct call *c, const struct trunk *trunk)
 {
-	bool again = c->again_row != NULL, is_placed = again;
-	enum call_place place = PLACE_FOUND;
-	const Gh__TrunkTarget *row;
+	bool again = c->again_row != NULL;
 	enum reason why = REASON_ROUTE_OK;
-	struct addr addr;
+	struct target_place place;
 
-	if (again)
-		row = call_target_take_again(c, &addr);
-	else
-		is_placed = call_target_registrar(c, trunk, &row, &addr);
-	if (!is_placed)
-		row = call_target_row(trunk, c->target_row);
-	if (row == NULL) {
-		c->target_row = 0;
+	switch (call_target_next(c, trunk, &place, &why)) {
+	case TARGET_ASKED:
+		return TRIED_ASKED;
+	case TARGET_END:
+		call_target_forget_place(c);
 		c->target++;
 		return TRIED_NOTHING;
+	case TARGET_USELESS:
+		break;
+	case TARGET_FOUND:
+		why = call_target_trunk(c, trunk, &place, again);
+		break;
 	}
-	if (!is_placed)
-		place = call_target_place(c, trunk, row, &addr, &why);
-	if (place == PLACE_ASKED)
-		return TRIED_ASKED;
-	if (place == PLACE_FOUND)
-		why = !c->decision->emergency && trunk_avoids(c->calls->trunks,
-							 trunk->row->id, &addr)
-			      ? REASON_ROUTE_TRUNK_DOWN
-			      : call_target_trunk(c, trunk, row, &addr, again);
-	else if (why == REASON_ROUTE_OK)
-		return TRIED_NOTHING;
-	if (why != REASON_ROUTE_OK) {
-		call_decide(c, why, row->host);
-		note_failure(c, why, reason_sip(why));
-		return TRIED_NOTHING;
-	}
-	return TRIED_PARTIES;
+	if (why == REASON_ROUTE_OK)
+		return TRIED_PARTIES;
+	call_decide(c, why, place.row->host);
+	note_failure(c, why, reason_sip(why));
+	return TRIED_NOTHING;
 }
 
 /* Makes the parties of the next target that can be tried at all. */
@@ -666,7 +653,7 @@ static enum call_state reroute(struct call *c)
 	account_unref(&c->called_account);
 	su_free(c->home, c->decision);
 	c->decision = NULL;
-	c->target = c->target_row = c->registrar_of = 0;
+	c->target = 0;
 	c->q_below = 0;
 	call_target_forget_place(c);
 	c->failed_status = 0;

@@ -4,8 +4,9 @@
  * that is registered, or one address of a trunk.
  *
  * Decides: where the INVITE goes on the wire (a phone's binding source, not the
- * private address in its Contact), from which of our addresses, and what its
- * Request-URI says. Does not decide which target comes next (call_setup.c).
+ * private address in its Contact) and what its Request-URI says. Does not
+ * decide which target comes next (call_setup.c) or a trunk's next address
+ * (target.c).
  */
 #include "config.h"
 
@@ -121,50 +122,6 @@ size_t call_target_phones(struct call *c, struct account *account)
 	return n;
 }
 
-/* The trunk's addresses by priority; row is the next one to try. */
-const Gh__TrunkTarget *call_target_row(const struct trunk *t, size_t nth)
-{
-	const Gh__TrunkTarget *best = NULL;
-	uint64_t floor = 0, key;
-
-	/* A few rows: the nth smallest by (priority, place). */
-	for (size_t round = 0; round <= nth; round++) {
-		uint64_t least = UINT64_MAX;
-
-		best = NULL;
-		for (size_t i = 0; i < t->row->n_targets; i++) {
-			key = ((uint64_t)t->row->targets[i]->priority << 16) +
-			      i + 1;
-			if (key > floor && key < least) {
-				least = key;
-				best = t->row->targets[i];
-			}
-		}
-		if (best == NULL)
-			return NULL;
-		floor = least;
-	}
-	return best;
-}
-
-/* What the far side is called in our Request-URI and To. */
-static const char *trunk_host(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, const struct addr *addr)
-{
-	char text[ADDR_TEXT_SIZE];
-	struct addr numeric;
-	bool is_name = addr_parse(row->host, &numeric) != 0;
-
-	if (*t->row->domain != '\0')
-		return t->row->domain;
-	if (row->port == 0 && (is_name || addr->family == AF_INET))
-		return su_strdup(c->home, row->host);
-	if (is_name)
-		return su_sprintf(
-			c->home, "%s:%u", row->host, (unsigned)row->port);
-	return su_strdup(c->home, addr_format(addr, text));
-}
-
 /* number_clean() has let only harmless characters pass; what a user part must
  * not hold as it is (RFC 3261 25.1) is escaped. */
 static char *trunk_uri(struct call *c, const struct trunk *t,
@@ -193,55 +150,20 @@ static char *trunk_uri(struct call *c, const struct trunk *t,
 	return su_sprintf(c->home, "sip:%s@%s%s", user, host, phone);
 }
 
-static void on_located(
-	void *ctx, enum reason why, const struct addr *addrs, size_t n)
+static void on_located(void *ctx)
 {
 	struct call *c = ctx;
-	struct call_input in = {.event = EV_LOCATED, .why = why};
+	struct call_input in = {.event = EV_LOCATED};
 
-	c->where->query = NULL;
-	c->where->why = why;
-	c->where->n = n;
-	if (n != 0)
-		memcpy(c->where->addrs, addrs, n * sizeof *addrs);
 	call_event(c, &in);
-}
-
-/* RFC 3263 for a row that is a name. */
-static int locate(
-	struct call *c, const struct trunk *t, const Gh__TrunkTarget *row)
-{
-	Gh__Transport transport = (Gh__Transport)row->transport;
-	struct locate_wish wish = {
-		.host = row->host,
-		.port = (uint16_t)row->port,
-		.transport = transport,
-		.ipv4 = realm_address_for(t->realm, AF_INET, transport) != NULL,
-		.ipv6 = realm_address_for(t->realm, AF_INET6, transport) !=
-			NULL,
-		.outside = t->realm->row->zone == GH__ZONE__ZONE_OUTSIDE,
-	};
-
-	if (c->sbc->locator == NULL)
-		return ERR_STATE;
-	c->where = su_zalloc(c->home, sizeof *c->where);
-	if (c->where == NULL)
-		return ERR_NOMEM;
-	if (locate_start(c->sbc->locator, &wish, on_located, c,
-		    &c->where->query) != 0) {
-		call_target_forget_place(c);
-		return ERR_NOMEM;
-	}
-	return 0;
 }
 
 static void on_asked(void *ctx)
 {
 	struct call *c = ctx;
-	struct call_input in = {.event = EV_LOCATED, .why = REASON_ROUTE_OK};
 
 	c->again_ask = NULL;
-	call_event(c, &in);
+	on_located(c);
 }
 
 bool call_target_again(struct call *c, const struct party *p)
@@ -254,119 +176,56 @@ bool call_target_again(struct call *c, const struct party *p)
 		       &p->peer, on_asked, c, &c->again_ask) == 0;
 }
 
-const Gh__TrunkTarget *call_target_take_again(
-	struct call *c, struct addr *addr_out)
-{
-	const Gh__TrunkTarget *row = c->again_row;
-
-	c->again_row = NULL;
-	*addr_out = c->again_addr;
-	return row;
-}
-
 void call_target_forget_place(struct call *c)
 {
 	flow_ask_cancel(&c->again_ask);
-	if (c->where == NULL)
-		return;
-	locate_cancel(&c->where->query);
-	su_free(c->home, c->where);
-	c->where = NULL;
-}
-
-bool call_target_registrar(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget **row_out, struct addr *addr_out)
-{
-	if (c->registrar_of == c->target + 1)
-		return false;
-	c->registrar_of = c->target + 1;
-	memset(&c->registrar, 0, sizeof c->registrar);
-	if (!t->row->registers ||
-		!trunk_registrar(c->calls->trunks, t, addr_out, row_out))
-		return false;
-	c->registrar = *addr_out;
-	return true;
-}
-
-/* It has been tried as what we are registered at. */
-static bool was_registrar(const struct call *c, const struct addr *addr)
-{
-	return addr_is_set(&c->registrar) && addr_equal(&c->registrar, addr);
-}
-
-enum call_place call_target_place(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, struct addr *addr_out, enum reason *why_out)
-{
-	struct call_where *w = c->where;
-
-	*why_out = REASON_ROUTE_OK;
-	if (addr_parse(row->host, addr_out) == 0) {
-		bool secured =
-			transport_is_secured((Gh__Transport)row->transport);
-
-		addr_out->port = row->port != 0 ? (uint16_t)row->port
-				 : secured      ? 5061
-						: 5060;
-		c->target_row++;
-		return was_registrar(c, addr_out) ? PLACE_NONE : PLACE_FOUND;
-	}
-	if (w == NULL && locate(c, t, row) == 0)
-		return PLACE_ASKED;
-	if (w != NULL && w->next < w->n) {
-		*addr_out = w->addrs[w->next++];
-		return was_registrar(c, addr_out) ? PLACE_NONE : PLACE_FOUND;
-	}
-	*why_out = w != NULL ? w->why : REASON_ROUTE_DNS;
-	call_target_forget_place(c);
-	c->target_row++;
-	return PLACE_NONE;
+	target_walk_end(&c->walk);
 }
 
 /* A connection to an address that the settings reach by datagrams, if there is
  * one. */
-static const struct flow *stream_to(struct call *c, const struct trunk *t,
-	const struct addr *addr, const struct realm_address **ra_out,
-	struct listener **listener_out)
+static void take_stream(
+	struct call *c, const struct trunk *t, struct target_place *place)
 {
-	const struct realm_address *ra = realm_address_for(
-		t->realm, addr->family, GH__TRANSPORT__TRANSPORT_TCP);
-	struct listener *l =
-		ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
-	const struct flow *flow = l != NULL
-					  ? flow_to(c->sbc->flows, t, &l->local,
-						    l->transport, addr)
-					  : NULL;
+	const struct realm_address *ra;
+	struct target target;
 
-	if (flow == NULL)
-		return NULL;
-	*ra_out = ra;
-	*listener_out = l;
-	return flow;
+	if (transport_is_stream(place->target.listener->transport))
+		return;
+	if (target_reach(c->sbc, t, GH__TRANSPORT__TRANSPORT_TCP,
+		    &place->target.addr, &target, &ra) != REASON_ROUTE_OK)
+		return;
+	place->target = target;
+	place->address = ra;
 }
 
-/* One address of a trunk. again: its INVITE was too large for a datagram.
- * @return ROUTE_OK, or why it can not be used. */
+enum target_step call_target_next(struct call *c, const struct trunk *t,
+	struct target_place *place_out, enum reason *why_out)
+{
+	const Gh__TrunkTarget *row = c->again_row;
+
+	if (row != NULL) {
+		c->again_row = NULL;
+		*why_out = target_place_at(
+			c->sbc, t, row, &c->again_addr, true, place_out);
+		if (*why_out != REASON_ROUTE_OK)
+			return TARGET_USELESS;
+		take_stream(c, t, place_out);
+		return TARGET_FOUND;
+	}
+	if (c->walk.trunk == NULL) {
+		target_walk_begin(&c->walk, c->sbc, t, on_located, c);
+		c->walk.insists = c->decision->emergency;
+	}
+	return target_walk_next(&c->walk, place_out, why_out);
+}
+
 enum reason call_target_trunk(struct call *c, const struct trunk *t,
-	const Gh__TrunkTarget *row, const struct addr *addr, bool again)
+	const struct target_place *place, bool again)
 {
 	char number[ROUTE_NUMBER_SIZE];
-	const struct realm_address *ra;
-	const struct flow *flow = NULL;
-	struct listener *l;
 	struct party *p;
 
-	ra = realm_address_for(
-		t->realm, addr->family, (Gh__Transport)row->transport);
-	l = ra != NULL ? stack_listener(c->sbc->stack, ra) : NULL;
-	if (l == NULL)
-		return REASON_ROUTE_TRUNK_DOWN;
-	if (transport_is_stream(l->transport)) {
-		flow = flow_to(c->sbc->flows, t, &l->local, l->transport, addr);
-		if (flow == NULL)
-			return REASON_ROUTE_TRUNK_DOWN;
-	} else if (again) {
-		flow = stream_to(c, t, addr, &ra, &l);
-	}
 	if (number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED,
 		    c->called_number, number) != 0)
 		return REASON_ROUTE_BAD_NUMBER;
@@ -376,16 +235,16 @@ enum reason call_target_trunk(struct call *c, const struct trunk *t,
 	p->kind = t->realm->row->zone == GH__ZONE__ZONE_INSIDE ? SIDE_PBX
 							       : SIDE_TRUNK;
 	p->trunk = t;
-	p->address = ra;
-	p->listener = l;
-	p->row = row;
+	p->address = place->address;
+	p->listener = place->target.listener;
+	p->row = place->row;
 	p->as_datagram = again;
-	p->peer = *addr;
-	p->flow = flow != NULL ? flow->id : 0;
-	p->host = trunk_host(c, t, row, addr);
+	p->peer = place->target.addr;
+	p->flow = place->target.flow;
+	p->host = su_strdup(c->home, place->host);
 	p->request_uri = trunk_uri(c, t, number, p->host);
 	p->route = su_strdup(
-		c->home, trunk_route(c->calls->trunks, t->row->id, addr));
+		c->home, trunk_route(c->calls->trunks, t->row->id, &p->peer));
 	p->codecs = call_target_codecs(c, p);
 	return REASON_ROUTE_OK;
 }

@@ -300,6 +300,11 @@ bool sub_ask_pbx(struct sub *s, const char *uri, const char *lines)
 {
 	char expires[12], forwards[12];
 	struct leg *leg = s->pbx;
+	/* The first one only: then the dialog has a way of its own. */
+	const char *route =
+		uri != NULL ? trunk_route(s->sbc->trunks, s->trunk->row->id,
+				      &leg->c.peer.addr)
+			    : "";
 
 	snprintf(expires, sizeof expires, "%u", (unsigned)s->asked_s);
 	snprintf(forwards, sizeof forwards, "%u", s->max_forwards);
@@ -307,6 +312,7 @@ bool sub_ask_pbx(struct sub *s, const char *uri, const char *lines)
 	leg->change.method = sip_method_subscribe;
 	leg->change.orq = leg_send(leg, on_answer, SIP_METHOD_SUBSCRIBE, uri,
 		TAG_IF(uri != NULL, SIPTAG_MAX_FORWARDS_STR(forwards)),
+		TAG_IF(*route != '\0', SIPTAG_ROUTE_STR(route)),
 		SIPTAG_CONTACT_STR(leg->contact),
 		SIPTAG_EVENT_STR(s->package->name), SIPTAG_EXPIRES_STR(expires),
 		TAG_IF(s->package->type != NULL,
@@ -333,7 +339,7 @@ static int pbx_number(const struct sub *s, const char *number,
 	return number_apply(s->trunk, scope, number, out);
 }
 
-static enum reason make_pbx_leg(struct sub *s, const struct aim_place *place,
+static enum reason make_pbx_leg(struct sub *s, const struct target_place *place,
 	su_home_t *home, const char **uri, const char **lines)
 {
 	const Gh__Account *row = s->account->row;
@@ -384,20 +390,21 @@ static enum sub_state on_aimed(struct sub *s, const struct sub_input *in)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
 	const char *uri = NULL, *lines = NULL;
-	struct aim_place place;
+	struct target_place place;
 	enum reason why = REASON_NONE;
 
 	(void)in;
-	switch (aim_next(&s->aim, &place, &why)) {
-	case AIM_ASKED:
+	switch (target_walk_usable(&s->walk, &place, &why)) {
+	case TARGET_ASKED:
 		return SUB_AIMING;
-	case AIM_NONE:
+	case TARGET_USELESS:
+	case TARGET_END:
 		sub_answer(s, why, 480, NULL);
 		return SUB_GONE;
-	case AIM_FOUND:
+	case TARGET_FOUND:
 		break;
 	}
-	aim_end(&s->aim);
+	target_walk_end(&s->walk);
 	su_home_init(home);
 	why = make_pbx_leg(s, &place, home, &uri, &lines);
 	if (why == REASON_EVENT_OK &&

@@ -275,7 +275,7 @@ static void on_sender_known(
 	old = events_alike(s);
 	if (old != NULL)
 		sub_event(old, &stop);
-	aim_begin(&s->aim, sbc, s->trunk, sub_on_aimed, s);
+	target_walk_begin(&s->walk, sbc, s->trunk, sub_on_aimed, s);
 	sub_arm(s);
 	sub_event(s, &aimed);
 }

@@ -12,7 +12,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "common/table.h"
-#include "sbc/aim.h"
+#include "sbc/target.h"
 #include "sbc/event.h"
 #include "sbc/event_body.h"
 #include "sbc/hdr.h"
@@ -82,7 +82,7 @@ struct sub {
 	struct settings *settings; /* that trunk is of */
 	const struct trunk *trunk;
 	struct leg *phone, *pbx; /* pbx: NULL before it is known where */
-	struct aim aim;
+	struct target_walk walk;
 	unsigned max_forwards;
 
 	nta_incoming_t *asked; /* the phone's SUBSCRIBE that we owe an answer */

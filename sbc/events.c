@@ -53,7 +53,7 @@ int events_new(struct sbc *sbc, struct events **events_out)
 
 static void sub_free(struct sub *s)
 {
-	aim_end(&s->aim);
+	target_walk_end(&s->walk);
 	for (size_t i = 0; i < SUB_NOTES_MAX; i++) {
 		if (s->notes[i].irq != NULL)
 			nta_incoming_destroy(s->notes[i].irq);
@@ -191,7 +191,7 @@ void sub_bury(struct sub *s)
 		return;
 	s->owner = NULL;
 	loop_timer_stop(s->sbc->daemon.loop, s->timer);
-	aim_end(&s->aim);
+	target_walk_end(&s->walk);
 	save_drop(s->sbc->saves, SAVE_SUBSCRIPTION, &s->saved);
 	TAILQ_REMOVE(&o->subs, s, of_owner);
 	TAILQ_REMOVE(&events->all, s, link);

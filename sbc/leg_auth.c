@@ -158,7 +158,7 @@ bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	request = sip_object(msg);
 	uri = url_as_string(leg->c.home, request->sip_request->rq_url);
 	err = uri == NULL ? ERR_NOMEM
-			  : trunk_auth_ask(leg->c.trunks, leg->c.trunk,
+			  : trunk_auth_ask(leg->c.trunks, leg->c.trunk->row->id,
 				    &leg->c.peer.addr, text,
 				    request->sip_request->rq_method_name, uri,
 				    leg->c.surrogate, on_answer_made, leg,

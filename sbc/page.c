@@ -61,7 +61,7 @@ int pages_new(struct sbc *sbc, struct pages **pages_out)
 static void page_free(struct page *p)
 {
 	account_query_cancel(&p->query);
-	aim_end(&p->aim);
+	target_walk_end(&p->walk);
 	for (size_t i = 0; i < p->n_branches; i++)
 		leg_free(&p->branches[i].leg);
 	if (p->irq != NULL)
@@ -244,6 +244,11 @@ static enum reason send_to(struct page *p, const struct page_to *to)
 		.on_request = on_request,
 		.ctx = b,
 	};
+	const char *route =
+		to->side.trunk != NULL
+			? trunk_route(p->sbc->trunks, to->side.trunk->row->id,
+				  &to->target.addr)
+			: "";
 	char forwards[12];
 	enum reason why;
 
@@ -264,6 +269,7 @@ static enum reason send_to(struct page *p, const struct page_to *to)
 	b->leg->change.orq = leg_send(b->leg, on_answer, p->kind->method,
 		p->kind->name, to->request_uri,
 		SIPTAG_MAX_FORWARDS_STR(forwards),
+		TAG_IF(*route != '\0', SIPTAG_ROUTE_STR(route)),
 		TAG_IF(p->kind->contact, SIPTAG_CONTACT_STR(b->leg->contact)),
 		TAG_IF(text.event != NULL, SIPTAG_EVENT_STR(text.event)),
 		TAG_IF(text.state != NULL,
@@ -327,7 +333,7 @@ static enum reason send_to_phones(struct page *p)
 }
 
 static enum reason send_to_trunk(
-	struct page *p, const struct trunk *t, const struct aim_place *place)
+	struct page *p, const struct trunk *t, const struct target_place *place)
 {
 	char number[ROUTE_NUMBER_SIZE];
 	const char *escaped;
@@ -355,7 +361,7 @@ static enum reason send_to_trunk(
 	return send_to(p, &to);
 }
 
-static void on_aimed(void *ctx)
+static void on_located(void *ctx)
 {
 	go_on(ctx);
 }
@@ -365,7 +371,7 @@ static void go_on(struct page *p)
 {
 	const struct route_decision *d = p->decision;
 	enum reason why = REASON_ROUTE_NONE;
-	struct aim_place place;
+	struct target_place place;
 
 	for (; p->target < d->n_targets; p->target++) {
 		const struct route_target *t = &d->targets[p->target];
@@ -376,21 +382,22 @@ static void go_on(struct page *p)
 				return;
 			continue;
 		}
-		if (p->aim.trunk != t->trunk)
-			aim_begin(&p->aim, p->sbc, t->trunk, on_aimed, p);
-		switch (aim_next(&p->aim, &place, &why)) {
-		case AIM_ASKED:
+		if (p->walk.trunk == NULL)
+			target_walk_begin(
+				&p->walk, p->sbc, t->trunk, on_located, p);
+		switch (target_walk_usable(&p->walk, &place, &why)) {
+		case TARGET_ASKED:
 			return;
-		case AIM_NONE:
+		case TARGET_USELESS:
+		case TARGET_END:
 			break;
-		case AIM_FOUND:
+		case TARGET_FOUND:
 			why = send_to_trunk(p, t->trunk, &place);
 			if (why == REASON_ROUTE_OK)
 				return;
 			break;
 		}
-		aim_end(&p->aim);
-		p->aim.trunk = NULL;
+		target_walk_end(&p->walk);
 	}
 	refuse(p, why);
 }

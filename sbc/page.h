@@ -14,7 +14,7 @@
 
 #include "common/ident.h"
 #include "sbc/account.h"
-#include "sbc/aim.h"
+#include "sbc/target.h"
 #include "sbc/hdr.h"
 #include "sbc/hdr_part.h"
 #include "sbc/leg.h"
@@ -91,7 +91,7 @@ struct page {
 	struct account *called_account;
 	struct route_decision *decision;
 	size_t target;
-	struct aim aim;
+	struct target_walk walk;
 
 	struct page_branch branches[PAGE_BRANCHES_MAX];
 	size_t n_branches, n_open;

@@ -88,11 +88,24 @@ static size_t line_end(const char *p, const char *end)
 	return 0;
 }
 
+static void skip_blanks(struct scan *s)
+{
+	while (s->p < s->end && is_blank(*s->p))
+		s->p++;
+}
+
+/* Folded once (LWS, RFC 3261 25.1): the library gives up a Via in which it
+ * meets a line of nothing but blanks and would answer to the next one. */
 static void skip_space(struct scan *s)
 {
-	while (s->p < s->end &&
-		(is_blank(*s->p) || *s->p == '\r' || *s->p == '\n'))
-		s->p++;
+	size_t n;
+
+	skip_blanks(s);
+	n = line_end(s->p, s->end);
+	if (n > 0 && s->p + n < s->end && is_blank(s->p[n])) {
+		s->p += n;
+		skip_blanks(s);
+	}
 }
 
 static bool take(struct scan *s, char c)

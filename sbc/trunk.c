@@ -54,7 +54,9 @@ struct trunk_state *trunk_state_make(struct trunks *trunks, uint32_t id)
 		return NULL;
 	s->trunks = trunks;
 	s->id = id;
-	if (table_add(&trunks->table, &s->node, &s->id, sizeof s->id) != 0) {
+	if (trunk_register_init(s) != 0 || table_add(&trunks->table, &s->node,
+						   &s->id, sizeof s->id) != 0) {
+		registrant_done(&s->reg);
 		free(s);
 		return NULL;
 	}
@@ -66,6 +68,7 @@ static void state_free(struct trunk_state *s)
 	save_drop(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved);
 	trunk_where_drop(s);
 	trunk_register_drop(s);
+	registrant_done(&s->reg);
 	if (s->named)
 		TAILQ_REMOVE(&s->trunks->named, s, named_link);
 	table_remove(&s->trunks->table, &s->node);
@@ -104,27 +107,17 @@ int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	const struct trunk_place *place, struct target *target,
 	char url[STACK_URL_SIZE])
 {
-	const struct realm_address *ra;
-	struct addr addr;
+	const struct realm_address *ours;
 	char text[ADDR_TEXT_SIZE];
+	struct addr addr;
 
 	if (place == NULL)
 		return ERR_NOT_FOUND;
-	addr = place->addr;
-	ra = realm_address_for(t->realm, addr.family, place->transport);
-	target->addr = addr;
-	target->flow = 0;
-	target->listener = ra != NULL ? stack_listener(sbc->stack, ra) : NULL;
+	/* Without its connection the request fails at once. */
+	(void)target_reach(
+		sbc, t, place->transport, &place->addr, target, &ours);
 	if (target->listener == NULL)
 		return ERR_NOT_FOUND;
-	/* Without its connection the request fails at once. */
-	if (transport_is_stream(target->listener->transport)) {
-		const struct flow *f =
-			flow_to(sbc->flows, t, &target->listener->local,
-				target->listener->transport, &addr);
-
-		target->flow = f != NULL ? f->id : 0;
-	}
 	if (*t->row->domain != '\0')
 		snprintf(url, STACK_URL_SIZE, "sip:%s", t->row->domain);
 	else if (addr_parse(place->host, &addr) != 0)
@@ -220,10 +213,10 @@ void trunk_judge(struct trunk_state *s, const char *data)
 	tell(s, down ? REASON_TRUNK_DOWN : REASON_TRUNK_UP, data);
 }
 
-nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
-	const char *to, struct trunk_names *names)
+nta_leg_t *trunk_make_leg(struct trunks *trunks, const char *from,
+	const char *to, struct registrant_names *names)
 {
-	struct trunk_names fresh = {.cseq = 0};
+	struct registrant_names fresh = {.cseq = 0};
 	char random[27], tagged[STACK_URL_SIZE + 40], cseq[32];
 
 	if (names == NULL)
@@ -236,7 +229,7 @@ nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
 	}
 	snprintf(tagged, sizeof tagged, "%s;tag=%s", from, names->tag);
 	snprintf(cseq, sizeof cseq, "%u REGISTER", (unsigned)names->cseq);
-	return nta_leg_tcreate(stack_agent(s->trunks->sbc->stack), NULL, NULL,
+	return nta_leg_tcreate(stack_agent(trunks->sbc->stack), NULL, NULL,
 		SIPTAG_CALL_ID_STR(names->call_id), SIPTAG_FROM_STR(tagged),
 		SIPTAG_TO_STR(to),
 		TAG_IF(names->cseq != 0, SIPTAG_CSEQ_STR(cseq)), TAG_END());
@@ -256,7 +249,7 @@ static void probe(struct trunk_place *p, const struct trunk *t)
 		return;
 	snprintf(contact, sizeof contact, "<%s>", ours);
 	snprintf(to, sizeof to, "<%s>", url);
-	p->probe.leg = trunk_make_leg(s, contact, to, NULL);
+	p->probe.leg = trunk_make_leg(s->trunks, contact, to, NULL);
 	if (p->probe.leg == NULL)
 		return;
 	p->probe.orq = nta_outgoing_tcreate(p->probe.leg, on_probe_answer,
@@ -302,8 +295,11 @@ static void forget_gone(struct trunks *trunks)
 			TABLE_ENTRY(node, struct trunk_state, node);
 
 		next = table_next(&trunks->table, &bucket, node);
-		if (s->n_calls == 0 && s->n_surrogates == 0 &&
-			settings_trunk(trunks->sbc->settings, s->id) == NULL)
+		if (settings_trunk(trunks->sbc->settings, s->id) != NULL)
+			continue;
+		trunk_where_drop(s);
+		if (!trunk_register_leave(s) && s->n_calls == 0 &&
+			s->n_surrogates == 0)
 			state_free(s);
 	}
 }
@@ -321,9 +317,12 @@ static void on_tick(void *arg)
 	is_new = set->version != trunks->version;
 	if (is_new) {
 		trunks->version = set->version;
-		forget_gone(trunks);
 		if (trunks->sbc->bindings != NULL)
 			bindings_tell_all(trunks->sbc->bindings);
+	}
+	if (is_new || trunks->sweeps) {
+		trunks->sweeps = false;
+		forget_gone(trunks);
 	}
 	for (size_t i = 0; i < set->n_trunks; i++) {
 		const struct trunk *t = &set->trunks[i];
@@ -340,7 +339,7 @@ static void on_tick(void *arg)
 		} else if (now >= s->next_probe_us && s->n_places != 0) {
 			probe_all(s, t);
 		}
-		trunk_register_tick(s, t, now);
+		trunk_register_tick(s, t);
 		trunk_save(s);
 	}
 }
@@ -419,8 +418,7 @@ bool trunk_in_service(struct trunks *trunks, uint32_t id)
 	const struct trunk_state *s = trunk_state_find(trunks, id);
 
 	/* Who is not registered is not known there. */
-	return s == NULL ||
-	       (!s->down && s->registration != REGISTRATION_FAILED);
+	return s == NULL || (!s->down && s->reg.state != REGISTRATION_FAILED);
 }
 
 bool trunk_avoids(struct trunks *trunks, uint32_t id, const struct addr *addr)

@@ -95,7 +95,7 @@ void trunk_note_silence(struct trunks *trunks, const struct trunk *t);
  *			credentials are used; 0 = the trunk's. */
 typedef void (*trunk_auth_fn)(void *ctx, const char *header, enum reason why);
 struct trunk_auth_query;
-GH_MUST_CHECK int trunk_auth_ask(struct trunks *trunks, const struct trunk *t,
+GH_MUST_CHECK int trunk_auth_ask(struct trunks *trunks, uint32_t trunk,
 	const struct addr *peer, const char *challenge, const char *method,
 	const char *uri, uint64_t surrogate, trunk_auth_fn fn, void *ctx,
 	struct trunk_auth_query **query_out);

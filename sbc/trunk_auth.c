@@ -55,7 +55,7 @@ void trunk_auth_on_deadline(void *arg)
 	arm(trunks);
 }
 
-int trunk_auth_ask(struct trunks *trunks, const struct trunk *t,
+int trunk_auth_ask(struct trunks *trunks, uint32_t trunk,
 	const struct addr *peer, const char *challenge, const char *method,
 	const char *uri, uint64_t surrogate, trunk_auth_fn fn, void *ctx,
 	struct trunk_auth_query **query_out)
@@ -71,7 +71,7 @@ int trunk_auth_ask(struct trunks *trunks, const struct trunk *t,
 	if (q == NULL)
 		return ERR_NOMEM;
 	request.id = authd_next_id(trunks->sbc->authd);
-	request.trunk = t->row->id;
+	request.trunk = trunk;
 	request.peer = (char *)(uintptr_t)addr_format(peer, text);
 	request.challenge = (char *)(uintptr_t)challenge;
 	request.method = (char *)(uintptr_t)method;

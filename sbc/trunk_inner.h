@@ -7,15 +7,10 @@
 
 #include "common/table.h"
 #include "common/token.h"
-#include "sbc/locate.h"
+#include "sbc/registrant.h"
 #include "sbc/stack.h"
+#include "sbc/target.h"
 #include "sbc/trunk.h"
-
-/** A request of ours outside any call, with the dialog leg that numbers it. */
-struct trunk_request {
-	nta_leg_t *leg;
-	nta_outgoing_t *orq;
-};
 
 #define TRUNK_PLACES_MAX 16
 
@@ -30,21 +25,6 @@ struct trunk_place {
 	bool down;
 	unsigned misses;
 	struct trunk_request probe;
-};
-
-/** What a registration is known by. */
-struct trunk_names {
-	char call_id[40]; /* "" = none yet */
-	char tag[21];
-	uint32_t cseq; /* used last by an earlier process */
-};
-
-enum registration {
-	REGISTRATION_NONE, /* not wanted */
-	REGISTRATION_TRYING,
-	REGISTRATION_UP,
-	REGISTRATION_FAILED, /* waits for the next try */
-	REGISTRATION_COUNT,
 };
 
 struct trunk_state {
@@ -64,26 +44,16 @@ struct trunk_state {
 	size_t n_places;
 	bool where_known; /* looked once */
 	uint64_t next_where_us;
-	struct locate_query *where_query;
-	size_t where_row; /* being looked at */
+	struct target_walk walk; /* the look that is under way */
+	struct settings *walked; /* ... over this snapshot's trunk */
 	struct trunk_place *found[TRUNK_PLACES_MAX];
 	size_t n_found;
 
-	enum registration registration;
-	struct trunk_request reg;
-	struct trunk_auth_query *reg_query;
-	bool reg_proxy;         /* ... with 407 */
-	bool reg_challenged;    /* the present try answered a challenge */
-	bool reg_stale;         /* ... and another, to a newer nonce */
-	uint32_t reg_expires_s; /* asked for; the registrar may raise it */
-	uint64_t next_register_us;
-	unsigned reg_failures; /* in a row */
+	struct registrant reg; /* trunk_register.c */
+	uint64_t reg_identity; /* of whom it is; 0 = not known */
 	unsigned reg_tried;    /* registrars, since the last success or wait */
-	uint64_t reg_sent_us;
-	bool reg_heard;        /* any answer to the REGISTER under way */
 	char *reg_route;       /* by Service-Route; NULL = none */
 	struct addr registrar; /* the place that is asked; unset = the first */
-	struct trunk_names names;
 	struct save_slot saved;
 
 	TAILQ_ENTRY(trunk_state) named_link; /* its names are sources */
@@ -106,6 +76,7 @@ struct trunks {
 	struct loop_timer *tick;
 	struct loop_timer *deadline;
 	uint64_t version; /* of the settings last looked at */
+	bool sweeps;      /* a row may be gone */
 	TAILQ_HEAD(, trunk_auth_query) queries; /* by deadline */
 	TAILQ_HEAD(, trunk_state) named;
 	struct surrogates *surrogates;
@@ -119,8 +90,8 @@ GH_MUST_CHECK int trunk_target_of(struct sbc *sbc, const struct trunk *t,
 	char url[STACK_URL_SIZE]);
 /** names of an earlier leg that this one goes on with, or is filled in; NULL =
  * new ones that nobody needs again. */
-nta_leg_t *trunk_make_leg(struct trunk_state *s, const char *from,
-	const char *to, struct trunk_names *names);
+nta_leg_t *trunk_make_leg(struct trunks *trunks, const char *from,
+	const char *to, struct registrant_names *names);
 
 /* trunk_where.c */
 /** Looks again where the targets are, if it is time. */
@@ -149,13 +120,12 @@ void trunk_save(struct trunk_state *s);
 /** The row of a trunk, made if there is none; NULL without memory. */
 struct trunk_state *trunk_state_make(struct trunks *trunks, uint32_t id);
 /* trunk_register.c */
-void trunk_register_tick(
-	struct trunk_state *s, const struct trunk *t, uint64_t now);
+GH_MUST_CHECK int trunk_register_init(struct trunk_state *s);
+void trunk_register_tick(struct trunk_state *s, const struct trunk *t);
+/** Takes back what is registered. @return false if there is nothing, or no
+ * longer. */
+bool trunk_register_leave(struct trunk_state *s);
 void trunk_register_drop(struct trunk_state *s);
-/** A time between three quarters of us and all of it. */
-uint64_t trunk_spread(uint64_t us);
-/** Seconds that a 2xx to our REGISTER gives us; asked_s if it does not say. */
-uint32_t trunk_granted(const sip_t *sip, uint32_t asked_s);
 /* trunk_auth.c */
 void trunk_auth_on_deadline(void *arg);
 void trunk_auth_drop_all(struct trunks *trunks);

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Registration at a trunk that wants it (RFC 3261 10.2): REGISTER, the answer
- * to its challenge from authd, refresh before the end, and retries that grow
- * and are spread at random so that a registrar that comes back is not met by
- * all its customers in the same second. Of several registrars the next is
- * asked at once when one refuses or is silent; the wait begins when all have
- * been asked. The Service-Route of the answer is the way of our calls
- * (RFC 3608).
+ * Registration at a trunk that wants it: where its registrars are, what the
+ * answer says to our calls (Service-Route, RFC 3608), and when it ends. A trunk
+ * that is disabled, deleted or registers under another name takes back what it
+ * has registered.
  *
- * Decides: when to register and what a registrar's answer means. authd decides
- * whether the challenge gets an answer. Called by trunk.c's clock.
+ * Decides: whether a trunk has a registration. registrant.c decides when to
+ * ask. Called by trunk.c's clock and for calls.
  */
 #include "config.h"
 
@@ -17,115 +14,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sofia-sip/sip_status.h>
 #include <sofia-sip/sip_header.h>
-#include <sofia-sip/sip_util.h>
 #include <sofia-sip/su_alloc.h>
-#include <sofia-sip/su_tagarg.h>
-#include <sofia-sip/tport_tag.h>
+#include <sofia-sip/sip_extra.h>
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/secret.h"
 #include "sbc/sbc.h"
 #include "sbc/text.h"
 #include "sbc/trunk_inner.h"
 
-#define EXPIRES_S     600u
-#define EXPIRES_MAX_S 86400u
-#define RETRY_S       5u
-#define RETRY_MAX_S   600u
-#define SHORTEST_S    4u /* between two of ours, whatever a registrar grants */
-/* A registrar that is not the only one has so long for its answer. */
-#define SILENCE_US    (5 * CLOCK_US_PER_S)
-#define ROUTES_MAX    4u
-#define ROUTE_SIZE    512u
+#define RETRY_MAX_S 600u
+#define ROUTES_MAX  4u
+#define ROUTE_SIZE  512u
 
-static void send_register(
-	struct trunk_state *s, const struct trunk *t, const char *auth_line);
+static struct trunk_state *state_of(struct registrant *r)
+{
+	return (struct trunk_state *)((char *)r -
+				      offsetof(struct trunk_state, reg));
+}
+
+static void forget_route(struct trunk_state *s)
+{
+	free(s->reg_route);
+	s->reg_route = NULL;
+}
 
 void trunk_register_drop(struct trunk_state *s)
 {
-	trunk_auth_cancel(&s->reg_query);
-	trunk_request_drop(&s->reg);
-	free(s->reg_route);
-	s->reg_route = NULL;
-	s->registration = REGISTRATION_NONE;
-}
-
-static const char *trunk_name(const struct trunk_state *s)
-{
-	const struct trunk *t = settings_trunk(s->trunks->sbc->settings, s->id);
-
-	return t != NULL ? t->row->name : "?";
-}
-
-uint64_t trunk_spread(uint64_t us)
-{
-	uint32_t random;
-
-	secret_random_bytes(&random, sizeof random);
-	return us - us / 4 + random % (us / 4 + 1);
+	registrant_drop(&s->reg);
+	forget_route(s);
+	s->reg_identity = 0;
+	s->reg_tried = 0;
 }
 
 static void tell(struct trunk_state *s, enum reason why, const char *data)
 {
+	const struct trunk *t = settings_trunk(s->trunks->sbc->settings, s->id);
 	Gh__Event event = GH__EVENT__INIT;
 
 	reason_count(why);
 	log_notice("trunk_registration", LOG_UINT("trunk", s->id),
-		LOG_STR("name", trunk_name(s)),
+		LOG_STR("name", t != NULL ? t->row->name : "?"),
 		LOG_STR("reason", reason_text(why)), LOG_STR("data", data));
 	event.wall_us = clock_wall_us();
 	event.reason = reason_number(why);
 	event.trunk = s->id;
 	event.data = (char *)(uintptr_t)data;
 	cdr_event(s->trunks->sbc->cdrs, &event);
-}
-
-static void failed(struct trunk_state *s, enum reason why, const char *data)
-{
-	uint64_t wait_s = RETRY_S;
-
-	s->reg_challenged = false;
-	trunk_where_next_registrar(s);
-	if (++s->reg_tried < s->n_places) {
-		log_info("trunk_registrar", LOG_UINT("trunk", s->id),
-			LOG_STR("reason", reason_text(why)),
-			LOG_STR("data", data), LOG_STR("next", "another"));
-		s->next_register_us = 0;
-		return;
-	}
-	s->reg_tried = 0;
-	if (s->registration != REGISTRATION_FAILED)
-		tell(s, why, data);
-	s->registration = REGISTRATION_FAILED;
-	for (unsigned i = 0; i < s->reg_failures && wait_s < RETRY_MAX_S; i++)
-		wait_s *= 2;
-	if (wait_s > RETRY_MAX_S)
-		wait_s = RETRY_MAX_S;
-	s->reg_failures++;
-	s->next_register_us =
-		clock_now_us() + trunk_spread(wait_s * CLOCK_US_PER_S);
-}
-
-uint32_t trunk_granted(const sip_t *sip, uint32_t asked_s)
-{
-	uint64_t expires_s = asked_s;
-	const sip_contact_t *m;
-
-	if (sip->sip_expires != NULL)
-		expires_s = sip->sip_expires->ex_delta;
-	/* A registrar may list other bindings too: the shortest of all is on
-	 * the safe side. */
-	for (m = sip->sip_contact; m != NULL; m = m->m_next) {
-		unsigned long own = sip_contact_expires(m, sip->sip_expires,
-			sip->sip_date, expires_s, sip_now());
-
-		if (own != 0 && own < expires_s)
-			expires_s = own;
-	}
-	return expires_s > EXPIRES_MAX_S ? EXPIRES_MAX_S : (uint32_t)expires_s;
 }
 
 /* Only what may stand between < and > again, and only loose routes. */
@@ -168,193 +104,127 @@ static void learn_route(struct trunk_state *s, const sip_t *sip)
 		s->reg_route = strdup(text);
 }
 
-static void registered(struct trunk_state *s, const sip_t *sip)
-{
-	uint64_t expires_s = trunk_granted(sip, s->reg_expires_s);
+/* --- what registrant.c asks and tells --- */
 
-	if (expires_s == 0) {
-		failed(s, REASON_TRUNK_REGISTER_FAILED, "no time was granted");
-		return;
+static int where(struct registrant *r, struct registrant_place *out)
+{
+	struct trunk_state *s = state_of(r);
+	struct sbc *sbc = s->trunks->sbc;
+	const struct trunk *t = settings_trunk(sbc->settings, s->id);
+
+	if (t == NULL || !s->where_known)
+		return ERR_AGAIN;
+	out->has_others = s->n_places > 1;
+	snprintf(out->user, sizeof out->user, "%s", t->row->register_user);
+	if (trunk_target_of(sbc, t, trunk_where_registrar(s), &out->target,
+		    out->url) != 0)
+		return ERR_NOT_FOUND;
+	return trunk_contact(t, out->target.listener, out->user, out->contact,
+		sizeof out->contact);
+}
+
+static bool next(struct registrant *r, enum reason why, const char *data)
+{
+	struct trunk_state *s = state_of(r);
+
+	trunk_where_next_registrar(s);
+	if (++s->reg_tried < s->n_places) {
+		log_info("trunk_registrar", LOG_UINT("trunk", s->id),
+			LOG_STR("reason", reason_text(why)),
+			LOG_STR("data", data), LOG_STR("next", "another"));
+		return true;
 	}
-	/* Four fifths of it: never so late that it has run out. */
-	expires_s = expires_s * 8 / 10;
-	if (expires_s < SHORTEST_S)
-		expires_s = SHORTEST_S;
-	learn_route(s, sip);
-	if (s->registration != REGISTRATION_UP)
-		tell(s, REASON_TRUNK_REGISTERED, "");
-	s->registration = REGISTRATION_UP;
-	s->reg_failures = 0;
 	s->reg_tried = 0;
-	s->reg_challenged = false;
-	s->next_register_us =
-		clock_now_us() + trunk_spread(expires_s * CLOCK_US_PER_S);
+	return false;
+}
+
+static void on_up(struct registrant *r, const sip_t *sip, bool first)
+{
+	struct trunk_state *s = state_of(r);
+
+	learn_route(s, sip);
+	s->reg_tried = 0;
+	if (first)
+		tell(s, REASON_TRUNK_REGISTERED, "");
 	trunk_save(s);
 }
 
-static void on_answer_made(void *ctx, const char *header, enum reason why)
+static void on_failed(struct registrant *r, enum reason why, const char *data)
 {
-	struct trunk_state *s = ctx;
-	const struct trunk *t = settings_trunk(s->trunks->sbc->settings, s->id);
-	char line[1024];
-
-	s->reg_query = NULL;
-	if (t == NULL || header == NULL) {
-		failed(s, why, "no answer to the challenge");
-		return;
-	}
-	if (snprintf(line, sizeof line, "%s: %s",
-		    s->reg_proxy ? "Proxy-Authorization" : "Authorization",
-		    header) >= (int)sizeof line) {
-		failed(s, REASON_AUTH_TRUNK_FAILED, "header too long");
-		return;
-	}
-	send_register(s, t, line);
+	tell(state_of(r), why, data);
 }
 
-static void challenged(struct trunk_state *s, const sip_t *sip)
+static void on_left(struct registrant *r)
 {
-	const struct trunk *t = settings_trunk(s->trunks->sbc->settings, s->id);
-	const msg_auth_t *au = sip->sip_www_authenticate;
-	char text[1024], url[STACK_URL_SIZE];
-	struct target target;
+	struct trunk_state *s = state_of(r);
 
-	s->reg_proxy = au == NULL;
-	if (au == NULL)
-		au = sip->sip_proxy_authenticate;
-	if (s->reg_challenged && au != NULL && !s->reg_stale &&
-		trunk_challenge_is_stale(au)) {
-		s->reg_stale = true;
-		s->reg_challenged = false;
-	} else if (!s->reg_challenged) {
-		s->reg_stale = false;
-	}
-	if (s->reg_challenged || au == NULL || t == NULL ||
-		trunk_target_of(s->trunks->sbc, t, trunk_where_registrar(s),
-			&target, url) != 0 ||
-		trunk_challenge_text(au, text, sizeof text) != 0) {
-		failed(s, REASON_TRUNK_REGISTER_FAILED, "challenged again");
-		return;
-	}
-	s->reg_challenged = true;
-	if (trunk_auth_ask(s->trunks, t, &target.addr, text, "REGISTER", url, 0,
-		    on_answer_made, s, &s->reg_query) != 0)
-		failed(s, REASON_AUTH_AWAY, "authd is away");
+	tell(s, REASON_TRUNK_UNREGISTERED, "");
+	trunk_register_drop(s);
+	s->trunks->sweeps = true;
 }
 
-static int on_register_answer(
-	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+static const struct registrant_kind kind = {
+	.path = true,
+	.retry_max_s = RETRY_MAX_S,
+	.where = where,
+	.next = next,
+	.on_up = on_up,
+	.on_failed = on_failed,
+	.on_left = on_left,
+	.refused = REASON_TRUNK_REGISTER_FAILED,
+};
+
+int trunk_register_init(struct trunk_state *s)
 {
-	struct trunk_state *s = (struct trunk_state *)magic;
-	unsigned status =
-		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
-	char text[16];
-
-	s->reg_heard = true;
-	if (status < 200)
-		return 0;
-	s->reg.orq = NULL;
-	snprintf(text, sizeof text, "%u", status);
-	if (status < 300) {
-		registered(s, sip);
-	} else if (status == 401 || status == 407) {
-		challenged(s, sip);
-	} else if (status == 423 && sip->sip_min_expires != NULL &&
-		   sip->sip_min_expires->me_delta <= EXPIRES_MAX_S &&
-		   sip->sip_min_expires->me_delta > s->reg_expires_s) {
-		const struct trunk *t =
-			settings_trunk(s->trunks->sbc->settings, s->id);
-
-		s->reg_expires_s = (uint32_t)sip->sip_min_expires->me_delta;
-		s->reg_challenged = false;
-		if (t != NULL)
-			send_register(s, t, NULL);
-	} else {
-		failed(s, REASON_TRUNK_REGISTER_FAILED, text);
-	}
-	nta_outgoing_destroy(orq);
-	return 0;
+	return registrant_init(&s->reg, &kind, s->trunks, s->id, 0);
 }
 
-static void send_register(
-	struct trunk_state *s, const struct trunk *t, const char *auth_line)
-{
-	struct sbc *sbc = s->trunks->sbc;
-	char url[STACK_URL_SIZE], hop[STACK_URL_SIZE], ours[STACK_URL_SIZE];
-	char contact[STACK_URL_SIZE + 2], aor[STACK_URL_SIZE + 80];
-	char expires[12];
-	struct target target;
+/* --- when --- */
 
-	if (trunk_target_of(sbc, t, trunk_where_registrar(s), &target, url) !=
-			0 ||
-		trunk_contact(t, target.listener, t->row->register_user, ours,
-			sizeof ours) != 0) {
-		failed(s, REASON_TRUNK_REGISTER_FAILED, "no usable address");
-		return;
-	}
-	snprintf(contact, sizeof contact, "<%s>", ours);
-	/* url is "sip:domain"; the AOR puts the user in front of the domain. */
-	snprintf(aor, sizeof aor, "<sip:%s@%s>", t->row->register_user,
-		url + strlen("sip:"));
-	snprintf(expires, sizeof expires, "%u", (unsigned)s->reg_expires_s);
-	if (s->reg.leg == NULL)
-		s->reg.leg = trunk_make_leg(s, aor, aor, &s->names);
-	if (s->reg.leg != NULL)
-		s->reg.orq = nta_outgoing_tcreate(s->reg.leg,
-			on_register_answer, (nta_outgoing_magic_t *)s,
-			URL_STRING_MAKE(stack_next_hop(s->trunks->sbc->stack,
-				&target, hop, sizeof hop)),
-			SIP_METHOD_REGISTER, URL_STRING_MAKE(url),
-			TPTAG_IDENT(target.listener->ident),
-			SIPTAG_CONTACT_STR(contact),
-			SIPTAG_EXPIRES_STR(expires),
-			SIPTAG_ALLOW_STR(STACK_ALLOW),
-			SIPTAG_SUPPORTED_STR("path"), NTATAG_PASS_100(1),
-			TAG_IF(auth_line != NULL, SIPTAG_HEADER_STR(auth_line)),
-			TAG_END());
-	if (s->reg.orq == NULL) {
-		failed(s, REASON_TRUNK_REGISTER_FAILED, "not sent");
-		return;
-	}
-	s->reg_sent_us = clock_now_us();
-	s->reg_heard = false;
-	if (s->registration != REGISTRATION_UP &&
-		s->registration != REGISTRATION_FAILED)
-		s->registration = REGISTRATION_TRYING;
+/* What the registrar knows us by: another one is another registration. */
+static uint64_t identity_of(const struct trunk *t)
+{
+	static const uint8_t key[16] = "gatehouse trunk";
+	char text[3 * STACK_URL_SIZE];
+	int n = snprintf(text, sizeof text, "%s %s %s %u",
+		t->row->register_user, t->row->domain, t->row->host,
+		(unsigned)t->realm->row->id);
+	size_t len = n < (int)sizeof text ? (size_t)n : sizeof text - 1;
+
+	return table_siphash(key, text, len) | 1;
 }
 
-/* Another registrar may be there where this one is silent. */
-static void give_up_silent(struct trunk_state *s, uint64_t now)
+bool trunk_register_leave(struct trunk_state *s)
 {
-	if (s->reg.orq == NULL || s->reg_heard || s->n_places < 2 ||
-		now < s->reg_sent_us + SILENCE_US)
-		return;
-	/* Its leg stays: the next one has the next number. */
-	nta_outgoing_bind(s->reg.orq, NULL, NULL);
-	s->reg.orq = NULL;
-	failed(s, REASON_TRUNK_REGISTER_FAILED, "silent");
+	forget_route(s);
+	if (registrant_leave(&s->reg, 0))
+		return true;
+	trunk_register_drop(s);
+	return false;
 }
 
-void trunk_register_tick(
-	struct trunk_state *s, const struct trunk *t, uint64_t now)
+void trunk_register_tick(struct trunk_state *s, const struct trunk *t)
 {
-	if (!t->row->enabled || !t->row->registers ||
-		*t->row->register_user == '\0') {
-		if (s->registration != REGISTRATION_NONE)
-			trunk_register_drop(s);
+	bool wanted = t->row->enabled && t->row->registers &&
+		      *t->row->register_user != '\0';
+	uint64_t identity = identity_of(t);
+
+	if (s->reg.state == REGISTRATION_LEAVING)
+		return;
+	if (s->reg.state != REGISTRATION_NONE && s->reg_identity == 0)
+		s->reg_identity = identity; /* an earlier process had it */
+	if (s->reg.state != REGISTRATION_NONE &&
+		(!wanted || s->reg_identity != identity) &&
+		trunk_register_leave(s))
+		return;
+	if (!wanted)
+		return;
+	if (s->reg.state != REGISTRATION_NONE) {
+		registrant_note(&s->reg);
 		return;
 	}
-	give_up_silent(s, now);
-	if (s->reg.orq != NULL || s->reg_query != NULL ||
-		now < s->next_register_us || !s->where_known)
-		return;
-	s->reg_challenged = false;
-	if (s->reg_expires_s < t->row->register_expires_s ||
-		s->reg_expires_s == 0)
-		s->reg_expires_s = t->row->register_expires_s != 0
-					   ? t->row->register_expires_s
-					   : EXPIRES_S;
-	send_register(s, t, NULL);
+	s->reg_identity = identity;
+	registrant_start(&s->reg, t->row->register_expires_s, 0);
 }
 
 /* --- for calls --- */
@@ -364,7 +234,7 @@ const char *trunk_route(
 {
 	const struct trunk_state *s = trunk_state_find(trunks, id);
 
-	return s != NULL && s->registration == REGISTRATION_UP &&
+	return s != NULL && s->reg.state == REGISTRATION_UP &&
 			       s->reg_route != NULL &&
 			       addr_equal(&s->registrar, addr)
 		       ? s->reg_route
@@ -377,7 +247,7 @@ bool trunk_registrar(struct trunks *trunks, const struct trunk *t,
 	struct trunk_state *s = trunk_state_find(trunks, t->row->id);
 	const struct trunk_place *p;
 
-	if (s == NULL || s->registration != REGISTRATION_UP)
+	if (s == NULL || s->reg.state != REGISTRATION_UP)
 		return false;
 	/* After a restart it is known before the names have been asked for. */
 	if (!s->where_known && addr_is_set(&s->registrar) &&

@@ -27,26 +27,29 @@ void trunk_save(struct trunk_state *s)
 	Gh__SavedTrunk saved = GH__SAVED_TRUNK__INIT;
 	char registrar[ADDR_TEXT_SIZE];
 
-	if (!s->down && s->registration == REGISTRATION_NONE) {
+	enum registration state = s->reg.state != REGISTRATION_LEAVING
+					  ? s->reg.state
+					  : REGISTRATION_NONE;
+
+	if (!s->down && state == REGISTRATION_NONE) {
 		save_drop(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved);
 		return;
 	}
 	saved.trunk = s->id;
 	saved.down = s->down;
 	saved.misses = s->misses;
-	saved.registration = s->registration;
-	saved.expires_s = s->reg_expires_s;
-	saved.next_register_us = s->next_register_us;
-	saved.failures = s->reg_failures;
+	saved.registration = state;
+	saved.expires_s = s->reg.expires_s;
+	saved.next_register_us = s->reg.next_us;
+	saved.failures = s->reg.failures;
 	if (s->reg_route != NULL)
 		saved.route = s->reg_route;
 	if (addr_is_set(&s->registrar))
 		saved.registrar = (char *)(uintptr_t)addr_format(
 			&s->registrar, registrar);
-	saved.call_id = s->names.call_id;
-	saved.local_tag = s->names.tag;
-	saved.cseq = s->reg.leg != NULL ? nta_leg_get_seq(s->reg.leg)
-					: s->names.cseq;
+	saved.call_id = s->reg.names.call_id;
+	saved.local_tag = s->reg.names.tag;
+	saved.cseq = registrant_cseq(&s->reg);
 	save_put(s->trunks->sbc->saves, SAVE_TRUNK, &s->saved, &saved.base);
 }
 
@@ -56,9 +59,9 @@ int trunk_restore(struct trunks *trunks, const Gh__SavedTrunk *saved,
 	uint64_t now = clock_now_us();
 	struct trunk_state *s;
 
-	if (saved->registration >= REGISTRATION_COUNT ||
-		strlen(saved->call_id) >= sizeof s->names.call_id ||
-		strlen(saved->local_tag) >= sizeof s->names.tag ||
+	if (saved->registration >= REGISTRATION_LEAVING ||
+		strlen(saved->call_id) >= sizeof s->reg.names.call_id ||
+		strlen(saved->local_tag) >= sizeof s->reg.names.tag ||
 		(*saved->call_id == '\0') != (*saved->local_tag == '\0'))
 		return ERR_INVALID;
 	s = trunk_state_make(trunks, saved->trunk);
@@ -69,22 +72,26 @@ int trunk_restore(struct trunks *trunks, const Gh__SavedTrunk *saved,
 	s->saved = *slot;
 	s->down = saved->down;
 	s->misses = saved->misses;
-	s->reg_expires_s = saved->expires_s;
-	s->reg_failures = saved->failures;
-	snprintf(s->names.call_id, sizeof s->names.call_id, "%s",
+	s->reg.expires_s = saved->expires_s;
+	s->reg.failures = saved->failures;
+	snprintf(s->reg.names.call_id, sizeof s->reg.names.call_id, "%s",
 		saved->call_id);
-	snprintf(s->names.tag, sizeof s->names.tag, "%s", saved->local_tag);
+	snprintf(s->reg.names.tag, sizeof s->reg.names.tag, "%s",
+		saved->local_tag);
 	if (saved->cseq != 0)
-		s->names.cseq = saved->cseq + CSEQ_MARGIN;
-	s->registration = (enum registration)saved->registration;
+		s->reg.names.cseq = saved->cseq + CSEQ_MARGIN;
 	if (*saved->route != '\0' && text_is_plain(saved->route, 512))
 		s->reg_route = strdup(saved->route);
 	if (*saved->registrar != '\0' &&
 		addr_parse(saved->registrar, &s->registrar) != 0)
 		memset(&s->registrar, 0, sizeof s->registrar);
+	s->reg.state = (enum registration)saved->registration;
+	if (s->reg.state == REGISTRATION_NONE)
+		return 0;
 	/* An answer that was awaited will not come to us: at once. */
-	if (s->registration != REGISTRATION_TRYING &&
+	if (s->reg.state != REGISTRATION_TRYING &&
 		saved->next_register_us < now + AHEAD_MAX_US)
-		s->next_register_us = saved->next_register_us;
+		s->reg.next_us = saved->next_register_us;
+	registrant_resume(&s->reg);
 	return 0;
 }

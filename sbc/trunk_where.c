@@ -7,8 +7,9 @@
  * anybody.
  *
  * Decides: which addresses a trunk has, and which of them is the registrar in
- * use. Does not decide whether they answer (trunk.c). A call looks up its own
- * target (call_target.c), so that it has the weights of SRV to itself.
+ * use. Does not decide whether they answer (trunk.c). A call walks over the
+ * trunk's targets itself (target.c), so that it has the weights of SRV to
+ * itself.
  */
 #include "config.h"
 
@@ -17,7 +18,8 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "sbc/call_inner.h"
+#include "common/log.h"
+#include "sbc/sbc.h"
 #include "sbc/trunk_inner.h"
 
 #define LOOK_US       (20 * CLOCK_US_PER_S)
@@ -100,67 +102,42 @@ static void look_ends(struct trunk_state *s, bool is_row_left)
 	trunk_judge(s, "address found");
 }
 
-static void on_located(
-	void *ctx, enum reason why, const struct addr *addrs, size_t n)
+static void on_located(void *ctx)
 {
-	struct trunk_state *s = ctx;
-	const struct trunk *t = settings_trunk(s->trunks->sbc->settings, s->id);
-	const Gh__TrunkTarget *row =
-		t != NULL ? call_target_row(t, s->where_row) : NULL;
-
-	s->where_query = NULL;
-	if (why != REASON_ROUTE_OK) {
-		reason_count(why);
-		log_warning("trunk_name", LOG_UINT("trunk", s->id),
-			LOG_STR("name", row != NULL ? row->host : "?"),
-			LOG_STR("reason", reason_text(why)));
-	}
-	for (size_t i = 0; row != NULL && i < n; i++)
-		add(s, row, &addrs[i]);
-	s->where_row++;
-	look(s);
+	look(ctx);
 }
 
-/* From the present row on: until one has to be asked for, or the end. */
+/* On from the present row: until one has to be asked for, or the end. */
 static void look(struct trunk_state *s)
 {
-	struct sbc *sbc = s->trunks->sbc;
-	const struct trunk *t = settings_trunk(sbc->settings, s->id);
 	const Gh__TrunkTarget *row;
+	bool has_rows = s->walk.trunk->row->n_targets != 0;
+	enum target_step step;
+	struct addr addr;
+	enum reason why;
 
-	for (; t != NULL && (row = call_target_row(t, s->where_row)) != NULL;
-		s->where_row++) {
-		Gh__Transport transport = (Gh__Transport)row->transport;
-		struct locate_wish wish = {
-			.host = row->host,
-			.port = (uint16_t)row->port,
-			.transport = transport,
-			.ipv4 = realm_address_for(
-					t->realm, AF_INET, transport) != NULL,
-			.ipv6 = realm_address_for(
-					t->realm, AF_INET6, transport) != NULL,
-			.outside =
-				t->realm->row->zone == GH__ZONE__ZONE_OUTSIDE,
-		};
-		struct addr addr;
-
-		if (addr_parse(row->host, &addr) == 0) {
-			addr.port = row->port != 0 ? (uint16_t)row->port
-				    : transport_is_secured(transport) ? 5061
-								      : 5060;
-			add(s, row, &addr);
-		} else if (sbc->locator != NULL &&
-			   locate_start(sbc->locator, &wish, on_located, s,
-				   &s->where_query) == 0) {
+	while ((step = target_walk_address(&s->walk, &row, &addr, &why)) !=
+		TARGET_END) {
+		if (step == TARGET_ASKED)
 			return;
+		if (step == TARGET_FOUND) {
+			add(s, row, &addr);
+			continue;
 		}
+		reason_count(why);
+		log_warning("trunk_name", LOG_UINT("trunk", s->id),
+			LOG_STR("name", row->host),
+			LOG_STR("reason", reason_text(why)));
 	}
-	look_ends(s, t != NULL && t->row->n_targets != 0);
+	target_walk_end(&s->walk);
+	settings_unref(&s->walked);
+	look_ends(s, has_rows);
 }
 
 static void forget_look(struct trunk_state *s)
 {
-	locate_cancel(&s->where_query);
+	target_walk_end(&s->walk);
+	settings_unref(&s->walked);
 	for (size_t i = 0; i < s->n_found; i++) {
 		if (place_find(s, s->found[i]) == s->found[i])
 			s->found[i]->seen = false;
@@ -192,7 +169,8 @@ void trunk_where_tick(
 	/* New settings while a look is under way: it begins again. */
 	forget_look(s);
 	s->next_where_us = UINT64_MAX;
-	s->where_row = 0;
+	s->walked = settings_ref(s->trunks->sbc->settings);
+	target_walk_begin(&s->walk, s->trunks->sbc, t, on_located, s);
 	look(s);
 }
 
@@ -230,7 +208,7 @@ const struct trunk_place *trunk_where_registrar(struct trunk_state *s)
 		/* Its name leads elsewhere now: nobody there knows us. */
 		free(s->reg_route);
 		s->reg_route = NULL;
-		s->next_register_us = 0;
+		registrant_wake(&s->reg);
 	}
 	s->registrar = p->addr;
 	return p;

@@ -118,6 +118,13 @@ static const struct row rows[] = {
 		REASON_ADMIT_SYNTAX},
 	{REQUEST "Via: SIP/2.0/UDPh;branch=1\r\n" REST BLANK,
 		REASON_ADMIT_SYNTAX},
+	/* folded once is read, a line of blanks ends it for the library */
+	{REQUEST "Via: SIP/2.0/UDP\r\n h;branch\r\n\t=1\r\n" REST BLANK,
+		REASON_ADMIT_OK},
+	{REQUEST "Via: SIP/2.0/UDP\r\n \r\n h;branch=1\r\n" VIA REST BLANK,
+		REASON_ADMIT_SYNTAX},
+	{REQUEST "Via: SIP/2.0/UDP h;a=\n \r b\r\n" VIA REST BLANK,
+		REASON_ADMIT_SYNTAX},
 	/* a Via that looks folded into the first line */
 	{REQUEST " Via: SIP/2.0/UDP h;maddr=x\r\n" REST BLANK,
 		REASON_ADMIT_SYNTAX},
