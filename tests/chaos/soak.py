@@ -63,7 +63,7 @@ def whole_case():
 def capacity(w, calls, seed):
     """How many calls this machine carries before anything is killed."""
     while True:
-        c = chaos.Chaos(w, seed, calls, (600000, 600000), phones=False,
+        c = chaos.Chaos(w, seed, calls, (600000, 600000), phones=0,
                         log_level="notice", say=note)
         w.begin(whole_case(), f"{w.work_dir}/try{calls}")
         try:
@@ -86,11 +86,11 @@ def soak(w, args, seed, say):
     c = chaos.Chaos(
         w, seed, args.calls,
         (15000, 45000) if args.short else (60000, 300000),
-        phones=args.short, say=note)
+        phones=4 if args.short else 0, say=note)
     w.begin(whole_case(), f"{w.work_dir}/soak")
     try:
         c.prepare(args.seconds)
-        c.begin(args.seconds + 10)
+        c.begin(args.seconds)
         end = time.monotonic() + args.seconds
         while time.monotonic() < end:
             c.kill_for(min(PROGRESS_S, end - time.monotonic()))
