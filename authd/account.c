@@ -285,6 +285,7 @@ static void on_sweep(void *arg)
 		account_drop_entry(a, e);
 	while ((n = TAILQ_FIRST(&a->negative_order)) && now > n->until_us)
 		drop_negative(a, n);
+	account_gone_sweep(a, false);
 	loop_timer_set(a->loop, a->sweep, SWEEP_US);
 }
 
@@ -309,6 +310,7 @@ int accounts_new(struct loop *loop, struct vault *vault, size_t max_cached,
 	for (size_t by = 0; by < ASK_KINDS; by++)
 		TAILQ_INIT(&a->waiting[by]);
 	TAILQ_INIT(&a->aliases);
+	TAILQ_INIT(&a->gone);
 	err = table_init(&a->index, max_cached * KEYS_PER_ENTRY);
 	if (err == 0)
 		err = table_init(&a->negatives, NEGATIVE_MAX);
@@ -346,6 +348,7 @@ void accounts_free(struct accounts **accounts)
 	account_free_asks(a);
 	while (!TAILQ_EMPTY(&a->aliases))
 		account_drop_alias(a, TAILQ_FIRST(&a->aliases));
+	account_gone_sweep(a, true);
 	loop_timer_free(a->loop, &a->sweep);
 	loop_timer_free(a->loop, &a->gather);
 	table_done(&a->index);

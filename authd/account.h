@@ -69,4 +69,10 @@ void accounts_changed(struct accounts *a, uint64_t id);
 
 size_t accounts_cached(const struct accounts *a);
 
+/** What an account had at a trunk (a PBX) until SQL changed it some seconds
+ * ago; for taking back a registration. NULL = nothing. Borrowed until the next
+ * call. */
+const Gh__TrunkSecret *account_gone_secret(
+	struct accounts *a, uint64_t account, uint32_t trunk);
+
 #endif

@@ -18,7 +18,7 @@ enum {
 	SWEEP_US = 1000 * 1000,
 	ASK_US = 1500 * 1000,
 	ASK_BATCH_MAX = 64, /* questions of one statement */
-	ASK_KINDS = 4, /* enum Gh__AccountKey */
+	ASK_KINDS = 4,      /* enum Gh__AccountKey */
 	REFRESH_BATCH = 200,
 };
 /* Beside the columns of sbc.authd_account a: of the few that have it. */
@@ -105,6 +105,8 @@ struct accounts {
 	/* Bringing the disk up to date after changes that were not heard. */
 	bool refreshing;
 	unsigned round;
+	TAILQ_HEAD(, gone) gone; /* account_gone.c */
+	size_t n_gone;
 };
 
 /* account.c: keys and the cache */
@@ -140,5 +142,11 @@ Gh__AccountRecord *account_read_kept(struct accounts *a, const char *user);
 void account_keep(struct accounts *a, Gh__AccountRecord *rec);
 /** For vault_each(). */
 void account_load_kept(void *ctx, const char *name);
+
+/* account_gone.c */
+/** The record goes or changes: what it has at a PBX is kept for a while. */
+void account_gone_note(struct accounts *a, const Gh__AccountRecord *rec);
+/** Wipes what is over, or all. */
+void account_gone_sweep(struct accounts *a, bool all);
 
 #endif

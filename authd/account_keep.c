@@ -181,11 +181,10 @@ static void on_refreshed(void *ctx, const struct db_result *result)
 /* Asks for the next kept accounts of this round: they stand first. */
 static void refresh_next(struct accounts *a)
 {
-	static const char sql[] =
-		"SELECT k.kept, a.*, " ACCOUNT_SURROGATE_SQL
-		" FROM unnest(string_to_array($1, ' ')) "
-		"AS k (kept) LEFT JOIN sbc.authd_account a "
-		"ON a.username = k.kept";
+	static const char sql[] = "SELECT k.kept, a.*, " ACCOUNT_SURROGATE_SQL
+				  " FROM unnest(string_to_array($1, ' ')) "
+				  "AS k (kept) LEFT JOIN sbc.authd_account a "
+				  "ON a.username = k.kept";
 	struct db_step step = {.sql = sql, .n_params = 1};
 	const struct db_job job = {
 		.steps = &step,
@@ -219,17 +218,25 @@ static void changed_one(struct accounts *a, uint64_t id)
 {
 	char key[24], text[KEY_SIZE_MAX];
 	struct account_wait *wait;
+	Gh__AccountRecord *kept;
+	struct alias *al;
 	struct entry *e;
 
 	snprintf(key, sizeof(key), "%" PRIu64, id);
 	account_make_key(GH__ACCOUNT_KEY__ACCOUNT_BY_ID, key, text);
 	e = account_lookup(&a->index, text);
-	if (e)
+	al = account_lookup(&a->alias_index, text);
+	if (e) {
+		account_gone_note(a, e->record);
 		account_drop_entry(a, e);
+	} else if (al) {
+		kept = account_read_kept(a, al->user);
+		account_gone_note(a, kept);
+		row_account_free(kept);
+	}
 	account_drop_negatives(a);
-	if (account_lookup(&a->alias_index, text) &&
-		account_ask(a, GH__ACCOUNT_KEY__ACCOUNT_BY_ID, key, NULL, NULL,
-			&wait) < 0)
+	if (al && account_ask(a, GH__ACCOUNT_KEY__ACCOUNT_BY_ID, key, NULL,
+			  NULL, &wait) < 0)
 		log_warning("account_not_refreshed", LOG_UINT("account", id));
 }
 

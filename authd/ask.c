@@ -157,6 +157,12 @@ static void answer_account(struct server *s, struct ipc_link *link, uint64_t id,
 
 /* ----------------------------------------------- trunks' challenges */
 
+/* Only what was registered with lost credentials can be taken back. */
+static bool is_register(const Gh__TrunkAuthRequest *request)
+{
+	return strcmp(request->method, "REGISTER") == 0;
+}
+
 /* own: of the extension that we register at its PBX; NULL = the trunk's. */
 static void answer_trunk(struct server *s, struct ipc_link *link,
 	const Gh__TrunkAuthRequest *request, const Gh__TrunkSecret *own)
@@ -170,6 +176,12 @@ static void answer_trunk(struct server *s, struct ipc_link *link,
 		    : snapshots_trunk_secret(s->snapshots, request->trunk);
 	enum reason why = REASON_AUTH_TRUNK_FAILED;
 
+	if (!trunk && is_register(request)) {
+		trunk = snapshots_gone_trunk(s->snapshots, request->trunk);
+		if (!secret)
+			secret = snapshots_gone_secret(
+				s->snapshots, request->trunk);
+	}
 	if (trunk && secret)
 		why = trunkcred_answer(s->digest, s->key, trunk, secret,
 			request, NULL, header);
@@ -189,13 +201,15 @@ static void answer_trunk(struct server *s, struct ipc_link *link,
 }
 
 /* The account is one whose extension is registered at exactly this trunk. */
-static const Gh__TrunkSecret *surrogate_of(
+static const Gh__TrunkSecret *surrogate_of(struct server *s,
 	const Gh__TrunkAuthRequest *request, const Gh__AccountRecord *record)
 {
-	return record && record->account->enabled &&
-			       record->account->surrogate_trunk ==
-				       request->trunk
-		       ? record->surrogate
+	if (record && record->account->enabled &&
+		record->account->surrogate_trunk == request->trunk)
+		return record->surrogate;
+	return is_register(request)
+		       ? account_gone_secret(s->accounts,
+				 request->surrogate_account, request->trunk)
 		       : NULL;
 }
 
@@ -250,7 +264,7 @@ static void on_account(void *ctx, int err, const Gh__AccountRecord *record)
 		break;
 	case GH__MSG__BODY_TRUNK_AUTH_REQUEST:
 		answer_trunk(r->server, r->link, r->msg->trunk_auth_request,
-			surrogate_of(r->msg->trunk_auth_request,
+			surrogate_of(r->server, r->msg->trunk_auth_request,
 				err == 0 ? record : NULL));
 		break;
 	default:
@@ -389,7 +403,7 @@ void ask_on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 		wait_for(s, link, msg, GH__ACCOUNT_KEY__ACCOUNT_BY_ID, id) == 0)
 		return;
 	answer_trunk(s, link, request,
-		err == 0 ? surrogate_of(request, record) : NULL);
+		surrogate_of(s, request, err == 0 ? record : NULL));
 }
 
 static bool is_for_link(const void *item, const void *what)

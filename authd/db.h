@@ -24,7 +24,7 @@
 #define DB_QUEUE_MAX       4096
 #define DB_CONNECTIONS_MAX 16
 /** Oldest schema that this program can work with. */
-#define DB_SCHEMA_VERSION  18
+#define DB_SCHEMA_VERSION  21
 
 struct db;
 

@@ -23,6 +23,7 @@ static void put_media(struct json *j, const Gh__MediaStats *m)
 	json_uint(j, "rx_lost", m->rx_lost);
 	json_uint(j, "rx_jitter_us", m->rx_jitter_us);
 	json_uint(j, "rx_gap_max_us", m->rx_gap_max_us);
+	json_uint(j, "rx_digits", m->rx_digits);
 	json_uint(j, "tx_packets", m->tx_packets);
 	json_uint(j, "tx_octets", m->tx_octets);
 	json_uint(j, "rtt_us", m->rtt_us);
@@ -37,6 +38,12 @@ static void put_media(struct json *j, const Gh__MediaStats *m)
 	json_uint(j, "rtcp_tx", m->rtcp_tx);
 	json_uint(j, "peer_lost", m->peer_lost);
 	json_uint(j, "peer_jitter_us", m->peer_jitter_us);
+	if (m->peer_voip) {
+		json_uint(j, "peer_mos_centi", m->peer_mos_centi);
+		json_uint(j, "peer_discarded_permille",
+			m->peer_discarded_permille);
+		json_uint(j, "peer_buffer_ms", m->peer_buffer_ms);
+	}
 	json_open_array(j, "drops");
 	for (size_t i = 0; i < m->n_drops && i < DROPS_MAX; i++) {
 		json_open_object(j, NULL);

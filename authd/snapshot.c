@@ -34,14 +34,19 @@ struct snapshots {
 	struct db *db;
 	struct vault *vault;
 	struct loop_timer *timer;
+	struct loop_timer *gone_timer;
 	struct snapshots_events events;
 	void *ctx;
 	struct snapshot good;
 	struct snapshot waiting;
+	struct snapshot gone; /* good until some seconds ago */
 	uint8_t refused_hash[32];
 	bool has_refused;
 	bool reading, read_again;
 };
+
+/* So long the set before answers for trunks that are gone. */
+#define GONE_US (10 * CLOCK_US_PER_S)
 
 static const Gh__SettingsSaved *in_force(const struct snapshots *s)
 {
@@ -236,7 +241,10 @@ void snapshots_on_result(struct snapshots *s, const Gh__SettingsResult *result)
 		return;
 	}
 	if (result->accepted) {
-		snapshot_done(&s->good);
+		/* What it had may still be taken back. */
+		snapshot_done(&s->gone);
+		s->gone = s->good;
+		loop_timer_set(s->loop, s->gone_timer, GONE_US);
 		s->good = s->waiting;
 		s->waiting = (struct snapshot){0};
 		store_good(s);
@@ -284,10 +292,8 @@ const Gh__Realm *snapshots_realm(const struct snapshots *s, uint32_t id)
 	return NULL;
 }
 
-const Gh__Trunk *snapshots_trunk(const struct snapshots *s, uint32_t id)
+static const Gh__Trunk *find_trunk(const Gh__SettingsSaved *saved, uint32_t id)
 {
-	const Gh__SettingsSaved *saved = in_force(s);
-
 	for (size_t i = 0; saved && i < saved->n_pieces; i++) {
 		const Gh__SettingsPiece *p = saved->pieces[i];
 
@@ -296,6 +302,11 @@ const Gh__Trunk *snapshots_trunk(const struct snapshots *s, uint32_t id)
 			return p->trunk;
 	}
 	return NULL;
+}
+
+const Gh__Trunk *snapshots_trunk(const struct snapshots *s, uint32_t id)
+{
+	return find_trunk(in_force(s), id);
 }
 
 void snapshots_each_trunk(const struct snapshots *s,
@@ -311,16 +322,31 @@ void snapshots_each_trunk(const struct snapshots *s,
 	}
 }
 
-const Gh__TrunkSecret *snapshots_trunk_secret(
-	const struct snapshots *s, uint32_t trunk)
+static const Gh__TrunkSecret *find_secret(
+	const Gh__SettingsSaved *saved, uint32_t trunk)
 {
-	const Gh__SettingsSaved *saved = in_force(s);
-
 	for (size_t i = 0; saved && i < saved->n_trunk_secrets; i++) {
 		if (saved->trunk_secrets[i]->trunk == trunk)
 			return saved->trunk_secrets[i];
 	}
 	return NULL;
+}
+
+const Gh__TrunkSecret *snapshots_trunk_secret(
+	const struct snapshots *s, uint32_t trunk)
+{
+	return find_secret(in_force(s), trunk);
+}
+
+const Gh__Trunk *snapshots_gone_trunk(const struct snapshots *s, uint32_t id)
+{
+	return find_trunk(s->gone.saved, id);
+}
+
+const Gh__TrunkSecret *snapshots_gone_secret(
+	const struct snapshots *s, uint32_t trunk)
+{
+	return find_secret(s->gone.saved, trunk);
 }
 
 uint64_t snapshots_number(const struct snapshots *s, const char *name,
@@ -395,6 +421,13 @@ static void load_good(struct snapshots *s)
 		LOG_UINT("pieces", s->good.saved->n_pieces));
 }
 
+static void on_gone_timer(void *arg)
+{
+	struct snapshots *s = arg;
+
+	snapshot_done(&s->gone);
+}
+
 int snapshots_new(struct loop *loop, struct vault *vault,
 	const struct snapshots_events *events, void *ctx,
 	struct snapshots **snapshots_out)
@@ -409,7 +442,10 @@ int snapshots_new(struct loop *loop, struct vault *vault,
 	s->events = *events;
 	s->ctx = ctx;
 	err = loop_timer_new(loop, on_timer, s, &s->timer);
+	if (err == 0)
+		err = loop_timer_new(loop, on_gone_timer, s, &s->gone_timer);
 	if (err < 0) {
+		loop_timer_free(loop, &s->timer);
 		free(s);
 		return err;
 	}
@@ -431,7 +467,9 @@ void snapshots_free(struct snapshots **snapshots)
 	if (!s)
 		return;
 	loop_timer_free(s->loop, &s->timer);
+	loop_timer_free(s->loop, &s->gone_timer);
 	snapshot_done(&s->good);
 	snapshot_done(&s->waiting);
+	snapshot_done(&s->gone);
 	free(s);
 }

@@ -63,6 +63,11 @@ const Gh__Realm *snapshots_realm(const struct snapshots *s, uint32_t id);
 const Gh__Trunk *snapshots_trunk(const struct snapshots *s, uint32_t id);
 const Gh__TrunkSecret *snapshots_trunk_secret(
 	const struct snapshots *s, uint32_t trunk);
+/** The same of the set before, for some seconds: a trunk that was deleted takes
+ * back its registration. */
+const Gh__Trunk *snapshots_gone_trunk(const struct snapshots *s, uint32_t id);
+const Gh__TrunkSecret *snapshots_gone_secret(
+	const struct snapshots *s, uint32_t trunk);
 /** A number from sbc.setting within [min, max]; def if absent or outside. */
 uint64_t snapshots_number(const struct snapshots *s, const char *name,
 	uint64_t def, uint64_t min, uint64_t max);

@@ -194,6 +194,8 @@ static void read_realm_addresses(struct reader *in, Gh__Realm *realm)
 		a->certificates =
 			row_words(r, "certificates", &a->n_certificates);
 		a->client_ca = text(r, "client_ca");
+		a->device = text(r, "device");
+		a->media_device = text(r, "media_device");
 		check_addr(r, "listen", a->listen, false, true);
 		check_addr(r, "media", a->media, false, false);
 		check_addr(r, "advertised_media", a->advertised_media, true,

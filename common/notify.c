@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/device.h"
 #include "common/log.h"
 
 #define BACKOFF_MIN_US 10000u
@@ -47,6 +48,7 @@ struct pending {
 	TAILQ_ENTRY(pending) next;
 	enum notify_kind kind;
 	struct addr local;
+	char device[DEVICE_NAME_SIZE];
 	notify_listen_fn fn;
 	void *ctx;
 	bool sent;
@@ -246,10 +248,12 @@ static void link_down(struct notify *n)
 
 static void send_listen(struct notify *n, struct pending *p)
 {
-	char text[ADDR_TEXT_SIZE + 32], local[ADDR_TEXT_SIZE];
+	char text[ADDR_TEXT_SIZE + DEVICE_NAME_SIZE + 32];
+	char local[ADDR_TEXT_SIZE];
 
-	(void)snprintf(text, sizeof(text), "LISTEN=%s %s\n",
-		notify_kind_name(p->kind), addr_format(&p->local, local));
+	(void)snprintf(text, sizeof(text), "LISTEN=%s %s%s%s\n",
+		notify_kind_name(p->kind), addr_format(&p->local, local),
+		p->device[0] ? " " : "", p->device);
 	p->sent = send_text(n, text, NULL, 0) == 0;
 }
 
@@ -429,7 +433,7 @@ static void serve_by_hand(struct notify *n)
 	while (!n->gone && (p = TAILQ_FIRST(&n->pendings))) {
 		int fd = -1;
 
-		if (notify_open_socket(p->kind, &p->local, &fd))
+		if (notify_open_socket(p->kind, &p->local, p->device, &fd))
 			answer_pending(n, p, -1, strerror(errno));
 		else
 			answer_pending(n, p, fd, NULL);
@@ -582,7 +586,8 @@ int notify_retire(struct notify *n)
 }
 
 int notify_listen(struct notify *n, enum notify_kind kind,
-	const struct addr *local, notify_listen_fn fn, void *ctx)
+	const struct addr *local, const char *device, notify_listen_fn fn,
+	void *ctx)
 {
 	struct pending *p;
 
@@ -591,6 +596,10 @@ int notify_listen(struct notify *n, enum notify_kind kind,
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return ERR_NOMEM;
+	if (device_name_copy(device, p->device)) {
+		free(p);
+		return ERR_INVALID;
+	}
 	p->kind = kind;
 	p->local = *local;
 	p->fn = fn;

@@ -12,7 +12,8 @@
  *	WATCHDOG=1		its loop turns (every NOTIFY_WATCHDOG_US / 2)
  *	FDSTORE=1 FDNAME=name	hold these descriptors (1 to NOTIFY_FDS_MAX)
  *	FDSTOREREMOVE=1 FDNAME=name	forget all of that name
- *	LISTEN=udp 192.0.2.1:5060	a socket, please ("udp" or "tcp")
+ *	LISTEN=udp 192.0.2.1:5060	a socket, please ("udp" or "tcp");
+ *				" eth1" behind it: bound to that device
  *	UNLISTEN=udp 192.0.2.1:5060	close that socket: nobody listens there
  *	RETIRE=1		goes on with what it has, without keeper; the
  *				next one shall take its place now (flowd)
@@ -106,10 +107,13 @@ GH_MUST_CHECK int notify_store(
  * said, ask again. */
 int notify_unstore(struct notify *n, const char *name);
 
-/** Asks for a listening socket; fn is called once, later.
- * @return 0, or ERR_NOMEM. */
+/** Asks for a listening socket; fn is called once, later. A socket that is
+ * held already is moved to the device.
+ * @param device	network device (device.h); "" = any.
+ * @return 0, ERR_INVALID for the device, or ERR_NOMEM. */
 GH_MUST_CHECK int notify_listen(struct notify *n, enum notify_kind kind,
-	const struct addr *local, notify_listen_fn fn, void *ctx);
+	const struct addr *local, const char *device, notify_listen_fn fn,
+	void *ctx);
 
 /** The socket is not wanted any more: keeper closes it. Nothing is sent while
  * keeper is away: a new one has only what it is shown. */
@@ -130,8 +134,8 @@ GH_MUST_CHECK int notify_kind_parse(
  * beside it. For keeper, and for daemons that run by hand.
  * @return 0 with *fd_out the caller's, ERR_INVALID, or ERR_SYSTEM with errno.
  */
-GH_MUST_CHECK int notify_open_socket(
-	enum notify_kind kind, const struct addr *local, int *fd_out);
+GH_MUST_CHECK int notify_open_socket(enum notify_kind kind,
+	const struct addr *local, const char *device, int *fd_out);
 
 /* Packets of words, for both ends and their tests. */
 

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/device.h"
+
 static const char *const kind_names[] = {
 	[NOTIFY_UDP] = "udp",
 	[NOTIFY_TCP] = "tcp",
@@ -181,8 +183,8 @@ int notify_recv_fds(int socket, char text[NOTIFY_TEXT_MAX + 1],
 	return (int)n;
 }
 
-int notify_open_socket(
-	enum notify_kind kind, const struct addr *local, int *fd_out)
+int notify_open_socket(enum notify_kind kind, const struct addr *local,
+	const char *device, int *fd_out)
 {
 	int type = kind == NOTIFY_TCP ? SOCK_STREAM : SOCK_DGRAM, one = 1;
 	struct sockaddr_storage sa;
@@ -202,7 +204,9 @@ int notify_open_socket(
 	if (local->family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)))
 		goto fail;
-	if (bind(fd, (const struct sockaddr *)&sa, len))
+	/* First the device: a link-local address means nothing without it. */
+	if (device_bind(fd, device) ||
+		bind(fd, (const struct sockaddr *)&sa, len))
 		goto fail;
 	if (kind == NOTIFY_TCP && listen(fd, SOMAXCONN))
 		goto fail;

@@ -134,6 +134,8 @@ static int read_listener(
 		return bad(problem, "no transport for a connection", m->listen);
 	if (!is_sent_by(m->advertised))
 		return bad(problem, "no host to advertise", m->advertised);
+	if (device_name_copy(m->device, l->device))
+		return bad(problem, "no name of a device", m->device);
 	if (transport_is_secure(m->transport) && m->n_certificates == 0)
 		return bad(problem, "TLS without a certificate", m->listen);
 	l->face = face_new(m->realm, &listen, m->transport, m->advertised);

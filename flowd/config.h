@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/addr.h"
+#include "common/device.h"
 #include "common/err.h"
 #include "common/ipc.pb-c.h"
 #include "flowd/frame.h"
@@ -33,7 +34,8 @@ struct face {
 
 /** One listener as it is wanted. */
 struct config_listener {
-	struct face *face; /* one reference */
+	struct face *face;             /* one reference */
+	char device[DEVICE_NAME_SIZE]; /* "" = any */
 	char **certificates;
 	size_t n_certificates;
 	char *client_ca;

@@ -270,6 +270,7 @@ static void on_connect(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	if (m->request == 0 || addr_parse(m->local, &want.local) ||
 		addr_parse(m->remote, &want.remote) || want.remote.port == 0 ||
 		want.local.family != want.remote.family ||
+		device_name_copy(m->device, want.device) ||
 		(m->transport != GH__TRANSPORT__TRANSPORT_TCP &&
 			m->transport != GH__TRANSPORT__TRANSPORT_TLS)) {
 		refuse_connect(c, m, REASON_FLOW_CONNECT_FAILED, "no address");

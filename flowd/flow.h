@@ -17,6 +17,7 @@
 #include <sys/queue.h>
 
 #include "common/addr.h"
+#include "common/device.h"
 #include "common/loop.h"
 #include "common/reason.h"
 #include "common/table.h"
@@ -138,6 +139,7 @@ struct flow_connect {
 	uint64_t request;
 	struct addr local; /* port is not used */
 	struct addr remote;
+	char device[DEVICE_NAME_SIZE]; /* "" = any */
 	struct face *face;
 	SSL_CTX *tls; /* NULL = plain */
 	struct tls_client_want want;

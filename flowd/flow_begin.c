@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/device.h"
 #include "common/log.h"
 #include "common/stat.h"
 
@@ -212,10 +213,11 @@ void flows_accept(struct flows *flows, int fd, const struct addr *peer,
 }
 
 /* @return a socket that connects, or -1 with errno. */
-static int connect_from(const struct addr *local, const struct addr *remote)
+static int connect_from(const struct flow_connect *c)
 {
+	const struct addr *remote = &c->remote;
 	struct sockaddr_storage sa;
-	struct addr own = *local;
+	struct addr own = c->local;
 	const int on = 1;
 	int fd = socket(
 		remote->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -226,7 +228,8 @@ static int connect_from(const struct addr *local, const struct addr *remote)
 	/* The port is chosen by connect(): it may then serve several peers. */
 	(void)setsockopt(
 		fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(&own, &sa)) ==
+	if (device_bind(fd, c->device) == 0 &&
+		bind(fd, (struct sockaddr *)&sa, addr_to_sockaddr(&own, &sa)) ==
 			0 &&
 		(connect(fd, (struct sockaddr *)&sa,
 			 addr_to_sockaddr(remote, &sa)) == 0 ||
@@ -245,7 +248,7 @@ enum reason flows_connect(
 
 	if (flows->n_flows >= flows->sources->limits.max_flows)
 		return REASON_FLOW_FULL;
-	fd = connect_from(&c->local, &c->remote);
+	fd = connect_from(c);
 	if (fd < 0)
 		return errno == EMFILE || errno == ENFILE || errno == ENOMEM
 			       ? REASON_FLOW_FULL

@@ -13,7 +13,7 @@
 #include "common/stat.h"
 
 #define ACCEPT_BATCH 32
-#define RETRY_US     (5 * CLOCK_US_PER_S)
+#define RETRY_US     (2 * CLOCK_US_PER_S)
 #define PAUSE_US     (100 * CLOCK_US_PER_MS)
 
 static const char *const state_names[] = {
@@ -239,8 +239,11 @@ static void failed(struct listener *l, const char *problem)
 	l->state = LISTENER_FAILED;
 	snprintf(l->problem, sizeof(l->problem), "%s", problem);
 	reason_count(REASON_SETTINGS_LISTEN);
-	log_err("listen_failed", LOG_ADDR("listen", &l->face->listen),
-		LOG_STR("problem", problem));
+	/* It is tried again and again; once is enough to say. */
+	if (strcmp(l->told, l->problem))
+		log_err("listen_failed", LOG_ADDR("listen", &l->face->listen),
+			LOG_STR("problem", problem));
+	memcpy(l->told, l->problem, sizeof(l->told));
 	loop_timer_set(loop_of(l->all), l->all->retry_timer, RETRY_US);
 }
 
@@ -251,9 +254,14 @@ static void on_listen(void *ctx, enum notify_kind kind,
 	struct listener *l = find_exact(ls, local);
 
 	(void)kind;
+	/* A socket that keeper has moved is this one: its answer is only
+	 * closed. */
 	if (!l || l->state != LISTENER_ASKED) {
 		if (fd >= 0)
 			(void)close(fd);
+		else if (l)
+			log_err("listen_device", LOG_ADDR("listen", local),
+				LOG_STR("problem", problem ? problem : ""));
 		return;
 	}
 	if (fd < 0) {
@@ -262,6 +270,7 @@ static void on_listen(void *ctx, enum notify_kind kind,
 	}
 	l->fd = fd;
 	l->state = LISTENER_OPEN;
+	l->told[0] = '\0';
 	if (!transport_is_secure(l->face->transport) || l->tls)
 		l->problem[0] = '\0';
 	log_notice("listening", LOG_ADDR("listen", &l->face->listen),
@@ -276,9 +285,19 @@ static void ask_keeper(struct listener *l)
 
 	l->state = LISTENER_ASKED;
 	err = notify_listen(l->all->daemon->keeper, NOTIFY_TCP,
-		&l->face->listen, on_listen, l->all);
+		&l->face->listen, l->device, on_listen, l->all);
 	if (err)
 		failed(l, err_text(err));
+}
+
+static void ask_device(struct listener *l)
+{
+	int err = notify_listen(l->all->daemon->keeper, NOTIFY_TCP,
+		&l->face->listen, l->device, on_listen, l->all);
+
+	if (err)
+		log_err("listen_device", LOG_ADDR("listen", &l->face->listen),
+			LOG_ERR(err));
 }
 
 static void on_retry(void *arg)
@@ -309,6 +328,7 @@ static void drop(struct listener *l)
 static void want(struct listeners *ls, const struct config_listener *w)
 {
 	struct listener *l = find_exact(ls, &w->face->listen);
+	bool moved;
 
 	if (!l) {
 		l = calloc(1, sizeof(*l));
@@ -321,6 +341,8 @@ static void want(struct listeners *ls, const struct config_listener *w)
 		LIST_INSERT_HEAD(&ls->list, l, next);
 	}
 	l->want = w;
+	moved = strcmp(l->device, w->device) != 0;
+	memcpy(l->device, w->device, sizeof(l->device));
 	/* New connections get the new face; TLS is made to measure for it. */
 	if (l->face && l->face->transport != w->face->transport) {
 		SSL_CTX_free(l->tls);
@@ -335,6 +357,8 @@ static void want(struct listeners *ls, const struct config_listener *w)
 		ask_keeper(l);
 	else
 		watch(l);
+	if (l->fd >= 0 && moved)
+		ask_device(l);
 }
 
 static bool is_wanted(const struct config *c, const struct listener *l)
@@ -385,6 +409,9 @@ void listeners_show_keeper(struct listeners *ls)
 		if (notify_store(ls->daemon->keeper, "listen", &l->fd, 1))
 			log_warning("keeper_store",
 				LOG_ADDR("listen", &l->face->listen));
+		/* A socket whose device has gone does not tell its name. */
+		if (l->device[0])
+			ask_device(l);
 	}
 }
 

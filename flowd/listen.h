@@ -35,10 +35,12 @@ struct listener {
 	const struct config_listener *want; /* of the config in force */
 	struct face *face;
 	enum listener_state state;
+	char device[DEVICE_NAME_SIZE]; /* that keeper was asked for */
 	int fd;
 	struct loop_fd *watch;
 	SSL_CTX *tls; /* NULL: plain, or its files are no good */
 	char problem[CERT_PROBLEM_SIZE]; /* "" = none */
+	char told[CERT_PROBLEM_SIZE];    /* why it is not open, as logged */
 	uint64_t n_accepted, n_refused;
 };
 

@@ -40,7 +40,7 @@ static void entry_forget(
 	struct fdstore *s, enum process owner, struct fdstore_entry *e)
 {
 	if (e->passed && s->on_forget)
-		s->on_forget(s->ctx, e);
+		s->on_forget(s->handover, e);
 	entry_drop(s, owner, e);
 }
 
@@ -100,6 +100,8 @@ static int entry_add(struct fdstore *s, enum process owner, const char *name,
 	o->n_fds += n_fds;
 	s->n_fds += n_fds;
 	stat_set(STAT_FDS_HELD, s->n_fds);
+	for (size_t i = 0; s->on_put && i < n_fds; i++)
+		s->on_put(s->ctx, e->fds[i]);
 	return 0;
 }
 
@@ -139,8 +141,8 @@ int fdstore_put(struct fdstore *s, enum process owner, const char *name,
 	if (rc == 0) {
 		old = TAILQ_LAST(&s->owners[owner].entries, fdstore_list);
 		old->settled = old->passed = passed;
-		if (!passed && s->on_put)
-			s->on_put(s->ctx, old);
+		if (!passed && s->on_new)
+			s->on_new(s->handover, old);
 	}
 out:
 	if (rc) {

@@ -45,10 +45,13 @@ struct fdstore {
 		size_t n_fds;
 		struct fdstore_entry *given; /* next one to give back */
 	} owners[PROCESS_COUNT];
-	/* May be NULL: one is new; one that was passed has gone. */
-	void (*on_put)(void *ctx, struct fdstore_entry *entry);
-	void (*on_forget)(void *ctx, const struct fdstore_entry *entry);
+	/* A descriptor has come; may be NULL. */
+	void (*on_put)(void *ctx, int fd);
 	void *ctx;
+	/* May be NULL: an entry is new; one that was passed on has gone. */
+	void (*on_new)(void *handover, struct fdstore_entry *entry);
+	void (*on_forget)(void *handover, const struct fdstore_entry *entry);
+	void *handover;
 };
 
 /** @param max_fds, max_fds_each caps in total and per daemon.

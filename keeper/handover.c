@@ -83,7 +83,7 @@ void handover_retry(struct handover *h)
 
 /* -------------------------------------------------------------------- hooks */
 
-static void on_put(void *ctx, struct fdstore_entry *e)
+static void on_new(void *ctx, struct fdstore_entry *e)
 {
 	struct handover *h = ctx;
 
@@ -179,9 +179,9 @@ void handover_begin(struct handover *h)
 	systemd_take(on_systemd_fd, h);
 	if (h->systemd->fd < 0)
 		return;
-	h->store->on_put = on_put;
+	h->store->on_new = on_new;
 	h->store->on_forget = on_forget;
-	h->store->ctx = h;
+	h->store->handover = h;
 	h->listeners->on_open = on_open;
 	h->listeners->on_close = on_close;
 	h->listeners->ctx = h;
@@ -191,7 +191,7 @@ void handover_end(struct handover *h)
 {
 	struct handover_name *n;
 
-	h->store->on_put = NULL;
+	h->store->on_new = NULL;
 	h->store->on_forget = NULL;
 	h->listeners->on_open = NULL;
 	h->listeners->on_close = NULL;

@@ -183,34 +183,35 @@ static int on_fdremove(struct link *l, struct packet *p)
 static int on_listen(struct link *l, struct packet *p)
 {
 	char problem[NOTIFY_LINE_MAX];
-	enum notify_kind kind;
-	struct addr local;
+	char local[ADDR_TEXT_SIZE];
+	struct listen_want want;
+	int n;
 
 	if (!may_listen(l))
 		return refuse(l, REASON_IPC_NOT_PERMITTED, "LISTEN");
-	if (listen_parse(p->value, &kind, &local))
+	if (listen_parse(p->value, &want))
 		return refuse(l, REASON_IPC_MALFORMED, "LISTEN");
 	l->answer_fd = -1;
 	l->has_answer = true;
-	if (listeners_get(l->all->listeners, who(l), kind, &local, problem,
-		    &l->answer_fd))
-		snprintf(l->answer, sizeof(l->answer), "LISTEN=%s\nERROR=%s\n",
-			p->value, problem);
-	else
-		snprintf(l->answer, sizeof(l->answer), "LISTEN=%s\n", p->value);
+	n = snprintf(l->answer, sizeof(l->answer), "LISTEN=%s %s\n",
+		notify_kind_name(want.kind), addr_format(&want.local, local));
+	if (listeners_get(
+		    l->all->listeners, who(l), &want, problem, &l->answer_fd))
+		snprintf(l->answer + n, sizeof(l->answer) - (size_t)n,
+			"ERROR=%s\n", problem);
 	return 0;
 }
 
 static int on_unlisten(struct link *l, struct packet *p)
 {
-	enum notify_kind kind;
-	struct addr local;
+	struct listen_want want;
 
 	if (!may_listen(l))
 		return refuse(l, REASON_IPC_NOT_PERMITTED, "UNLISTEN");
-	if (listen_parse(p->value, &kind, &local))
+	if (listen_parse(p->value, &want))
 		return refuse(l, REASON_IPC_MALFORMED, "UNLISTEN");
-	(void)listeners_close(l->all->listeners, who(l), kind, &local);
+	(void)listeners_close(
+		l->all->listeners, who(l), want.kind, &want.local);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "keeper/device.h"
 
 /* One port number; *text moves behind it. 0 would mean "any": nobody could ask
  * for that socket a second time. */
@@ -29,12 +30,14 @@ static int port_parse(const char **text, uint16_t *port_out)
 int listen_rule_parse(const char *text, struct listen_rule *out)
 {
 	struct listen_rule r = {0};
-	char kind[8], net[64], ports[16];
+	char kind[8], net[64], ports[16], device[DEVICE_NAME_SIZE] = "";
 	const char *p = ports;
-	int end = 0;
+	int end = 0, more = 0;
 
-	if (sscanf(text, "%7s %63s %15s%n", kind, net, ports, &end) != 3 ||
-		text[end] || notify_kind_parse(kind, &r.kind) ||
+	if (sscanf(text, "%7s %63s %15s%n %15s%n", kind, net, ports, &end,
+		    device, &more) < 3 ||
+		text[more ? more : end] || notify_kind_parse(kind, &r.kind) ||
+		device_name_copy(device, r.device) ||
 		addr_net_parse(net, &r.net) || port_parse(&p, &r.first_port))
 		return ERR_INVALID;
 	r.last_port = r.first_port;
@@ -49,37 +52,50 @@ int listen_rule_parse(const char *text, struct listen_rule *out)
 	return 0;
 }
 
-bool listen_allowed(const struct listeners *l, enum notify_kind kind,
-	const struct addr *local)
+bool listen_allowed(const struct listeners *l, const struct listen_want *want)
 {
+	const struct addr *local = &want->local;
+
 	for (size_t i = 0; i < l->n_rules; i++) {
 		const struct listen_rule *r = &l->rules[i];
 
-		if (r->kind == kind && local->port >= r->first_port &&
+		if (r->kind == want->kind && local->port >= r->first_port &&
 			local->port <= r->last_port &&
-			addr_in_net(local, &r->net))
+			addr_in_net(local, &r->net) &&
+			(!r->device[0] || want->nowhere ||
+				!strcmp(r->device, want->device)))
 			return true;
 	}
 	return false;
 }
 
-int listen_parse(
-	const char *text, enum notify_kind *kind_out, struct addr *local_out)
+/* Cuts the word off that ends at a blank or at the end; *text moves behind. */
+static int word_cut(const char **text, char *word, size_t size)
 {
-	const char *space = strchr(text, ' ');
-	char word[8];
-	enum notify_kind kind;
-	struct addr local;
+	size_t len = strcspn(*text, " ");
 
-	if (!space || (size_t)(space - text) >= sizeof(word))
+	if (len == 0 || len >= size)
 		return ERR_INVALID;
-	memcpy(word, text, (size_t)(space - text));
-	word[space - text] = '\0';
-	if (notify_kind_parse(word, &kind) || addr_parse(space + 1, &local) ||
-		local.port == 0)
+	memcpy(word, *text, len);
+	word[len] = '\0';
+	*text += len;
+	return 0;
+}
+
+int listen_parse(const char *text, struct listen_want *out)
+{
+	char kind[8], local[ADDR_TEXT_SIZE];
+	struct listen_want want = {0};
+
+	if (word_cut(&text, kind, sizeof(kind)) || *text++ != ' ' ||
+		word_cut(&text, local, sizeof(local)) ||
+		notify_kind_parse(kind, &want.kind) ||
+		addr_parse(local, &want.local) || want.local.port == 0)
 		return ERR_INVALID;
-	*kind_out = kind;
-	*local_out = local;
+	/* Nothing, or a blank and a name. */
+	if (*text && (!text[1] || device_name_copy(text + 1, want.device)))
+		return ERR_INVALID;
+	*out = want;
 	return 0;
 }
 
@@ -156,9 +172,11 @@ static void set_buffers(int fd)
 }
 
 /* @return the socket, or -1 with errno. */
-static int socket_open(const struct listeners *l, enum notify_kind kind,
-	const struct addr *local)
+static int socket_open(
+	const struct listeners *l, const struct listen_want *want)
 {
+	const struct addr *local = &want->local;
+	const enum notify_kind kind = want->kind;
 	struct sockaddr_storage sa;
 	socklen_t sa_len = addr_to_sockaddr(local, &sa);
 	const int type = kind == NOTIFY_UDP ? SOCK_DGRAM : SOCK_STREAM;
@@ -184,7 +202,9 @@ static int socket_open(const struct listeners *l, enum notify_kind kind,
 		goto fail;
 	if (kind == NOTIFY_UDP)
 		set_buffers(fd);
-	if (bind(fd, (struct sockaddr *)&sa, sa_len))
+	/* First the device: a link-local address means nothing without it. */
+	if (device_bind(fd, want->device) ||
+		bind(fd, (struct sockaddr *)&sa, sa_len))
 		goto fail;
 	if (kind == NOTIFY_TCP && listen(fd, LISTEN_BACKLOG))
 		goto fail;
@@ -196,44 +216,75 @@ fail:
 	return -1;
 }
 
-static int refuse(char *problem, enum notify_kind kind,
-	const struct addr *local, const char *why, int err)
+static int refuse(
+	char *problem, const struct listen_want *want, const char *why, int err)
 {
 	char text[ADDR_TEXT_SIZE];
 
-	snprintf(problem, NOTIFY_LINE_MAX, "%s %s: %c%s",
-		notify_kind_name(kind), addr_format(local, text),
+	snprintf(problem, NOTIFY_LINE_MAX, "%s %s%s%s: %c%s",
+		notify_kind_name(want->kind), addr_format(&want->local, text),
+		want->device[0] ? " on device " : "", want->device,
 		tolower((unsigned char)why[0]), why + 1);
 	return err;
 }
 
-int listeners_get(struct listeners *l, enum process owner,
-	enum notify_kind kind, const struct addr *local, char *problem,
-	int *fd_out)
+static void tell_devices(struct listeners *l, const struct listener *s)
 {
-	struct listener *s = listener_find(l, kind, local);
+	if (l->devices && s->device[0])
+		devices_note(l->devices, s->fd, s->device);
+}
 
-	if (!listen_allowed(l, kind, local)) {
-		refuse(problem, kind, local,
+/* Until its device comes such a socket hears nobody but this machine: it must
+ * not go on where it was. */
+static int socket_move(
+	struct listeners *l, struct listener *s, const struct listen_want *want)
+{
+	int rc = device_bind(s->fd, want->device);
+
+	if (rc == ERR_NOT_FOUND && device_bind(s->fd, DEVICES_NOWHERE))
+		rc = ERR_SYSTEM;
+	if (rc == ERR_SYSTEM) {
+		log_err("listen_device", LOG_ADDR("local", &s->local),
+			LOG_STR("device", want->device), LOG_ERRNO(errno));
+		return rc;
+	}
+	memcpy(s->device, want->device, sizeof(s->device));
+	log_notice("listen_device", LOG_ADDR("local", &s->local),
+		LOG_STR("device", s->device[0] ? s->device : "any"),
+		LOG_STR("state", rc ? "waits for the device" : "bound"));
+	tell_devices(l, s);
+	return 0;
+}
+
+int listeners_get(struct listeners *l, enum process owner,
+	const struct listen_want *want, char *problem, int *fd_out)
+{
+	struct listener *s = listener_find(l, want->kind, &want->local);
+
+	if (!listen_allowed(l, want)) {
+		refuse(problem, want,
 			"not allowed by listen_allow in keeper.conf", 0);
 		log_peer_warning("listen_refused", LOG_STR("problem", problem),
 			LOG_STR("daemon", process_name(owner)));
 		return ERR_REFUSED;
 	}
 	if (s && s->owner != PROCESS_COUNT && s->owner != owner)
-		return refuse(problem, kind, local,
-			"another daemon has this socket", ERR_REFUSED);
+		return refuse(problem, want, "another daemon has this socket",
+			ERR_REFUSED);
 	if (!s)
-		s = listener_add(l, kind, local);
+		s = listener_add(l, want->kind, &want->local);
 	if (!s)
-		return refuse(
-			problem, kind, local, "too many sockets", ERR_FULL);
+		return refuse(problem, want, "too many sockets", ERR_FULL);
+	if (s->fd >= 0 && strcmp(s->device, want->device) &&
+		socket_move(l, s, want))
+		return refuse(problem, want, "can not be moved to that device",
+			ERR_SYSTEM);
 	if (s->fd < 0) {
-		s->fd = socket_open(l, kind, local);
+		s->fd = socket_open(l, want);
 		if (s->fd < 0) {
 			int why = errno;
 
-			refuse(problem, kind, local, strerror(why), 0);
+			refuse(problem, want, strerror(why), 0);
 			if (s->last_errno != why)
 				log_err("listen_failed",
 					LOG_STR("problem", problem),
@@ -241,9 +292,12 @@ int listeners_get(struct listeners *l, enum process owner,
 			s->last_errno = why;
 			return ERR_SYSTEM;
 		}
+		memcpy(s->device, want->device, sizeof(s->device));
+		tell_devices(l, s);
 		log_notice("listen_open",
-			LOG_STR("kind", notify_kind_name(kind)),
-			LOG_ADDR("local", local),
+			LOG_STR("kind", notify_kind_name(want->kind)),
+			LOG_ADDR("local", &want->local),
+			LOG_STR("device", s->device),
 			LOG_STR("daemon", process_name(owner)));
 		if (l->on_open)
 			l->on_open(l->ctx, s);
@@ -270,9 +324,9 @@ int listeners_close(struct listeners *l, enum process owner,
 }
 
 /* What fd is, as far as the kernel says it. */
-static int socket_look(
-	int fd, enum notify_kind *kind_out, struct addr *local_out)
+static int socket_look(int fd, struct listen_want *out)
 {
+	struct addr *local_out = &out->local;
 	struct sockaddr_storage sa;
 	socklen_t sa_len = sizeof(sa), len = sizeof(int);
 	int type, listening;
@@ -285,26 +339,29 @@ static int socket_look(
 		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len))
 		return ERR_REFUSED;
 	if (type == SOCK_DGRAM)
-		*kind_out = NOTIFY_UDP;
+		out->kind = NOTIFY_UDP;
 	else if (type == SOCK_STREAM && listening)
-		*kind_out = NOTIFY_TCP;
+		out->kind = NOTIFY_TCP;
 	else
 		return ERR_REFUSED;
+	/* Of a device that has gone the name comes when its owner asks again.
+	 */
+	out->nowhere = device_index(fd) != 0 &&
+		       !device_name(device_index(fd), out->device);
 	return 0;
 }
 
 int listeners_adopt(struct listeners *l, enum process owner, int fd)
 {
-	enum notify_kind kind;
-	struct addr local;
+	struct listen_want is = {0};
 	struct listener *s;
-	int rc = socket_look(fd, &kind, &local);
+	int rc = socket_look(fd, &is);
 
-	if (rc == 0 && !listen_allowed(l, kind, &local))
+	if (rc == 0 && !listen_allowed(l, &is))
 		rc = ERR_REFUSED;
 	if (rc)
 		goto out;
-	s = listener_find(l, kind, &local);
+	s = listener_find(l, is.kind, &is.local);
 	if (s && s->fd >= 0) {
 		/* systemd had it too: now it is known whose it is. */
 		if (s->owner == PROCESS_COUNT)
@@ -313,13 +370,15 @@ int listeners_adopt(struct listeners *l, enum process owner, int fd)
 		goto out;
 	}
 	if (!s)
-		s = listener_add(l, kind, &local);
+		s = listener_add(l, is.kind, &is.local);
 	if (!s) {
 		rc = ERR_FULL;
 		goto out;
 	}
 	s->fd = fd;
 	s->owner = owner;
+	memcpy(s->device, is.device, sizeof(s->device));
+	tell_devices(l, s);
 	if (l->on_open)
 		l->on_open(l->ctx, s);
 	return 0;

@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "keeper/child.h"
+#include "keeper/device.h"
 #include "keeper/fdstore.h"
 #include "keeper/folders.h"
 #include "keeper/handover.h"
@@ -44,6 +45,7 @@ struct keeper {
 	struct listeners listeners;
 	struct fdstore store;
 	struct handover handover;
+	struct devices devices;
 	struct children children;
 	struct links links;
 	struct upgrade upgrade;
@@ -144,6 +146,14 @@ static void on_tick(void *arg)
 	loop_timer_set(k->daemon.loop, k->tick, TICK_US);
 }
 
+/* Sockets of calls are the store's: listeners tell of theirs themselves. */
+static void on_put(void *ctx, int fd)
+{
+	struct keeper *k = ctx;
+
+	devices_note(&k->devices, fd, "");
+}
+
 /* As many descriptors as the service may have, and no core: it would hold
  * nothing of ours, but a daemon between fork and exec is still keeper. */
 static int raise_limits(size_t *max_fds_out)
@@ -211,6 +221,11 @@ static int open_stores(struct keeper *k)
 	if (fdstore_init(&k->store, max_fds, max_fds - max_fds / 16))
 		return ERR_NOMEM;
 	settings_listen(&k->settings, &k->listeners);
+	k->store.on_put = on_put;
+	k->store.ctx = k;
+	if (devices_open(&k->devices, k->daemon.loop, &k->listeners, &k->store))
+		log_err("devices", LOG_ERRNO(errno));
+	k->listeners.devices = &k->devices;
 	handover_begin(&k->handover);
 	return 0;
 }
@@ -277,6 +292,7 @@ static void close_all(struct keeper *k)
 	children_done(&k->children);
 	if (k->tick)
 		loop_timer_free(k->daemon.loop, &k->tick);
+	devices_close(&k->devices);
 	handover_end(&k->handover);
 	fdstore_done(&k->store);
 	listeners_done(&k->listeners);
@@ -293,6 +309,7 @@ int main(int argc, char **argv)
 			.on_stop = on_stop,
 			.on_reload = on_reload},
 		.systemd = {.fd = -1},
+		.devices = {.fd = -1},
 		.links = {.fd = -1},
 		.upgrade = {.fd = -1},
 	};

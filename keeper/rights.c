@@ -10,11 +10,12 @@
 
 #define CAP_BIT(c) (1ull << (c))
 /* SETPCAP only allows to give up: a daemon's bounding set ends empty.
- * NET_ADMIN is for SO_RCVBUFFORCE. */
+ * NET_ADMIN is for SO_RCVBUFFORCE, NET_RAW to move a socket from one device to
+ * another. */
 #define KEEPER_CAPS                                                            \
 	(CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETPCAP) |    \
 		CAP_BIT(CAP_KILL) | CAP_BIT(CAP_NET_BIND_SERVICE) |            \
-		CAP_BIT(CAP_NET_ADMIN))
+		CAP_BIT(CAP_NET_ADMIN) | CAP_BIT(CAP_NET_RAW))
 
 /* Neither keeper nor a daemon has a use for these. */
 static const char *const denied[] = {"mount", "umount2", "pivot_root", "chroot",

@@ -14,7 +14,8 @@ const struct conf_option settings_options[] = {
 		"sbc"},
 	{"listen_allow", CONF_LIST, offsetof(struct settings, listen_allow),
 		NULL, 0, 100, "",
-		"sockets that may be opened: \"udp 192.0.2.0/24 5060-5061\""},
+		"sockets that may be opened: \"udp 192.0.2.0/24 5060-5061\"; "
+		"with a device behind it: only on that one"},
 	{"listen_freebind", CONF_BOOL,
 		offsetof(struct settings, listen_freebind), "false", 0, 0, "",
 		"also on addresses that the machine has not got yet"},
@@ -82,7 +83,7 @@ int settings_check(void *settings, char *problem)
 			continue;
 		snprintf(problem, CONF_PROBLEM_SIZE,
 			"listen_allow: \"%.100s\" is not \"udp|tcp NETWORK "
-			"PORT[-PORT]\"",
+			"PORT[-PORT] [DEVICE]\"",
 			s->listen_allow.items[i]);
 		return ERR_INVALID;
 	}

@@ -98,7 +98,9 @@ static bool read_realm(const Gh__MediaRealm *m, struct session_realm *r)
 	r->port_min = (uint16_t)m->port_min;
 	r->port_max = (uint16_t)m->port_max;
 	for (size_t i = 0; i < m->n_media; i++)
-		if (addr_parse(m->media[i], &r->media[i]) < 0)
+		if (addr_parse(m->media[i], &r->media[i]) < 0 ||
+			(i < m->n_devices && device_name_copy(m->devices[i],
+						     r->devices[i]) < 0))
 			return false;
 	r->n_media = (uint8_t)m->n_media;
 	return true;
@@ -321,7 +323,6 @@ static const Gh__MediaEventKind event_kinds[] = {
 	[LEG_EVENT_ONE_WAY] = GH__MEDIA_EVENT_KIND__MEDIA_ONE_WAY,
 	[LEG_EVENT_NONE] = GH__MEDIA_EVENT_KIND__MEDIA_NONE,
 	[LEG_EVENT_QUALITY] = GH__MEDIA_EVENT_KIND__MEDIA_QUALITY,
-	[LEG_EVENT_DIGIT] = GH__MEDIA_EVENT_KIND__MEDIA_DIGIT,
 };
 static const char *const event_names[] = {
 	[LEG_EVENT_FIRST_PACKET] = "media_first_packet",
@@ -331,7 +332,6 @@ static const char *const event_names[] = {
 	[LEG_EVENT_ONE_WAY] = "media_one_way",
 	[LEG_EVENT_NONE] = "media_none",
 	[LEG_EVENT_QUALITY] = "media_quality",
-	[LEG_EVENT_DIGIT] = "media_digit",
 };
 _Static_assert(sizeof(event_kinds) / sizeof(event_kinds[0]) == LEG_EVENT_COUNT,
 	"every event has a message");
@@ -344,13 +344,11 @@ static bool has_figures(enum leg_event_kind kind)
 	       kind == LEG_EVENT_NONE || kind == LEG_EVENT_QUALITY;
 }
 
-/* Which key it was stands in no log: it may be of a secret. */
 static void on_event(void *ctx, const struct leg_event *event)
 {
 	struct ctl *c = ctx;
 	Gh__MediaEvent e = GH__MEDIA_EVENT__INIT;
 	char source[ADDR_TEXT_SIZE] = "";
-	char digit[2] = {event->digit, '\0'};
 	struct figures figures;
 
 	e.call = (char *)(uintptr_t)event->call;
@@ -360,7 +358,6 @@ static void on_event(void *ctx, const struct leg_event *event)
 	if (addr_is_set(&event->source))
 		(void)addr_format(&event->source, source);
 	e.source = source;
-	e.digit = digit;
 	if (has_figures(event->kind)) {
 		figures_message(&event->stats, &figures);
 		if (event->kind == LEG_EVENT_QUALITY)

@@ -22,6 +22,11 @@ static uint32_t mos(const struct leg_stats *s)
 	return quality_mos_centi(&in);
 }
 
+static uint32_t discarded_permille(const struct leg_opinion *o)
+{
+	return (o->discarded * 1000u + 128) / 256;
+}
+
 static uint32_t bounded32(uint64_t n)
 {
 	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
@@ -61,6 +66,11 @@ void figures_message(const struct leg_stats *s, struct figures *out)
 	m->rtcp_tx = s->n.rtcp_tx;
 	m->peer_lost = s->peer_lost;
 	m->peer_jitter_us = s->peer_jitter_us;
+	m->rx_digits = s->n.rx_digits;
+	m->peer_voip = s->opinion.said;
+	m->peer_mos_centi = s->opinion.mos * 10u;
+	m->peer_discarded_permille = discarded_permille(&s->opinion);
+	m->peer_buffer_ms = s->opinion.buffer_ms;
 	if (s->codec != NULL)
 		m->codec = (char *)(uintptr_t)s->codec->name;
 	m->drops = out->drop_list;
@@ -86,6 +96,7 @@ void figures_json(const struct leg_stats *s, struct json *j)
 	json_uint(j, "rx_lost", s->lost);
 	json_uint(j, "rx_jitter_us", s->jitter_us);
 	json_uint(j, "rx_gap_max_us", s->n.gap_max_us);
+	json_uint(j, "rx_digits", s->n.rx_digits);
 	json_uint(j, "tx_packets", s->n.tx_packets);
 	json_uint(j, "tx_octets", s->n.tx_octets);
 	json_uint(j, "rtcp_rx", s->n.rtcp_rx);
@@ -94,7 +105,12 @@ void figures_json(const struct leg_stats *s, struct json *j)
 	json_uint(j, "rtt_us", s->rtt_us);
 	json_uint(j, "peer_lost", s->peer_lost);
 	json_uint(j, "peer_jitter_us", s->peer_jitter_us);
-	json_uint(j, "peer_mos_centi", s->peer_mos * 10u);
+	if (s->opinion.said) {
+		json_uint(j, "peer_mos_centi", s->opinion.mos * 10u);
+		json_uint(j, "peer_discarded_permille",
+			discarded_permille(&s->opinion));
+		json_uint(j, "peer_buffer_ms", s->opinion.buffer_ms);
+	}
 	json_uint(j, "mos_centi", mos(s));
 	json_str(j, "codec", s->codec ? s->codec->name : NULL);
 	json_uint(j, "ptime_us", s->ptime_us);

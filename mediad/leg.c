@@ -33,6 +33,8 @@
  * five seconds; a peer may send some at once when it starts. */
 #define REPORTS_PER_S        5u
 #define REPORTS_BURST        20u
+/* Events 0 to 15 are keys, 16 is flash (RFC 4733 section 3.2). */
+#define EVENT_KEY_MAX        15u
 
 void leg_config_done(struct leg_config *config)
 {
@@ -489,21 +491,14 @@ enum reason leg_send_rtcp(struct leg *l, const uint8_t *bytes, size_t len)
 void leg_note_event(
 	struct leg *l, const uint8_t *payload, size_t len, uint32_t ts)
 {
-	static const char keys[] = "0123456789*#ABCD";
-	struct leg_digits *d = &l->digits;
+	struct leg_digit *d = &l->digit;
 
-	if (!l->config.tell_digits || len == 0 ||
-		payload[0] >= sizeof(keys) - 1)
+	if (len == 0 || payload[0] > EVENT_KEY_MAX)
 		return;
 	if (d->known && d->ts == ts && d->event == payload[0])
 		return;
-	d->known = true;
-	d->ts = ts;
-	d->event = payload[0];
-	if (d->n == sizeof(d->waiting))
-		return;
-	d->waiting[d->n++] = keys[payload[0]];
-	l->news |= LEG_NEWS_DIGITS;
+	*d = (struct leg_digit){.known = true, .event = payload[0], .ts = ts};
+	l->n.rx_digits++;
 }
 
 void leg_stats(const struct leg *l, uint64_t now_us, struct leg_stats *out)
@@ -515,7 +510,7 @@ void leg_stats(const struct leg *l, uint64_t now_us, struct leg_stats *out)
 		.jitter_us = source_jitter_us(&l->rx),
 		.rtt_us = l->rtt_us,
 		.peer_jitter_us = l->peer_jitter_us,
-		.peer_mos = l->peer_mos,
+		.opinion = l->opinion,
 		.peer_lost = l->peer_lost > 0 ? (uint64_t)l->peer_lost : 0,
 		.learned = l->learned,
 		.refused = l->refused,

@@ -74,7 +74,6 @@ struct leg_config {
 	bool srtp_required;
 	bool pauses; /* comfort noise: no packet for as long as nobody talks */
 	bool rtcp_xr;
-	bool tell_digits;
 	uint8_t dscp;
 	uint8_t n_rules;
 	uint32_t learn_generation;
@@ -95,7 +94,7 @@ void leg_config_move(struct leg_config *to, struct leg_config *from);
 /** What the control thread gives to a new leg. The descriptors are taken. */
 struct leg_birth {
 	int rtp_fd;
-	int rtcp_fd; /* -1 with rtcp-mux */
+	int rtcp_fd;  /* -1 with rtcp-mux */
 	uint8_t dscp; /* that they are marked with */
 	struct addr bound;
 	struct stream tx;
@@ -116,6 +115,7 @@ struct leg_counts {
 	uint64_t icmp;
 	uint64_t wall_first_us;
 	uint64_t gap_max_us;
+	uint32_t rx_digits; /* keys, each once */
 	uint32_t drops[LEG_DROPS];
 };
 
@@ -132,16 +132,23 @@ struct leg_candidate {
 enum leg_news {
 	LEG_NEWS_FIRST = 1,
 	LEG_NEWS_LEARNED = 2,
-	LEG_NEWS_DIGITS = 4,
 };
 
-/** Keys that a peer pressed (RFC 4733). */
-struct leg_digits {
-	bool known; /* event and its time are the newest one's */
+/** The newest key that a peer pressed (RFC 4733). Which one it was goes
+ * nowhere: it may be of a secret. */
+struct leg_digit {
+	bool known;
 	uint8_t event;
-	uint8_t n; /* told of with the next watch_leg(); more are dropped */
-	char waiting[12];
 	uint32_t ts;
+};
+
+/** What the peer says of our stream in its VoIP metrics (RFC 3611 section 4.7);
+ * its word only. */
+struct leg_opinion {
+	bool said;
+	uint8_t mos;        /* tenths, 10 to 50; 0 = not said */
+	uint8_t discarded;  /* came too late for it, of 256 */
+	uint16_t buffer_ms; /* its jitter buffer, nominal */
 };
 
 /** Where the figures stood when the present window of quality began. */
@@ -199,7 +206,7 @@ struct leg {
 	bool no_sound;
 	bool poor;
 	struct leg_window window;
-	struct leg_digits digits;
+	struct leg_digit digit;
 	uint64_t must_send_since_us;
 	uint64_t violation_at_us;
 	uint32_t violations;
@@ -215,7 +222,7 @@ struct leg {
 	uint32_t rtt_us;
 	int64_t peer_lost;
 	uint32_t peer_jitter_us;
-	uint8_t peer_mos;   /* tenths, by the peer's own XR; 0 = not said */
+	struct leg_opinion opinion;
 	struct burst burst; /* only for a peer that wants XR */
 };
 
@@ -235,7 +242,7 @@ struct leg_stats {
 	uint32_t rtt_us;
 	uint32_t peer_jitter_us;
 	uint64_t peer_lost;
-	uint8_t peer_mos;
+	struct leg_opinion opinion;
 	uint64_t wall_last_us;
 	const struct codec *codec; /* of the newest packet; NULL = none */
 	uint32_t ptime_us;

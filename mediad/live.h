@@ -104,7 +104,9 @@ struct live_leg {
 	uint64_t peer_jitter;
 	uint64_t peer_lost; /* 2^24 more than it is */
 	uint64_t codec_pt;
-	uint64_t spare[5];
+	uint64_t opinion; /* 1 << 32 | buffer_ms << 16 | discarded << 8 | mos */
+	uint64_t digits;
+	uint64_t spare[3];
 	struct live_words_addr peer;
 	struct live_words_addr rtcp_peer;
 	struct live_words_addr refused;
@@ -177,7 +179,7 @@ struct live_side {
 	uint32_t first_ts; /* what the stream began with */
 	uint16_t first_seq;
 	uint8_t rtcp_xr;
-	uint8_t tell_digits;
+	uint8_t zero;
 	uint32_t tx_ptime_us;
 	char cname[LIVE_CNAME_SIZE];
 	struct live_addr rtp;

@@ -64,7 +64,7 @@ static enum reason lease_ports(struct planner *p, const struct want_side *want,
 		return REASON_SESSION_NO_PORT;
 	if (err == ERR_NOMEM)
 		return REASON_SESSION_FULL;
-	log_warning("media_bind_failed", LOG_ADDR("addr", &want->bind),
+	log_peer_warning("media_bind_failed", LOG_ADDR("addr", &want->bind),
 		LOG_ERRNO(why));
 	if (why == EMFILE || why == ENFILE || why == ENOBUFS || why == ENOMEM)
 		return REASON_SESSION_FULL;
@@ -133,7 +133,8 @@ static enum reason plan_ports(struct planner *p, struct session_side *side,
 	if (want->config.rtcp_mux || side->rtcp_open)
 		return REASON_SESSION_OPEN;
 	plan->lease.rtp = side->lease.rtp;
-	plan->open_rtcp = port_open_rtcp(&plan->lease, want->config.dscp) == 0;
+	plan->open_rtcp =
+		port_open_rtcp(p->ports, &plan->lease, want->config.dscp) == 0;
 	return plan->open_rtcp ? REASON_SESSION_OPEN : REASON_SESSION_NO_PORT;
 }
 

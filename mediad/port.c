@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/device.h"
 #include "common/secret.h"
 
 #define N_PAIRS               32768u
@@ -36,6 +37,7 @@
 struct port_space {
 	struct port_space *next;
 	struct addr bind;
+	char device[DEVICE_NAME_SIZE]; /* "" = any */
 	uint64_t until_us[N_PAIRS];
 };
 
@@ -108,6 +110,36 @@ static struct port_space *make_space(struct ports *p, const struct addr *bind)
 	return s;
 }
 
+int ports_set_device(
+	struct ports *ports, const struct addr *bind, const char *device)
+{
+	struct port_space *s = make_space(ports, bind);
+
+	return s == NULL ? ERR_NOMEM : device_name_copy(device, s->device);
+}
+
+void ports_forget_devices(struct ports *ports)
+{
+	for (struct port_space *s = ports->spaces; s != NULL; s = s->next)
+		s->device[0] = '\0';
+}
+
+static const char *device_of(const struct ports *p, const struct addr *bind)
+{
+	const struct port_space *s = find_space(p, bind);
+
+	return s != NULL ? s->device : "";
+}
+
+int ports_place(const struct ports *ports, const struct addr *bind, int fd)
+{
+	const char *device = device_of(ports, bind);
+
+	if (!device[0] || device_index(fd) != 0)
+		return 0;
+	return device_bind(fd, device) ? ERR_SYSTEM : 0;
+}
+
 static uint32_t random_below(uint32_t n)
 {
 	uint32_t r;
@@ -154,7 +186,8 @@ void port_set_dscp(int fd, sa_family_t family, uint8_t dscp)
 		(void)setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
 }
 
-static int open_socket(const struct addr *local, uint8_t dscp, int *fd_out)
+static int open_socket(
+	const struct addr *local, const char *device, uint8_t dscp, int *fd_out)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = addr_to_sockaddr(local, &sa);
@@ -171,15 +204,18 @@ static int open_socket(const struct addr *local, uint8_t dscp, int *fd_out)
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	if (dscp != 0)
 		port_set_dscp(fd, local->family, dscp);
-	if (bind(fd, (struct sockaddr *)&sa, len) < 0)
+	/* First the device: a link-local address means nothing without it. */
+	if ((device[0] && device_bind(fd, device)) ||
+		bind(fd, (struct sockaddr *)&sa, len) < 0)
 		goto fail;
 	*fd_out = fd;
 	return 0;
 fail:;
-	int err = errno == EADDRINUSE ? ERR_EXISTS : ERR_SYSTEM;
+	int why = errno;
 
 	close(fd);
-	return err;
+	errno = why;
+	return why == EADDRINUSE ? ERR_EXISTS : ERR_SYSTEM;
 }
 
 static struct addr rtcp_address(const struct port_lease *lease)
@@ -190,20 +226,27 @@ static struct addr rtcp_address(const struct port_lease *lease)
 	return a;
 }
 
-int port_open_rtcp(struct port_lease *lease, uint8_t dscp)
+int port_open_rtcp(
+	const struct ports *ports, struct port_lease *lease, uint8_t dscp)
 {
 	struct addr a = rtcp_address(lease);
 
 	if (lease->rtcp_fd >= 0)
 		return 0;
-	return open_socket(&a, dscp, &lease->rtcp_fd) ? ERR_SYSTEM : 0;
+	return open_socket(&a, device_of(ports, &a), dscp, &lease->rtcp_fd)
+		       ? ERR_SYSTEM
+		       : 0;
 }
 
-int port_open_rtp(struct port_lease *lease, uint8_t dscp)
+int port_open_rtp(
+	const struct ports *ports, struct port_lease *lease, uint8_t dscp)
 {
 	if (lease->rtp_fd >= 0)
 		return 0;
-	return open_socket(&lease->rtp, dscp, &lease->rtp_fd) ? ERR_SYSTEM : 0;
+	return open_socket(&lease->rtp, device_of(ports, &lease->rtp), dscp,
+		       &lease->rtp_fd)
+		       ? ERR_SYSTEM
+		       : 0;
 }
 
 int port_take(struct ports *ports, const struct addr *rtp)
@@ -221,8 +264,8 @@ int port_take(struct ports *ports, const struct addr *rtp)
 	return 0;
 }
 
-static int open_pair(
-	const struct port_want *want, uint32_t pair, struct port_lease *lease)
+static int open_pair(const struct port_want *want, const char *device,
+	uint32_t pair, struct port_lease *lease)
 {
 	struct addr rtcp;
 	int err;
@@ -230,11 +273,11 @@ static int open_pair(
 	lease->rtp = want->bind;
 	lease->rtp.port = (uint16_t)(pair * 2);
 	lease->rtp_fd = lease->rtcp_fd = -1;
-	err = open_socket(&lease->rtp, want->dscp, &lease->rtp_fd);
+	err = open_socket(&lease->rtp, device, want->dscp, &lease->rtp_fd);
 	if (err || !want->rtcp)
 		return err;
 	rtcp = rtcp_address(lease);
-	err = open_socket(&rtcp, want->dscp, &lease->rtcp_fd);
+	err = open_socket(&rtcp, device, want->dscp, &lease->rtcp_fd);
 	if (err) {
 		close(lease->rtp_fd);
 		lease->rtp_fd = -1;
@@ -263,7 +306,7 @@ int port_lease(struct ports *ports, const struct port_want *want,
 
 		if (pair == N_PAIRS)
 			return ERR_FULL;
-		err = open_pair(want, pair, &lease);
+		err = open_pair(want, s->device, pair, &lease);
 		if (err == 0) {
 			s->until_us[pair] = LEASED;
 			ports->n_leased++;

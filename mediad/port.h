@@ -36,6 +36,17 @@ struct port_want {
 GH_MUST_CHECK int ports_new(struct ports **ports_out);
 void ports_free(struct ports **ports);
 
+/** The network device of an address; "" = any. What is open stays as it is.
+ * @return 0, or ERR_NOMEM. */
+GH_MUST_CHECK int ports_set_device(
+	struct ports *ports, const struct addr *bind, const char *device);
+/** Forgets them all. */
+void ports_forget_devices(struct ports *ports);
+/** Binds a socket that was opened before the device of its address was known.
+ * @return 0, or ERR_SYSTEM. */
+GH_MUST_CHECK int ports_place(
+	const struct ports *ports, const struct addr *bind, int fd);
+
 /** A released port rests this long. */
 void ports_set_quarantine(struct ports *ports, uint64_t quarantine_us);
 
@@ -49,11 +60,13 @@ GH_MUST_CHECK int port_lease(struct ports *ports, const struct port_want *want,
 
 /** Opens the second socket of a lease that has only the first.
  * @return 0, or ERR_SYSTEM. */
-GH_MUST_CHECK int port_open_rtcp(struct port_lease *lease, uint8_t dscp);
+GH_MUST_CHECK int port_open_rtcp(
+	const struct ports *ports, struct port_lease *lease, uint8_t dscp);
 
 /** Opens the first socket of a lease that has none. @return 0, or ERR_SYSTEM.
  */
-GH_MUST_CHECK int port_open_rtp(struct port_lease *lease, uint8_t dscp);
+GH_MUST_CHECK int port_open_rtp(
+	const struct ports *ports, struct port_lease *lease, uint8_t dscp);
 
 /** Leases the very pair lease->rtp, which an earlier process had; opens
  * nothing. @return 0; ERR_EXISTS if it is leased; ERR_NOMEM. */

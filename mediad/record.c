@@ -184,7 +184,6 @@ static void put_side(const struct record_side *r, struct live_side *out)
 		.first_ts = s->first.ts,
 		.first_seq = s->first.seq,
 		.rtcp_xr = c->rtcp_xr,
-		.tell_digits = c->tell_digits,
 		.tx_ptime_us = c->tx_ptime_us,
 		.rtp = put_addr(&s->lease.rtp),
 		.signaled = put_addr(&c->learn.signaled),
@@ -277,7 +276,6 @@ static bool get_side(const struct live_side *s, struct record_side *out)
 	c->octets_per_s = s->octets_per_s;
 	c->timeout_us = s->timeout_us;
 	c->rtcp_xr = s->rtcp_xr != 0;
-	c->tell_digits = s->tell_digits != 0;
 	c->tx_ptime_us = s->tx_ptime_us;
 	c->n_rules = s->n_rules;
 	return true;

@@ -33,6 +33,19 @@ static void take_block(struct leg *l, const struct rtcp_block *b)
 		l->rtt_us = trip;
 }
 
+static void take_voip(struct leg *l, const struct rtcp_voip *v)
+{
+	/* Anything else is 127, not known, or no mark at all. */
+	bool marked = v->mos_cq >= 10 && v->mos_cq <= 50;
+
+	l->opinion = (struct leg_opinion){
+		.said = true,
+		.mos = marked ? v->mos_cq : 0,
+		.discarded = v->discard_rate,
+		.buffer_ms = v->jitter_buffer_ms,
+	};
+}
+
 static enum reason unprotect(struct leg *l, uint8_t *bytes, size_t *len)
 {
 	enum reason why;
@@ -84,8 +97,8 @@ enum reason report_receive(struct leg *l, uint8_t *bytes, size_t len,
 	}
 	if (r.about_us)
 		take_block(l, &r.block);
-	if (r.has_voip && r.voip.mos_cq >= 10 && r.voip.mos_cq <= 50)
-		l->peer_mos = r.voip.mos_cq;
+	if (r.has_voip)
+		take_voip(l, &r.voip);
 	l->n.rtcp_rx++;
 	l->last_alive_us = now_us;
 	return REASON_RTCP_OK;

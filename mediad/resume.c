@@ -61,12 +61,12 @@ static int resume_ports(struct sessions *s, struct session_side *side,
 		birth->rtcp_fd = lease.rtcp_fd = claim_fd(found, rtcp);
 	if (lease.rtp_fd < 0) {
 		*lost = true;
-		err = port_open_rtp(&lease, dscp);
+		err = port_open_rtp(s->planner.ports, &lease, dscp);
 		birth->rtp_fd = lease.rtp_fd;
 	}
 	if (!err && from->side.rtcp_open && lease.rtcp_fd < 0) {
 		*lost = true;
-		err = port_open_rtcp(&lease, dscp);
+		err = port_open_rtcp(s->planner.ports, &lease, dscp);
 		birth->rtcp_fd = lease.rtcp_fd;
 	}
 	return err;

@@ -27,6 +27,7 @@
 #define WALL_UNIT_US   16u
 #define PEER_LOST_ZERO (1 << 24)
 #define NO_BAD_SEQ     0x10000u
+#define OPINION_SAID   (UINT64_C(1) << 32)
 
 enum flag {
 	FLAG_RELEARN = 1 << 2, /* below: enum leg_lock */
@@ -208,6 +209,22 @@ static void save_source(struct leg *l)
 	put(&w->rx_jitter_us, s->jitter_us);
 }
 
+static uint64_t opinion_word(const struct leg_opinion *o)
+{
+	return OPINION_SAID | (uint64_t)o->buffer_ms << 16 |
+	       (uint64_t)o->discarded << 8 | o->mos;
+}
+
+static struct leg_opinion opinion_of(uint64_t word)
+{
+	return (struct leg_opinion){
+		.said = (word & OPINION_SAID) != 0,
+		.buffer_ms = (uint16_t)(word >> 16),
+		.discarded = (uint8_t)(word >> 8),
+		.mos = (uint8_t)word,
+	};
+}
+
 void save_slow(struct leg *l)
 {
 	struct live_leg *w = l->words;
@@ -233,6 +250,9 @@ void save_slow(struct leg *l)
 	put(&w->rtt, l->rtt_us);
 	put(&w->peer_jitter, l->peer_jitter_us);
 	put(&w->peer_lost, (uint64_t)(l->peer_lost + PEER_LOST_ZERO));
+	put(&w->digits, l->n.rx_digits);
+	if (l->opinion.said)
+		put(&w->opinion, opinion_word(&l->opinion));
 	if (l->last_rule != NULL && l->last_rule->codec->kind < CODEC_EVENT)
 		put(&w->codec_pt, l->last_rule->pt);
 }
@@ -373,6 +393,8 @@ static void resume_figures(struct leg *l, uint64_t now_us)
 	l->peer_jitter_us = (uint32_t)get(&w->peer_jitter, 0);
 	l->peer_lost =
 		(int64_t)get(&w->peer_lost, PEER_LOST_ZERO) - PEER_LOST_ZERO;
+	l->n.rx_digits = (uint32_t)get(&w->digits, 0);
+	l->opinion = opinion_of(get(&w->opinion, 0));
 	l->last_rx_us = get_time(&w->rx_at, now_us);
 	l->last_alive_us = get_time(&w->last_alive, now_us);
 	if (l->last_alive_us < l->last_rx_us)

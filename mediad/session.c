@@ -14,11 +14,13 @@
  */
 #include "mediad/session.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/secret.h"
 #include "common/stat.h"
 #include "common/table.h"
@@ -515,11 +517,60 @@ static void tune_workers(struct sessions *s)
 	}
 }
 
+static void place_side(const struct sessions *s, const struct session_side *x)
+{
+	const struct addr *at = &x->lease.rtp;
+
+	if (addr_is_set(at) &&
+		((x->rtp_fd >= 0 &&
+			 ports_place(s->planner.ports, at, x->rtp_fd)) ||
+			(x->rtcp_fd >= 0 &&
+				ports_place(s->planner.ports, at, x->rtcp_fd))))
+		log_peer_warning(
+			"media_device", LOG_ADDR("addr", at), LOG_ERRNO(errno));
+}
+
+/* Sockets that a killed process had and keeper had not were opened before
+ * anybody said what device their address is on. */
+static void place_resumed(const struct sessions *s)
+{
+	struct session *x = NULL;
+	size_t bucket = 0;
+
+	while ((x = next_session(s, &bucket, x)) != NULL) {
+		for (unsigned i = 0; i < SIDE_COUNT; i++)
+			place_side(s, &x->side[i]);
+	}
+}
+
+static void set_devices(
+	struct sessions *s, const struct session_settings *settings)
+{
+	struct ports *ports = s->planner.ports;
+
+	ports_forget_devices(ports);
+	for (size_t i = 0; i < settings->n_realms; i++) {
+		const struct session_realm *r = &settings->realms[i];
+
+		for (unsigned j = 0; j < r->n_media; j++)
+			if (r->devices[j][0] &&
+				ports_set_device(
+					ports, &r->media[j], r->devices[j]) < 0)
+				log_err("media_device",
+					LOG_ADDR("addr", &r->media[j]),
+					LOG_ERR(ERR_NOMEM));
+	}
+	if (!s->configured)
+		place_resumed(s);
+	s->configured = true;
+}
+
 void sessions_configure(
 	struct sessions *s, const struct session_settings *settings)
 {
 	s->settings = *settings;
 	ports_set_quarantine(s->planner.ports, settings->quarantine_us);
+	set_devices(s, settings);
 	tune_workers(s);
 	on_lease_timer(s);
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/device.h"
 #include "common/err.h"
 #include "common/loop.h"
 #include "common/reason.h"
@@ -88,6 +89,7 @@ struct session_realm {
 	uint16_t port_max;
 	uint8_t n_media;
 	struct addr media[SESSION_REALM_ADDRS_MAX];
+	char devices[SESSION_REALM_ADDRS_MAX][DEVICE_NAME_SIZE]; /* "" = any */
 };
 
 struct session_settings {

@@ -58,6 +58,7 @@ struct sessions {
 	unsigned n_workers;
 	struct loop_timer *lease_timer;
 	struct loop_timer *merge_timer;
+	bool configured; /* settings have come */
 };
 
 /** Makes one without sides, and gives it to a worker. @return NULL if memory

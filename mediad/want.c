@@ -181,7 +181,6 @@ static const char *read_side(const Gh__MediaSide *m, struct want_side *s)
 	c->rtcp_mux = m->rtcp_mux;
 	c->srtp_required = m->srtp_required;
 	c->rtcp_xr = m->rtcp_xr;
-	c->tell_digits = m->tell_digits;
 	c->tx_ptime_us = m->tx_ptime_us;
 	c->dscp = (uint8_t)m->dscp;
 	c->learn_generation = m->learn_generation;

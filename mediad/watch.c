@@ -33,23 +33,6 @@ struct leg_event watch_event(
 	return e;
 }
 
-static void tell_digits(struct leg *l, watch_tell_fn tell, void *arg)
-{
-	struct leg_event e = watch_event(l, LEG_EVENT_DIGIT, REASON_RTP_OK);
-	unsigned n = 0;
-
-	while (n < l->digits.n) {
-		e.digit = l->digits.waiting[n];
-		if (!tell(arg, &e))
-			break;
-		n++;
-	}
-	l->digits.n = (uint8_t)(l->digits.n - n);
-	memmove(l->digits.waiting, l->digits.waiting + n, l->digits.n);
-	if (l->digits.n == 0)
-		l->news &= (uint8_t)~LEG_NEWS_DIGITS;
-}
-
 static void tell_news(struct leg *l, watch_tell_fn tell, void *arg)
 {
 	struct leg_event e;
@@ -59,8 +42,6 @@ static void tell_news(struct leg *l, watch_tell_fn tell, void *arg)
 		if (tell(arg, &e))
 			l->news &= (uint8_t)~LEG_NEWS_LEARNED;
 	}
-	if (l->news & LEG_NEWS_DIGITS)
-		tell_digits(l, tell, arg);
 	if (l->news & LEG_NEWS_FIRST) {
 		e = watch_event(l, LEG_EVENT_FIRST_PACKET, REASON_RTP_OK);
 		if (tell(arg, &e))

@@ -19,7 +19,6 @@ enum leg_event_kind {
 	LEG_EVENT_ONE_WAY,
 	LEG_EVENT_NONE,
 	LEG_EVENT_QUALITY,
-	LEG_EVENT_DIGIT,
 	LEG_EVENT_COUNT,
 };
 
@@ -30,7 +29,6 @@ struct leg_event {
 	enum leg_event_kind kind;
 	enum reason reason;
 	struct addr source;
-	char digit;
 	uint32_t mos_centi;     /* LEG_EVENT_QUALITY: of the last window */
 	struct leg_stats stats; /* TIMED_OUT, ONE_WAY, NONE and QUALITY only */
 };

@@ -643,13 +643,33 @@ void bindings_on_authd_up(struct bindings *b)
 			b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
 }
 
+/* Its account was deleted: nobody may be reached by it. */
+static void forget_contacts(struct owner *o)
+{
+	while (o->first) {
+		struct item *i = item_of(o->first);
+
+		reason_count(REASON_REGISTER_ACCOUNT_GONE);
+		log_info("unregistered",
+			LOG_STR("reason",
+				reason_text(REASON_REGISTER_ACCOUNT_GONE)),
+			LOG_STR("extension", i->pub.account->row->extension),
+			LOG_ADDR("source", &i->pub.source));
+		item_remove(o->all, i);
+	}
+	mark(o->all, o);
+}
+
 /* An account's facts, new: they go to all its contacts. */
 static void on_facts(void *ctx, struct account *account, enum reason why)
 {
 	struct owner *o = ctx;
 
 	o->query = NULL;
-	(void)why;
+	if (!account && why != REASON_AUTH_AWAY && o->first) {
+		forget_contacts(o);
+		return;
+	}
 	for (struct binding *m = account ? o->first : NULL; m; m = m->next) {
 		account_unref(&m->account);
 		m->account = account_ref(account);

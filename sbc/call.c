@@ -66,6 +66,7 @@ static const char *const event_names[] = {
 	[EV_LOCATED] = "located",
 	[EV_MEDIA_OK] = "media_ok",
 	[EV_MEDIA_FAILED] = "media_failed",
+	[EV_PRACK] = "prack",
 	[EV_PROGRESS] = "progress",
 	[EV_ANSWER] = "answer",
 	[EV_FAILURE] = "failure",
@@ -140,6 +141,7 @@ static enum call_state stay(struct call *, const struct call_input *);
 static const struct call_row rows[] = {
 	/* who is called? */
 	{CALL_FACTS, EV_ACCOUNT,       call_setup_on_account, TO_FACTS | TO_TARGET | TO_ENDING},
+	{CALL_FACTS, EV_PRACK,         call_rel_on_prack,     TO_FACTS | TO_ENDING},
 	{CALL_FACTS, EV_CANCEL,        on_cancel,             TO_ENDING},
 	{CALL_FACTS, EV_BYE,           on_bye,                TO_FACTS | TO_ENDING},
 	{CALL_FACTS, EV_CHANGE,        on_not_now,            TO_FACTS},
@@ -153,6 +155,7 @@ static const struct call_row rows[] = {
 
 	/* where is the next target's name? */
 	{CALL_LOCATING, EV_LOCATED,       call_setup_on_located, TO_TARGET | TO_ENDING},
+	{CALL_LOCATING, EV_PRACK,         call_rel_on_prack,     TO_LOCATING | TO_ENDING},
 	{CALL_LOCATING, EV_CANCEL,        on_cancel,             TO_ENDING},
 	{CALL_LOCATING, EV_BYE,           on_bye,                TO_LOCATING | TO_ENDING},
 	{CALL_LOCATING, EV_CHANGE,        on_not_now,            TO_LOCATING},
@@ -167,6 +170,7 @@ static const struct call_row rows[] = {
 	/* media ports for the next target */
 	{CALL_PORTS, EV_MEDIA_OK,      call_setup_on_ports, TO_TARGET | TO_TRYING | TO_ENDING},
 	{CALL_PORTS, EV_MEDIA_FAILED,  on_no_media,         TO_ENDING},
+	{CALL_PORTS, EV_PRACK,         call_rel_on_prack,   TO_PORTS | TO_ENDING},
 	{CALL_PORTS, EV_CANCEL,        on_cancel,           TO_ENDING},
 	{CALL_PORTS, EV_BYE,           on_bye,              TO_PORTS | TO_ENDING},
 	{CALL_PORTS, EV_CHANGE,        on_not_now,          TO_PORTS},
@@ -184,6 +188,7 @@ static const struct call_row rows[] = {
 	{CALL_TRYING, EV_FAILURE,       call_setup_on_failure,  TO_FACTS | TO_TRYING | TO_TARGET | TO_ENDING},
 	{CALL_TRYING, EV_MEDIA_OK,      stay,                   TO_TRYING},
 	{CALL_TRYING, EV_MEDIA_FAILED,  on_no_media,            TO_ENDING},
+	{CALL_TRYING, EV_PRACK,         call_rel_on_prack,      TO_TRYING | TO_ENDING},
 	{CALL_TRYING, EV_CANCEL,        on_cancel,              TO_ENDING},
 	{CALL_TRYING, EV_BYE,           on_bye,                 TO_TRYING | TO_ENDING},
 	{CALL_TRYING, EV_CHANGE,        on_not_now,             TO_TRYING},
@@ -201,6 +206,7 @@ static const struct call_row rows[] = {
 	{CALL_RINGING, EV_FAILURE,       call_setup_on_failure,     TO_FACTS | TO_RINGING | TO_TARGET | TO_ENDING},
 	{CALL_RINGING, EV_MEDIA_OK,      call_early_on_media,       TO_RINGING},
 	{CALL_RINGING, EV_MEDIA_FAILED,  call_early_on_no_media,    TO_RINGING | TO_ENDING},
+	{CALL_RINGING, EV_PRACK,         call_rel_on_prack,         TO_RINGING | TO_ENDING},
 	{CALL_RINGING, EV_CANCEL,        on_cancel,                 TO_ENDING},
 	{CALL_RINGING, EV_BYE,           on_bye,                    TO_RINGING | TO_ENDING},
 	{CALL_RINGING, EV_CHANGE,        call_early_on_change,      TO_RINGING},
@@ -215,6 +221,7 @@ static const struct call_row rows[] = {
 	/* a 2xx came; mediad is told what was agreed */
 	{CALL_ANSWERING, EV_MEDIA_OK,      on_connect,  TO_CONFIRMING | TO_ENDING},
 	{CALL_ANSWERING, EV_MEDIA_FAILED,  on_no_media, TO_ENDING},
+	{CALL_ANSWERING, EV_PRACK,         call_rel_on_prack, TO_ANSWERING | TO_ENDING},
 	{CALL_ANSWERING, EV_CANCEL,        on_cancel,   TO_ENDING},
 	{CALL_ANSWERING, EV_BYE,           on_bye,      TO_ANSWERING | TO_ENDING},
 	{CALL_ANSWERING, EV_LOST,          on_lost,     TO_ANSWERING | TO_ENDING},
@@ -230,6 +237,7 @@ static const struct call_row rows[] = {
 
 	/* our 200 is out */
 	{CALL_CONFIRMING, EV_ACK,           on_ack,        TO_UP | TO_ENDING},
+	{CALL_CONFIRMING, EV_PRACK,         call_rel_on_prack, TO_CONFIRMING | TO_ENDING},
 	{CALL_CONFIRMING, EV_NO_ACK,        on_no_ack,     TO_ENDING},
 	{CALL_CONFIRMING, EV_BYE,           on_bye,        TO_CONFIRMING | TO_ENDING},
 	{CALL_CONFIRMING, EV_LOST,          on_lost,       TO_CONFIRMING | TO_ENDING},
@@ -296,6 +304,7 @@ static const struct call_row rows[] = {
 	{CALL_ENDING, EV_TIMER,     on_figures, TO_DONE},
 	{CALL_ENDING, EV_ANSWER,    stay,       TO_ENDING},
 	{CALL_ENDING, EV_FAILURE,   stay,       TO_ENDING},
+	{CALL_ENDING, EV_PRACK,     stay,       TO_ENDING},
 	{CALL_ENDING, EV_CANCEL,    stay,       TO_ENDING},
 	{CALL_ENDING, EV_ACK,       stay,       TO_ENDING},
 	{CALL_ENDING, EV_NO_ACK,    stay,       TO_ENDING},
@@ -308,6 +317,7 @@ static const struct call_row rows[] = {
 	/* only the legs' last transactions are left */
 	{CALL_DONE, EV_LEG_ENDED, on_leg_ended, TO_DONE},
 	{CALL_DONE, EV_FAILURE,   on_leg_ended, TO_DONE},
+	{CALL_DONE, EV_PRACK,     stay,         TO_DONE},
 	{CALL_DONE, EV_CANCEL,    on_leg_ended, TO_DONE},
 	{CALL_DONE, EV_NO_ACK,    on_leg_ended, TO_DONE},
 	{CALL_DONE, EV_BYE,       on_leg_ended, TO_DONE},
@@ -531,6 +541,7 @@ void call_resume(struct call *c, enum call_state state)
 static bool may_save_soon(enum call_event event, enum call_state next)
 {
 	switch (event) {
+	case EV_PRACK:
 	case EV_PROGRESS:
 	case EV_ANSWER:
 	case EV_ACK:
@@ -602,7 +613,7 @@ static const enum call_event from_leg[LEG_EVENT_COUNT] = {
 	[LEG_CANCEL] = EV_CANCEL,
 	[LEG_ACK] = EV_ACK,
 	[LEG_NO_ACK] = EV_NO_ACK,
-	[LEG_PRACK] = CALL_EVENT_COUNT,
+	[LEG_PRACK] = EV_PRACK,
 	[LEG_CHANGE] = EV_CHANGE,
 	[LEG_CHANGE_ACK] = EV_CHANGE_ACK,
 	[LEG_CHANGE_DONE] = EV_CHANGE_DONE,
@@ -781,6 +792,7 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 		leg_free(&gone->leg);
 	}
 	call_setup_forget(c);
+	call_rel_tell(c);
 	if (c->change.again != NULL)
 		call_retry_in(c, 0);
 	if (p->theirs != NULL)
@@ -835,7 +847,7 @@ static enum call_state on_expired(struct call *c, const struct call_input *in)
 static enum call_state on_not_now(struct call *c, const struct call_input *in)
 {
 	reason_count(REASON_CALL_PENDING);
-	leg_change_refuse(in->party->leg, 491);
+	call_rel_refuse(c, in->party, 491);
 	return c->state;
 }
 

@@ -105,10 +105,10 @@ void call_change_abort(struct call *c)
 		return;
 	if (ch->applied)
 		swap_all(c);
-	if (ch->asker != NULL)
-		leg_change_refuse(ch->asker->leg, 491);
 	if (ch->asked != NULL)
 		ch->again = ch->asked;
+	if (ch->asker != NULL)
+		call_rel_refuse(c, ch->asker, 491);
 	call_change_drop(c);
 }
 
@@ -118,7 +118,7 @@ static enum call_state refuse(
 	if (status == 0)
 		status = reason_sip(why) != 0 ? reason_sip(why) : 488;
 	call_decide(c, why, "change");
-	leg_change_refuse(p->leg, status);
+	call_rel_refuse(c, p, status);
 	return c->state;
 }
 
@@ -156,6 +156,22 @@ static Gh__Direction direction_of(const struct sdp *sdp)
 			     : sdp->direction;
 }
 
+/* Have we asked a side for VoIP metrics? That stays as it is: not to have asked
+ * a caller who does not know of them is no change. */
+static bool wants_metrics(const struct party *p)
+{
+	struct sdp ours;
+	enum reason why;
+	bool wants;
+
+	if (p->ours == NULL ||
+		sdp_parse(p->ours, strlen(p->ours), &ours, &why) != 0)
+		return true;
+	wants = ours.voip_metrics;
+	sdp_wipe(&ours);
+	return wants;
+}
+
 /* What a side's description means for the other side: our next offer there,
  * without keys.
  * @return 0, or ERR_NOT_FOUND if no codec is left. */
@@ -171,7 +187,7 @@ static int far_offer(const struct party *from, const struct party *to,
 	offer->audio_line = 0;
 	offer->has_audio = true;
 	offer->rtcp_mux = false;
-	offer->voip_metrics = false;
+	offer->voip_metrics = wants_metrics(to);
 	offer->old_hold = false;
 	return 0;
 }
@@ -183,6 +199,37 @@ static bool matters_to(const struct sdp *offer, const struct sdp *told,
 	return offer->direction != told->direction ||
 	       (offer->ptime_us != 0 && offer->ptime_us != told->ptime_us) ||
 	       !keeps_codecs(agreed, offer);
+}
+
+/* What a side was told, and of what it said only what was agreed; no keys. */
+static int read_agreed(const struct party *p, struct sdp *told, struct sdp *far,
+	enum reason *why)
+{
+	bool fits = sdp_parse(p->ours, strlen(p->ours), told, why) == 0 &&
+		    sdp_parse(p->theirs, strlen(p->theirs), far, why) == 0 &&
+		    sdp_check_answer(told, far, why) == 0;
+
+	sdp_wipe(told);
+	sdp_wipe(far);
+	return fits ? 0 : ERR_INVALID;
+}
+
+bool call_change_is_news(struct call *c, const struct party *from)
+{
+	const struct party *to = call_other(c, from);
+	struct sdp theirs, told, far, next;
+	enum reason why;
+
+	if (to == NULL || to->theirs == NULL || to->ours == NULL ||
+		call_media_again(from, from->theirs, &theirs) != 0)
+		return false;
+	sdp_wipe(&theirs);
+	if (read_agreed(to, &told, &far, &why) != 0 ||
+		far_offer(from, to, &theirs, &next) != 0)
+		return false;
+	if (told.ptime_us == 0)
+		next.ptime_us = 0; /* our own offer says nothing of it */
+	return matters_to(&next, &told, &far);
 }
 
 static int write_ours(
@@ -270,19 +317,6 @@ static enum call_state offer_in_answer(
 	c->change.asker = p;
 	leg_change_accept(p->leg, c->change.asker_ours);
 	return CALL_UP;
-}
-
-/* What a side was told, and of what it said only what was agreed; no keys. */
-static int read_agreed(const struct party *p, struct sdp *told, struct sdp *far,
-	enum reason *why)
-{
-	bool fits = sdp_parse(p->ours, strlen(p->ours), told, why) == 0 &&
-		    sdp_parse(p->theirs, strlen(p->theirs), far, why) == 0 &&
-		    sdp_check_answer(told, far, why) == 0;
-
-	sdp_wipe(told);
-	sdp_wipe(far);
-	return fits ? 0 : ERR_INVALID;
 }
 
 /* Before the answer, and a peer without UPDATE or reliable provisionals. */
@@ -378,7 +412,7 @@ static enum call_state fail(struct call *c, enum reason why, unsigned status)
 	}
 	call_decide(c, why, "change");
 	if (asker != NULL)
-		leg_change_refuse(asker->leg, status);
+		call_rel_refuse(c, asker, status);
 	call_change_drop(c);
 	return CALL_UP;
 }
@@ -461,6 +495,8 @@ enum call_state call_change_on_media(
 	ch->again = NULL;
 	ch->tries = 0;
 	call_change_drop(c);
+	if (c->state == CALL_CHANGING)
+		call_rel_tell(c);
 	return CALL_UP;
 }
 

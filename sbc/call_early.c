@@ -24,13 +24,15 @@
 
 #include "sbc/call_inner.h"
 
-static enum call_state tell_ringing(struct call *c, unsigned status)
+static enum call_state tell_ringing(
+	struct call *c, const struct party *p, unsigned status)
 {
 	if (status == c->progress || c->n_progress >= CALL_PROGRESS_MAX)
 		return CALL_RINGING;
 	c->progress = status;
 	c->n_progress++;
-	leg_progress(c->caller.leg, status, NULL, c->answer_lines);
+	leg_progress(
+		c->caller.leg, status, call_rel_offer(c, p), c->answer_lines);
 	return CALL_RINGING;
 }
 
@@ -45,7 +47,7 @@ static enum call_state pass_media(
 	if (call_media_answer(c, p, &said_before, &why) != 0) {
 		c->called = NULL;
 		call_note(c, why, "early");
-		return tell_ringing(c, status);
+		return tell_ringing(c, p, status);
 	}
 	c->n_progress++;
 	c->pending_status = status;
@@ -57,8 +59,15 @@ static enum call_state pass_media(
 
 static bool may_be_heard(const struct call *c)
 {
-	return c->caller.theirs != NULL && !c->change.active &&
-	       c->n_progress < CALL_PROGRESS_MAX && call_setup_alive(c) == 1;
+	const struct leg *leg = c->caller.leg;
+
+	/* A caller that offered nothing hears what it has agreed to, or our
+	 * offer in a provisional that it has to acknowledge. */
+	if (c->caller.theirs == NULL &&
+		(!leg->rel_required || leg->rel_offered))
+		return false;
+	return !c->change.active && c->n_progress < CALL_PROGRESS_MAX &&
+	       call_setup_alive(c) == 1;
 }
 
 enum call_state call_early_on_progress(
@@ -77,13 +86,13 @@ enum call_state call_early_on_progress(
 	if (status != 180 && status != 181 && status != 182)
 		status = 183;
 	if (in->msg->sdp == NULL || (c->change.active && p == c->called))
-		return tell_ringing(c, status);
+		return tell_ringing(c, p, status);
 	if (call_media_take(c, p, in->msg, &why) != 0) {
 		call_note(c, why, "early");
-		return tell_ringing(c, status);
+		return tell_ringing(c, p, status);
 	}
 	return may_be_heard(c) ? pass_media(c, p, status)
-			       : tell_ringing(c, status);
+			       : tell_ringing(c, p, status);
 }
 
 enum call_state call_early_on_fewer(struct call *c)
@@ -110,7 +119,7 @@ static enum call_state still_early(enum call_state s)
 enum call_state call_early_on_media(struct call *c, const struct call_input *in)
 {
 	struct party *again = c->change.again;
-	bool reliable = c->caller.leg->rel_agreed;
+	bool reliable = c->caller.leg->rel_agreed || c->caller.leg->rel_offered;
 
 	if (c->pending_status >= 180 && c->pending_status < 200) {
 		c->progress = c->pending_status;
@@ -147,9 +156,10 @@ enum call_state call_early_on_change(
 
 	/* Of several that ring none has the caller's ear. */
 	if (c->called == NULL || (p != &c->caller && p != c->called) ||
-		c->pending_status != 0 || c->caller.ours == NULL) {
+		c->pending_status != 0 || c->caller.ours == NULL ||
+		c->caller.theirs == NULL) {
 		reason_count(REASON_CALL_PENDING);
-		leg_change_refuse(p->leg, 491);
+		call_rel_refuse(c, p, 491);
 		return CALL_RINGING;
 	}
 	return still_early(call_change_on_offer(c, in));

@@ -56,6 +56,7 @@ enum call_event {
 	EV_LOCATED,       /* where a target's name leads, or why nowhere */
 	EV_MEDIA_OK,      /* mediad has what was wanted last */
 	EV_MEDIA_FAILED,  /* it has not, and says why */
+	EV_PRACK,         /* the caller acknowledged a provisional */
 	EV_PROGRESS,      /* a called party: 101 to 199 */
 	EV_ANSWER,        /* a called party: 2xx */
 	EV_FAILURE,       /* a called party: refused, or silent */
@@ -228,9 +229,12 @@ struct call {
 
 	/* media: call_media.c */
 	struct media_slot *slots;
-	bool torn_down;           /* its legs, shares and sessions go */
-	bool figures_done;        /* none are coming any more */
-	bool buried;              /* waits for the reaper */
+	bool torn_down;             /* its legs, shares and sessions go */
+	bool figures_done;          /* none are coming any more */
+	bool buried;                /* waits for the reaper */
+	bool untold;                /* what the caller offered in PRACK */
+	struct media_slot *offered; /* whose port a caller without an offer was
+				       offered before anybody had agreed */
 	char *pending_sdp;        /* to go to the caller once mediad is ready */
 	unsigned pending_status;  /* with that: 180 to 200; 0 = nothing */
 	const char *answer_lines; /* of the last answer, that may cross */
@@ -379,6 +383,21 @@ enum call_state call_early_on_change_over(
 enum call_state call_early_on_retry(
 	struct call *c, const struct call_input *in);
 
+/* call_rel.c */
+/** Our offer for the provisional that goes out because this party rings; NULL =
+ * it needs none. In the call's home. */
+const char *call_rel_offer(struct call *c, const struct party *called);
+/** Is what the caller has agreed to in provisionals right for what the called
+ * side has said? */
+bool call_rel_holds(const struct call *c, const struct sdp *far);
+/** EV_PRACK. */
+enum call_state call_rel_on_prack(struct call *c, const struct call_input *in);
+/** The call is up, or has been changed: the called side is asked, soon, about
+ * what the caller offered in PRACK and it could not be asked about then. */
+void call_rel_tell(struct call *c);
+/** Refuses a change; one that came in PRACK is answered all the same. */
+void call_rel_refuse(struct call *c, struct party *p, unsigned status);
+
 /* call_media.c */
 enum call_state call_media_offer(struct call *c, const struct leg_msg *offer);
 /** Our offer to a party of the present round. @return a text in c's home. */
@@ -452,6 +471,8 @@ enum call_state call_change_on_retry(
 enum call_state call_change_on_info(
 	struct call *c, const struct call_input *in);
 void call_change_drop(struct call *c);
+/** Would the other side have to hear of what this one has agreed to? */
+bool call_change_is_news(struct call *c, const struct party *from);
 /** The set-up goes on without the change that is under way: who waits for an
  * answer is refused, and who was asked is asked again once the call is up. */
 void call_change_abort(struct call *c);

@@ -133,7 +133,7 @@ int call_media_dress(struct call *c, struct party *p, struct sdp *sdp)
 	/* The caller's port is the one that goes with whom it talks to. */
 	const struct media_slot *slot = p->side != CALL_CALLER ? p->slot
 					: c->called != NULL    ? c->called->slot
-							       : NULL;
+							       : c->offered;
 	const struct addr *rtp, *rtcp;
 
 	if (slot == NULL || !addr_is_set(&slot->rtp[p->side]))
@@ -218,7 +218,7 @@ const char *call_media_make_offer(
 	sdp.audio_line = 0;
 	sdp.has_audio = true;
 	sdp.rtcp_mux = false;
-	sdp.voip_metrics = false;
+	sdp.voip_metrics = true;
 	if (sdp.old_hold)
 		sdp.direction = sdp_direction_and(
 			sdp.direction, GH__DIRECTION__DIRECTION_SENDONLY);
@@ -263,13 +263,27 @@ static int keep_answer(struct call *c, struct sdp *answer)
 		return 0;
 	}
 	call_media_drop_text(c, &text);
-	if (stands(p)) {
-		c->change.again = p;
-		return 0;
-	}
 	p->sdp_version++;
 	err = call_media_dress(c, p, answer);
 	return err != 0 ? err : call_media_keep(c, answer, &p->ours);
+}
+
+/* To a caller that made no offer: what the far side took. */
+static int offer_caller(struct call *c, const struct sdp *far, enum reason *why)
+{
+	struct sdp offer = *far;
+	int err;
+
+	offer.n_lines = 0;
+	offer.audio_line = 0;
+	offer.rtcp_mux = false;
+	offer.voip_metrics = true;
+	if (call_srtp_offer(&c->caller, &offer, why) != 0)
+		return ERR_INVALID;
+	*why = REASON_CALL_INTERNAL;
+	err = keep_answer(c, &offer);
+	sdp_wipe(&offer);
+	return err == 0 ? 0 : ERR_INVALID;
 }
 
 /* Ours to the caller, out of what the called party took. */
@@ -279,33 +293,25 @@ static int answer_caller(
 	struct sdp offer, answer;
 	int err;
 
-	if (c->caller.theirs == NULL) {
-		/* Our offer to a caller that made none: what the far side took.
-		 */
-		answer = *far;
-		answer.n_lines = 0;
-		answer.audio_line = 0;
-		answer.rtcp_mux = false;
-		answer.voip_metrics = false;
-		if (call_srtp_offer(&c->caller, &answer, why) != 0)
-			return ERR_INVALID;
-	} else {
-		if (call_media_read(c, &c->caller, c->caller.theirs,
-			    strlen(c->caller.theirs), &offer, why) != 0)
-			return ERR_INVALID;
-		*why = REASON_SDP_NO_CODEC;
-		err = sdp_make_answer(&offer, far, &answer);
-		if (err == 0)
-			err = call_srtp_answer(
-				&c->caller, &offer, &answer, why);
-		sdp_wipe(&offer);
-		if (err != 0 && stands(&c->caller)) {
+	if (c->caller.theirs == NULL)
+		return c->caller.leg->rel_offered
+			       ? 0 /* the answer to it comes in PRACK */
+			       : offer_caller(c, far, why);
+	if (stands(&c->caller)) {
+		if (!call_rel_holds(c, far))
 			c->change.again = &c->caller;
-			return 0;
-		}
-		if (err != 0)
-			return ERR_INVALID;
+		return 0;
 	}
+	if (call_media_read(c, &c->caller, c->caller.theirs,
+		    strlen(c->caller.theirs), &offer, why) != 0)
+		return ERR_INVALID;
+	*why = REASON_SDP_NO_CODEC;
+	err = sdp_make_answer(&offer, far, &answer);
+	if (err == 0)
+		err = call_srtp_answer(&c->caller, &offer, &answer, why);
+	sdp_wipe(&offer);
+	if (err != 0)
+		return ERR_INVALID;
 	*why = REASON_CALL_INTERNAL;
 	err = keep_answer(c, &answer);
 	sdp_wipe(&answer);
@@ -508,7 +514,7 @@ static void fill_media(struct call *c, const struct party *p,
 			    !mine->theirs.old_hold;
 	side->must_send = answered && side->may_send;
 	side->rtcp_mux = mine->ours.rtcp_mux && mine->theirs.rtcp_mux;
-	side->rtcp_xr = mine->ours.voip_metrics && mine->theirs.voip_metrics;
+	side->rtcp_xr = mine->theirs.voip_metrics;
 	side->tx_ptime_us = mine->theirs.ptime_us;
 	side->timeout_ms =
 		(uint32_t)(1000 * settings_number(c->settings,

@@ -429,6 +429,10 @@ static enum reason invite_party(struct call *c, struct party *p)
 	struct hdr_identity who = {0};
 	enum reason why = REASON_CALL_INTERNAL;
 	char number[ROUTE_NUMBER_SIZE], called[ROUTE_NUMBER_SIZE];
+	const struct hdr_hidden hidden = {.settings = c->settings,
+		.nets = &c->sbc->local_nets,
+		.user = c->caller.account != NULL ? c->caller.account->row->user
+						  : ""};
 	struct hdr_body body;
 	const char *sdp, *lines;
 	struct leg_config config = {
@@ -465,9 +469,11 @@ static enum reason invite_party(struct call *c, struct party *p)
 	why = REASON_CALL_INTERNAL;
 	lines = hdr_lines(sip_object(c->invite), &from, &to, &who, home);
 	if (c->emergency && hdr_location(sip_object(c->invite), &from, &to,
-				    &who, sdp, home, &body)) {
-		config.body_type = body.type;
-		sdp = body.text;
+				    &who, &hidden, sdp, home, &body)) {
+		if (body.type != NULL) {
+			config.body_type = body.type;
+			sdp = body.text;
+		}
 		lines = su_sprintf(home, "%s%s", lines, body.lines);
 	}
 	if (leg_new_client(&config, hdr_from(&to, &who, home),

@@ -308,7 +308,6 @@ bool sub_ask_pbx(struct sub *s, const char *uri, const char *lines)
 
 	snprintf(expires, sizeof expires, "%u", (unsigned)s->asked_s);
 	snprintf(forwards, sizeof forwards, "%u", s->max_forwards);
-	leg->auth.tried = false;
 	leg->change.method = sip_method_subscribe;
 	leg->change.orq = leg_send(leg, on_answer, SIP_METHOD_SUBSCRIBE, uri,
 		TAG_IF(uri != NULL, SIPTAG_MAX_FORWARDS_STR(forwards)),

@@ -84,6 +84,7 @@ static int add_listener(struct config_text *c, const struct settings *s,
 	row->realm = a->realm->row->id;
 	row->listen = a->row->listen;
 	row->transport = a->row->transport;
+	row->device = a->row->device;
 	row->advertised = (char *)(uintptr_t)a->advertised_host;
 	row->acl = a->realm->row->acl;
 	row->n_acl = a->realm->row->n_acl;

@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "common/clock.h"
+#include "common/device.h"
 #include "common/ipc.h"
 #include "sbc/flow.h"
 #include "sbc/sbc.h"
@@ -21,6 +22,7 @@ struct line_terms {
 	char name[256]; /* that its certificate must have */
 	char ca[65], pin[65], certificate[65];
 	char advertised[256]; /* host[:port] of our Via; "" = the listener's */
+	char device[DEVICE_NAME_SIZE]; /* to leave by; "" = any */
 };
 
 /* A connection to a trunk: one that the settings want, or one for a request

@@ -19,6 +19,9 @@
 /* A peer that did not take one is not asked again so soon. */
 #define REFUSED_US   (60 * CLOCK_US_PER_S)
 
+/* What is left of a trunk that is none any more. */
+#define GOODBYE_US   (6 * CLOCK_US_PER_S)
+
 /* Somebody who waits for a line. */
 struct flow_ask {
 	TAILQ_ENTRY(flow_ask) next;
@@ -58,6 +61,7 @@ void flow_line_ask(struct line *line)
 	m.pin = line->terms.pin;
 	m.certificate = line->terms.certificate;
 	m.advertised = line->terms.advertised;
+	m.device = line->terms.device;
 	IPC_MSG(msg, FLOW_CONNECT, flow_connect, &m);
 	flow_say(flows->link, &msg);
 }
@@ -266,15 +270,16 @@ static void advertise(const struct trunk *t, const struct addr *listen,
 }
 
 static void terms_of(const struct trunk *t, const char *host,
-	const struct addr *listen, struct line_terms *terms)
+	const struct realm_address *ra, struct line_terms *terms)
 {
 	memset(terms, 0, sizeof(*terms));
+	(void)!device_name_copy(ra->row->device, terms->device);
 	snprintf(terms->name, sizeof(terms->name), "%s", name_of(t, host));
 	snprintf(terms->ca, sizeof(terms->ca), "%s", t->row->tls_ca);
 	snprintf(terms->pin, sizeof(terms->pin), "%s", t->row->tls_pin);
 	snprintf(terms->certificate, sizeof(terms->certificate), "%s",
 		t->row->tls_certificate);
-	advertise(t, listen, terms);
+	advertise(t, &ra->listen, terms);
 }
 
 /* The line to an address, made if there is none. host is what the settings
@@ -289,7 +294,7 @@ static struct line *line_make(struct flows *flows, const struct trunk *t,
 
 	if (!ra || strlen(name_of(t, host)) >= sizeof(terms.name))
 		return NULL;
-	terms_of(t, host, &ra->listen, &terms);
+	terms_of(t, host, ra, &terms);
 	line = line_find(flows, t->row->id, &ra->listen, transport, remote);
 	if (!line) {
 		line = calloc(1, sizeof(*line));
@@ -389,6 +394,16 @@ static void want_target(
 	}
 }
 
+/* Who registered there takes that back first. */
+static bool may_say_goodbye(struct line *line)
+{
+	if (!line->flow || line->needed_until_us)
+		return false;
+	line->needed_until_us = clock_now_us() + GOODBYE_US;
+	loop_timer_set(line->all->sbc->daemon.loop, line->timer, GOODBYE_US);
+	return true;
+}
+
 void flow_want_lines(struct flows *flows, const struct settings *s)
 {
 	struct line *line, *next;
@@ -406,7 +421,7 @@ void flow_want_lines(struct flows *flows, const struct settings *s)
 		next = LIST_NEXT(line, next);
 		if (line->wanted)
 			flow_line_ask(line);
-		else if (!is_needed(line))
+		else if (!is_needed(line) && !may_say_goodbye(line))
 			flow_line_free(line);
 	}
 }

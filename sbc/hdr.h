@@ -16,6 +16,8 @@
 #include "sbc/route.h"
 #include "sbc/settings.h"
 
+struct local_nets; /* locate_inside.h */
+
 #define HDR_DISPLAY_MAX 64 /* characters of a display name */
 
 /** Who a call is from and to, after number rules; borrowed texts. */
@@ -87,18 +89,27 @@ const char *hdr_lines(const sip_t *in, const struct hdr_side *from,
 	const struct hdr_side *to, const struct hdr_identity *caller,
 	su_home_t *home);
 
-/** A body with more in it than a description. */
+/** What no text that crosses may name; borrowed. */
+struct hdr_hidden {
+	const struct settings *settings;
+	const struct local_nets *nets;
+	const char *user; /* digest user name of the calling phone, or "" */
+};
+
+/** A body with more in it than a description, and lines. */
 struct hdr_body {
-	const char *type;  /* Content-Type */
+	const char *type;  /* Content-Type; NULL: the description alone */
 	const char *text;  /* in home */
 	const char *lines; /* that go with it; in home */
 };
-/** For an emergency call: sdp and the caller's location as one body, where the
- * trunks' rules carry Geolocation and the INVITE has a location that can be
- * read. @return false: body_out is untouched, the call goes without. */
+/** For an emergency call: sdp and the caller's location as one body, and where
+ * else it can be fetched, if the trunks' rules carry Geolocation and the INVITE
+ * has a location that can be read or a URI that may be seen.
+ * @return false: body_out is untouched, the call goes without. */
 bool hdr_location(const sip_t *in, const struct hdr_side *from,
 	const struct hdr_side *to, const struct hdr_identity *caller,
-	const char *sdp, su_home_t *home, struct hdr_body *body_out);
+	const struct hdr_hidden *hidden, const char *sdp, su_home_t *home,
+	struct hdr_body *body_out);
 
 /** Of a far answer, what may cross to the other side as lines; "" if none: of
  * a failure Warning, Reason, Retry-After and the like; of a 1xx or 2xx what the

@@ -110,7 +110,7 @@ static const struct hdr_row rows[] = {
 	{"P-Early-Media", NULL, HDR_POLICY, ON_TRUNK | ON_PBX,
 		ON_TRUNK | ON_PBX, hdr_carry_early_media, false},
 
-	/* Of an emergency call, with its body: hdr_location(). */
+	/* Of an emergency call, with its body or by URIs: hdr_location(). */
 	{"Geolocation", NULL, HDR_POLICY, 0, 0, NULL, false},
 	{"Geolocation-Routing", NULL, DROP},
 

@@ -340,7 +340,6 @@ static int on_bye_answer(
 void leg_send_bye(struct leg *leg)
 {
 	leg->owes_bye = false;
-	leg->auth.tried = false;
 	leg_timer_stop(leg);
 	leg_set_state(leg, LEG_ENDING);
 	leg->bye_orq = leg_send(leg, on_bye_answer, SIP_METHOD_BYE, NULL,
@@ -367,7 +366,7 @@ void leg_end(struct leg *leg, unsigned status, const char *lines)
 			leg_refuse(leg, status, lines);
 			return;
 		}
-		if (leg->auth.orq != NULL) {
+		if (leg->auth.orq != NULL && leg->auth.orq == leg->invite_orq) {
 			/* Refused with a challenge and not sent again yet. */
 			leg_auth_drop(leg);
 			leg_abandon(&leg->invite_orq);
@@ -503,8 +502,9 @@ int leg_dispatch(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 		return on_info(leg, irq, sip);
 	case sip_method_options:
 		return on_options(leg, irq);
-	case sip_method_cancel:
 	case sip_method_prack:
+		return leg_rel_on_prack(leg, irq, sip);
+	case sip_method_cancel:
 		return reply(irq, 481);
 	case sip_method_message:
 		return message_inside(leg, irq, sip);
@@ -525,12 +525,15 @@ static int on_minor_answer(
 		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 	struct leg_msg msg = {.event = LEG_LOST, .sip = sip, .status = status};
 
+	nta_outgoing_t **slot;
+
 	if (status < 200)
 		return 0;
-	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
-		if (leg->minors[i] == orq)
-			leg->minors[i] = NULL;
-	}
+	if (leg_auth_take(leg, orq, sip, on_minor_answer))
+		return 0;
+	slot = leg_auth_slot(leg, orq);
+	if (slot != NULL)
+		*slot = NULL;
 	/* RFC 3261 12.2.1.2: 481 and 408 mean that the dialog is gone. */
 	if (leg->state == LEG_UP && (status == 481 || status == 408))
 		leg_emit(leg, &msg);
@@ -538,19 +541,27 @@ static int on_minor_answer(
 	return 0;
 }
 
+nta_outgoing_t **leg_minor_slot(struct leg *leg)
+{
+	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
+		if (leg->minors[i] == NULL)
+			return &leg->minors[i];
+	}
+	return NULL;
+}
+
 void leg_info(struct leg *leg, const char *content_type, const char *body)
 {
+	nta_outgoing_t **slot = leg_minor_slot(leg);
+
 	if (leg->state != LEG_UP)
 		return;
-	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
-		if (leg->minors[i] != NULL)
-			continue;
-		leg->minors[i] = leg_send(leg, on_minor_answer, SIP_METHOD_INFO,
-			NULL, SIPTAG_CONTENT_TYPE_STR(content_type),
+	if (slot != NULL)
+		*slot = leg_send(leg, on_minor_answer, SIP_METHOD_INFO, NULL,
+			SIPTAG_CONTENT_TYPE_STR(content_type),
 			SIPTAG_PAYLOAD_STR(body), TAG_END());
-		return;
-	}
-	log_peer_debug("info_dropped", LOG_CALL(leg->c.call));
+	else
+		log_peer_debug("info_dropped", LOG_CALL(leg->c.call));
 }
 
 /*

@@ -66,9 +66,10 @@ enum leg_event {
 	LEG_CANCEL,   /* server: the caller gave up; answer with leg_refuse() */
 	LEG_ACK,      /* server: our 2xx was acknowledged */
 	LEG_NO_ACK,   /* server: it never was; BYE has been sent */
-	LEG_PRACK,    /* server: a reliable provisional was acknowledged */
-	LEG_CHANGE,   /* re-INVITE, or UPDATE with SDP, perhaps before the
-			 answer: leg_change_accept() */
+	LEG_PRACK,    /* server: a reliable provisional was acknowledged; with
+			 a description: the answer to our offer in it */
+	LEG_CHANGE,   /* re-INVITE, or UPDATE or PRACK with an offer, perhaps
+			 before the answer: leg_change_accept() */
 	LEG_CHANGE_ACK,    /* the ACK of our 2xx to a re-INVITE */
 	LEG_CHANGE_DONE,   /* 2xx to our re-INVITE or UPDATE */
 	LEG_CHANGE_FAILED, /* another final answer, or none */
@@ -135,6 +136,9 @@ struct leg_request {
 	bool sending; /* orq is being made */
 };
 
+/** What a reliable provisional of ours carried; the larger says more. */
+enum leg_rel { LEG_REL_NONE, LEG_REL_PLAIN, LEG_REL_ANSWER, LEG_REL_OFFER };
+
 #define LEG_MINORS_MAX 4
 #define LEG_TAG_SIZE   21
 
@@ -161,12 +165,16 @@ struct leg {
 	char *end_lines;            /* for CANCEL or BYE; NULL = none */
 
 	/* RFC 3262 */
-	bool rel_supported;  /* the peer can do PRACK */
-	bool rel_required;   /* server: provisionals have to be reliable */
-	uint32_t rel_rseq;   /* client: last RSeq that we acknowledged */
-	bool rel_agreed;     /* the INVITE's offer was answered in a provisional
-				that is acknowledged: UPDATE may offer */
-	bool update_allowed; /* the peer's Allow has UPDATE */
+	bool rel_supported; /* the peer can do PRACK */
+	bool rel_required;  /* server: provisionals have to be reliable */
+	uint32_t rel_rseq;  /* client: last RSeq that we acknowledged */
+	bool rel_agreed;    /* offer and answer were exchanged in a provisional
+			       that is acknowledged: UPDATE may offer */
+	bool offerless;     /* server: the INVITE had no offer */
+	bool rel_offered;   /* server: ours went out in a provisional */
+	enum leg_rel rel_owed; /* server: what the PRACK that has not been
+				  taken yet acknowledges */
+	bool update_allowed;   /* the peer's Allow has UPDATE */
 
 	/* a change of the running session: theirs or ours, one at a time */
 	nta_incoming_t *change_irq;
@@ -192,8 +200,11 @@ struct leg {
 		nta_outgoing_t *orq; /* that was challenged; ended */
 		nta_response_f *fn;  /* hears the next answer */
 		bool proxy;          /* 407 */
-		bool tried; /* the request under way carries an answer */
-		bool stale; /* ... the second, to a newer nonce */
+		bool stale; /* one more answer went out, to a newer nonce */
+		nta_outgoing_t *refused; /* that gets no answer, while told */
+		/* another that was challenged meanwhile; its turn comes */
+		nta_outgoing_t *next;
+		nta_response_f *next_fn;
 	} auth;
 	bool se_raised; /* the INVITE under way asks for the 422's Min-SE */
 
@@ -235,7 +246,8 @@ GH_MUST_CHECK int leg_invite(struct leg *leg, const char *request_uri,
  * Does nothing once a final answer is out. */
 void leg_progress(
 	struct leg *leg, unsigned status, const char *sdp, const char *lines);
-/** Server: 200. @return 0, or ERR_STATE if it is too late. */
+/** Server: 200; without sdp if a provisional has settled that, or has offered.
+ * @return 0, or ERR_STATE if it is too late. */
 GH_MUST_CHECK int leg_accept(
 	struct leg *leg, const char *sdp, const char *lines);
 /** Server: a final failure; the leg is GONE afterwards. */
@@ -262,6 +274,11 @@ GH_MUST_CHECK int leg_change(struct leg *leg, const char *sdp);
 void leg_change_accept(struct leg *leg, const char *sdp);
 /** Answers it with a failure: the session stays as it was. */
 void leg_change_refuse(struct leg *leg, unsigned status);
+/** Did it come in PRACK? Then a refusal would leave open whether the
+ * provisional was received: it has to be answered (RFC 6337 3.2). */
+bool leg_change_is_prack(const struct leg *leg);
+/** The offer that waits for its answer, borrowed until that; NULL = none. */
+const char *leg_change_offer(const struct leg *leg, size_t *len_out);
 
 /** Sends an INFO; dropped if too many are under way. */
 void leg_info(struct leg *leg, const char *content_type, const char *body);
@@ -320,6 +337,8 @@ enum reason leg_body(const sip_t *sip, struct leg_msg *msg);
 void leg_learn_peer(struct leg *leg, const sip_t *sip);
 /** Says that numbers have moved which no other event tells of. */
 void leg_note(struct leg *leg);
+/** A free place for a small request, or NULL. */
+nta_outgoing_t **leg_minor_slot(struct leg *leg);
 
 /* leg_invite.c */
 struct leg *leg_alloc(const struct leg_config *config, bool server);
@@ -330,6 +349,12 @@ int leg_on_invite_answer(
 	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
 int leg_on_ack_cancel(
 	nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *sip);
+/* leg_rel.c */
+void leg_rel_from_invite(struct leg *leg, const sip_t *sip);
+/** A PRACK whose source is accepted. */
+int leg_rel_on_prack(struct leg *leg, nta_incoming_t *prack, const sip_t *sip);
+/** Acknowledges a reliable provisional. @return whether it is a new one. */
+bool leg_rel_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip);
 /* leg_change.c */
 int leg_on_invite_inside(
 	struct leg *leg, nta_incoming_t *irq, const sip_t *sip);

@@ -3,14 +3,15 @@
  * Requests that go out a second time, with the next CSeq, in the place of the
  * first one.
  *
- * A trunk asks for credentials in the middle of a call: for our INVITE,
- * re-INVITE, UPDATE or BYE (RFC 3261 22.2 and 22.3). authd makes the answer,
- * or refuses where the challenge does not come from the trunk that the
+ * A trunk asks for credentials in the middle of a call: for our INVITE, PRACK,
+ * re-INVITE, UPDATE, INFO or BYE (RFC 3261 22.2 and 22.3). authd makes the
+ * answer, or refuses where the challenge does not come from the trunk that the
  * credentials are for. A peer finds our session interval too small (422): it
  * gets what it wants at least.
  *
- * Decides: that one answer is tried per request, and never to a phone or PBX
- * without a trunk's credentials. Called by the answer callbacks of leg*.c.
+ * Decides: that one answer is tried per request, one request at a time, and
+ * never to a phone or PBX without a trunk's credentials. Called by the answer
+ * callbacks of leg*.c.
  */
 #include "config.h"
 
@@ -38,6 +39,10 @@ nta_outgoing_t **leg_auth_slot(struct leg *leg, nta_outgoing_t *orq)
 		return &leg->change.orq;
 	if (leg->bye_orq == orq)
 		return &leg->bye_orq;
+	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
+		if (leg->minors[i] == orq)
+			return &leg->minors[i];
+	}
 	return NULL;
 }
 
@@ -45,7 +50,7 @@ void leg_auth_drop(struct leg *leg)
 {
 	if (leg->auth.query != NULL)
 		trunk_auth_cancel(&leg->auth.query);
-	leg->auth.orq = NULL;
+	leg->auth.orq = leg->auth.next = NULL;
 }
 
 /* The same request once more; the library numbers it anew. */
@@ -97,80 +102,126 @@ static void replace(struct leg *leg, nta_outgoing_t **slot, nta_outgoing_t *orq)
 	nta_outgoing_destroy(old);
 }
 
+/* The answer that a request got is judged once more. */
+static void hear_again(struct leg *leg, nta_outgoing_t *orq, nta_response_f *fn)
+{
+	msg_t *response = nta_outgoing_getresponse(orq);
+
+	fn((nta_outgoing_magic_t *)leg, orq, sip_object(response));
+	msg_destroy(response);
+}
+
+/* Whose turn comes after this one. */
+static void go_on(struct leg *leg)
+{
+	nta_outgoing_t *orq = leg->auth.next;
+
+	leg->auth.next = NULL;
+	if (orq != NULL && leg_auth_slot(leg, orq) != NULL)
+		hear_again(leg, orq, leg->auth.next_fn);
+}
+
 static void on_answer_made(void *ctx, const char *header, enum reason why)
 {
 	struct leg *leg = ctx;
 	nta_outgoing_t *old = leg->auth.orq, *orq = NULL;
 	nta_outgoing_t **slot = leg_auth_slot(leg, old);
 	nta_response_f *fn = leg->auth.fn;
+	bool proxy = leg->auth.proxy;
 	char line[LINE_SIZE];
-	msg_t *response;
 
 	leg->auth.query = NULL;
 	leg->auth.orq = NULL;
-	if (slot == NULL)
+	if (slot == NULL) {
+		go_on(leg);
 		return;
-	if (header != NULL && snprintf(line, sizeof line, "%s: %s",
-				      leg->auth.proxy ? "Proxy-Authorization"
-						      : "Authorization",
-				      header) < (int)sizeof line)
-		orq = send_again(
-			leg, old, fn, SIPTAG_HEADER_STR(line), TAG_END());
+	}
+	if (header != NULL &&
+		snprintf(line, sizeof line, "%s: %s",
+			proxy ? "Proxy-Authorization" : "Authorization",
+			header) < (int)sizeof line)
+		orq = send_again(leg, old, fn,
+			/* An answer to an older nonce goes. */
+			TAG_IF(proxy, SIPTAG_PROXY_AUTHORIZATION(SIP_NONE)),
+			TAG_IF(!proxy, SIPTAG_AUTHORIZATION(SIP_NONE)),
+			SIPTAG_HEADER_STR(line), TAG_END());
 	if (orq != NULL) {
 		replace(leg, slot, orq);
+		go_on(leg);
 		return;
 	}
 	reason_count(why);
 	log_peer_info("challenge_not_answered", LOG_CALL(leg->c.call),
 		LOG_STR("reason", reason_text(why)));
-	/* The refusal stands as it came. */
-	response = nta_outgoing_getresponse(old);
-	fn((nta_outgoing_magic_t *)leg, old, sip_object(response));
-	msg_destroy(response);
+	/* The refusal stands as it came; what waits is let go of with it if it
+	 * ends the leg. */
+	leg->auth.refused = old;
+	hear_again(leg, old, fn);
+	leg->auth.refused = NULL;
+	go_on(leg);
+}
+
+/* Does the request have an answer to such a challenge already? */
+static bool is_answered(const sip_t *request, bool proxy)
+{
+	return proxy ? request->sip_proxy_authorization != NULL
+		     : request->sip_authorization != NULL;
+}
+
+static int ask(struct leg *leg, const sip_t *request, const char *challenge)
+{
+	char *uri = url_as_string(leg->c.home, request->sip_request->rq_url);
+	int err = uri == NULL
+			  ? ERR_NOMEM
+			  : trunk_auth_ask(leg->c.trunks, leg->c.trunk->row->id,
+				    &leg->c.peer.addr, challenge,
+				    request->sip_request->rq_method_name, uri,
+				    leg->c.surrogate, on_answer_made, leg,
+				    &leg->auth.query);
+
+	su_free(leg->c.home, uri);
+	return err;
 }
 
 bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	nta_response_f *fn)
 {
+	bool proxy = sip != NULL && sip->sip_status->st_status == 407;
 	const msg_auth_t *au;
-	const sip_t *request;
-	char text[LINE_SIZE], *uri;
+	char text[LINE_SIZE];
+	bool answered;
 	msg_t *msg;
-	int err;
+	int err = ERR_REFUSED;
 
 	if (leg->c.trunks == NULL || leg->c.trunk == NULL || sip == NULL ||
-		(sip->sip_status->st_status != 401 &&
-			sip->sip_status->st_status != 407))
+		orq == leg->auth.refused ||
+		(sip->sip_status->st_status != 401 && !proxy))
 		return false;
-	leg->auth.proxy = sip->sip_status->st_status == 407;
-	au = leg->auth.proxy ? sip->sip_proxy_authenticate
-			     : sip->sip_www_authenticate;
+	au = proxy ? sip->sip_proxy_authenticate : sip->sip_www_authenticate;
 	if (au == NULL || trunk_challenge_text(au, text, sizeof text) != 0)
 		return false;
-	/* One answer, and one more where only the nonce was too old. */
-	if (!leg->auth.tried)
-		leg->auth.stale = false;
-	else if (leg->auth.stale || !trunk_challenge_is_stale(au))
-		return false;
-	else
-		leg->auth.stale = true;
+	if (leg->auth.orq != NULL) {
+		if (leg->auth.next != NULL)
+			return false;
+		leg->auth.next = orq;
+		leg->auth.next_fn = fn;
+		return true;
+	}
 	msg = nta_outgoing_getrequest(orq);
-	request = sip_object(msg);
-	uri = url_as_string(leg->c.home, request->sip_request->rq_url);
-	err = uri == NULL ? ERR_NOMEM
-			  : trunk_auth_ask(leg->c.trunks, leg->c.trunk->row->id,
-				    &leg->c.peer.addr, text,
-				    request->sip_request->rq_method_name, uri,
-				    leg->c.surrogate, on_answer_made, leg,
-				    &leg->auth.query);
-	su_free(leg->c.home, uri);
+	answered = is_answered(sip_object(msg), proxy);
+	/* One answer, and one more where only the nonce was too old. */
+	if (!answered || (!leg->auth.stale && trunk_challenge_is_stale(au))) {
+		leg->auth.stale = answered;
+		err = ask(leg, sip_object(msg), text);
+	}
 	msg_destroy(msg);
-	leg->auth.tried = true;
 	if (err != 0) {
-		log_peer_info("challenge_not_answered", LOG_CALL(leg->c.call),
-			LOG_ERR(err));
+		if (err != ERR_REFUSED)
+			log_peer_info("challenge_not_answered",
+				LOG_CALL(leg->c.call), LOG_ERR(err));
 		return false;
 	}
+	leg->auth.proxy = proxy;
 	leg->auth.orq = orq;
 	leg->auth.fn = fn;
 	return true;

@@ -148,6 +148,39 @@ int leg_on_update(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	return 0;
 }
 
+bool leg_change_is_prack(const struct leg *leg)
+{
+	return leg->change_irq != NULL &&
+	       nta_incoming_method(leg->change_irq) == sip_method_prack;
+}
+
+const char *leg_change_offer(const struct leg *leg, size_t *len)
+{
+	struct leg_msg said = {0};
+	msg_t *msg;
+
+	if (leg->change_irq == NULL || leg->change_answered)
+		return NULL;
+	/* The transaction holds it until it is answered. */
+	msg = nta_incoming_getrequest(leg->change_irq);
+	(void)leg_body(sip_object(msg), &said);
+	msg_destroy(msg);
+	*len = said.sdp_len;
+	return said.sdp;
+}
+
+/* RFC 3262 8: the 200 to PRACK has a description and nothing of a dialog. */
+static void accept_prack(struct leg *leg, const char *sdp)
+{
+	nta_incoming_t *irq = leg->change_irq;
+
+	leg->change_irq = NULL;
+	(void)nta_incoming_treply(irq, SIP_200_OK,
+		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
+		SIPTAG_PAYLOAD_STR(sdp), TAG_END());
+	nta_incoming_destroy(irq);
+}
+
 void leg_change_accept(struct leg *leg, const char *sdp)
 {
 	nta_incoming_t *irq = leg->change_irq;
@@ -156,6 +189,10 @@ void leg_change_accept(struct leg *leg, const char *sdp)
 
 	if (irq == NULL || leg->change_answered)
 		return;
+	if (leg_change_is_prack(leg)) {
+		accept_prack(leg, sdp);
+		return;
+	}
 	expires = leg_timer_answer(leg, timer, sizeof timer);
 	(void)nta_incoming_treply(irq, SIP_200_OK,
 		SIPTAG_CONTACT_STR(leg->contact), SIPTAG_ALLOW_STR(STACK_ALLOW),
@@ -255,7 +292,7 @@ int leg_change(struct leg *leg, const char *sdp)
 
 	if (!leg_can_change(leg))
 		return ERR_STATE;
-	leg->auth.tried = leg->se_raised = false;
+	leg->se_raised = false;
 	if (leg->state == LEG_EARLY)
 		return send_update(leg, sdp);
 	expires = leg_timer_request(leg, timer, sizeof timer);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The INVITE that makes a leg: as the server (a caller's INVITE has come) and
- * as the client (we call somebody). RFC 3261 13 and 14, RFC 3262.
+ * as the client (we call somebody). RFC 3261 13 and 14.
  *
- * Decides: when a 2xx is acknowledged, when a leg is cancelled or ended, which
- * provisional answer is new. Passes everything on as events; leg.c has the
+ * Decides: when a 2xx is acknowledged, when a leg is cancelled or ended. Passes
+ * everything on as events; provisional answers are leg_rel.c's, leg.c has the
  * rest of the dialog.
  */
 #include "config.h"
@@ -144,8 +144,7 @@ int leg_new_server(const struct leg_config *config, nta_incoming_t *irq,
 
 	if (err != 0)
 		return err;
-	leg->rel_required = sip->sip_require != NULL &&
-			    sip_has_feature(sip->sip_require, "100rel");
+	leg_rel_from_invite(leg, sip);
 	leg_timer_from_request(leg, sip);
 	leg->invite_irq = irq;
 	leg->invite_text = leg_save_text(leg, sip);
@@ -187,77 +186,13 @@ int leg_new_client(const struct leg_config *config, const char *from,
 
 /* --- server --- */
 
-static int on_prack(nta_reliable_magic_t *magic, nta_reliable_t *rel,
-	nta_incoming_t *prack, const sip_t *sip)
-{
-	struct leg *leg = (struct leg *)magic;
-	struct leg_msg msg = {.event = LEG_PRACK, .sip = sip};
-
-	nta_reliable_destroy(rel);
-	if (prack == NULL)
-		return 0;
-	/* Our provisionals never carry an offer that is still open, so SDP in
-	 * a PRACK is a new offer (RFC 3262 5): not while the call is set up. */
-	(void)leg_body(sip, &msg);
-	if (msg.sdp != NULL) {
-		reason_count(REASON_CALL_PENDING);
-		(void)nta_incoming_treply(
-			prack, SIP_488_NOT_ACCEPTABLE, TAG_END());
-		nta_incoming_destroy(prack);
-	}
-	leg_emit(leg, &msg);
-	return 200;
-}
-
-/* The same for a provisional that had our answer. */
-static int on_prack_of_answer(nta_reliable_magic_t *magic, nta_reliable_t *rel,
-	nta_incoming_t *prack, const sip_t *sip)
-{
-	struct leg *leg = (struct leg *)magic;
-
-	if (prack != NULL)
-		leg->rel_agreed = true;
-	return on_prack(magic, rel, prack, sip);
-}
-
-void leg_progress(
-	struct leg *leg, unsigned status, const char *sdp, const char *lines)
-{
-	bool body = sdp != NULL;
-
-	if (!leg->server || leg->invite_irq == NULL ||
-		(leg->state != LEG_CALLING && leg->state != LEG_EARLY))
-		return;
-	leg_set_state(leg, LEG_EARLY);
-	if (leg->rel_required) {
-		(void)nta_reliable_treply(leg->invite_irq,
-			body ? on_prack_of_answer : on_prack,
-			(nta_reliable_magic_t *)leg, (int)status,
-			reason_sip_phrase(status),
-			SIPTAG_CONTACT_STR(leg->contact),
-			SIPTAG_ALLOW_STR(STACK_ALLOW),
-			TAG_IF(body,
-				SIPTAG_CONTENT_TYPE_STR("application/sdp")),
-			TAG_IF(body, SIPTAG_PAYLOAD_STR(sdp)),
-			TAG_IF(lines != NULL && *lines != '\0',
-				SIPTAG_HEADER_STR(lines)),
-			TAG_END());
-		return;
-	}
-	(void)nta_incoming_treply(leg->invite_irq, (int)status,
-		reason_sip_phrase(status), SIPTAG_CONTACT_STR(leg->contact),
-		SIPTAG_ALLOW_STR(STACK_ALLOW),
-		TAG_IF(body, SIPTAG_CONTENT_TYPE_STR("application/sdp")),
-		TAG_IF(body, SIPTAG_PAYLOAD_STR(sdp)),
-		TAG_IF(lines != NULL && *lines != '\0',
-			SIPTAG_HEADER_STR(lines)),
-		TAG_END());
-}
-
 int leg_accept(struct leg *leg, const char *sdp, const char *lines)
 {
 	char timer[LEG_TIMER_TEXT];
 	const char *expires;
+	/* RFC 3261 13.2.1: what a reliable provisional has settled, or has
+	 * offered, is not said again. */
+	bool body = !leg->rel_agreed && !leg->rel_offered;
 
 	if (!leg->server || leg->invite_irq == NULL ||
 		(leg->state != LEG_CALLING && leg->state != LEG_EARLY))
@@ -269,8 +204,8 @@ int leg_accept(struct leg *leg, const char *sdp, const char *lines)
 		SIPTAG_SUPPORTED_STR("timer"),
 		TAG_IF(expires != NULL, SIPTAG_SESSION_EXPIRES_STR(expires)),
 		TAG_IF(leg_timer_is_uac(leg), SIPTAG_REQUIRE_STR("timer")),
-		SIPTAG_CONTENT_TYPE_STR("application/sdp"),
-		SIPTAG_PAYLOAD_STR(sdp),
+		TAG_IF(body, SIPTAG_CONTENT_TYPE_STR("application/sdp")),
+		TAG_IF(body, SIPTAG_PAYLOAD_STR(sdp)),
 		TAG_IF(lines != NULL && *lines != '\0',
 			SIPTAG_HEADER_STR(lines)),
 		TAG_END());
@@ -406,42 +341,6 @@ int leg_on_ack_cancel(
 
 /* --- client --- */
 
-/* Acknowledges a reliable provisional. @return whether it is a new one. */
-static bool take_reliable(
-	struct leg *leg, nta_outgoing_t *orq, const sip_t *sip)
-{
-	const char *tag = sip->sip_to->a_tag;
-	const char *known = nta_leg_get_rtag(leg->dialog);
-	nta_outgoing_t *prack;
-	sip_rack_t rack[1];
-
-	if (tag == NULL)
-		return false;
-	if (known == NULL || strcmp(known, tag) != 0) {
-		/* A new early dialog, perhaps of another fork. */
-		if (leg_make_dialog(leg, tag, leg->invite_cseq, 0) != 0)
-			return false;
-		nta_leg_client_route(
-			leg->dialog, sip->sip_record_route, sip->sip_contact);
-		leg->rel_rseq = 0;
-		leg->rel_agreed = false;
-	}
-	if (leg->rel_rseq != 0 &&
-		sip->sip_rseq->rs_response != leg->rel_rseq + 1)
-		return false; /* seen before, or one before it is missing */
-	sip_rack_init(rack);
-	rack->ra_response = sip->sip_rseq->rs_response;
-	rack->ra_cseq = nta_outgoing_cseq(orq);
-	rack->ra_method = sip_method_invite;
-	rack->ra_method_name = sip_method_name_invite;
-	prack = leg_send(leg, NULL, SIP_METHOD_PRACK, NULL, SIPTAG_RACK(rack),
-		TAG_END());
-	if (prack == NULL)
-		return false;
-	leg->rel_rseq = sip->sip_rseq->rs_response;
-	return true;
-}
-
 static void client_answered(struct leg *leg, nta_outgoing_t *orq,
 	const sip_t *sip, struct leg_msg *msg)
 {
@@ -516,7 +415,7 @@ int leg_on_invite_answer(
 			return 0;
 		reliable = sip->sip_rseq != NULL && sip->sip_require != NULL &&
 			   sip_has_feature(sip->sip_require, "100rel");
-		if (reliable && !take_reliable(leg, orq, sip))
+		if (reliable && !leg_rel_take(leg, orq, sip))
 			return 0;
 		leg_set_state(leg, LEG_EARLY);
 		msg.why = leg_body(sip, &msg);
@@ -567,7 +466,6 @@ int leg_invite(struct leg *leg, const char *request_uri, const char *sdp,
 	char timer[LEG_TIMER_TEXT], forwards[12];
 	const char *expires = leg_timer_request(leg, timer, sizeof timer);
 
-	leg->auth.tried = false;
 	snprintf(forwards, sizeof forwards, "%u", max_forwards);
 	leg_set_state(leg, LEG_CALLING);
 	leg_save_sending(leg);

@@ -80,7 +80,7 @@ static void on_timer(void *arg)
 		leg_emit(leg, &msg);
 		return;
 	}
-	leg->auth.tried = leg->se_raised = false;
+	leg->se_raised = false;
 	leg->change.method = sip_method_update;
 	leg->change.orq = leg_send(leg, on_refresh_answer, SIP_METHOD_UPDATE,
 		NULL, SIPTAG_CONTACT_STR(leg->contact),

@@ -4,7 +4,8 @@
  * ours, and the tport's Via template is given the advertised host. A listener
  * that the snapshot no longer names stays open for answers to what is under
  * way, but takes no request: sofia-sip cannot close one tport of several. What
- * cannot be opened is tried again.
+ * cannot be opened is tried again. A listener's device may change while it is
+ * open: keeper moves the very socket that stands in the tport.
  */
 #include <sofia-sip/tport.h>
 #include <sofia-sip/tport_tag.h>
@@ -23,7 +24,7 @@
 
 #define UDP_RMEM (8u * 1024 * 1024)
 #define UDP_WMEM (4u * 1024 * 1024)
-#define RETRY_US (10 * CLOCK_US_PER_S)
+#define RETRY_US (2 * CLOCK_US_PER_S)
 
 static struct node *node_find(
 	struct stack *stack, const struct addr *local, Gh__Transport transport)
@@ -228,6 +229,9 @@ static void on_listen(void *ctx, enum notify_kind kind,
 	if (!n || n->state != NODE_ASKED) {
 		if (fd >= 0)
 			close(fd);
+		else if (n)
+			log_err("listen_device", LOG_ADDR("local", local),
+				LOG_STR("problem", problem ? problem : ""));
 		return;
 	}
 	if (fd < 0) {
@@ -246,9 +250,19 @@ static void ask_keeper(struct stack *stack, struct node *n)
 	n->state = NODE_ASKED;
 	err = notify_listen(stack->sbc->daemon.keeper,
 		n == stack->bridge ? NOTIFY_TCP : NOTIFY_UDP, &n->pub.local,
-		on_listen, stack);
+		n->device, on_listen, stack);
 	if (err != 0)
 		on_listen_failed(stack, n, err_text(err));
+}
+
+/* keeper moves the socket that it holds: it is ours, too, so that its answer
+ * is only closed. */
+static void ask_device(struct stack *stack, struct node *n)
+{
+	if (notify_listen(stack->sbc->daemon.keeper, NOTIFY_UDP, &n->pub.local,
+		    n->device, on_listen, stack) != 0)
+		log_err("listen_device", LOG_ADDR("local", &n->pub.local),
+			LOG_STR("device", n->device));
 }
 
 static void show(struct stack *stack, const struct node *n)
@@ -264,8 +278,13 @@ static void show(struct stack *stack, const struct node *n)
 
 void stack_show_keeper(struct stack *stack)
 {
-	for (const struct node *n = stack->nodes; n; n = n->next)
+	for (struct node *n = stack->nodes; n; n = n->next) {
 		show(stack, n);
+		/* A socket whose device has gone does not tell its name. */
+		if (n->device[0] && n->state == NODE_OPEN &&
+			!transport_is_stream(n->pub.transport))
+			ask_device(stack, n);
+	}
 	show(stack, stack->bridge);
 }
 
@@ -323,7 +342,7 @@ static void want(struct stack *stack, const struct realm_address *address)
 {
 	struct node *n = node_find(stack, &address->listen,
 		(Gh__Transport)address->row->transport);
-	bool is_new = !n;
+	bool is_new = !n, moved;
 
 	if (is_new)
 		n = node_new(stack, address);
@@ -333,6 +352,8 @@ static void want(struct stack *stack, const struct realm_address *address)
 			LOG_STR("problem", "too many listeners"));
 		return;
 	}
+	moved = strcmp(n->device, address->row->device) != 0;
+	snprintf(n->device, sizeof(n->device), "%s", address->row->device);
 	n->wanted = true;
 	n->told = false;
 	snprintf(n->pub.advertised_host, sizeof(n->pub.advertised_host), "%s",
@@ -347,6 +368,8 @@ static void want(struct stack *stack, const struct realm_address *address)
 	}
 	if (is_new || n->state == NODE_FAILED)
 		ask_keeper(stack, n);
+	else if (moved)
+		ask_device(stack, n);
 }
 
 static void apply_timers(struct stack *stack, const struct settings *s)

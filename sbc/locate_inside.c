@@ -5,14 +5,17 @@
  * the PBX, or to us, as us. Private networks are not refused as such: an ITSP
  * may be reached over one.
  *
- * Called by locate.c through main.c.
+ * Called by locate.c through main.c, and by location_uri.c.
  */
 #include "config.h"
 
 #include "sbc/locate_inside.h"
 
 #include <ifaddrs.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "sbc/text.h"
 
 static uint8_t prefix_of(const struct sockaddr *mask, sa_family_t family)
 {
@@ -163,6 +166,52 @@ bool locate_is_inside(const struct settings *s, const struct local_nets *nets,
 	for (size_t i = 0; i < s->n_trunks; i++) {
 		if (s->trunks[i].realm->row->zone == GH__ZONE__ZONE_INSIDE &&
 			is_trunks(&s->trunks[i], addr))
+			return true;
+	}
+	return false;
+}
+
+/** Addresses are judged as addresses. */
+static bool has_host(const char *text, const char *host)
+{
+	char name[256];
+	struct addr addr;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(host, ":"), host);
+	return addr_parse(host, &addr) != 0 && text_has_name(text, name);
+}
+
+static bool has_trunks_name(const struct trunk *t, const char *text)
+{
+	if (has_host(text, t->row->host) || has_host(text, t->row->domain) ||
+		has_host(text, t->row->tls_name))
+		return true;
+	for (size_t i = 0; i < t->row->n_targets; i++) {
+		if (has_host(text, t->row->targets[i]->host))
+			return true;
+	}
+	return false;
+}
+
+bool locate_names_inside(const struct settings *s, const char *text)
+{
+	for (size_t i = 0; i < s->n_realms; i++) {
+		const struct realm *r = &s->realms[i];
+
+		if (r->row->zone != GH__ZONE__ZONE_INSIDE)
+			continue;
+		for (size_t k = 0; k < r->row->n_domains; k++) {
+			if (has_host(text, r->row->domains[k]))
+				return true;
+		}
+		for (size_t k = 0; k < r->n_addresses; k++) {
+			if (has_host(text, r->addresses[k].advertised_host))
+				return true;
+		}
+	}
+	for (size_t i = 0; i < s->n_trunks; i++) {
+		if (s->trunks[i].realm->row->zone == GH__ZONE__ZONE_INSIDE &&
+			has_trunks_name(&s->trunks[i], text))
 			return true;
 	}
 	return false;

@@ -27,4 +27,9 @@ GH_MUST_CHECK int local_nets_read(struct local_nets *nets);
 bool locate_is_inside(const struct settings *s, const struct local_nets *nets,
 	const struct addr *addr);
 
+/** Does a text have a name of the inside in it: a domain or
+ * advertised name of an inside realm, or what the settings name of its trunks?
+ */
+bool locate_names_inside(const struct settings *s, const char *text);
+
 #endif

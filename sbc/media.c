@@ -318,15 +318,25 @@ static Gh__MediaRealm *make_realm(const struct realm *realm)
 	r->port_min = realm->row->media_port_min;
 	r->port_max = realm->row->media_port_max;
 	r->media = calloc(realm->n_addresses + 1, sizeof *r->media);
-	for (size_t i = 0; r->media != NULL && i < realm->n_addresses; i++) {
+	r->devices = calloc(realm->n_addresses + 1, sizeof *r->devices);
+	for (size_t i = 0; r->media != NULL && r->devices != NULL &&
+			   i < realm->n_addresses;
+		i++) {
 		size_t known = 0;
 
 		addr_format_ip(&realm->addresses[i].media, text);
 		while (known < r->n_media && strcmp(r->media[known], text) != 0)
 			known++;
-		if (known == r->n_media &&
-			(r->media[r->n_media] = strdup(text)) != NULL)
-			r->n_media++;
+		if (known < r->n_media)
+			continue;
+		r->media[known] = strdup(text);
+		r->devices[known] =
+			strdup(realm->addresses[i].row->media_device);
+		/* What is half there is freed with the message. */
+		r->n_media += r->media[known] != NULL;
+		r->n_devices += r->devices[known] != NULL;
+		if (r->n_media != known + 1 || r->n_devices != known + 1)
+			break;
 	}
 	return r;
 }

@@ -66,7 +66,8 @@ struct sdp {
 	struct addr rtp;    /* connection address and port; port 0 = refused */
 	struct addr rtcp;   /* a=rtcp; unset = next port */
 	bool rtcp_mux;
-	bool voip_metrics; /* a=rtcp-xr:voip-metrics (RFC 3611 section 5.1) */
+	bool voip_metrics; /* a=rtcp-xr:voip-metrics: who writes it wants them
+			    * (RFC 3611 section 5.2) */
 	Gh__Direction direction; /* as the description's author says it */
 	enum sdp_profile profile;
 	struct sdp_payload payloads[SDP_PAYLOADS_MAX];

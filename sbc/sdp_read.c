@@ -44,6 +44,7 @@ struct formats {
 	struct span rtpmap[FORMATS_MAX];
 	struct span fmtp[FORMATS_MAX];
 	size_t n;
+	bool xr; /* the line has an a=rtcp-xr of its own */
 };
 
 /** Takes one line, without its end, off a text whose lines have been checked.
@@ -211,6 +212,29 @@ static bool read_direction(struct span attribute, Gh__Direction *direction)
 	return false;
 }
 
+/* "pkt-loss-rle=80 voip-metrics": one of the formats is ours. */
+static void read_xr(struct span value, struct sdp *sdp)
+{
+	struct span word;
+
+	while (span_take_word(&value, &word))
+		if (span_is_word(word, "voip-metrics"))
+			sdp->voip_metrics = true;
+}
+
+/* Of a whole description; rtcp-xr counts for its media unless a media line has
+ * its own (RFC 3611 section 5.1). */
+static void read_session_attribute(struct span line, struct sdp *sdp)
+{
+	struct span name, value = line;
+
+	if (span_next(&value, ':', &name) && value.at &&
+		span_is_word(name, "rtcp-xr"))
+		read_xr(value, sdp);
+	else
+		read_direction(span_trim(line), &sdp->direction);
+}
+
 /** The session's own lines: v=0 first, one o=, direction for all media. */
 static int read_session(struct span section, struct sdp *sdp, struct addr *c)
 {
@@ -231,7 +255,7 @@ static int read_session(struct span section, struct sdp *sdp, struct addr *c)
 			if (err)
 				return err;
 		} else if (span_skip(&line, "a=")) {
-			read_direction(span_trim(line), &sdp->direction);
+			read_session_attribute(line, sdp);
 		}
 	}
 	if (n_origins != 1)
@@ -268,6 +292,7 @@ static void read_formats(struct span text, struct formats *formats)
 	uint64_t pt = 0;
 
 	formats->n = 0;
+	formats->xr = false;
 	while (formats->n < FORMATS_MAX && span_take_word(&text, &word)) {
 		if (span_number(word, 127, &pt))
 			continue;
@@ -342,14 +367,14 @@ static void read_crypto(struct span value, struct sdp *sdp)
 	sdp->n_crypto++;
 }
 
-/* "pkt-loss-rle=80 voip-metrics": one of the formats is ours. */
-static void read_xr(struct span value, struct sdp *sdp)
+/* The line's own first one replaces what the session says. */
+static void read_own_xr(
+	struct span value, struct formats *formats, struct sdp *sdp)
 {
-	struct span word;
-
-	while (span_take_word(&value, &word))
-		if (span_is_word(word, "voip-metrics"))
-			sdp->voip_metrics = true;
+	if (!formats->xr)
+		sdp->voip_metrics = false;
+	formats->xr = true;
+	read_xr(value, sdp);
 }
 
 static void read_attribute(
@@ -364,6 +389,8 @@ static void read_attribute(
 		name = span_trim(name);
 		if (span_is_word(name, "rtcp-mux"))
 			sdp->rtcp_mux = true;
+		else if (span_is_word(name, "rtcp-xr"))
+			read_own_xr(value, formats, sdp);
 		else
 			read_direction(name, &sdp->direction);
 	} else if (span_is_word(name, "rtpmap")) {
@@ -377,7 +404,7 @@ static void read_attribute(
 	} else if (span_is_word(name, "rtcp")) {
 		read_rtcp(value, sdp);
 	} else if (span_is_word(name, "rtcp-xr")) {
-		read_xr(value, sdp);
+		read_own_xr(value, formats, sdp);
 	} else if (span_is_word(name, "crypto")) {
 		read_crypto(value, sdp);
 	}

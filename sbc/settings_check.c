@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/device.h"
 #include "sbc/event_body.h"
 #include "sbc/pattern.h"
 #include "sbc/route.h"
@@ -281,6 +282,35 @@ static int read_media(struct settings_build *b, struct realm_address *address)
 	return 0;
 }
 
+/* A media address is one place: all that name it name one device. */
+static int check_device(
+	struct settings_build *b, const struct realm_address *address)
+{
+	const Gh__RealmAddress *row = address->row;
+	char shown[SETTINGS_SHOW_SIZE], text[ADDR_TEXT_SIZE];
+
+	if (*row->device && !device_name_ok(row->device))
+		return settings_problem(b, "device: \"%s\" is no name of one",
+			settings_show(row->device, shown));
+	if (*row->media_device && !device_name_ok(row->media_device))
+		return settings_problem(b,
+			"media_device: \"%s\" is no name of one",
+			settings_show(row->media_device, shown));
+	for (size_t i = 0; i < b->s->n_realms; i++) {
+		const struct realm *r = &b->s->realms[i];
+
+		for (size_t k = 0; k < r->n_addresses; k++)
+			if (addr_equal_ip(
+				    &r->addresses[k].media, &address->media) &&
+				strcmp(r->addresses[k].row->media_device,
+					row->media_device) != 0)
+				return settings_problem(b,
+					"media: %s is on two devices",
+					addr_format_ip(&address->media, text));
+	}
+	return 0;
+}
+
 static int read_addresses(struct settings_build *b, struct realm *realm)
 {
 	char text[ADDR_TEXT_SIZE];
@@ -298,6 +328,8 @@ static int read_addresses(struct settings_build *b, struct realm *realm)
 		err = read_listen(b, address);
 		if (!err)
 			err = read_media(b, address);
+		if (!err)
+			err = check_device(b, address);
 		if (err)
 			return err;
 		if (settings_listener(

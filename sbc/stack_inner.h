@@ -3,6 +3,7 @@
 #ifndef SBC_STACK_INNER_H
 #define SBC_STACK_INNER_H
 
+#include "common/device.h"
 #include "sbc/merge.h"
 #include "sbc/sbc.h"
 #include "sbc/stack.h"
@@ -13,9 +14,10 @@ enum node_state { NODE_ASKED, NODE_HELD, NODE_OPEN, NODE_FAILED };
 struct node {
 	struct listener pub;
 	enum node_state state;
-	int fd;         /* NODE_HELD, NODE_OPEN: keeper's socket */
-	bool wanted;    /* the snapshot in force names it */
-	bool told;      /* that it could not be opened */
+	int fd; /* NODE_HELD, NODE_OPEN: keeper's socket */
+	char device[DEVICE_NAME_SIZE]; /* that it was asked for; "" = any */
+	bool wanted;                   /* the snapshot in force names it */
+	bool told;                     /* that it could not be opened */
 	char host[256]; /* of pub.advertised_host, as the Via shows them */
 	char port[8];
 	struct node *next;
@@ -37,8 +39,8 @@ struct stack {
 };
 
 /** The open listener at an address, or NULL. */
-struct node *stack_node_at(struct stack *stack, const struct addr *local,
-	Gh__Transport transport);
+struct node *stack_node_at(
+	struct stack *stack, const struct addr *local, Gh__Transport transport);
 /** The listener of a tport for datagrams, or NULL. */
 struct node *stack_node_of(struct stack *stack, const tport_t *tport);
 /** Asks keeper again for what could not be opened. */

@@ -78,6 +78,23 @@ bool text_is_host(const char *host)
 	return label.len && !text_is_digit(label.at[0]);
 }
 
+static bool is_label_char(char c)
+{
+	return text_is_alnum(c) || c == '-';
+}
+
+bool text_has_name(const char *text, const char *name)
+{
+	size_t len = strlen(name), n = strlen(text);
+
+	for (size_t i = 0; len && i + len <= n; i++)
+		if ((i == 0 || !is_label_char(text[i - 1])) &&
+			!is_label_char(text[i + len]) &&
+			span_is_word((struct span){text + i, len}, name))
+			return true;
+	return false;
+}
+
 bool text_equal(const char *a, const char *b)
 {
 	return span_is_word(span_of(a), b);

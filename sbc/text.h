@@ -43,6 +43,9 @@ bool text_is_plain(const char *text, size_t max);
 bool text_is_host(const char *host);
 /** Equal without regard to ASCII case. */
 bool text_equal(const char *a, const char *b);
+/** Does name stand in text, without regard to ASCII case, as a word of its own:
+ * not within a longer label? An empty one does not. */
+bool text_has_name(const char *text, const char *name);
 /** Value of a hexadecimal digit, or -1. */
 int text_hex(char c);
 

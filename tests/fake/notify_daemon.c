@@ -259,7 +259,7 @@ static void on_up(void *ctx)
 	fake.was_up = true;
 	for (size_t i = 0; i < fake.n_listens; i++) {
 		if (notify_listen(fake.notify, fake.listens[i].kind,
-			    &fake.listens[i].local, on_listen,
+			    &fake.listens[i].local, "", on_listen,
 			    &fake.listens[i]))
 			exit(4);
 	}

@@ -15,6 +15,8 @@
 
 #include "sbc/hdr.h"
 #include "sbc/hdr_part.h"
+#include "sbc/locate_inside.h"
+#include "sbc/location_uri.h"
 #include "sbc/pidf.h"
 #include "sbc/utf8.h"
 #include "tests/fuzz/fuzz.h"
@@ -83,19 +85,48 @@ static void check_lines(
 		}
 }
 
+/* A location URI that may be seen is read back as the same. */
+static void check_uris(const sip_t *sip, const struct hdr_hidden *hidden)
+{
+	const sip_unknown_t *at = NULL;
+	const char *value;
+
+	while ((value = hdr_unknown(sip, "Geolocation", &at))) {
+		char first[LOCATION_URI_SIZE], second[LOCATION_URI_SIZE];
+		struct span rest = span_of(value);
+		struct hdr_addr addr;
+
+		while (hdr_addr_next(&rest, &addr)) {
+			if (location_uri_read(addr.uri, hidden, false, first))
+				continue;
+			for (const char *c = first; *c; c++)
+				FUZZ_CHECK(*c > ' ' && *c <= '~' && *c != '<' &&
+					   *c != '>' && *c != '"');
+			FUZZ_CHECK(!strstr(first, "10.9.8.7"));
+			FUZZ_CHECK(!location_uri_read(
+				span_of(first), hidden, false, second));
+			FUZZ_CHECK(!strcmp(first, second));
+		}
+	}
+}
+
 /* What is written of a location is read back as the same. */
 static void check_location(
 	const sip_t *sip, su_home_t *home, const struct hdr_side *sides)
 {
 	const struct hdr_identity caller = {"+4930", "", false};
+	static const struct settings settings;
+	static const struct local_nets nets;
+	const struct hdr_hidden hidden = {&settings, &nets, "user"};
 	struct hdr_body body = {NULL, NULL, NULL};
 	char first[PIDF_TEXT_SIZE], second[PIDF_TEXT_SIZE];
 	struct span part;
 	struct pidf pidf, again;
 	struct writer w;
 
-	(void)hdr_location(
-		sip, &sides[0], &sides[1], &caller, "v=0", home, &body);
+	(void)hdr_location(sip, &sides[0], &sides[1], &caller, &hidden, "v=0",
+		home, &body);
+	check_uris(sip, &hidden);
 	if (!hdr_part_of(sip, "application/pidf+xml", &part) ||
 		pidf_read(part, 1, &pidf))
 		return;

@@ -18,14 +18,16 @@ static const char *const words[] = {"NAME", "READY", "STATUS", "STOPPING",
 static void check_listen(const char *text)
 {
 	struct listen_rule rule;
-	enum notify_kind kind;
-	struct addr local;
+	struct listen_want want;
 
-	if (listen_parse(text, &kind, &local) == 0) {
-		FUZZ_CHECK((unsigned)kind < NOTIFY_KIND_COUNT);
-		FUZZ_CHECK(local.family == AF_INET || local.family == AF_INET6);
+	if (listen_parse(text, &want) == 0) {
+		FUZZ_CHECK((unsigned)want.kind < NOTIFY_KIND_COUNT);
+		FUZZ_CHECK(want.local.family == AF_INET ||
+			   want.local.family == AF_INET6);
+		FUZZ_CHECK(!want.device[0] || device_name_ok(want.device));
 	}
 	if (listen_rule_parse(text, &rule) == 0) {
+		FUZZ_CHECK(!rule.device[0] || device_name_ok(rule.device));
 		FUZZ_CHECK((unsigned)rule.kind < NOTIFY_KIND_COUNT);
 		FUZZ_CHECK(rule.first_port <= rule.last_port);
 	}

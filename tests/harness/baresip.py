@@ -21,12 +21,13 @@ REGISTERED = re.compile(r"\{\d/\w+/v\d\} (\d{3}) [^\n]*")
 
 class Baresip:
     """One phone with one account. apps: more modules, such as "mwi". srtp: "srtp" offers keys in RTP/AVP,
-    "srtp-mand" insists on RTP/SAVP."""
+    "srtp-mand" insists on RTP/SAVP; srtp_lacks: a suite that it is not to know.
+    It takes the first of an offer that it knows, and has no setting for it."""
 
     def __init__(self, work_dir, ns=None, local="127.0.0.1", port=5060,
                  speech=None, control_port=4444, rtp_ports="30000-30999",
                  interface=None, codecs="PCMA/8000/1", ipv6=False, ca=None,
-                 srtp=None, apps=()):
+                 srtp=None, apps=(), srtp_lacks=None):
         self.dir = work_dir
         self.ns = ns
         self.local = local
@@ -48,7 +49,7 @@ class Baresip:
                  else "audio_source aubridge,silent",
                  f"rtp_ports {rtp_ports}", "call_max_calls 8",
                  "call_local_timeout 120", "jitter_buffer_delay 1-5",
-                 f"module_path {MODULES}",
+                 f"module_path {self._modules(srtp_lacks)}",
                  "module aufile.so", "module aubridge.so", "module sndfile.so",
                  "module g711.so", "module_tmp uuid.so",
                  "module_tmp account.so", "module_app menu.so",
@@ -63,6 +64,25 @@ class Baresip:
             lines.append(f"net_interface {interface}")
         with open(f"{work_dir}/config", "w", encoding="utf-8") as f:
             f.write("\n".join(lines) + "\n")
+
+    def _modules(self, srtp_lacks):
+        """The folder of its modules; one without a suite is as Debian made
+        it but for the suite's name in its table."""
+        if srtp_lacks is None:
+            return MODULES
+        folder = f"{self.dir}/modules"
+        os.makedirs(folder, exist_ok=True)
+        for name in os.listdir(MODULES):
+            if name != "srtp.so":
+                os.symlink(f"{MODULES}/{name}", f"{folder}/{name}")
+        with open(f"{MODULES}/srtp.so", "rb") as f:
+            code = f.read()
+        suite = srtp_lacks.encode() + b"\0"
+        if code.count(suite) != 1:
+            raise proc.Problem(f"baresip's srtp module has no {srtp_lacks}")
+        with open(f"{folder}/srtp.so", "wb") as f:
+            f.write(code.replace(suite, b"-" * (len(suite) - 1) + b"\0"))
+        return folder
 
     def contact(self, uri):
         """Somebody whose presence it watches (apps contact and presence)."""

@@ -197,13 +197,21 @@ class Side:
         text = re.sub(r"^CANCEL \S+", f"CANCEL {uri}", text)
         self.peer.send(re.sub(r"\r\nTo: [^\r]+", f"\r\nTo: {to}", text))
 
-    def prack(self, m):
-        """Acknowledges a reliable provisional."""
+    def send_prack(self, m, body=""):
+        """Acknowledges a reliable provisional; body: an offer or answer."""
         self.answered(m)
-        self.request("PRACK", [f"RAck: {m.get('rseq')} {m.get('cseq')}"])
+        self.request("PRACK", [f"RAck: {m.get('rseq')} {m.get('cseq')}"], body)
+
+    def prack(self, m, body=""):
+        """The same, and takes its 200."""
+        self.send_prack(m, body)
+        return self.pracked()
+
+    def pracked(self):
         answer = self.expect("200")
         if "PRACK" not in answer.get("cseq"):
             raise proc.Problem(f"{answer.get('cseq')} instead of PRACK")
+        return answer
 
     def request(self, method, extra=(), body=""):
         """Any request inside the dialog; returns its CSeq."""

@@ -227,7 +227,7 @@ class World:
     def phone(self, account=None, n=0, answer="auto", voice="near", v6=False,
               register=True, codecs="PCMA/8000/1", transport=None, ca=None,
               srtp=None, home=None, long=False, speech=None, apps=(),
-              contact=None):
+              contact=None, srtp_lacks=None):
         """A baresip with an account, registered. n tells phones of one case
         apart; transport is "tcp" or "tls" where it is not UDP; home is the
         net.Nat that it is behind; long: speech for a minute, not for 10 s. It
@@ -245,7 +245,8 @@ class World:
             speech=speech,
             control_port=4444 + n,
             rtp_ports=f"{10000 + 1000 * n}-{10998 + 1000 * n}",
-            codecs=codecs, ipv6=v6, ca=ca, srtp=srtp, apps=apps)
+            codecs=codecs, ipv6=v6, ca=ca, srtp=srtp, apps=apps,
+            srtp_lacks=srtp_lacks)
         where = f"{server};transport={transport}" if transport else server
         p.account(account["username"], where, account["password"], answer,
                   300 if register is True else int(register),

@@ -305,11 +305,7 @@ def _early_media(pair):
     m = a.expect("183")
     first = audio_of(m)
     assert first[3] == "sendrecv", first
-    ear, mouth = w.media(a), w.media(b)
-    to = audio_of(b.invite)
-    w.wait(lambda: mouth.send(to[0], to[1]) or ear.heard(), "early sound", 10)
-    ear.sock.close()
-    mouth.sock.close()
+    _sound(w, b, a, audio_of(b.invite))
     b.answer(b.invite, 183, b.sdp(formats="8"))
     m = a.expect("183")
     assert audio_of(m)[2] == "8", m.body
@@ -360,6 +356,110 @@ def _reliable(pair):
     confirm(pair.w, a)
     change(b, a, b.sdp(), "sendrecv")
     pair.hang_up(by_called=True)
+
+
+NO_UPDATE = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS"
+
+
+def _prack_offer(pair):
+    """An offer in PRACK: asked of the called side where it can be asked, else
+    answered out of the session, and the called side hears of it once the call
+    is up; what fits nobody is refused without refusing the PRACK."""
+    a, b = pair.a, pair.b
+    rel = ["Require: 100rel"]
+    pair.invite(rel)
+    b.answer(b.invite, 183, b.sdp(), [*rel, "RSeq: 1"])
+    b.answer(b.expect("PRACK"), 200)
+    a.send_prack(a.expect("183"), a.sdp("sendonly"))
+    m = b.expect("UPDATE")
+    assert audio_of(m)[3] == "sendonly", m.body
+    b.answer(m, 200, b.sdp("recvonly"))
+    m = a.pracked()
+    assert audio_of(m)[3] == "recvonly" and not m.get("contact"), m.data
+    b.answer(b.invite, 200)
+    b.expect("ACK")
+    m = confirm(pair.w, a)
+    assert not m.body, m.data  # RFC 3261 13.2.1: it has been said
+    change(a, b, a.sdp(), "sendrecv")
+    pair.hang_up()
+
+    # The called side has no reliable provisionals and no UPDATE.
+    w, quiet = pair.w, [NO_UPDATE]
+    pair.invite(rel)
+    b.answer(b.invite, 183, b.sdp(), quiet)
+    m = a.prack(a.expect("183"), a.sdp("sendonly"))
+    assert audio_of(m)[3] == "recvonly", m.body
+    _sound(w, a, b, audio_of(m))
+    b.answer(b.invite, 200, b.sdp(), quiet)
+    b.expect("ACK")
+    confirm(w, a)
+    told = audio_of(b.invite)
+    m = b.expect("INVITE")
+    assert audio_of(m)[3] == "sendonly", m.body
+    assert audio_of(m)[:2] == told[:2], m.body
+    mark = w.gate.log_mark()
+    b.answer(m, 200, b.sdp("recvonly"), quiet)
+    b.expect("ACK")
+    _settled(w, mark)
+    change(a, b, a.sdp(), "sendrecv")
+    pair.hang_up()
+
+    pair.invite(rel)
+    b.answer(b.invite, 183, b.sdp(), quiet)
+    m = a.prack(a.expect("183"), a.sdp(formats="9"))
+    assert audio_of(m)[1] == 0, m.body
+    m = a.expect("UPDATE")
+    assert audio_of(m)[2].split()[0] == "8", m.body
+    a.media_port += 2  # sound there says that the answer has arrived
+    a.answer(m, 200, a.sdp())
+    _sound(w, b, a, audio_of(b.invite))
+    b.answer(b.invite, 200, b.sdp(), quiet)
+    b.expect("ACK")
+    confirm(w, a)
+    alive(a, b)
+    pair.hang_up()
+
+
+def _sound(w, one, other, to):
+    """What one sends arrives at the other."""
+    mouth, ear = w.media(one), w.media(other)
+    w.wait(lambda: mouth.send(to[0], to[1]) or ear.heard(),
+           f"sound from {one.role} to {other.role}", 10)
+    for end in (mouth, ear):
+        end.sock.close()
+
+
+def _prack_answer(pair):
+    """An INVITE without an offer that requires PRACK: our offer stands in the
+    first provisional, its answer comes in PRACK, sound flows before the 200,
+    which says nothing more."""
+    a, b = pair.a, pair.b
+    for early in (False, True):
+        pair.invite(["Require: 100rel"], offer=False)
+        b.answer(b.invite, 183 if early else 180, b.sdp() if early else "")
+        m = a.expect("18")
+        offer = audio_of(m)
+        assert "8" in offer[2].split() and offer[3] == "sendrecv", m.body
+        m = a.prack(m, a.sdp())
+        assert not m.body, m.data
+        if early:
+            _sound(pair.w, b, a, audio_of(b.invite))
+        b.answer(b.invite, 200, b.sdp())
+        b.expect("ACK")
+        m = confirm(pair.w, a)
+        assert not m.body, m.data
+        alive(b, a)
+        pair.hang_up()
+    # An answer that is none ends it.
+    pair.invite(["Require: 100rel"], offer=False)
+    b.answer(b.invite, 180)
+    a.send_prack(a.expect("180"), a.sdp(formats="9"))
+    got = sorted((a.expect(FINAL) for _ in range(2)), key=lambda m: m.status)
+    assert [m.status for m in got] == [200, 488], got
+    a.ack_failure(got[1])
+    b.answer(b.expect("CANCEL"), 200)
+    b.answer(b.invite, 487)
+    b.expect("ACK")
 
 
 def _offerless_invite(pair):
@@ -485,6 +585,17 @@ def set_up_every_pair(w):
         _cancels(pair)
         _fork(pair)
     every_pair(w, prove)
+
+
+@case("R9", seconds=6, limit=240)
+def offers_in_prack(w):
+    """Offers and answers in PRACK (RFC 3262 5, RFC 6337): each kind of side as
+    caller and as called, with and without UPDATE on the other side."""
+    def prove(pair):
+        _prack_offer(pair)
+        _prack_answer(pair)
+    every_pair(w, prove, [("itsp", "pbx"), ("pbx", "phones"),
+                          ("phones", "itsp"), ("phones", "phones")])
 
 
 FAILURES = ((300, 480), (302, 480), (380, 480), (400, 500), (401, 500),

@@ -3,9 +3,10 @@
 media time-out behind a NAT, sources that move or want to, sound that is missing
 or bad. Speech is judged by content."""
 import re
+import struct
 import time
 
-from harness import net
+from harness import net, proc
 from harness.cases import case
 from harness.dialog import Side
 from harness.net import LINKS
@@ -367,6 +368,127 @@ def hijack_and_victim(w):
                 if p.src == LINKS["stranger"].edge]
     _hang_up(trunk, bad)
     w.cdr(bad.who["number"], sip_status=200, called_leg__tx_packets=0)
+
+
+def _voip_metrics(own, about, discarded, mos, buffer_ms):
+    """RTCP of a peer: an empty RR, and what it says of our stream (RFC 3611
+    section 4.7); unknown is 127."""
+    return struct.pack("!BBHI", 0x80, 201, 1, own) + struct.pack(
+        "!BBHIBBHIBBBBHHHHBBBBBBBBBBHHH", 0x80, 207, 10, own, 7, 0, 8, about,
+        0, discarded, 0, 0, 0, 0, 0, 0, 127, 127, 127, 16, 127, 127, 127, mos,
+        0, 0, buffer_ms, buffer_ms, buffer_ms)
+
+
+def _dissected(w, port):
+    """Our VoIP metrics to a trunk's RTCP port but for the BYE's, each as tshark
+    reads it."""
+    names = ("xr.bl", "ssrc.identifier", "ssrc.fraction",
+             *("xr.voipmetrics." + n for n in (
+                 "gmin", "rfactor", "extrfactor", "moslq", "moscq",
+                 "burstdensity", "burstduration")))
+    path = w.captures["itsp"].write(f"{w.dir}/xr.pcap", w.marks["itsp"])
+    text = proc.run(
+        ["tshark", "-n", "-r", path, "-d", f"udp.port=={port},rtcp", "-Y",
+         f"udp.dstport=={port} && rtcp.xr.bt==7 && !(rtcp.pt==203) && "
+         "!_ws.malformed && !rtcp.length_check.bad", "-T", "fields", "-E", "separator=;",
+         "-E", "occurrence=l", *(f"-ertcp.{n}" for n in names)], timeout=60)
+    return [dict(zip(names, line.split(";"))) for line in text.splitlines()
+            if ";" in line]
+
+
+def _kinds(talker):
+    """Packet types of the RTCP that it got."""
+    found = set()
+    for _, data in talker.reports:
+        while data:
+            found.add(data[1])
+            data = data[4 + 4 * struct.unpack("!H", data[2:4])[0]:]
+    return found
+
+
+@case("R23 R30", seconds=12)
+def voip_metrics(w):
+    """A trunk's gateway and a linphone want VoIP metrics (RFC 3611), and give
+    theirs: each is asked and told by us alone, and what it says of our stream
+    stands in the CDR. Others, who do not want them, get none."""
+    phone = w.linphone(w.add_phone(), n=4)
+    number = phone.who["number"]
+    talker = w.talker("itsp", "far", port=7470)
+    talker.lose = 4
+    trunk = Side(w.peer("itsp"), talker.port)
+    trunk.lines = ["rtcp-xr:rcvr-rtt=all:10000 stat-summary=loss voip-metrics"]
+    trunk.call(number)
+    ok = trunk.expect("200", passing=("18",))
+    trunk.answered(ok)
+    trunk.ack()
+    wish = re.compile(rb"^a=rtcp-xr:(.*?)\r$", re.M)
+    assert wish.findall(ok.body) == [b"voip-metrics"], ok.body
+    offers = [p.data for p in w.sip_to("phones") if p.dport == phone.port and
+              p.data.startswith(b"INVITE")]
+    assert offers and all(wish.findall(o) == [b"voip-metrics"]
+                          for o in offers), offers
+    to, _ = _media(ok)
+    talker.say(to)
+    talker.wait_heard(1)
+    ssrc = struct.unpack("!I", talker.heard[-1][1][8:12])[0]
+    said = _voip_metrics(talker.ssrc, ssrc, 64, 39, 60)
+    talker.rtcp.sendto(said, (to[0], to[1] + 1))
+
+    def told():
+        ours = next(s for s in w.gate.ctl("sessions") if s.get("caller") and
+                    s["caller"]["source"] == f"{talker.host}:{talker.port}")
+        return ours if "peer_buffer_ms" in ours["caller"] and \
+            "peer_buffer_ms" in ours["called"] else None
+    ours = w.wait(told, "both peers' VoIP metrics", 25)
+    assert ours["caller"]["peer_mos_centi"] == 390, ours
+    talker.wait_heard(6)
+    trunk.request("BYE")
+    trunk.expect("200")
+    phone.wait_output("ended")
+    row = w.cdr(number, sip_status=200, caller_leg__peer_mos=3.9,
+                caller_leg__peer_discarded_permille=250,
+                caller_leg__peer_buffer_ms=60, caller_leg__drops=[],
+                called_leg__peer_discarded_permille=lambda v: v <= 1000,
+                called_leg__peer_buffer_ms=lambda v: 20 <= v <= 1000)
+    # One packet in four is lost, and each ends no burst (Gmin 16). The first
+    # block may be of before the burst.
+    blocks = _dissected(w, talker.port + 1)
+    assert blocks and len(blocks) == sum(
+        p.dport == talker.port + 1 and b"\x80\xcf\x00\x0a" in p.data and
+        p.data[-8:-4] != b"\x81\xcb\x00\x01"
+        for p in w.packets("itsp")), blocks
+    last = {name: float(value) if value[:2] != "0x" else int(value, 16)
+            for name, value in blocks[-1].items()}
+    assert last["xr.bl"] == 8 and last["ssrc.identifier"] == talker.ssrc, last
+    assert 58 <= last["ssrc.fraction"] <= 66, last
+    assert 58 <= last["xr.voipmetrics.burstdensity"] <= 66, last
+    assert last["xr.voipmetrics.burstduration"] > 4000, last
+    assert last["xr.voipmetrics.gmin"] == 16, last
+    assert last["xr.voipmetrics.extrfactor"] == 127, last
+    mos = float(row["caller_leg"]["mos"])
+    assert 1 <= last["xr.voipmetrics.moscq"] <= last["xr.voipmetrics.moslq"] < \
+        3, last
+    assert abs(last["xr.voipmetrics.moscq"] - mos) < 0.3, (last, mos)
+    assert 20 < last["xr.voipmetrics.rfactor"] < 70, last
+    # Nothing of its block is in what the phone got.
+    assert not [p for p in w.packets("phones") if said[20:] in p.data]
+    _not_wanted(w, talker)
+
+
+def _not_wanted(w, other):
+    """Who does not ask for VoIP metrics is not told."""
+    number, caller, called, far, near = _to_pbx(w, 0, w.peer("pbx", port=5060))
+    far.say()
+    near.say()
+    w.wait(lambda: len(far.reports) > 1 and len(near.reports) > 1,
+           "reports at both ends", 20)
+    assert _kinds(far) <= {200, 201, 202} and _kinds(near) <= {200, 201, 202}
+    assert 207 in _kinds(other)
+    caller.request("BYE")
+    called.answer(called.expect("BYE"), 200)
+    caller.expect("200")
+    w.cdr(number, sip_status=200, caller_leg__peer_mos=None,
+          called_leg__peer_buffer_ms=None)
 
 
 def _to_pbx(w, i, pbx):

@@ -122,6 +122,82 @@ def surrogate_registration(w):
     w.no_leaks(account)
 
 
+def _gone(reg, user, call_id):
+    """Takes the REGISTER that takes a registration back, with its challenge:
+    by the words that it was made with."""
+    m = reg.next()
+    assert m.get("expires") == "0" and f"<sip:{user}@" in m.get("to"), m.headers
+    assert m.get("call-id") == call_id, m.headers
+    contact = re.search(r"<([^>]+)>", m.get("contact")).group(1)
+    assert contact == reg.contact, (contact, reg.contact)
+    reg.challenge(m)
+    reg.accept(reg.next(), 0)
+
+
+@case("R5 R11 R12 R19", seconds=12, gate="own")
+def taken_back(w):
+    """What we have registered elsewhere is taken back when it is wanted no
+    longer, with a challenge: a trunk's that gets another login, is disabled,
+    is deleted; an extension's that gets another number, whose PBX is disabled,
+    whose account is disabled, is deleted. What is wanted instead follows."""
+    w.make_gate(settings="")
+    w.wait(lambda: w.rows("select 1 from sbc.seal_key"), "authd's key")
+    net, pbx = w.peer("itsp", n=11, port=5060), w.peer("pbx", port=5060)
+    digest = Digest("back.test", "3001t0", "secret-a")
+    reg = Registrar(net, digest)
+    w.settings("select sbc.add_trunk_registration('back', "
+               f"'{ITSP.host(11)}', '3001t0', 'secret-a', 'public', "
+               "digest_realm => 'back.test', domain => 'back.test');")
+    reg.register()
+    w.gate.wait_event("trunk_registration", process="sbc",
+                      reason="trunk_registered")
+    first = reg.call_id
+    w.sql("update sbc.trunk set register_user = 'other' where name = 'back'")
+    _gone(reg, "3001t0", first)
+    m = reg.register()
+    assert "<sip:other@" in m.get("to") and m.get("call-id") != first
+    second = m.get("call-id")
+    w.sql("update sbc.trunk set enabled = false where name = 'back'")
+    _gone(reg, "other", second)
+    w.sql("update sbc.trunk set enabled = true where name = 'back'")
+    m = reg.register()
+    assert m.get("call-id") not in (first, second), m.headers
+    w.sql("delete from sbc.trunk where name = 'back'")
+    _gone(reg, "other", m.get("call-id"))
+    w.wait(lambda: len(w.rows(
+        "select 1 from sbc.event where reason = 1014")) == 3, "three events")
+
+    account = w.add_phone()
+    ext = account["extension"]
+    digest = Digest("pbx.local", ext, SECRET)
+    reg = Registrar(pbx, digest)
+    phone = _phone(w, account, 10)
+    w.sql(f"set role sbc_admin; select sbc.register_at_pbx('{ext}', 'pbx', "
+          f"'{SECRET}', digest_realm => 'pbx.local')")
+    reg.register()
+    other = w.number()[0]
+    w.sql(f"update sbc.account set extension = '{other}' where extension = "
+          f"'{ext}'")
+    _gone(reg, ext, reg.call_id)
+    m = reg.register()
+    assert f"<sip:{other}@" in m.get("to"), m.headers
+    w.sql("update sbc.trunk set enabled = false where name = 'pbx'")
+    _gone(reg, other, reg.call_id)
+    w.sql("update sbc.trunk set enabled = true where name = 'pbx'")
+    reg.register()
+    w.sql(f"update sbc.account set enabled = false where extension = '{other}'")
+    _gone(reg, other, reg.call_id)
+    w.sql(f"update sbc.account set enabled = true where extension = '{other}'")
+    reg.register()
+    w.sql(f"delete from sbc.account where extension = '{other}'")
+    _gone(reg, other, reg.call_id)
+    w.wait(lambda: not w.gate.ctl("registrations")[0]["registrations"],
+           "the deleted account's contact to go")
+    assert phone.register(PHONES.edge, account["username"],
+                          account["password"]).status in (401, 403)
+    w.no_leaks()
+
+
 # ------------------------------------------------------------ RFC 3261 10.3
 
 class Registrant:

@@ -341,6 +341,7 @@ HEADERS = "select sbc.add_emergency('112', 'itsp');" + "".join(
         ("itsp", "in", "Identity"), ("pbx", "out", "Identity"))) + """
 select sbc.set_header('itsp', 'out', 'add', 'X-Line', '{caller}@{host}');
 select sbc.set_header('itsp', 'out', 'remove', 'Priority');
+update sbc.trunk set tls_name = 'pbx.inside' where name = 'pbx';
 """
 
 PIDF = """<?xml version="1.0" encoding="UTF-8"?>
@@ -378,7 +379,8 @@ def _call_with(side, number, caller, extra, body):
 @case("R2 R3 R11", seconds=6, gate="own")
 def headers_by_policy(w):
     """What rules from SQL let through, and how it comes out: the location of
-    an emergency call written anew, History-Info masked, User-to-User, early
+    an emergency call written anew, by reference only to where nothing inside
+    is named, History-Info masked, User-to-User, early
     media in a 183, a cause without its text, a signed Identity while no number
     changes, a ring tone and automatic answer for a phone with our URIs; a long
     name in UTF-8 is cut; nothing else crosses."""
@@ -388,7 +390,8 @@ def headers_by_policy(w):
     a, b = Side(pbx), Side(itsp, 7100)
     name = "\u00c4rger " * 20
     extra = ("Content-Type: multipart/mixed;boundary=planted-boundary",
-             "Geolocation: <cid:planted@pbx.inside>",
+             "Geolocation: <cid:planted@pbx.inside>, "
+             f"<https://{PBX.host()}/planted>, <https://lis.example.com/4f7a>",
              "Geolocation-Routing: yes", "Priority: emergency",
              f"History-Info: <sip:{OURS}1@pbx.inside?Reason=SIP%3Bcause%3D302"
              f"&Privacy=history>;index=1, <sip:{OURS}2@pbx.inside>;index=1.1",
@@ -406,6 +409,8 @@ def headers_by_policy(w):
     assert "Content-Type: application/sdp" in body and "m=audio " in body
     assert "<cl:country>DE</cl:country><cl:A3>M\u00fcnchen</cl:A3>" in body
     assert f'entity="pres:{OURS}7@' in body, body
+    assert m.get("geolocation").endswith(">, <https://lis.example.com/4f7a>"), \
+        m.get("geolocation")
     first, second = [v.strip() for v in
                      ", ".join(m.all("history-info")).split(", ")]
     assert first == ("<sip:anonymous@anonymous.invalid?Reason=SIP%3Bcause%3D302"
@@ -428,6 +433,20 @@ def headers_by_policy(w):
     assert b"planted" not in early.data + busy.data.replace(
         b"planted-boundary", b"")
     w.cdr("112", sip_status=486, route_name="emergency-112")
+
+    # By reference alone: what leads outside, and the description as it is.
+    c, d = Side(pbx), Side(itsp, 7100)
+    c.call("112", f"{OURS}7", extra=(
+        "Geolocation: <pres:planted@pbx.inside>, <https://lis.example.com/a>",
+        f"Geolocation: <https://lis.example.com/{PBX.host()}/planted>"))
+    m = d.expect("INVITE")
+    _want(m, Content_Type="application/sdp", Geolocation_Routing="no")
+    assert m.all("geolocation") == ["<https://lis.example.com/a>"], m.headers
+    assert b"planted" not in m.data and b"pbx.inside" not in m.data, m.data
+    d.taken(m)
+    d.answer(m, 486)
+    d.expect("ACK")
+    c.ack_failure(c.expect("486"))
 
     # The same body in another call: the description alone goes on.
     c, d = Side(pbx), Side(itsp, 7100)

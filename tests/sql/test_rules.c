@@ -173,6 +173,21 @@ void case_rules(void)
 			"no multicast", NULL},
 		{"SELECT sbc.add_realm_address('outside', '239.1.1.1')",
 			"is a multicast address", NULL},
+		{"SELECT sbc.set_device('outside', 'eth/1')",
+			"a device has a name of", NULL},
+		{"SELECT sbc.set_device('outside', '20')",
+			"a device has a name of", NULL},
+		{"SELECT sbc.set_device('outside', 'abcdefghijklmnop')",
+			"a device has a name of", NULL},
+		{"SELECT sbc.set_device('outside', 'eth1', '192.0.2.77')",
+			"realm outside has no address 192.0.2.77",
+			"realm_address"},
+		{"SELECT sbc.set_device('nowhere', 'eth1')",
+			"there is no realm", "outside"},
+		{"UPDATE sbc.realm_address SET media = '127.0.0.1', device = "
+		 "'eth' || realm",
+			"media address 127.0.0.1 would be on two devices",
+			"set_device"},
 		{"INSERT INTO sbc.header_rule (trunk, direction, action, name) "
 		 "SELECT sbc.trunk_id('itsp'), 'out', 'remove', 'X-' || g "
 		 "FROM generate_series(1, 40) g",
@@ -192,6 +207,9 @@ void case_rules(void)
 			  "'national'), sbc.allow_classes('101', 'national'); "
 			  "ROLLBACK"),
 		"a route has a class, and a phone's classes are named");
+	lab_check(lab_sql("BEGIN; SELECT sbc.set_device('outside', 'eth1'); "
+			  "SELECT sbc.set_device('outside', NULL); COMMIT"),
+		"a realm is told its device, and to forget it");
 	lab_check(lab_sql("SELECT sbc.set_header('itsp', 'in', 'carry', "
 			  "'User-to-User')"),
 		"a header that may be carried");
@@ -298,6 +316,16 @@ void case_check_config(void)
 			"no route has the class moon"},
 		{"UPDATE sbc.route SET emergency = false",
 			"no emergency number"},
+		{"SELECT sbc.add_realm_address('outside', 'fe80::1')",
+			"fe80::1 is a link-local address and has no device"},
+		{"UPDATE sbc.realm_address SET media = address; UPDATE "
+		 "sbc.realm_address SET device = 'eth1', media_device = 'eth2'",
+			"SIP is bound to device eth1 and media to eth2"},
+		{"SELECT sbc.add_realm_address('outside', '127.0.0.78'), "
+		 "sbc.set_device('outside', 'eth1', '127.0.0.78')",
+			"it is bound to a device with 127.0.0.78 only"},
+		{"SELECT sbc.set_device(name, 'eth1') FROM sbc.realm",
+			"told apart by addresses only"},
 		{"INSERT INTO sbc.config_status VALUES (9e18, now() + "
 		 "interval '1 h', 'refused', 0, 'because')",
 			"the last change was refused: because"},

@@ -1176,6 +1176,7 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 {
 	static char text[CW_TEXT];
 	bool own = extra == NULL || strstr(extra, "Contact:") == NULL;
+	bool allow = extra == NULL || strstr(extra, "Allow:") == NULL;
 
 	snprintf(text, sizeof text,
 		"SIP/2.0 %u Peer says so\r\n"
@@ -1184,17 +1185,18 @@ void dl_answer(struct dialog *d, const char *request, unsigned status,
 		"To: %s\r\n"
 		"Call-ID: %s\r\n"
 		"CSeq: %s\r\n"
-		"%s%s%s"
-		"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, "
-		"INFO\r\n"
-		"%s",
+		"%s%s%s%s%s",
 		status, msg_header_value(request, "Via", 0),
 		msg_header_value(request, "From", 0),
 		status == 100 ? msg_header_value(request, "To", 0) : d->local,
 		msg_header_value(request, "Call-ID", 0),
 		msg_header_value(request, "CSeq", 0),
 		own ? "Contact: <sip:me@" : "", own ? d->p->text : "",
-		own ? ">\r\n" : "", extra != NULL ? extra : "");
+		own ? ">\r\n" : "",
+		allow ? "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, "
+			"PRACK, INFO\r\n"
+		      : "",
+		extra != NULL ? extra : "");
 	add_body(text, sizeof text, "application/sdp", sdp);
 	sp_send(d->p, &d->to, text);
 }

@@ -86,8 +86,6 @@ static void on_event(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	ck_assert_uint_lt(e->kind, 16);
 	r->news.n_events[e->kind]++;
 	r->news.event_reason[e->kind] = e->reason;
-	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_DIGIT)
-		(void)strncat(r->news.digits[e->called_side], e->digit, 1);
 	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_QUALITY)
 		r->news.mos_centi = e->stats->mos_centi;
 	if (e->kind == GH__MEDIA_EVENT_KIND__MEDIA_LEARNED) {

@@ -30,8 +30,7 @@ struct rig_news {
 	unsigned event_reason[16];
 	unsigned n_learned[SIDE_COUNT];
 	unsigned learned[SIDE_COUNT]; /* reason */
-	char digits[SIDE_COUNT][32];
-	unsigned mos_centi; /* of the last event of quality */
+	unsigned mos_centi;           /* of the last event of quality */
 	unsigned n_listed;
 	bool list_done;
 };

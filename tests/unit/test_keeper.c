@@ -89,6 +89,11 @@ static const struct {
 	{"udp 0.0.0.0/0 5060-5061-5062", ERR_INVALID},
 	{"udp 0.0.0.0/0 5060x", ERR_INVALID},
 	{"udp 0.0.0.0/0 5060 5061", ERR_INVALID},
+	{"udp 0.0.0.0/0 5060 eth1.20", 0},
+	{"udp 0.0.0.0/0 5060 eth1 eth2", ERR_INVALID},
+	{"udp 0.0.0.0/0 5060 -", ERR_INVALID},
+	{"udp 0.0.0.0/0 5060 eth/1", ERR_INVALID},
+	{"udp 0.0.0.0/0 5060 abcdefghijklmnop", ERR_INVALID},
 	{"udp 0.0.0.0/0 99999999999999999999", ERR_INVALID},
 };
 
@@ -107,30 +112,39 @@ static const struct {
 	const char *text;
 	bool allowed;
 } asked[] = {
-	{"udp 192.0.2.1:5060", true}, {"udp 192.0.2.255:5061", true},
-	{"udp 192.0.2.1:5062", false}, {"udp 192.0.2.1:5059", false},
-	{"udp 192.0.3.1:5060", false}, {"udp 0.0.0.0:5060", false},
-	{"tcp 192.0.2.1:5060", false}, {"tcp 127.0.0.1:5070", true},
-	{"udp 127.0.0.1:5070", false}, {"udp [2001:db8::1]:5060", true},
+	{"udp 192.0.2.1:5060", true},
+	{"udp 192.0.2.255:5061", true},
+	{"udp 192.0.2.1:5062", false},
+	{"udp 192.0.2.1:5059", false},
+	{"udp 192.0.3.1:5060", false},
+	{"udp 0.0.0.0:5060", false},
+	{"tcp 192.0.2.1:5060", false},
+	{"tcp 127.0.0.1:5070", true},
+	{"udp 127.0.0.1:5070", false},
+	{"udp [2001:db8::1]:5060", true},
 	{"udp [2001:db9::1]:5060", false},
 	{"udp [::ffff:192.0.2.1]:5060", true}, /* it is that IPv4 address */
+	{"udp 192.0.2.1:5060 eth0", true},     /* the rule names none */
+	{"udp 198.51.100.1:5060 eth1.20", true},
+	{"udp 198.51.100.1:5060 eth1", false},
+	{"udp 198.51.100.1:5060", false},
 };
 
 START_TEST(allow_match)
 {
 	static const char *const texts[] = {"udp 192.0.2.0/24 5060-5061",
-		"tcp 127.0.0.1 5070", "udp 2001:db8::/32 5060"};
+		"tcp 127.0.0.1 5070", "udp 2001:db8::/32 5060",
+		"udp 198.51.100.0/24 5060 eth1.20"};
 	struct listeners l;
-	enum notify_kind kind;
-	struct addr local;
+	struct listen_want want;
 
 	listeners_init(&l);
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		ck_assert_int_eq(
 			listen_rule_parse(texts[i], &l.rules[l.n_rules++]), 0);
-	ck_assert_int_eq(listen_parse(asked[_i].text, &kind, &local), 0);
-	ck_assert_msg(listen_allowed(&l, kind, &local) == asked[_i].allowed,
-		"%s", asked[_i].text);
+	ck_assert_int_eq(listen_parse(asked[_i].text, &want), 0);
+	ck_assert_msg(listen_allowed(&l, &want) == asked[_i].allowed, "%s",
+		asked[_i].text);
 }
 END_TEST
 
@@ -140,13 +154,14 @@ START_TEST(listen_parse_bad)
 		"udp 192.0.2.1:0", "udp 192.0.2.1:65536", "udp host:5060",
 		"sctp 192.0.2.1:5060", "udp192.0.2.1:5060",
 		"averyverylongkind 192.0.2.1:5060", " udp 192.0.2.1:5060",
-		"udp 192.0.2.1:5060 x"};
-	enum notify_kind kind;
-	struct addr local;
+		"udp 192.0.2.1:5060 ", "udp 192.0.2.1:5060 eth0 x",
+		"udp 192.0.2.1:5060  eth0", "udp 192.0.2.1:5060 eth/0",
+		"udp 192.0.2.1:5060 5061", "udp 192.0.2.1:5060 .",
+		"udp 192.0.2.1:5060 abcdefghijklmnop"};
+	struct listen_want want;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ck_assert_msg(
-			listen_parse(bad[i], &kind, &local) == ERR_INVALID,
+		ck_assert_msg(listen_parse(bad[i], &want) == ERR_INVALID,
 			"\"%s\"", bad[i]);
 }
 END_TEST
@@ -175,6 +190,15 @@ static ino_t inode(int fd)
 	return st.st_ino;
 }
 
+/* A socket on no device. */
+static int get(struct listeners *l, enum process owner, enum notify_kind kind,
+	const struct addr *local, char *problem, int *fd_out)
+{
+	const struct listen_want want = {.kind = kind, .local = *local};
+
+	return listeners_get(l, owner, &want, problem, fd_out);
+}
+
 START_TEST(listen_get)
 {
 	char problem[NOTIFY_LINE_MAX], want[NOTIFY_LINE_MAX],
@@ -188,30 +212,28 @@ START_TEST(listen_get)
 				 &l.rules[l.n_rules++]),
 		0);
 	/* Somebody else has it. */
-	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &local,
-				 problem, &first),
+	ck_assert_int_eq(
+		get(&l, PROCESS_SBC, NOTIFY_UDP, &local, problem, &first),
 		ERR_SYSTEM);
 	snprintf(want, sizeof(want), "udp %s: address already in use",
 		addr_format(&local, text));
 	ck_assert_str_eq(problem, want);
 	ck_assert_int_eq(first, -1);
 	close(fd);
-	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &local,
-				 problem, &first),
-		0);
-	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &local,
-				 problem, &again),
-		0);
+	ck_assert_int_eq(
+		get(&l, PROCESS_SBC, NOTIFY_UDP, &local, problem, &first), 0);
+	ck_assert_int_eq(
+		get(&l, PROCESS_SBC, NOTIFY_UDP, &local, problem, &again), 0);
 	ck_assert_int_eq(first, again);
 	ck_assert_int_eq(fcntl(first, F_GETFD), FD_CLOEXEC);
 	ck_assert(fcntl(first, F_GETFL) & O_NONBLOCK);
 	/* Held for sbc, so for nobody else. */
-	ck_assert_int_eq(listeners_get(&l, PROCESS_FLOWD, NOTIFY_UDP, &local,
-				 problem, &again),
+	ck_assert_int_eq(
+		get(&l, PROCESS_FLOWD, NOTIFY_UDP, &local, problem, &again),
 		ERR_REFUSED);
 	/* Not allowed, even where it would work. */
-	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_TCP, &local,
-				 problem, &again),
+	ck_assert_int_eq(
+		get(&l, PROCESS_SBC, NOTIFY_TCP, &local, problem, &again),
 		ERR_REFUSED);
 	ck_assert_ptr_nonnull(strstr(problem, "listen_allow"));
 	/* Only its owner closes it; who asks again gets a new one. */
@@ -224,9 +246,8 @@ START_TEST(listen_get)
 		ERR_NOT_FOUND);
 	fd = bound(SOCK_DGRAM, &local);
 	close(fd);
-	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &local,
-				 problem, &first),
-		0);
+	ck_assert_int_eq(
+		get(&l, PROCESS_SBC, NOTIFY_UDP, &local, problem, &first), 0);
 	listeners_done(&l);
 	ck_assert_int_eq(fcntl(first, F_GETFD), -1);
 }
@@ -251,14 +272,13 @@ START_TEST(listen_adopt)
 		ERR_NOT_FOUND);
 	ck_assert_int_eq(listeners_adopt(&l, PROCESS_SBC, dup(fd)), ERR_EXISTS);
 	/* It was systemd's and is sbc's now: sbc, alone, can give it up. */
-	ck_assert_int_eq(listeners_get(&l, PROCESS_FLOWD, NOTIFY_UDP, &udp,
-				 problem, &got),
+	ck_assert_int_eq(
+		get(&l, PROCESS_FLOWD, NOTIFY_UDP, &udp, problem, &got),
 		ERR_REFUSED);
 	ck_assert_int_eq(listeners_close(&l, PROCESS_SBC, NOTIFY_UDP, &udp), 0);
 	ck_assert_int_eq(listeners_adopt(&l, PROCESS_COUNT, fd), 0);
 	ck_assert_int_eq(
-		listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &udp, problem, &got),
-		0);
+		get(&l, PROCESS_SBC, NOTIFY_UDP, &udp, problem, &got), 0);
 	ck_assert(inode(got) == was);
 	/* Not allowed; not listening; not bound; no socket at all. */
 	fd = bound(SOCK_STREAM, &tcp);
@@ -274,6 +294,59 @@ START_TEST(listen_adopt)
 	ck_assert_int_eq(listeners_adopt(&l, PROCESS_SBC, fd), ERR_REFUSED);
 	fd = memfd_create("x", MFD_CLOEXEC);
 	ck_assert_int_eq(listeners_adopt(&l, PROCESS_SBC, fd), ERR_REFUSED);
+	listeners_done(&l);
+}
+END_TEST
+
+/* Devices: "lo" is everywhere, and the first binding of a socket needs no
+ * rights; a second one does. */
+START_TEST(listen_device)
+{
+	struct listen_want want = {.kind = NOTIFY_UDP, .device = "lo"};
+	const unsigned lo = device_find("lo");
+	char problem[NOTIFY_LINE_MAX];
+	struct listeners l;
+	int fd, rc;
+
+	listeners_init(&l);
+	ck_assert_int_eq(listen_rule_parse("udp 127.0.0.0/8 1-65535",
+				 &l.rules[l.n_rules++]),
+		0);
+	close(bound(SOCK_DGRAM, &want.local));
+	ck_assert_int_eq(
+		listeners_get(&l, PROCESS_SBC, &want, problem, &fd), 0);
+	ck_assert_uint_eq(device_index(fd), lo);
+	/* Again, and as it is: nothing to do. */
+	ck_assert_int_eq(
+		listeners_get(&l, PROCESS_SBC, &want, problem, &fd), 0);
+	/* To a device that is not there: to nobody but this machine, or, where
+	 * there is no right to it, a refusal; never to everybody. */
+	memcpy(want.device, "nosuch0", 8);
+	rc = listeners_get(&l, PROCESS_SBC, &want, problem, &fd);
+	ck_assert(rc == 0 || rc == ERR_SYSTEM);
+	ck_assert_uint_eq(device_index(fd), lo);
+	/* What is taken over is known by its device. */
+	fd = dup(fd);
+	listeners_done(&l);
+	listeners_init(&l);
+	ck_assert_int_eq(listen_rule_parse("udp 127.0.0.0/8 1-65535 lo",
+				 &l.rules[l.n_rules++]),
+		0);
+	ck_assert_int_eq(listeners_adopt(&l, PROCESS_SBC, fd), 0);
+	ck_assert_str_eq(TAILQ_FIRST(&l.held)->device, "lo");
+	listeners_done(&l);
+	/* A new one is not opened on a device that is not there, and none
+	 * beside the rule's device. */
+	listeners_init(&l);
+	ck_assert_int_eq(listen_rule_parse("udp 127.0.0.0/8 1-65535 nosuch0",
+				 &l.rules[l.n_rules++]),
+		0);
+	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, &want, problem, &fd),
+		ERR_SYSTEM);
+	ck_assert_ptr_nonnull(strstr(problem, "on device nosuch0: no such"));
+	memcpy(want.device, "lo", 3);
+	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, &want, problem, &fd),
+		ERR_REFUSED);
 	listeners_done(&l);
 }
 END_TEST
@@ -336,9 +409,8 @@ START_TEST(hands_over)
 	snprintf(want, sizeof(want), store, "sbc/a");
 	ck_assert_str_eq(heard(pair[1]), want);
 	close(bound(SOCK_DGRAM, &local));
-	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &local,
-				 problem, &got),
-		0);
+	ck_assert_int_eq(
+		get(&l, PROCESS_SBC, NOTIFY_UDP, &local, problem, &got), 0);
 	snprintf(name, sizeof(name), "listen/udp/%s",
 		addr_format(&local, local_text));
 	*strrchr(name, ':') = ' ';
@@ -352,9 +424,8 @@ START_TEST(hands_over)
 		listeners_close(&l, PROCESS_SBC, NOTIFY_UDP, &local), 0);
 	fd = memory();
 	ck_assert_int_eq(fdstore_put(&s, PROCESS_SBC, "a", &fd, 1), 0);
-	ck_assert_int_eq(listeners_get(&l, PROCESS_SBC, NOTIFY_UDP, &local,
-				 problem, &got),
-		0);
+	ck_assert_int_eq(
+		get(&l, PROCESS_SBC, NOTIFY_UDP, &local, problem, &got), 0);
 	handover_retry(&h);
 	while (n-- > 0)
 		ck_assert_str_eq(heard(pair[1]), "X=1-");
@@ -459,7 +530,7 @@ START_TEST(store_give_back)
 
 	ck_assert_int_eq(fdstore_init(&s, 10, 10), 0);
 	s.on_forget = forget;
-	s.ctx = gone;
+	s.handover = gone;
 	a[0] = memory();
 	a[1] = memory();
 	b = memory();
@@ -619,6 +690,7 @@ int main(void)
 	tcase_add_test(c, listen_get);
 	tcase_add_test(c, listen_adopt);
 	tcase_add_test(c, hands_over);
+	tcase_add_test(c, listen_device);
 	tcase_add_test(c, store_caps);
 	tcase_add_test(c, store_names);
 	tcase_add_test(c, store_give_back);

@@ -134,11 +134,11 @@ START_TEST(keeper_rights)
 	}
 	fclose(f);
 	/* KILL 5, SETGID 6, SETUID 7, SETPCAP 8, NET_BIND_SERVICE 10,
-	 * NET_ADMIN 12 */
+	 * NET_ADMIN 12, NET_RAW 13 */
 	ck_assert_msg(strstr(all, "CapInh:\t0000000000000000\n"), "%s", all);
-	ck_assert_msg(strstr(all, "CapPrm:\t00000000000015e0\n"), "%s", all);
-	ck_assert_msg(strstr(all, "CapEff:\t00000000000015e0\n"), "%s", all);
-	ck_assert_msg(strstr(all, "CapBnd:\t00000000000015e0\n"), "%s", all);
+	ck_assert_msg(strstr(all, "CapPrm:\t00000000000035e0\n"), "%s", all);
+	ck_assert_msg(strstr(all, "CapEff:\t00000000000035e0\n"), "%s", all);
+	ck_assert_msg(strstr(all, "CapBnd:\t00000000000035e0\n"), "%s", all);
 	ck_assert_msg(strstr(all, "NoNewPrivs:\t1\n"), "%s", all);
 	ck_assert_msg(strstr(all, "Seccomp:\t2\n"), "%s", all);
 	stop();

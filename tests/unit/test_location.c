@@ -13,6 +13,8 @@
 
 #include "sbc/hdr.h"
 #include "sbc/hdr_part.h"
+#include "sbc/locate_inside.h"
+#include "sbc/location_uri.h"
 #include "sbc/pidf.h"
 
 #define N_ROWS(table) (sizeof(table) / sizeof((table)[0]))
@@ -113,6 +115,58 @@ START_TEST(is_bounded)
 }
 END_TEST
 
+/* An inside realm with a PBX by name and one by address; the host stands in
+ * 203.0.113.0/24. */
+static struct {
+	Gh__Realm row;
+	Gh__Trunk trunk_rows[2];
+	Gh__TrunkTarget targets[2];
+	Gh__TrunkTarget *target_lists[2];
+	char *domains[1];
+	struct realm realm;
+	struct realm_address address;
+	struct trunk trunks[2];
+	struct local_nets nets;
+	struct settings settings;
+	struct hdr_hidden hidden;
+} in;
+
+static void inside_init(void)
+{
+	memset(&in, 0, sizeof(in));
+	gh__realm__init(&in.row);
+	in.row.zone = GH__ZONE__ZONE_INSIDE;
+	in.domains[0] = (char *)(uintptr_t) "office.example.org";
+	in.row.domains = in.domains;
+	in.row.n_domains = 1;
+	ck_assert_int_eq(addr_parse("8.8.4.1:5060", &in.address.listen), 0);
+	in.address.media = in.address.advertised_media = in.address.listen;
+	snprintf(in.address.advertised_host, sizeof(in.address.advertised_host),
+		"sbc.office.example.net:5070");
+	in.realm = (struct realm){
+		.row = &in.row, .addresses = &in.address, .n_addresses = 1};
+	for (unsigned i = 0; i < 2; i++) {
+		gh__trunk__init(&in.trunk_rows[i]);
+		gh__trunk_target__init(&in.targets[i]);
+		in.target_lists[i] = &in.targets[i];
+		in.trunk_rows[i].targets = &in.target_lists[i];
+		in.trunk_rows[i].n_targets = 1;
+		in.trunks[i] = (struct trunk){
+			.row = &in.trunk_rows[i], .realm = &in.realm};
+	}
+	in.targets[0].host = (char *)(uintptr_t) "pbx.example.com";
+	in.targets[1].host = (char *)(uintptr_t) "8.8.8.8";
+	in.trunk_rows[0].domain = (char *)(uintptr_t) "PBX-Domain";
+	ck_assert_int_eq(addr_parse("203.0.113.7", &in.nets.addrs[0]), 0);
+	in.nets.prefix_len[0] = 24;
+	in.nets.n = 1;
+	in.settings = (struct settings){.realms = &in.realm,
+		.n_realms = 1,
+		.trunks = in.trunks,
+		.n_trunks = 2};
+	in.hidden = (struct hdr_hidden){&in.settings, &in.nets, "Q7xKz9"};
+}
+
 // --------------------------------------------------------------- in INVITEs
 
 #define XML HEAD "<pos>1 2</pos>" TAIL
@@ -132,7 +186,8 @@ static msg_t *invite(const char *handling)
 		"From: <sip:1@a>;tag=1\r\nTo: <sip:112@a>\r\n"
 		"Call-ID: a\r\nCSeq: 1 INVITE\r\nContact: "
 		"<sip:1@192.0.2.10>\r\n"
-		"Geolocation: <cid:a@b>\r\nGeolocation-Routing: yes\r\n"
+		"Geolocation: <cid:a@b>, <https://lis.example.com/EVIL>\r\n"
+		"Geolocation-Routing: yes\r\n"
 		"Content-Type: multipart/mixed;boundary=b\r\n"
 		"Content-Length: %d\r\n\r\n%s",
 		len, body);
@@ -159,16 +214,18 @@ START_TEST(crosses_by_policy)
 	size_t len;
 
 	su_home_init(home);
-	ck_assert(!hdr_location(
-		sip_object(msg), &phone, &to, &caller, "v=0", home, &body));
+	inside_init();
+	ck_assert(!hdr_location(sip_object(msg), &phone, &to, &caller,
+		&in.hidden, "v=0", home, &body));
 	carry.action = HDR_RULE_CARRY;
 	carry.name = (char *)(uintptr_t) "Geolocation";
 	row.header_rules = rules;
 	row.n_header_rules = 1;
-	ck_assert(hdr_location(
-		sip_object(msg), &phone, &to, &caller, "v=0", home, &body));
+	ck_assert(hdr_location(sip_object(msg), &phone, &to, &caller,
+		&in.hidden, "v=0", home, &body));
 	ck_assert_str_eq(body.lines,
-		"Geolocation: <cid:location@198.51.100.1>\r\n"
+		"Geolocation: <cid:location@198.51.100.1>, "
+		"<https://lis.example.com/EVIL>\r\n"
 		"Geolocation-Routing: yes\r\n");
 	ck_assert_ptr_null(strstr(body.text, "EVIL"));
 	ck_assert_ptr_nonnull(strstr(body.text, "pres:+4930@198.51.100.1"));
@@ -183,6 +240,185 @@ START_TEST(crosses_by_policy)
 }
 END_TEST
 
+// ------------------------------------------------------------ by reference
+
+#define LONG200                                                                \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const struct {
+	const char *uri, *out; /* NULL: refused with rc */
+	int rc;
+} uris[] = {
+	{"https://lis.example.com/loc/4f7a?x=1&y=%20b", NULL, 0},
+	{"HTTPS://LIS.Example.COM:8443/Loc", "https://lis.example.com:8443/Loc",
+		0},
+	{"https://lis.example.com", NULL, 0},
+	{"https://[2001:db8::5]:443/a", NULL, 0},
+	{"https://198.51.100.9/a", NULL, 0},
+	{"sips:4f7a@lis.example.com", NULL, 0},
+	{"SIPS:4f7a@lis.example.com:5061", "sips:4f7a@lis.example.com:5061", 0},
+	{"pres:4f7a%40x@lis.example.com", NULL, 0},
+	/* Other schemes and forms. */
+	{"http://lis.example.com/a", NULL, ERR_INVALID},
+	{"sip:a@lis.example.com", NULL, ERR_INVALID},
+	{"cid:a@b", NULL, ERR_INVALID},
+	{"ftp://lis.example.com/a", NULL, ERR_INVALID},
+	{"javascript:alert(1)", NULL, ERR_INVALID},
+	{"https", NULL, ERR_INVALID},
+	{"", NULL, ERR_INVALID},
+	{"https:/lis.example.com", NULL, ERR_INVALID},
+	{"https:///a", NULL, ERR_INVALID},
+	{"https://user:pass@lis.example.com/", NULL, ERR_INVALID},
+	{"https://lis.example.com/#a", NULL, ERR_INVALID},
+	{"https://lis.example.com/a b", NULL, ERR_INVALID},
+	{"https://lis.example.com/\"", NULL, ERR_INVALID},
+	{"https://lis.example.com/\xc3\xa4", NULL, ERR_INVALID},
+	{"https://lis.example.com/%4", NULL, ERR_INVALID},
+	{"https://lis.example.com/%zz", NULL, ERR_INVALID},
+	{"https://lis.example.com:0/", NULL, ERR_INVALID},
+	{"https://lis.example.com:65536/", NULL, ERR_INVALID},
+	{"https://lis.example.com:/", NULL, ERR_INVALID},
+	{"https://lis_example.com%2e/", NULL, ERR_INVALID},
+	{"https://[2001:db8::5/a", NULL, ERR_INVALID},
+	{"https://[8.8.8.8]/a", NULL, ERR_INVALID},
+	{"sips:lis.example.com", NULL, ERR_INVALID},
+	{"sips:@lis.example.com", NULL, ERR_INVALID},
+	{"sips:a@lis.example.com;maddr=10.0.0.1", NULL, ERR_INVALID},
+	{"sips:a@lis.example.com?Route=x", NULL, ERR_INVALID},
+	{"pres:a:b@lis.example.com", NULL, ERR_INVALID},
+	{"https://lis.example.com/" LONG200, NULL, 0},
+	{"https://lis.example.com/" LONG200 "/" LONG200, NULL, ERR_TOO_BIG},
+	/* What must not be seen. */
+	{"https://10.20.30.10/a", NULL, ERR_REFUSED},
+	{"https://127.0.0.1/a", NULL, ERR_REFUSED},
+	{"https://[fd20:30::10]/a", NULL, ERR_REFUSED},
+	{"https://[::ffff:10.0.0.1]/a", NULL, ERR_REFUSED},
+	{"https://0.0.0.0/a", NULL, ERR_REFUSED},
+	{"https://203.0.113.7/a", NULL, ERR_REFUSED}, /* our own */
+	{"https://8.8.8.8/a", NULL, ERR_REFUSED},     /* the PBX */
+	{"https://8.8.4.1/a", NULL, ERR_REFUSED},     /* the realm */
+	{"https://pbx.example.com/a", NULL, ERR_REFUSED},
+	{"https://PBX.example.com./a", NULL, ERR_REFUSED},
+	{"https://lis.pbx.example.com/a", NULL, ERR_REFUSED},
+	{"https://xpbx.example.com/a", NULL, 0},
+	{"https://sbc.office.example.net/a", NULL, ERR_REFUSED},
+	{"pres:a@office.example.org", NULL, ERR_REFUSED},
+	{"https://lis.example.com/at/pbx.example.com", NULL, ERR_REFUSED},
+	{"https://lis.example.com/?d=PBX-DOMAIN", NULL, ERR_REFUSED},
+	{"https://lis.example.com/%70bx.example.com", NULL, ERR_REFUSED},
+	{"https://lis.example.com/%2570bx.example.com", NULL, ERR_REFUSED},
+	{"https://lis.example.com/%0d%0aX:y", NULL, ERR_REFUSED},
+	{"https://lis.example.com/10.20.30.10/x", NULL, ERR_REFUSED},
+	{"https://lis.example.com/v1.10.20.30.10", NULL, ERR_REFUSED},
+	{"https://lis.example.com/ip=10.20.30.10.", NULL, ERR_REFUSED},
+	{"https://lis.example.com/10.20.30", NULL, 0},
+	{"https://lis.example.com/[fd20:30::10]", NULL, ERR_REFUSED},
+	{"https://lis.example.com/fd20%3a30%3a%3a10", NULL, ERR_REFUSED},
+	{"https://lis.example.com/u=fe80::1:", NULL, ERR_REFUSED},
+	{"https://lis.example.com/Q7xKz9", NULL, ERR_REFUSED},
+	{"pres:q7xkz9@lis.example.com", NULL, ERR_REFUSED},
+	{"https://lis.example.com/Q7xKz9b", NULL, 0},
+	{"https://lis/a", NULL, ERR_REFUSED},
+	{"https://lis.local/a", NULL, ERR_REFUSED},
+	{"https://lis.home.arpa/a", NULL, ERR_REFUSED},
+	{"https://localhost/a", NULL, ERR_REFUSED},
+};
+
+START_TEST(uri_by_table)
+{
+	char out[LOCATION_URI_SIZE] = "untouched";
+	int rc;
+
+	inside_init();
+	rc = location_uri_read(span_of(uris[_i].uri), &in.hidden, false, out);
+	ck_assert_msg(rc == uris[_i].rc, "%s: %d", uris[_i].uri, rc);
+	ck_assert_str_eq(out, rc             ? "untouched"
+			      : uris[_i].out ? uris[_i].out
+					     : uris[_i].uri);
+	/* Who wants to be nobody has no user anywhere. */
+	if (rc == 0)
+		ck_assert_int_eq(location_uri_read(span_of(uris[_i].uri),
+					 &in.hidden, true, out),
+			strchr(out, '@') ? ERR_REFUSED : 0);
+}
+END_TEST
+
+static const struct {
+	const char *lines;  /* of the INVITE */
+	const char *places; /* NULL: nothing crosses */
+	const char *routing;
+} by_reference[] = {
+	{"Geolocation: <https://lis.example.com/a>\r\n",
+		"<https://lis.example.com/a>", "no"},
+	{"Geolocation: <https://lis.example.com/a>;x=y\r\n"
+	 "Geolocation-Routing: yes\r\n",
+		"<https://lis.example.com/a>", "yes"},
+	/* Several, in one line and in several; two at most. */
+	{"Geolocation: <https://10.1.1.1/a>, <https://lis.example.com/a>\r\n"
+	 "Geolocation: <cid:a@b>,<sips:x@lis.example.com>, "
+	 "<https://lis.example.com/c>\r\nGeolocation-Routing: no\r\n",
+		"<https://lis.example.com/a>, <sips:x@lis.example.com>", "no"},
+	{"Geolocation: <https://pbx.example.com/a>\r\n", NULL, NULL},
+	{"Geolocation: <https://sender.example.com/a>\r\n", NULL, NULL},
+	{"Geolocation: <https://lis.example.com/192.0.2.10>\r\n", NULL, NULL},
+	{"Geolocation: https://lis.example.com/a b\r\n", NULL, NULL},
+	{"Geolocation: ,,,\r\n", NULL, NULL},
+	{"Geolocation-Routing: yes\r\n", NULL, NULL},
+	{"", NULL, NULL},
+};
+
+START_TEST(crosses_by_reference)
+{
+	Gh__HeaderRule carry = GH__HEADER_RULE__INIT;
+	Gh__HeaderRule *rules[] = {&carry};
+	Gh__Trunk row = GH__TRUNK__INIT;
+	Gh__Realm realm_row = GH__REALM__INIT;
+	struct realm realm = {.row = &realm_row};
+	struct trunk trunk = {.row = &row, .realm = &realm};
+	struct hdr_side phone = {SIDE_PHONE, NULL, &realm, "[2001:db8::1]"};
+	struct hdr_side to = {SIDE_TRUNK, &trunk, &realm, "198.51.100.1:5060"};
+	const struct hdr_identity caller = {"+4930", "", false};
+	struct hdr_body body = {NULL, NULL, NULL};
+	su_home_t home[1] = {SU_HOME_INIT(home)};
+	char text[2048], want[512];
+	msg_t *msg;
+	int len;
+
+	su_home_init(home);
+	inside_init();
+	len = snprintf(text, sizeof(text),
+		"INVITE sip:112@198.51.100.1 SIP/2.0\r\n"
+		"Via: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKa\r\n"
+		"From: <sip:1@a>;tag=1\r\nTo: <sip:112@a>\r\n"
+		"Call-ID: a\r\nCSeq: 1 INVITE\r\nContact: "
+		"<sip:1@Sender.example.com>\r\n%sContent-Type: "
+		"application/sdp\r\n"
+		"Content-Length: 5\r\n\r\nv=0\r\n",
+		by_reference[_i].lines);
+	msg = msg_make(sip_default_mclass(), 0, text, len);
+	ck_assert(!hdr_location(sip_object(msg), &phone, &to, &caller,
+		&in.hidden, "v=0", home, &body));
+	carry.action = HDR_RULE_CARRY;
+	carry.name = (char *)(uintptr_t) "Geolocation";
+	row.header_rules = rules;
+	row.n_header_rules = 1;
+	ck_assert(hdr_location(sip_object(msg), &phone, &to, &caller,
+			  &in.hidden, "v=0", home,
+			  &body) == (by_reference[_i].places != NULL));
+	if (by_reference[_i].places) {
+		ck_assert_ptr_null(body.type);
+		snprintf(want, sizeof(want),
+			"Geolocation: %s\r\nGeolocation-Routing: %s\r\n",
+			by_reference[_i].places, by_reference[_i].routing);
+		ck_assert_str_eq(body.lines, want);
+	}
+	msg_destroy(msg);
+	su_home_deinit(home);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("location");
@@ -192,6 +428,9 @@ static Suite *suite(void)
 	tcase_add_loop_test(c, refuses, 0, (int)N_ROWS(refused));
 	tcase_add_test(c, is_bounded);
 	tcase_add_test(c, crosses_by_policy);
+	tcase_add_loop_test(c, uri_by_table, 0, (int)N_ROWS(uris));
+	tcase_add_loop_test(
+		c, crosses_by_reference, 0, (int)N_ROWS(by_reference));
 	suite_add_tcase(s, c);
 	return s;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/device.h"
 #include "mediad/port.h"
 
 static uint64_t fake_now_us = 1000000;
@@ -77,7 +78,7 @@ START_TEST(test_mux)
 	ck_assert_int_eq(port_lease(p, &w, &l), 0);
 	ck_assert_int_lt(l.rtcp_fd, 0);
 	/* The second socket may follow: its port was kept free. */
-	ck_assert_int_eq(port_open_rtcp(&l, 46), 0);
+	ck_assert_int_eq(port_open_rtcp(p, &l, 46), 0);
 	ck_assert_uint_eq(bound_port(l.rtcp_fd), l.rtp.port + 1u);
 	give_back(p, &l);
 	ports_free(&p);
@@ -192,6 +193,39 @@ START_TEST(test_no_order)
 }
 END_TEST
 
+START_TEST(test_device)
+{
+	struct port_want w = want_of(31001, 31099, true);
+	struct port_lease l, free_one;
+	struct ports *p;
+
+	ck_assert_int_eq(ports_new(&p), 0);
+	ck_assert_int_eq(port_lease(p, &w, &free_one), 0);
+	ck_assert_uint_eq(device_index(free_one.rtp_fd), 0);
+	ck_assert_int_eq(ports_set_device(p, &w.bind, "l/o"), ERR_INVALID);
+	ck_assert_int_eq(ports_set_device(p, &w.bind, "lo"), 0);
+	ck_assert_int_eq(port_lease(p, &w, &l), 0);
+	ck_assert_uint_eq(device_index(l.rtp_fd), device_find("lo"));
+	ck_assert_uint_eq(device_index(l.rtcp_fd), device_find("lo"));
+	/* A socket of an earlier process follows, one that is placed stays. */
+	ck_assert_int_eq(ports_place(p, &w.bind, free_one.rtp_fd), 0);
+	ck_assert_uint_eq(device_index(free_one.rtp_fd), device_find("lo"));
+	ck_assert_int_eq(ports_set_device(p, &w.bind, "nosuch0"), 0);
+	ck_assert_int_eq(ports_place(p, &w.bind, free_one.rtp_fd), 0);
+	ck_assert_uint_eq(device_index(free_one.rtp_fd), device_find("lo"));
+	ck_assert_int_eq(ports_place(p, &w.bind, free_one.rtcp_fd), ERR_SYSTEM);
+	give_back(p, &l);
+	/* No device, no port. */
+	ck_assert_int_eq(port_lease(p, &w, &l), ERR_SYSTEM);
+	ports_forget_devices(p);
+	ck_assert_int_eq(port_lease(p, &w, &l), 0);
+	ck_assert_uint_eq(device_index(l.rtp_fd), 0);
+	give_back(p, &l);
+	give_back(p, &free_one);
+	ports_free(&p);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("media_port");
@@ -205,6 +239,7 @@ int main(void)
 	tcase_add_test(t, test_in_use);
 	tcase_add_test(t, test_bad_address);
 	tcase_add_test(t, test_no_order);
+	tcase_add_test(t, test_device);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

@@ -425,11 +425,11 @@ START_TEST(test_listen)
 	ck_assert_int_eq(addr_parse("192.0.2.1:5060", &udp), 0);
 	ck_assert_int_eq(addr_parse("[2001:db8::1]:5061", &tcp), 0);
 	ck_assert_int_eq(
-		notify_listen(link_, NOTIFY_UDP, &udp, on_listen, NULL), 0);
+		notify_listen(link_, NOTIFY_UDP, &udp, "", on_listen, NULL), 0);
 	keeper_accepts();
 	ck_assert_str_eq(keeper_reads(), "LISTEN=udp 192.0.2.1:5060\n");
 	ck_assert_int_eq(
-		notify_listen(link_, NOTIFY_TCP, &tcp, on_listen, NULL), 0);
+		notify_listen(link_, NOTIFY_TCP, &tcp, "", on_listen, NULL), 0);
 	ck_assert_str_eq(keeper_reads(), "LISTEN=tcp [2001:db8::1]:5061\n");
 	keeper_says("LISTEN=udp 192.0.2.1:5060\n", &fd, 1);
 	fake_loop_pass(loop, 0);
@@ -453,7 +453,7 @@ START_TEST(test_listen)
 	ck_assert_str_eq(seen.problem, "not allowed");
 	/* Neither descriptor nor problem. */
 	ck_assert_int_eq(
-		notify_listen(link_, NOTIFY_UDP, &udp, on_listen, NULL), 0);
+		notify_listen(link_, NOTIFY_UDP, &udp, "", on_listen, NULL), 0);
 	keeper_says("LISTEN=udp 192.0.2.1:5060\n", NULL, 0);
 	fake_loop_pass(loop, 0);
 	ck_assert_int_eq(seen.listen_fd, -1);
@@ -501,7 +501,7 @@ START_TEST(test_free_in_callbacks)
 		unsigned before;
 
 		begin();
-		ck_assert_int_eq(notify_listen(link_, NOTIFY_UDP, &local,
+		ck_assert_int_eq(notify_listen(link_, NOTIFY_UDP, &local, "",
 					 on_listen, NULL),
 			0);
 		keeper_accepts();
@@ -545,24 +545,27 @@ START_TEST(test_by_hand)
 	(void)close(fd);
 	ck_assert_int_eq(addr_parse("127.0.0.1", &local), 0);
 	ck_assert_int_eq(
-		notify_listen(link_, NOTIFY_TCP, &local, on_listen, NULL), 0);
+		notify_listen(link_, NOTIFY_TCP, &local, "", on_listen, NULL),
+		0);
 	ck_assert_uint_eq(seen.n_listen, 0);
 	fake_loop_pass(loop, 0);
 	ck_assert_uint_eq(seen.n_listen, 1);
 	ck_assert_int_ge(seen.listen_fd, 0);
 	/* A port that is taken is a problem with words. */
-	ck_assert_int_eq(notify_open_socket(NOTIFY_UDP, &local, &fd), 0);
+	ck_assert_int_eq(notify_open_socket(NOTIFY_UDP, &local, "", &fd), 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
 	ck_assert_int_eq(
 		addr_from_sockaddr((struct sockaddr *)&sa, len, &taken), 0);
 	ck_assert_int_eq(
-		notify_listen(link_, NOTIFY_UDP, &taken, on_listen, NULL), 0);
+		notify_listen(link_, NOTIFY_UDP, &taken, "", on_listen, NULL),
+		0);
 	fake_loop_pass(loop, 10 * NOTIFY_ORPHAN_US);
 	ck_assert_int_eq(seen.listen_fd, -1);
 	ck_assert_str_eq(seen.problem, strerror(EADDRINUSE));
 	ck_assert_uint_eq(seen.n_orphan + seen.n_down, 0);
 	(void)close(fd);
-	ck_assert_int_eq(notify_open_socket(NOTIFY_UDP, &(struct addr){0}, &fd),
+	ck_assert_int_eq(
+		notify_open_socket(NOTIFY_UDP, &(struct addr){0}, "", &fd),
 		ERR_INVALID);
 	notify_free(&link_);
 	loop_free(&loop);

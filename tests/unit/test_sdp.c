@@ -53,6 +53,8 @@ static const char *summary(const struct sdp *sdp)
 		writer_add(&w, " rtcp=%s", addr_format(&sdp->rtcp, ip));
 	if (sdp->rtcp_mux)
 		writer_add(&w, " mux");
+	if (sdp->voip_metrics)
+		writer_add(&w, " xr");
 	if (sdp->ptime_us)
 		writer_add(&w, " ptime=%u", sdp->ptime_us);
 	if (sdp->maxptime_us)
@@ -187,6 +189,34 @@ static const struct body bodies[] = {
 		REASON_SDP_OK,
 		"198.51.100.7:4000 RTP/AVP sendrecv 8:PCMA/8000/1 "
 		"rtcp=198.51.100.7:4000 mux"},
+	{"VoIP metrics are wanted, of all media",
+		HEAD CONN "a=rtcp-xr:rcvr-rtt=all:10000 "
+			  "stat-summary=loss,dup,jitt,TTL voip-metrics\r\n"
+			  "m=audio 4000 RTP/AVP 8\r\n",
+		REASON_SDP_OK,
+		"198.51.100.7:4000 RTP/AVP sendrecv 8:PCMA/8000/1 xr"},
+	{"VoIP metrics are wanted, of this line",
+		HEAD CONN "m=audio 4000 RTP/AVP 8\r\na=rtcp-xr:voip-metrics\r\n"
+			  "a=rtcp-xr:pkt-loss-rle=80\r\n",
+		REASON_SDP_OK,
+		"198.51.100.7:4000 RTP/AVP sendrecv 8:PCMA/8000/1 xr"},
+	{"another line's VoIP metrics are not this one's",
+		HEAD CONN
+		"m=video 4002 RTP/AVP 31\r\na=rtcp-xr:voip-metrics\r\n"
+		"m=audio 4000 RTP/AVP 8\r\n",
+		REASON_SDP_OK,
+		"198.51.100.7:4000 RTP/AVP sendrecv 8:PCMA/8000/1 "
+		"[1 of video,RTP/AVP,31 audio,RTP/AVP,8]"},
+	{"a line's own wish stands before the session's",
+		HEAD CONN "a=rtcp-xr:voip-metrics\r\n"
+			  "m=audio 4000 RTP/AVP 8\r\na=rtcp-xr\r\n",
+		REASON_SDP_OK,
+		"198.51.100.7:4000 RTP/AVP sendrecv 8:PCMA/8000/1"},
+	{"other reports are not what we have",
+		HEAD CONN "a=rtcp-xr:xvoip-metrics voip-metrics=9\r\n"
+			  "m=audio 4000 RTP/AVP 8\r\na=rtcp-xr:\r\n",
+		REASON_SDP_OK,
+		"198.51.100.7:4000 RTP/AVP sendrecv 8:PCMA/8000/1"},
 	{"rtcp on another host is not believed",
 		HEAD CONN
 		"m=audio 4000 RTP/AVP 8\r\na=rtcp:53 IN IP4 203.0.113.9\r\n",
@@ -703,6 +733,30 @@ START_TEST(writes_one_form)
 		"a=rtpmap:96 iLBC/8000\r\na=fmtp:96 mode=20\r\n"
 		"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
 		"a=ptime:20\r\na=maxptime:40\r\na=sendrecv\r\n");
+}
+END_TEST
+
+/* Who asks for VoIP metrics is asked for them, nobody else. */
+START_TEST(answers_voip_metrics)
+{
+	struct sdp offer, far, answer;
+	char text[SDP_SIZE_MAX];
+
+	read_ok(HEAD CONN AUDIO, &far);
+	read_ok(HEAD CONN "a=rtcp-xr:stat-summary=loss voip-metrics\r\n" AUDIO,
+		&offer);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_int_eq(sdp_make_answer(&offer, &far, &answer), 0);
+		ck_assert(!addr_parse("192.0.2.1:6000", &answer.rtp));
+		ck_assert(!addr_parse("192.0.2.1", &answer.origin));
+		ck_assert_int_gt(sdp_write(&answer, text, sizeof(text)), 0);
+		ck_assert_int_eq(
+			strstr(text, "\r\na=rtcp-xr:voip-metrics\r\n") != NULL,
+			i == 0);
+		ck_assert_ptr_null(strstr(text, "stat-summary"));
+		read_ok(HEAD CONN AUDIO, &offer);
+		far.voip_metrics = true;
+	}
 }
 END_TEST
 
@@ -1316,6 +1370,9 @@ START_TEST(sees_changes)
 		{HEAD CONN "m=audio 4000 RTP/AVP 0 8\r\na=ptime:30\r\n", false},
 		{HEAD CONN "m=audio 4000 RTP/AVP 0 8\r\na=rtcp:9\r\n", false},
 		{HEAD CONN "m=audio 4000 RTP/AVP 0 8\r\na=rtcp-mux\r\n", false},
+		{HEAD CONN "a=rtcp-xr:voip-metrics\r\n"
+			   "m=audio 4000 RTP/AVP 0 8\r\n",
+			false},
 		{HEAD CONN "m=audio 4000 RTP/AVPF 0 8\r\n", false},
 		{HEAD "c=IN IP4 198.51.100.8\r\nm=audio 4000 RTP/AVP 0 8\r\n",
 			false},
@@ -1414,6 +1471,7 @@ static Suite *suite(void)
 	tcase_add_test(read, chooses_among_audio_lines);
 	tcase_add_test(read, keeps_at_most_32_payloads_and_8_keys);
 	tcase_add_test(write, writes_one_form);
+	tcase_add_test(write, answers_voip_metrics);
 	tcase_add_test(write, refuses_other_lines_in_their_place);
 	tcase_add_test(write, writes_refused_audio);
 	tcase_add_test(write, writes_nothing_from_foreign_structs);

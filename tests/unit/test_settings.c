@@ -62,6 +62,12 @@ BREAK(media, r->addresses[0].media = TEXT("198.51.100.1:7"))
 BREAK(media_any, r->addresses[0].media = TEXT("0.0.0.0"))
 BREAK(media_family, r->addresses[0].advertised_media = TEXT("2001:db8::5"))
 BREAK(media_name, r->addresses[0].advertised_media = TEXT("host"))
+BREAK(device, r->addresses[0].device = TEXT("eth/1"))
+BREAK(device_long, r->addresses[0].device = TEXT("abcdefghijklmnop"))
+BREAK(media_device, r->addresses[0].media_device = TEXT("-"))
+BREAK(two_devices, r->addresses[2].media = TEXT("198.51.100.1");
+	r->addresses[0].media_device = TEXT("eth1");
+	r->addresses[1].media_device = TEXT("eth1"))
 BREAK(codec_unknown, r->codecs[0].name = TEXT("MP3"))
 BREAK(codec_clock, r->codecs[0].clock = 16000)
 BREAK(codec_channels, r->codecs[1].channels = 1)
@@ -204,6 +210,12 @@ static const struct {
 	{media_family, "realm 1 \"outside\": advertised_media: \"2001:db8::5\" "
 		       "is of another family"},
 	{media_name, "realm 1 \"outside\": advertised_media: \"host\" is no"},
+	{device, "realm 1 \"outside\": device: \"eth/1\" is no name of one"},
+	{device_long,
+		"realm 1 \"outside\": device: \"abcdefghijklmnop\" is no"},
+	{media_device, "realm 1 \"outside\": media_device: \"-\" is no name"},
+	{two_devices,
+		"realm 2 \"inside\": media: 198.51.100.1 is on two devices"},
 	{codec_unknown, "codec list 1 \"default\": codec \"MP3\" is not known"},
 	{codec_clock,
 		"codec list 1 \"default\": codec \"PCMA\" has no clock 16000"},

@@ -55,7 +55,8 @@ static PGresult *table(const char *const *rows, size_t n)
 	"max_contacts=5|acl=%s"
 #define ADDRESS                                                                \
 	"realm=1|listen=%s|transport=udp|advertised_sip=|media=127.0.0.1|"     \
-	"advertised_media=|certificates=main second|client_ca=internal"
+	"advertised_media=|certificates=main second|client_ca=internal|"       \
+	"device=eth1.20|media_device=eth2"
 #define TRUNK                                                                  \
 	"id=4|name=itsp|realm=1|enabled=t|codec_list=0|srtp=none|max_calls=%"  \
 	"s|"                                                                   \
@@ -154,6 +155,8 @@ START_TEST(a_set)
 	ck_assert_uint_eq(r->addresses[0]->n_certificates, 2);
 	ck_assert_str_eq(r->addresses[0]->certificates[1], "second");
 	ck_assert_str_eq(r->addresses[0]->client_ca, "internal");
+	ck_assert_str_eq(r->addresses[0]->device, "eth1.20");
+	ck_assert_str_eq(r->addresses[0]->media_device, "eth2");
 	ck_assert_uint_eq(r->n_acl, 2);
 	ck_assert_uint_eq(r->event_trunk, 4);
 	ck_assert_uint_eq(r->n_message_types, 2);
