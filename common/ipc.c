@@ -273,7 +273,8 @@ static void client_wait(struct ipc_link *l)
 	l->state = LINK_WAITING;
 	l->start_id = 0;
 	loop_timer_set(l->config.loop, l->timer, l->backoff_us);
-	l->backoff_us *= 2;
+	/* Never later than a quarter of the time that the peer was away. */
+	l->backoff_us += l->backoff_us / 4;
 	if (l->backoff_us > BACKOFF_MAX_US)
 		l->backoff_us = BACKOFF_MAX_US;
 }

@@ -220,7 +220,8 @@ static void release(struct notify *n)
 static void wait_for_keeper(struct notify *n)
 {
 	loop_timer_set(n->loop, n->connect_timer, n->backoff_us);
-	n->backoff_us *= 2;
+	/* Never later than a quarter of the time that keeper was away. */
+	n->backoff_us += n->backoff_us / 4;
 	if (n->backoff_us > BACKOFF_MAX_US)
 		n->backoff_us = BACKOFF_MAX_US;
 	if (n->told_orphan || clock_now_us() - n->away_since_us < n->orphan_us)

@@ -40,7 +40,7 @@ static void entry_forget(
 	struct fdstore *s, enum process owner, struct fdstore_entry *e)
 {
 	if (e->passed && s->on_forget)
-		s->on_forget(s->ctx, e);
+		s->on_forget(s->handover, e);
 	entry_drop(s, owner, e);
 }
 
@@ -138,9 +138,11 @@ int fdstore_put(struct fdstore *s, enum process owner, const char *name,
 	else if (old)
 		entry_forget(s, owner, old);
 	rc = entry_add(s, owner, name, fds, n_fds);
-	if (rc == 0 && passed) {
+	if (rc == 0) {
 		old = TAILQ_LAST(&s->owners[owner].entries, fdstore_list);
-		old->settled = old->passed = true;
+		old->settled = old->passed = passed;
+		if (!passed && s->on_new)
+			s->on_new(s->handover, old);
 	}
 out:
 	if (rc) {

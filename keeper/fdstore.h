@@ -47,9 +47,11 @@ struct fdstore {
 	} owners[PROCESS_COUNT];
 	/* A descriptor has come; may be NULL. */
 	void (*on_put)(void *ctx, int fd);
-	/* An entry that systemd holds has gone; may be NULL. */
-	void (*on_forget)(void *ctx, const struct fdstore_entry *entry);
 	void *ctx;
+	/* May be NULL: an entry is new; one that was passed on has gone. */
+	void (*on_new)(void *handover, struct fdstore_entry *entry);
+	void (*on_forget)(void *handover, const struct fdstore_entry *entry);
+	void *handover;
 };
 
 /** @param max_fds, max_fds_each caps in total and per daemon.

@@ -299,6 +299,8 @@ int listeners_get(struct listeners *l, enum process owner,
 			LOG_ADDR("local", &want->local),
 			LOG_STR("device", s->device),
 			LOG_STR("daemon", process_name(owner)));
+		if (l->on_open)
+			l->on_open(l->ctx, s);
 	}
 	s->owner = owner;
 	*fd_out = s->fd;
@@ -315,7 +317,8 @@ int listeners_close(struct listeners *l, enum process owner,
 	log_notice("listen_closed", LOG_STR("kind", notify_kind_name(kind)),
 		LOG_ADDR("local", local),
 		LOG_STR("daemon", process_name(owner)));
-	l->dropped = l->dropped || s->passed;
+	if (s->passed && l->on_close)
+		l->on_close(l->ctx, s);
 	listener_drop(l, s);
 	return 0;
 }
@@ -360,6 +363,9 @@ int listeners_adopt(struct listeners *l, enum process owner, int fd)
 		goto out;
 	s = listener_find(l, is.kind, &is.local);
 	if (s && s->fd >= 0) {
+		/* systemd had it too: now it is known whose it is. */
+		if (s->owner == PROCESS_COUNT)
+			s->owner = owner;
 		rc = ERR_EXISTS;
 		goto out;
 	}
@@ -373,6 +379,8 @@ int listeners_adopt(struct listeners *l, enum process owner, int fd)
 	s->owner = owner;
 	memcpy(s->device, is.device, sizeof(s->device));
 	tell_devices(l, s);
+	if (l->on_open)
+		l->on_open(l->ctx, s);
 	return 0;
 out:
 	close(fd);

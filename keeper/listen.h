@@ -61,10 +61,13 @@ struct listeners {
 	struct listen_rule rules[LISTEN_RULES_MAX];
 	size_t n_rules;
 	bool freebind; /* addresses that the machine has not got yet, too */
-	TAILQ_HEAD(, listener) held;
+	TAILQ_HEAD(listener_list, listener) held;
 	size_t n_held;
 	struct devices *devices; /* told of every socket on one; may be NULL */
-	bool dropped;            /* one that systemd may hold a copy of */
+	/* May be NULL: one is open; one that was passed on is closed. */
+	void (*on_open)(void *ctx, struct listener *listener);
+	void (*on_close)(void *ctx, const struct listener *listener);
+	void *ctx;
 };
 
 /** Reads "udp|tcp NETWORK PORT[-PORT] [DEVICE]". @return 0, or ERR_INVALID. */

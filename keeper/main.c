@@ -21,13 +21,13 @@
 #include "keeper/device.h"
 #include "keeper/fdstore.h"
 #include "keeper/folders.h"
+#include "keeper/handover.h"
 #include "keeper/link.h"
 #include "keeper/listen.h"
 #include "keeper/rights.h"
 #include "keeper/settings.h"
 #include "keeper/systemd.h"
 
-/* Also how long systemd may be without what was opened or deposited. */
 #define TICK_US           (100ull * 1000)
 #define WATCHDOG_LIMIT_US (3 * NOTIFY_WATCHDOG_US)
 /* systemd's own patience is longer: a machine whose authd can not start must
@@ -44,6 +44,7 @@ struct keeper {
 	struct systemd systemd;
 	struct listeners listeners;
 	struct fdstore store;
+	struct handover handover;
 	struct devices devices;
 	struct children children;
 	struct links links;
@@ -134,45 +135,13 @@ static void on_reload(void *ctx)
 	children_signal(&k->children, SIGHUP);
 }
 
-/* What was deposited since the last look goes on to systemd. An entry of
- * several descriptors does not: systemd does not keep their order. */
-static void pass_on(struct keeper *k)
-{
-	struct fdstore_entry *e;
-	struct listener *s;
-
-	/* All of them have one name there. */
-	if (k->listeners.dropped) {
-		systemd_forget(&k->systemd, LINK_LISTEN_NAME);
-		TAILQ_FOREACH (s, &k->listeners.held, next)
-			s->passed = false;
-		k->listeners.dropped = false;
-	}
-	TAILQ_FOREACH (s, &k->listeners.held, next) {
-		if (!s->passed && s->fd >= 0)
-			s->passed = systemd_store(
-				&k->systemd, LINK_LISTEN_NAME, s->fd);
-	}
-	for (int p = 0; p < PROCESS_COUNT; p++) {
-		TAILQ_FOREACH (e, &k->store.owners[p].entries, next) {
-			if (e->settled)
-				continue;
-			e->settled = e->n_fds > 1 || !systemd_wants(e->fds[0]);
-			if (!e->settled)
-				e->settled = e->passed = systemd_store(
-					&k->systemd, e->key, e->fds[0]);
-		}
-	}
-}
-
 static void on_tick(void *arg)
 {
 	struct keeper *k = arg;
 
 	children_check(&k->children);
 	systemd_watchdog(&k->systemd);
-	if (k->systemd.fd >= 0)
-		pass_on(k);
+	handover_retry(&k->handover);
 	say_ready(k);
 	loop_timer_set(k->daemon.loop, k->tick, TICK_US);
 }
@@ -183,34 +152,6 @@ static void on_put(void *ctx, int fd)
 	struct keeper *k = ctx;
 
 	devices_note(&k->devices, fd, "");
-}
-
-/* The next keeper must not get back what the daemon gave up. */
-static void on_forget(void *ctx, const struct fdstore_entry *e)
-{
-	struct keeper *k = ctx;
-
-	systemd_forget(&k->systemd, e->key);
-}
-
-static void on_systemd_fd(void *ctx, const char *key, int fd)
-{
-	struct keeper *k = ctx;
-	char process[16], name[NOTIFY_FDNAME_MAX];
-	enum process owner;
-	int end = 0, rc = ERR_INVALID;
-
-	if (!strcmp(key, LINK_LISTEN_NAME))
-		rc = listeners_adopt(&k->listeners, PROCESS_COUNT, fd);
-	else if (sscanf(key, "%15[^/]/%95s%n", process, name, &end) == 2 &&
-		 !key[end] && process_from_name(process, &owner) == 0)
-		rc = fdstore_put(&k->store, owner, name, &fd, 1);
-	else
-		close(fd);
-	if (rc)
-		log_warning("systemd_fd", LOG_STR("name", key), LOG_ERR(rc));
-	else
-		log_info("systemd_fd", LOG_STR("name", key));
 }
 
 /* As many descriptors as the service may have, and no core: it would hold
@@ -276,7 +217,6 @@ static int open_stores(struct keeper *k)
 		log_err("systemd", LOG_ERRNO(errno));
 		return ERR_SYSTEM;
 	}
-	k->store.on_forget = NULL;
 	/* Nearly all may be mediad's: four sockets for each call. */
 	if (fdstore_init(&k->store, max_fds, max_fds - max_fds / 16))
 		return ERR_NOMEM;
@@ -286,9 +226,7 @@ static int open_stores(struct keeper *k)
 	if (devices_open(&k->devices, k->daemon.loop, &k->listeners, &k->store))
 		log_err("devices", LOG_ERRNO(errno));
 	k->listeners.devices = &k->devices;
-	systemd_take(on_systemd_fd, k);
-	pass_on(k);
-	k->store.on_forget = on_forget;
+	handover_begin(&k->handover);
 	return 0;
 }
 
@@ -355,7 +293,7 @@ static void close_all(struct keeper *k)
 	if (k->tick)
 		loop_timer_free(k->daemon.loop, &k->tick);
 	devices_close(&k->devices);
-	k->store.on_forget = NULL;
+	handover_end(&k->handover);
 	fdstore_done(&k->store);
 	listeners_done(&k->listeners);
 	systemd_close(&k->systemd);
@@ -383,6 +321,9 @@ int main(int argc, char **argv)
 	k.daemon.ctx = &k;
 	k.started_us = clock_now_us();
 	listeners_init(&k.listeners);
+	k.handover.systemd = &k.systemd;
+	k.handover.listeners = &k.listeners;
+	k.handover.store = &k.store;
 	rc = daemon_options(&k.daemon, argc, argv);
 	if (rc)
 		return rc < 0;

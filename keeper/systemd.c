@@ -109,13 +109,13 @@ bool systemd_store(struct systemd *s, const char *name, int fd)
 	return notify_send_fds(s->fd, text, &fd, 1) == 0;
 }
 
-void systemd_forget(struct systemd *s, const char *name)
+bool systemd_forget(struct systemd *s, const char *name)
 {
 	char text[256];
 
 	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s\n", name);
 	swap(text, ':', ' ');
-	systemd_say(s, text);
+	return systemd_say(s, text) == 0;
 }
 
 void systemd_take(void (*fn)(void *ctx, const char *name, int fd), void *ctx)

@@ -31,7 +31,8 @@ int systemd_say(struct systemd *s, const char *text);
 void systemd_watchdog(struct systemd *s);
 /** Gives a copy on. @return whether systemd has it, or nobody wants it. */
 bool systemd_store(struct systemd *s, const char *name, int fd);
-void systemd_forget(struct systemd *s, const char *name);
+/** @return whether it could be said. */
+bool systemd_forget(struct systemd *s, const char *name);
 /** Whether systemd should have it: a memory file or a listening socket. */
 bool systemd_wants(int fd);
 

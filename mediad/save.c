@@ -18,6 +18,7 @@
 
 #include "common/clock.h"
 #include "common/store.h"
+#include "mediad/trouble.h"
 
 #define FIRST_REASON   600u /* of drops[], by the reasons' numbers */
 #define N_REASONS      (2 * LIVE_DROP_WORDS)
@@ -414,6 +415,7 @@ void save_resume(struct leg *l, uint64_t now_us)
 	resume_source(l, now_us);
 	resume_stream(l, now_us);
 	resume_figures(l, now_us);
+	trouble_resume(l);
 	l->started = l->n.rx_packets > 0;
 	if (l->started && l->n.wall_first_us == 0)
 		l->n.wall_first_us = clock_wall_us();

@@ -116,15 +116,10 @@ static const enum reason violations[] = {
 	REASON_RTP_CLASS,
 };
 
-static void watch_violations(
-	struct leg *l, uint64_t now_us, watch_tell_fn tell, void *arg)
+static uint32_t count_violations(const struct leg *l, enum reason *worst_out)
 {
-	enum reason worst = REASON_NONE;
 	uint32_t most = 0, sum = 0;
-	struct leg_event e;
 
-	if (now_us - l->violation_at_us < VIOLATION_US)
-		return;
 	for (size_t i = 0; i < sizeof(violations) / sizeof(violations[0]);
 		i++) {
 		uint32_t n = l->n.drops[violations[i] - REASON_RTP_OK];
@@ -132,9 +127,29 @@ static void watch_violations(
 		sum += n;
 		if (n > most) {
 			most = n;
-			worst = violations[i];
+			*worst_out = violations[i];
 		}
 	}
+	return sum;
+}
+
+void trouble_resume(struct leg *l)
+{
+	enum reason worst = REASON_NONE;
+
+	l->violations = count_violations(l, &worst);
+}
+
+static void watch_violations(
+	struct leg *l, uint64_t now_us, watch_tell_fn tell, void *arg)
+{
+	enum reason worst = REASON_NONE;
+	struct leg_event e;
+	uint32_t sum;
+
+	if (now_us - l->violation_at_us < VIOLATION_US)
+		return;
+	sum = count_violations(l, &worst);
 	if (sum == l->violations)
 		return;
 	e = watch_event(l, LEG_EVENT_VIOLATION, worst);

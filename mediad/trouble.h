@@ -12,5 +12,7 @@
 /** Called for each open leg by watch_leg(). */
 void trouble_watch(struct leg *l, const struct watch_rules *rules,
 	uint64_t now_us, watch_tell_fn tell, void *arg);
+/** The leg's figures are an earlier process's, which has told of them. */
+void trouble_resume(struct leg *l);
 
 #endif

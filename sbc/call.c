@@ -386,10 +386,13 @@ static void tear_down(struct call *c)
 			  c->caller.leg->state == LEG_CALLING ||
 			  c->caller.leg->state == LEG_EARLY;
 
-	if (r->end_us != 0)
+	if (c->torn_down)
 		return;
-	r->end_us = clock_now_us();
-	r->wall_end_us = clock_wall_us();
+	c->torn_down = true;
+	if (r->end_us == 0) {
+		r->end_us = clock_now_us();
+		r->wall_end_us = clock_wall_us();
+	}
 	if (unanswered && r->answer_us == 0 && r->sip_status < 300)
 		r->sip_status = 500;
 	/* Before the caller hears it: a kill must not end it a second time, in

@@ -235,6 +235,7 @@ struct call {
 
 	/* media: call_media.c */
 	struct media_slot *slots;
+	bool torn_down;             /* its legs, shares and sessions go */
 	bool figures_done;          /* none are coming any more */
 	bool buried;                /* waits for the reaper */
 	bool untold;                /* what the caller offered in PRACK */

@@ -72,7 +72,8 @@ static bool is_possible(const Gh__SavedCall *saved)
 		       saved->answer_us <= clock_now_us();
 	case CALL_ENDING:
 	case CALL_DONE:
-		return saved->why != 0;
+		return saved->why != 0 && saved->end_us >= saved->answer_us &&
+		       saved->end_us <= clock_now_us();
 	default:
 		return true;
 	}
@@ -243,13 +244,10 @@ static void end(struct call *c, const Gh__SavedCall *saved)
 	struct call_input in = {
 		.event = EV_END, .why = REASON_CALL_LOST_IN_RESTART};
 
-	call_event(c, &in);
-	if (saved->end_us == 0)
-		return;
-	/* It had ended before. */
+	/* If it had ended before, then: its record may be written at once. */
 	c->record.end_us = saved->end_us;
 	c->record.wall_end_us = saved->wall_end_us;
-	call_save(c);
+	call_event(c, &in);
 }
 
 /* What a kill cut off is asked for again, so that both sides are what they

@@ -317,6 +317,8 @@ static bool send_register(struct registrant *r, const struct target *target,
 		TAG_END());
 	r->sent_us = clock_now_us();
 	r->heard = false;
+	if (r->request.orq != NULL && r->kind->on_asked != NULL)
+		r->kind->on_asked(r);
 	return r->request.orq != NULL;
 }
 

@@ -69,6 +69,8 @@ struct registrant_kind {
 	/** The registrar in use failed: the next one from now on.
 	 * @return whether it has not been asked since the last success. */
 	bool (*next)(struct registrant *r, enum reason why, const char *data);
+	/** A REGISTER is out, with these names and this number; may be NULL. */
+	void (*on_asked)(struct registrant *r);
 	/** A 2xx; first: it was not up before. */
 	void (*on_up)(struct registrant *r, const sip_t *sip, bool first);
 	/** The first failure in a row. */

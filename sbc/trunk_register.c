@@ -138,6 +138,12 @@ static bool next(struct registrant *r, enum reason why, const char *data)
 	return false;
 }
 
+/* A kill while it is on its way: the next process goes on with its names. */
+static void on_asked(struct registrant *r)
+{
+	trunk_save(state_of(r));
+}
+
 static void on_up(struct registrant *r, const sip_t *sip, bool first)
 {
 	struct trunk_state *s = state_of(r);
@@ -168,6 +174,7 @@ static const struct registrant_kind kind = {
 	.retry_max_s = RETRY_MAX_S,
 	.where = where,
 	.next = next,
+	.on_asked = on_asked,
 	.on_up = on_up,
 	.on_failed = on_failed,
 	.on_left = on_left,

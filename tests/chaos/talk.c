@@ -12,8 +12,14 @@
  *	stall TIME NS	this process stood still until then
  *	gap TIME NS NUMBER	a silence of over 60 ms that ended then
  *	bad TIME NUMBER SIDE KIND	the first packets of another content
- *	call NUMBER ok|refused|lost STATUS TALKED_MS WHY
+ *	call NUMBER ok|refused|lost STATUS SHORTEST_US LONGEST_US WHY
  *	done OK REFUSED LOST SENT HEARD BAD
+ *
+ * A call's talk began after the called side had sent its 200 and before the
+ * caller heard one; it ended after the BYE went out and before it was answered
+ * or passed on. A right record lies between SHORTEST_US, from the caller's 200
+ * to the BYE, and LONGEST_US, from the first 200 to the first sign that the BYE
+ * has come, whatever a message waited for meanwhile.
  *
  * lost: a call that was up and ended otherwise than by our BYE, whose BYE was
  * not answered or not passed on, that nobody could hear any more for seconds,
@@ -96,6 +102,11 @@ int talk_socket(struct talk *t, enum side side, struct sockaddr_in *at)
 	return fd;
 }
 
+static unsigned long long span_us(uint64_t from_ns, uint64_t to_ns)
+{
+	return from_ns && from_ns < to_ns ? (to_ns - from_ns) / NS_PER_US : 0;
+}
+
 void talk_over(struct talk *t, struct slot *s, const char *how, unsigned status,
 	const char *why)
 {
@@ -105,10 +116,9 @@ void talk_over(struct talk *t, struct slot *s, const char *how, unsigned status,
 	t->n_ok += ok;
 	t->n_refused += refused;
 	t->n_lost += !ok && !refused;
-	printf("call 7%u %s %u %llu %s\n", s->number, how, status,
-		s->answered_ns
-			? (unsigned long long)(now - s->answered_ns) / NS_PER_MS
-			: 0,
+	printf("call 7%u %s %u %llu %llu %s\n", s->number, how, status,
+		span_us(s->answered_ns, s->bye_sent_ns ? s->bye_sent_ns : now),
+		span_us(s->ok_sent_ns, s->bye_known_ns ? s->bye_known_ns : now),
 		why);
 	media_stop(s);
 	s->request.len = s->answer.len = 0;

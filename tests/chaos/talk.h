@@ -20,6 +20,7 @@
 
 struct srtp_leg;
 
+#define NS_PER_US   1000ull
 #define NS_PER_MS   1000000ull
 #define NS_PER_S    1000000000ull
 #define MASTER_LEN  30u /* AES_CM_128_HMAC_SHA1_80: key and salt */
@@ -61,7 +62,9 @@ struct slot {
 	enum state state;
 	bool secure;
 	uint32_t number; /* of the present call; each call has its own */
-	uint64_t due_ns, began_ns, answered_ns;
+	uint64_t due_ns, began_ns;
+	/* The record's talk begins and ends between two of these each. */
+	uint64_t ok_sent_ns, answered_ns, bye_sent_ns, bye_known_ns;
 	enum side leaver;
 	bool provisional, got_ack, bye_answered, bye_seen;
 	char call_id[64], called_id[TEXT_SIZE];

@@ -86,6 +86,7 @@ void sip_call(struct talk *t, struct slot *s)
 				       : 0);
 	s->began_ns = talk_now_ns();
 	s->answered_ns = s->answer_ns = 0;
+	s->ok_sent_ns = s->bye_sent_ns = s->bye_known_ns = 0;
 	s->provisional = s->got_ack = s->bye_answered = s->bye_seen = false;
 	s->answer.len = 0;
 	s->called_id[0] = '\0';
@@ -110,7 +111,8 @@ void sip_leave(struct talk *t, struct slot *s)
 
 	s->leaver = talk_random(t, 2) ? CALLED : CALLER;
 	s->state = LEAVING;
-	s->due_ns = talk_now_ns() + PATIENCE;
+	s->bye_sent_ns = talk_now_ns();
+	s->due_ns = s->bye_sent_ns + PATIENCE;
 	request(t, s, s->leaver, "BYE", 2, &out);
 	sip_end(&out, NULL);
 	send_until(t, &s->request, s->leaver, &out, PATIENCE);
@@ -171,6 +173,13 @@ static void on_setup_answer(
 	ack(t, s, m);
 }
 
+/* The server shows that it has the BYE: by either of two messages. */
+static void bye_is_known(struct slot *s)
+{
+	if (!s->bye_known_ns)
+		s->bye_known_ns = talk_now_ns();
+}
+
 static void over_if_both(struct talk *t, struct slot *s)
 {
 	if (s->bye_answered && s->bye_seen)
@@ -194,6 +203,7 @@ static void on_answer(
 		return;
 	}
 	s->bye_answered = true;
+	bye_is_known(s);
 	over_if_both(t, s);
 }
 
@@ -254,6 +264,7 @@ static void on_bye(
 	answer(t, side, m, "200 OK", NULL, NULL);
 	if (s->state == LEAVING && side != s->leaver) {
 		s->bye_seen = true;
+		bye_is_known(s);
 		over_if_both(t, s);
 	} else if (s->state == TALKING) {
 		talk_over(t, s, "lost", 0, "bye_of_the_server");
@@ -367,6 +378,8 @@ static bool repeat_turn(
 
 void sip_turn(struct talk *t, struct slot *s, uint64_t now)
 {
+	if (s->answer.len && now >= s->answer_ns && !s->ok_sent_ns)
+		s->ok_sent_ns = now;
 	(void)repeat_turn(t, &s->answer, now, now < s->answer_ns);
 	if (!repeat_turn(t, &s->request, now,
 		    s->state == CALLING && s->provisional)) {

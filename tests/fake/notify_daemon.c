@@ -322,10 +322,11 @@ int main(int argc, char **argv, char **env)
 	int fd;
 
 	fake.name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
-	say_begin(argc, argv, env);
 	if (argc != 3 || process_from_name(fake.name, &fake.process))
 		return 2;
+	/* Who has seen it begin may change its file for the next one. */
 	read_settings(argv[2]);
+	say_begin(argc, argv, env);
 	if (fake.die)
 		return 3;
 	log_open(fake.name, LOG_LEVEL_ERR);

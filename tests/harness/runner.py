@@ -10,6 +10,7 @@ import argparse
 import fcntl
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -165,10 +166,13 @@ class Worker:
 class Runner:
     """Everything that the cases share."""
 
-    def __init__(self, args, chosen):
+    def __init__(self, args, chosen, owner=None, name="gh"):
+        """owner: the process that all is named after, as the machine knows
+        it; for a runner in a process namespace of its own."""
         self.args = args
         self.chosen = chosen
-        self.name = f"gh{os.getpid()}"
+        self.owner = owner or os.getpid()
+        self.name = f"{name}{self.owner}"
         self.work_dir = f"/var/tmp/{self.name}"
         self.release = not is_sanitizer(args.build)
         self.cluster = self.installed = self.sound = None
@@ -178,8 +182,6 @@ class Runner:
         self.gates = None
 
     def set_up(self):
-        net.remove_leftovers()
-        remove_leftover_folders()
         os.makedirs(self.work_dir, mode=0o755)
         os.chmod(self.work_dir, 0o755)
         install.make_users(f"{SOURCE}/etc/gatehouse.sysusers")
@@ -191,11 +193,11 @@ class Runner:
         self.cluster.make()
         self.cluster.start()
         make_template(self.cluster, installed)
-        shared = {"owner": os.getpid(), "name": self.name,
+        shared = {"owner": self.owner, "name": self.name,
                   "work_dir": self.work_dir, "release": self.release,
                   "installed": installed.__dict__, "audio": sound.__dict__}
         for slot in range(self.args.jobs):
-            network = net.Net(slot)
+            network = net.Net(slot, self.owner)
             self.nets.append(network)
             network.make()
             self.workers.append(Worker(slot, shared, self.work_dir))
@@ -238,7 +240,10 @@ class Runner:
             network.remove()
         if self.cluster:
             self.cluster.stop()
-        if not keep:
+        if keep and os.path.isdir(self.work_dir):
+            with open(f"{self.work_dir}/kept", "w", encoding="ascii"):
+                pass
+        else:
             shutil.rmtree(self.work_dir, ignore_errors=True)
 
 
@@ -255,14 +260,14 @@ def migrate(cluster, database, installed):
               "-d", database], timeout=120)
 
 
-def remove_leftover_folders():
-    """Data of runners that are dead and were not asked to keep it."""
+def remove_leftovers():
+    """What dead runners have left and were not asked to keep. Only for who
+    sees all processes of the machine: the others would look dead."""
+    net.remove_leftovers()
     for top in ("/var/tmp", "/run"):
         for entry in os.listdir(top):
-            if not entry.startswith("gh"):
-                continue
-            pid = entry[2:].partition("-")[0]
-            if pid.isdigit() and not os.path.exists(f"/proc/{pid}") and \
+            m = re.fullmatch(r"(?:gh|gatehouse-soak-)(\d+)(?:-.*)?", entry)
+            if m and not os.path.exists(f"/proc/{m[1]}") and \
                not os.path.exists(f"{top}/{entry}/kept"):
                 shutil.rmtree(f"{top}/{entry}", ignore_errors=True)
 
@@ -319,6 +324,7 @@ def main(argv):
     runner = Runner(args, chosen)
     broken = ""
     try:
+        remove_leftovers()
         runner.set_up()
         runner.run()
     except KeyboardInterrupt:
@@ -338,9 +344,6 @@ def finish(runner, broken, args):
         print(f"FAILED  the runner itself: {broken}")
         count["failed"] += 1
     keep = args.keep or count["failed"] > 0
-    if keep and os.path.isdir(runner.work_dir):
-        with open(f"{runner.work_dir}/kept", "w", encoding="ascii"):
-            pass
     runner.tear_down(keep)
     slow = sorted(runner.results, key=lambda r: -r["seconds"])[:10]
     if len(slow) > 1:

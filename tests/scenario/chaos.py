@@ -9,19 +9,19 @@ from harness.cases import case
 SEED = os.environ.get("GATEHOUSE_SEED")
 
 
-def _run(w, calls, seconds, hold_ms, slack_s, memory):
+def _run(w, calls, seconds, hold_ms, memory, phones=4):
     c = Chaos(w, int(SEED or random.SystemRandom().randrange(1 << 31)), calls,
-              hold_ms)
+              hold_ms, phones)
     print(f"chaos: GATEHOUSE_SEED={c.seed}")
     c.prepare(seconds)
-    c.begin(seconds + 10)
+    c.begin(seconds)
     c.kill_for(seconds)
     c.end()
     c.summary()
     assert not c.lost(), [vars(x) for x in c.lost()[:5]]
     assert not c.talk.done[5], "packets with another content"
     c.phones_heard()
-    wrong = c.wrong_records(slack_s)
+    wrong = c.wrong_records()
     assert not wrong, f"{len(wrong)}: " + " | ".join(wrong[:5])
     left = c.left_over(memory)
     assert not left, left
@@ -29,18 +29,19 @@ def _run(w, calls, seconds, hold_ms, slack_s, memory):
     assert not bad, bad
 
 
-@case("R20 R43 R52", seconds=90, gate="own", alone=True, builds="release",
+@case("R20 R43 R52", seconds=85, gate="own", alone=True, builds="release",
       limit=240)
 def a_hundred_calls(w):
     """96 calls of the generator and four phones talk, plain and encrypted,
     over UDP and TLS; every process is killed in turn for a minute: no call is
     lost, every BYE answered, every record there once and right, nothing left
     over."""
-    _run(w, 96, 60, (15000, 45000), 2.5, 48 << 20)
+    _run(w, 96, 60, (15000, 45000), 48 << 20)
 
 
-@case("R20 R43 R52", seconds=40, gate="own", alone=True, builds="sanitizer",
+@case("R20 R43 R52", seconds=30, gate="own", alone=True, builds="sanitizer",
       limit=240)
 def some_calls(w):
-    """The same for 12 seconds with 26 calls under the sanitizers."""
-    _run(w, 22, 12, (8000, 20000), 3.5, None)
+    """The same for 10 seconds with 12 calls of the generator alone under the
+    sanitizers: phones meet kills there in survival.*."""
+    _run(w, 12, 10, (6000, 15000), None, phones=0)

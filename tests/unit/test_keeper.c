@@ -15,6 +15,7 @@
 
 #include "keeper/backoff.h"
 #include "keeper/fdstore.h"
+#include "keeper/handover.h"
 #include "keeper/listen.h"
 #include "keeper/record.h"
 
@@ -267,7 +268,15 @@ START_TEST(listen_adopt)
 	fd = bound(SOCK_DGRAM, &udp);
 	was = inode(fd);
 	ck_assert_int_eq(listeners_adopt(&l, PROCESS_COUNT, dup(fd)), 0);
-	ck_assert_int_eq(listeners_adopt(&l, PROCESS_SBC, fd), ERR_EXISTS);
+	ck_assert_int_eq(listeners_close(&l, PROCESS_SBC, NOTIFY_UDP, &udp),
+		ERR_NOT_FOUND);
+	ck_assert_int_eq(listeners_adopt(&l, PROCESS_SBC, dup(fd)), ERR_EXISTS);
+	/* It was systemd's and is sbc's now: sbc, alone, can give it up. */
+	ck_assert_int_eq(
+		get(&l, PROCESS_FLOWD, NOTIFY_UDP, &udp, problem, &got),
+		ERR_REFUSED);
+	ck_assert_int_eq(listeners_close(&l, PROCESS_SBC, NOTIFY_UDP, &udp), 0);
+	ck_assert_int_eq(listeners_adopt(&l, PROCESS_COUNT, fd), 0);
 	ck_assert_int_eq(
 		get(&l, PROCESS_SBC, NOTIFY_UDP, &udp, problem, &got), 0);
 	ck_assert(inode(got) == was);
@@ -350,6 +359,96 @@ static int memory(void)
 	return fd;
 }
 
+/* systemd's end of the notify socket: the next packet's first and last line,
+ * without a value that differs. */
+static const char *heard(int fd)
+{
+	static char text[NOTIFY_TEXT_MAX + 1];
+	int fds[NOTIFY_FDS_MAX], n;
+	size_t n_fds = 0;
+	char *p;
+
+	n = notify_recv_fds(fd, text, fds, &n_fds);
+	if (n < 0)
+		return NULL;
+	for (size_t i = 0; i < n_fds; i++)
+		close(fds[i]);
+	while ((p = strchr(text, '\n')))
+		*p = n_fds ? '+' : '-';
+	return text;
+}
+
+/* The queue of the notify socket is full, as often as not: nothing is lost, and
+ * what is forgotten and new under the same name is forgotten first. */
+START_TEST(hands_over)
+{
+	static const char store[] = "FDSTORE=1+FDPOLL=0+FDNAME=%s+";
+	static const char remove[] = "FDSTOREREMOVE=1-FDNAME=%s-";
+	struct systemd systemd = {.fd = -1};
+	struct listeners l;
+	struct fdstore s;
+	struct handover h = {&systemd, &l, &s, .behind = false};
+	char problem[NOTIFY_LINE_MAX], want[256], name[128];
+	char local_text[ADDR_TEXT_SIZE];
+	struct addr local;
+	int pair[2], got, n = 0, fd = memory();
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+			0, pair),
+		0);
+	systemd.fd = pair[0];
+	listeners_init(&l);
+	ck_assert_int_eq(listen_rule_parse("udp 127.0.0.0/8 1-65535",
+				 &l.rules[l.n_rules++]),
+		0);
+	ck_assert_int_eq(fdstore_init(&s, 20, 20), 0);
+	handover_begin(&h);
+	/* At once, without waiting for anything. */
+	ck_assert_int_eq(fdstore_put(&s, PROCESS_SBC, "a", &fd, 1), 0);
+	snprintf(want, sizeof(want), store, "sbc/a");
+	ck_assert_str_eq(heard(pair[1]), want);
+	close(bound(SOCK_DGRAM, &local));
+	ck_assert_int_eq(
+		get(&l, PROCESS_SBC, NOTIFY_UDP, &local, problem, &got), 0);
+	snprintf(name, sizeof(name), "listen/udp/%s",
+		addr_format(&local, local_text));
+	*strrchr(name, ':') = ' ';
+	snprintf(want, sizeof(want), store, name);
+	ck_assert_str_eq(heard(pair[1]), want);
+
+	while (systemd_say(&systemd, "X=1\n") == 0)
+		n++;
+	ck_assert_int_eq(fdstore_remove(&s, PROCESS_SBC, "a"), 0);
+	ck_assert_int_eq(
+		listeners_close(&l, PROCESS_SBC, NOTIFY_UDP, &local), 0);
+	fd = memory();
+	ck_assert_int_eq(fdstore_put(&s, PROCESS_SBC, "a", &fd, 1), 0);
+	ck_assert_int_eq(
+		get(&l, PROCESS_SBC, NOTIFY_UDP, &local, problem, &got), 0);
+	handover_retry(&h);
+	while (n-- > 0)
+		ck_assert_str_eq(heard(pair[1]), "X=1-");
+	ck_assert_ptr_null(heard(pair[1]));
+	handover_retry(&h);
+	snprintf(want, sizeof(want), remove, "sbc/a");
+	ck_assert_str_eq(heard(pair[1]), want);
+	snprintf(want, sizeof(want), remove, name);
+	ck_assert_str_eq(heard(pair[1]), want);
+	snprintf(want, sizeof(want), store, name);
+	ck_assert_str_eq(heard(pair[1]), want);
+	snprintf(want, sizeof(want), store, "sbc/a");
+	ck_assert_str_eq(heard(pair[1]), want);
+	handover_retry(&h);
+	ck_assert_ptr_null(heard(pair[1]));
+	handover_end(&h);
+	fdstore_done(&s);
+	listeners_done(&l);
+	close(pair[0]);
+	close(pair[1]);
+}
+END_TEST
+
 static void forget(void *ctx, const struct fdstore_entry *e)
 {
 	snprintf(ctx, FDSTORE_KEY_SIZE, "%s", e->key);
@@ -431,7 +530,7 @@ START_TEST(store_give_back)
 
 	ck_assert_int_eq(fdstore_init(&s, 10, 10), 0);
 	s.on_forget = forget;
-	s.ctx = gone;
+	s.handover = gone;
 	a[0] = memory();
 	a[1] = memory();
 	b = memory();
@@ -590,6 +689,7 @@ int main(void)
 	tcase_add_test(c, listen_parse_bad);
 	tcase_add_test(c, listen_get);
 	tcase_add_test(c, listen_adopt);
+	tcase_add_test(c, hands_over);
 	tcase_add_test(c, listen_device);
 	tcase_add_test(c, store_caps);
 	tcase_add_test(c, store_names);

@@ -727,23 +727,25 @@ START_TEST(systemd_holds)
 	pids[1] = pid_of("mediad");
 	pids[2] = pid_of("sbc");
 	udp = inode_in(world_expect("listen 127.0.0.1:5060", "inode", NULL));
-	ck_assert_int_eq(systemd_hears(socket, "READY", "1"), -1);
-	fds[0] = systemd_hears(socket, "FDNAME", "listen");
-	fds[1] = systemd_hears(socket, "FDNAME", "sbc/nonce key");
-	fds[2] = extra; /* something that is not ours */
-	ck_assert_int_ge(fds[0], 0);
-	ck_assert_int_ge(fds[1], 0);
-	/* Everything dies at once; only systemd is left. */
+	/* Everything dies as soon as somebody has a socket; only systemd is
+	 * left, and has it since before. */
 	world_signal(&keeper, SIGKILL);
 	world_wait(&keeper);
 	for (int i = 0; i < 3; i++)
 		kill_and_wait(pids[i], SIGKILL);
-	keeper = world_start(path, fds, 3, "listen:sbc/nonce key:who knows");
+	fds[0] = systemd_hears(socket, "FDNAME", "sbc/nonce key");
+	fds[1] = systemd_hears(socket, "FDNAME", "listen/udp/127.0.0.1 5060");
+	fds[2] = extra; /* something that is not ours */
+	ck_assert_int_ge(fds[0], 0);
+	ck_assert_int_ge(fds[1], 0);
+	keeper = world_start(path, fds, 3,
+		"sbc/nonce key:listen/udp/127.0.0.1 5060:who knows");
 	world_expect("systemd_fd", "who:knows", NULL);
 	ck_assert_int_ne(pid_of("sbc"), pids[2]);
 	world_expect("fd nonce:key some bytes", NULL);
 	ck_assert_uint_eq(
 		inode_in(world_expect("listen 127.0.0.1:5060", NULL)), udp);
+	ck_assert_int_eq(systemd_hears(socket, "READY", "1"), -1);
 	expect_all_ready();
 	world_signal(&keeper, SIGTERM);
 	ck_assert_int_eq(systemd_hears(socket, "STOPPING", "1"), -1);

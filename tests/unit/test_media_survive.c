@@ -628,6 +628,40 @@ START_TEST(test_lease_and_last_words)
 }
 END_TEST
 
+static bool has_violated(struct rig *r, void *arg)
+{
+	(void)arg;
+	return r->news.n_events[GH__MEDIA_EVENT_KIND__MEDIA_VIOLATION] > 0;
+}
+
+/* What has been told of is not told of again by each new process; what is new
+ * is. */
+START_TEST(test_told_once)
+{
+	static const unsigned violation = GH__MEDIA_EVENT_KIND__MEDIA_VIOLATION;
+	struct survive *s = calloc(1, sizeof(*s));
+	struct rig *r = &s->w.rig;
+	struct far *f = &s->call[0].far[0];
+	uint8_t b[172] = {0x80, 77, 0, 1};
+
+	survive_begin(s, SRTP_SUITE_NONE, SRTP_SUITE_NONE);
+	talk_for(s, 10);
+	far_send(f, b, sizeof(b));
+	rig_until(r, has_violated, NULL);
+	for (unsigned n = 0; n < 3; n++) {
+		kill_once(s);
+		rig_for(r, 300000);
+	}
+	ck_assert_uint_eq(r->news.n_events[violation], 1);
+	memset(r->news.n_events, 0, sizeof(r->news.n_events));
+	far_send(f, b, sizeof(b));
+	rig_until(r, has_violated, NULL);
+	for (unsigned c = 0; c < N_CALLS; c++)
+		end_call(s, c);
+	survive_end(s);
+}
+END_TEST
+
 /* An end in order with calls up is a restart; without any, nothing stays. */
 START_TEST(test_stop)
 {
@@ -777,6 +811,7 @@ int main(void)
 	tcase_add_test(t, test_new_keeper);
 	tcase_add_test(t, test_changes);
 	tcase_add_test(t, test_lease_and_last_words);
+	tcase_add_test(t, test_told_once);
 	tcase_add_test(t, test_stop);
 	tcase_add_test(t, test_damaged);
 	suite_add_tcase(s, t);

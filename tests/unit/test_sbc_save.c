@@ -327,6 +327,48 @@ START_TEST(impossible)
 }
 END_TEST
 
+/* It had ended before the kill, and nobody has anything to say about it any
+ * more: the record that is written at once says when it ended, not when it was
+ * found. */
+START_TEST(had_ended)
+{
+	static struct bytes b;
+	struct scene s;
+	Gh__SavedCall *saved;
+	char none[] = "", *session;
+	const Gh__Cdr *cdr;
+	enum { TALKED_US = 7000000 };
+
+	with_saves(&s);
+	sc_up(&s);
+	pack(cw_call(s.w), &b);
+	vanish(&s);
+	saved = unpack(&b);
+	saved->state = CALL_ENDING;
+	saved->why = reason_number(REASON_CALL_CALLER_HUNG_UP);
+	saved->hangup = CALL_CALLER;
+	saved->answer_us -= TALKED_US + 3000000;
+	saved->end_us = saved->answer_us + TALKED_US;
+	saved->wall_end_us = saved->wall_answer_us + TALKED_US;
+	ck_assert_uint_eq(saved->n_slots, 1);
+	session = saved->slots[0]->session;
+	saved->slots[0]->session = none;
+	ck_assert_int_eq(restore(&s, saved), 0);
+	cdr = cw_cdr(s.w);
+	sc_cdr(cdr, REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	ck_assert_uint_eq(cdr->duration_us, TALKED_US);
+	ck_assert_uint_eq(cdr->wall_end_us, saved->wall_end_us);
+	sp_expect(&s.itsp, "BYE ");
+	dl_answer(&s.caller, s.itsp.rx, 200, NULL, NULL);
+	sp_expect(&s.phone, "BYE ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	saved->slots[0]->session = session;
+	gh__saved_call__free_unpacked(saved, NULL);
+	s.w->n_ended = s.w->n_opened;
+	done(&s);
+}
+END_TEST
+
 /* A trunk that is not there any more: what can be reached is ended. */
 START_TEST(without_its_trunk)
 {
@@ -677,6 +719,214 @@ START_TEST(file_of_version_1)
 }
 END_TEST
 
+/* The other files of the first version, a record in each. */
+static const struct recorded {
+	enum save_kind kind;
+	const char *vector, *name;
+	off_t size;
+} recorded[] = {
+	{SAVE_BINDING, "sbc-bindings-1.bin", "bindings@512x262144",
+		4096 + 512 * 262144},
+	{SAVE_CDR, "sbc-cdrs-1.bin", "cdrs@1024x131072", 4096 + 1024 * 131072},
+	{SAVE_SUBSCRIPTION, "sbc-events-1.bin", "events@512x131072",
+		4096 + 512 * 131072},
+	{SAVE_METER, "sbc-meters-1.bin", "meters@128x262144",
+		4096 + 128 * 262144},
+};
+
+static char *in(const char *text)
+{
+	return (char *)(uintptr_t)text;
+}
+
+static size_t sample_binding(uint8_t *bytes)
+{
+	Gh__SavedBinding m = GH__SAVED_BINDING__INIT;
+	Gh__Binding row = GH__BINDING__INIT;
+	Gh__Account account = GH__ACCOUNT__INIT;
+
+	account.id = row.account = 9;
+	account.extension = in("4711");
+	account.max_calls = 3;
+	row.contact = in("sip:9@192.0.2.7:5060");
+	row.source = in("198.51.100.9:40000");
+	row.local = in("203.0.113.1:5060");
+	row.wall_expires_us = 1790000000000000;
+	m.binding = &row;
+	m.account = &account;
+	return gh__saved_binding__pack(&m, bytes);
+}
+
+static size_t sample_cdr(uint8_t *bytes)
+{
+	Gh__Cdr m = GH__CDR__INIT;
+	Gh__CdrLeg leg = GH__CDR_LEG__INIT;
+	Gh__Decision decision = GH__DECISION__INIT, *decisions[] = {&decision};
+
+	leg.kind = in("trunk");
+	leg.trunk = 7;
+	leg.call_id = in("a84b4c76e66710@example.com");
+	decision.wall_us = 1790000000000001;
+	decision.reason = reason_number(REASON_CALL_ANSWERED);
+	decision.data = in("");
+	m.call = in("0123456789ABCDEF");
+	m.wall_start_us = 1790000000000000;
+	m.wall_answer_us = 1790000002000000;
+	m.wall_end_us = 1790000065000000;
+	m.duration_us = 63000000;
+	m.caller = in("+4989123456");
+	m.called = in("4711");
+	m.caller_leg = &leg;
+	m.sip_status = 200;
+	m.reason = reason_number(REASON_CALL_CALLER_HUNG_UP);
+	m.hangup_side = in("caller");
+	m.decisions = decisions;
+	m.n_decisions = 1;
+	return gh__cdr__pack(&m, bytes);
+}
+
+static size_t sample_subscription(uint8_t *bytes)
+{
+	Gh__SavedSubscription m = GH__SAVED_SUBSCRIPTION__INIT;
+	Gh__SavedLeg phone = GH__SAVED_LEG__INIT;
+	uint8_t key[16] = {1, 2, 3, 4};
+
+	phone.call_id = in("sub-1@192.0.2.7");
+	phone.local_cseq = 77;
+	m.id = in("FEDCBA9876543210");
+	m.package = in("dialog");
+	m.trunk = 3;
+	m.resource = in("200");
+	m.phone = &phone;
+	m.expires_us = 123456789;
+	m.state = 2;
+	m.ids_key = (ProtobufCBinaryData){sizeof key, key};
+	m.n_notified = 12;
+	return gh__saved_subscription__pack(&m, bytes);
+}
+
+static size_t sample_meter(uint8_t *bytes)
+{
+	Gh__SavedMeter m = GH__SAVED_METER__INIT;
+
+	m.account = 9;
+	m.hour = 497222;
+	m.calls = 4;
+	m.day = 20717;
+	m.talk_us = 90000000;
+	return gh__saved_meter__pack(&m, bytes);
+}
+
+static size_t sample(enum save_kind kind, uint8_t bytes[1024])
+{
+	switch (kind) {
+	case SAVE_BINDING:
+		return sample_binding(bytes);
+	case SAVE_CDR:
+		return sample_cdr(bytes);
+	case SAVE_SUBSCRIPTION:
+		return sample_subscription(bytes);
+	default:
+		return sample_meter(bytes);
+	}
+}
+
+static int take_sample(enum save_kind kind, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	uint8_t want[1024], got[1024];
+	size_t len = sample(kind, want);
+
+	ck_assert(save_has(slot));
+	ck_assert_uint_eq(protobuf_c_message_get_packed_size(msg), len);
+	protobuf_c_message_pack(msg, got);
+	ck_assert_mem_eq(got, want, len);
+	n_recorded++;
+	return 0;
+}
+
+static int take_binding(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	(void)sbc;
+	return take_sample(SAVE_BINDING, msg, slot);
+}
+
+static int take_cdr(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	(void)sbc;
+	return take_sample(SAVE_CDR, msg, slot);
+}
+
+static int take_subscription(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	(void)sbc;
+	return take_sample(SAVE_SUBSCRIPTION, msg, slot);
+}
+
+static int take_meter(struct sbc *sbc, const ProtobufCMessage *msg,
+	const struct save_slot *slot)
+{
+	(void)sbc;
+	return take_sample(SAVE_METER, msg, slot);
+}
+
+static void any_number(struct sbc *sbc, size_t n)
+{
+	(void)sbc;
+	(void)n;
+}
+
+static void record_one(const struct recorded *r)
+{
+	struct store *file = NULL;
+	uint8_t bytes[1024];
+
+	ck_assert_int_eq(
+		store_open(save_file_of(r->kind), NULL, keep, NULL, &file), 0);
+	put(file, r->kind, 1, bytes, sample(r->kind, bytes));
+	state_record(r->vector, store_fd(file), 4096 + 4 * 1024);
+	store_close(&file);
+}
+
+static void must_be_read(
+	const struct recorded *r, const struct save_owners *owners)
+{
+	struct scene s;
+
+	sc_begin(&s, NULL);
+	ck_assert_int_eq(saves_new(&s.w->sbc, owners, &s.w->sbc.saves), 0);
+	ck_assert(saves_on_fd(
+		s.w->sbc.saves, r->name, state_file(r->vector, r->size)));
+	n_recorded = 0;
+	saves_on_keeper(s.w->sbc.saves);
+	saves_settle(s.w->sbc.saves);
+	ck_assert_uint_eq(n_recorded, 1);
+	done(&s);
+}
+
+START_TEST(files_of_version_1)
+{
+	static const struct save_owners owners = {
+		.restore = {[SAVE_BINDING] = take_binding,
+			[SAVE_CDR] = take_cdr,
+			[SAVE_SUBSCRIPTION] = take_subscription,
+			[SAVE_METER] = take_meter},
+		.ready = always,
+		.on_open = not_at_all,
+		.on_settled = any_number,
+	};
+	const size_t n = sizeof recorded / sizeof recorded[0];
+
+	for (size_t i = 0; i < n; i++)
+		record_one(&recorded[i]);
+	for (size_t i = 0; i < n; i++)
+		must_be_read(&recorded[i], &owners);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sbc_save");
@@ -684,10 +934,12 @@ static Suite *suite(void)
 	suite_add(s, "established", established);
 	suite_add(s, "in_set_up", in_set_up);
 	suite_add(s, "impossible", impossible);
+	suite_add(s, "had_ended", had_ended);
 	suite_add(s, "without_its_trunk", without_its_trunk);
 	suite_add(s, "damaged", damaged);
 	suite_add(s, "files", files);
 	suite_add(s, "file_of_version_1", file_of_version_1);
+	suite_add(s, "files_of_version_1", files_of_version_1);
 	return s;
 }
 
