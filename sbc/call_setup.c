@@ -404,30 +404,15 @@ static uint64_t surrogate_of(const struct call *c, const struct party *p)
 		       : 0;
 }
 
-/* What an INVITE has besides the texts that are counted: start line, Via,
- * tags, names of headers, Allow, Supported, timer. */
-#define INVITE_REST 400u
-/* What a challenge adds. */
-#define INVITE_AUTH 350u
-
 /* RFC 3261 18.1.1, for peers that may take a connection. Phones are where they
  * have registered. */
 static bool is_too_large(
 	const struct party *p, const char *sdp, const char *lines)
 {
-	const struct leg *leg = p->leg;
-	size_t len = INVITE_REST + strlen(p->request_uri) +
-		     strlen(leg->call_id) + strlen(leg->contact) +
-		     strlen(leg->local) + strlen(leg->remote) + strlen(sdp) +
-		     (lines != NULL ? strlen(lines) : 0) +
-		     strlen(p->listener->advertised_host);
-
-	if (p->trunk == NULL || p->as_datagram ||
-		transport_is_stream(p->listener->transport))
-		return false;
-	if (p->trunk->row->registers)
-		len += INVITE_AUTH;
-	return len > FLOW_DATAGRAM_MAX;
+	return p->trunk != NULL && !p->as_datagram &&
+	       !transport_is_stream(p->listener->transport) &&
+	       leg_request_size(p->leg, p->request_uri, sdp, lines) >
+		       FLOW_DATAGRAM_MAX;
 }
 
 static enum reason invite_party(struct call *c, struct party *p)

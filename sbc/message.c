@@ -285,7 +285,8 @@ int message_inside(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	body = strndup(sip->sip_payload->pl_data, sip->sip_payload->pl_len);
 	snprintf(type, sizeof type, "%s;charset=UTF-8", type_of(sip));
 	orq = p != NULL && body != NULL
-		      ? leg_send(other, NULL, SIP_METHOD_MESSAGE, NULL,
+		      ? leg_send_as(other, on_answer, (nta_outgoing_magic_t *)p,
+				SIP_METHOD_MESSAGE, NULL,
 				SIPTAG_CONTENT_TYPE_STR(type),
 				SIPTAG_PAYLOAD_STR(body), TAG_END())
 		      : NULL;
@@ -295,6 +296,5 @@ int message_inside(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 		return refuse(leg, irq, REASON_CALL_INTERNAL);
 	}
 	p->irq = irq;
-	nta_outgoing_bind(orq, on_answer, (nta_outgoing_magic_t *)p);
 	return 0;
 }

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -65,6 +66,7 @@ static const char *const cure_names[] = {
 	[CURE_GETADDRINFO] = "getaddrinfo",
 	[CURE_SU_GETADDRINFO] = "su_getaddrinfo",
 	[CURE_SU_VRECV] = "su_vrecv",
+	[CURE_SU_GETMSGSIZE] = "su_getmsgsize",
 	[CURE_SU_VSEND] = "su_vsend",
 	[CURE_BIND] = "bind",
 	[CURE_SENDTO] = "sendto",
@@ -395,6 +397,21 @@ issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
 		return len;
 	errno = EAGAIN;
 	return -1;
+}
+
+/* What the library makes room for. On a connection it takes all that waits for
+ * the rest of one message. */
+issize_t cure_su_getmsgsize(su_socket_t s) __asm__("su_getmsgsize");
+issize_t cure_su_getmsgsize(su_socket_t s)
+{
+	int n = 0;
+
+	cures.calls[CURE_SU_GETMSGSIZE]++;
+	if (ioctl(s, FIONREAD, &n) != 0)
+		return -1;
+	if (n > (int)CURES_CHUNK_MAX && !watched_find(s))
+		n = (int)CURES_CHUNK_MAX;
+	return n;
 }
 
 /* ------------------------------------------------- answers of the library */

@@ -17,6 +17,9 @@
  *library with 400 before we are asked		answers to a stranger by itself
  *	asserts when an ACK comes for an	su_vsend: an answer that cannot
  *	answer that could not be sent		be sent is as good as lost
+ *	reads all that waits on a connection	su_getmsgsize tells of a part
+ *	into one message, and ends the		at a time
+ *	connection if that is too large
  *	makes its own sockets			bind puts keeper's in place
  *	"TEST" datagram to itself at creation	sendto and recvfrom pretend, so
  *	swallows the first queued request	that nothing leaves or is read
@@ -52,6 +55,12 @@
 
 /** Largest SIP datagram that is read; a phone's is 1 to 4 kB. */
 #define CURES_DATAGRAM_MAX   32768u
+/** Read from a connection at a time. */
+#define CURES_CHUNK_MAX      16384u
+/** Largest message on a connection, which flowd has judged by the settings: of
+ * the largest header and body that they allow, with what flowd adds to it, and
+ * what is read behind it. */
+#define CURES_MESSAGE_MAX    (2 * 65536u + 4096u + CURES_CHUNK_MAX)
 /** Header lines, folded ones counted, of one message. */
 #define CURES_LINES_MAX      160u
 /** Commas and semicolons in the header part: each is an object to sofia. */
@@ -64,6 +73,7 @@ enum cure {
 	CURE_GETADDRINFO,
 	CURE_SU_GETADDRINFO,
 	CURE_SU_VRECV,
+	CURE_SU_GETMSGSIZE,
 	CURE_SU_VSEND,
 	CURE_BIND,
 	CURE_SENDTO,

@@ -486,7 +486,7 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 	err = ERR_NOMEM;
 	stack->agent = nta_agent_create(loop_sofia_root(sbc->daemon.loop),
 		(url_string_t *)-1, on_message, (nta_agent_magic_t *)stack,
-		NTATAG_UA(1), NTATAG_MAXSIZE(CURES_DATAGRAM_MAX + 1),
+		NTATAG_UA(1), NTATAG_MAXSIZE(CURES_MESSAGE_MAX),
 		NTATAG_UDP_MTU(65535), NTATAG_CLIENT_RPORT(1),
 		NTATAG_SERVER_RPORT(1), NTATAG_CANCEL_487(0),
 		NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0),
