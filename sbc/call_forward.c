@@ -108,7 +108,7 @@ static enum reason take(struct call *c)
 
 	call_forward_release(c);
 	c->forwarder = a;
-	why = call_setup_leads_to_emergency(c) ? REASON_CALL_FORWARD_REFUSED
+	why = call_facts_lead_to_emergency(c) ? REASON_CALL_FORWARD_REFUSED
 					       : call_limit_forward(c);
 	if (why == REASON_ROUTE_OK)
 		return why;

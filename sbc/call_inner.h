@@ -303,6 +303,15 @@ enum call_state call_end(
 const char *call_side_name(enum call_side side);
 struct party *call_other(struct call *c, const struct party *p);
 
+/* call_life.c */
+/** How long the call may be in this state; 0 = it waits for people, not for
+ * machines: only EV_LIFE ends it. */
+uint64_t call_life_state_us(const struct call *c, enum call_state s);
+/** The call is answered, or its life was looked at: EV_LIFE comes in time. */
+void call_life_set(struct call *c);
+/** At EV_LIFE. @return why the call ends, or NONE: it was only looked at. */
+enum reason call_life_over(struct call *c);
+
 /* calls.c */
 /** An empty call, in the list of all. */
 struct call *call_make(struct calls *calls);
@@ -316,11 +325,19 @@ uint32_t call_min_session(const struct call *c);
 /** Notes where a phone's datagrams come from now (talker.h). */
 void call_talks_from(struct party *p);
 
-/* call_setup.c */
-enum call_state call_setup_begin(
+/* call_facts.c */
+enum call_state call_facts_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip);
-/** Does the caller call an emergency number? Before call_setup_begin(). */
-bool call_setup_is_emergency(struct call *c, const sip_t *sip);
+/** Does the caller call an emergency number? Before call_facts_begin(). */
+bool call_facts_is_emergency(struct call *c, const sip_t *sip);
+/** Would the call, as it stands, reach an emergency service? */
+bool call_facts_lead_to_emergency(struct call *c);
+/** Whose is the called number? EV_ACCOUNT follows. @return the state. */
+enum call_state call_facts_ask(struct call *c);
+/** Where the call may go, by what is known of it now. */
+void call_facts_route(struct call *c, struct route_decision *decision_out);
+
+/* call_setup.c */
 enum call_state call_setup_on_account(
 	struct call *c, const struct call_input *in);
 /** EV_LOCATED. */
@@ -332,8 +349,6 @@ enum call_state call_setup_on_failure(
 	struct call *c, const struct call_input *in);
 enum call_state call_setup_on_timer(
 	struct call *c, const struct call_input *in);
-/** Would the call, as it stands, reach an emergency service? */
-bool call_setup_leads_to_emergency(struct call *c);
 /** Begins anew with another called number. */
 enum call_state call_setup_reroute(struct call *c);
 /** How many parties of the present target may still answer. */

@@ -175,21 +175,11 @@ static bool read_resource(
 static int make_phone_leg(struct sub *s, const struct inbound *in,
 	nta_incoming_t *irq, const sip_t *sip)
 {
-	struct leg_config config = {
-		.sbc = s->sbc,
-		.home = s->home,
-		.call = s->id,
-		.kind = SIDE_PHONE,
-		.account = s->account,
-		.peer = {.addr = in->source,
-			.listener = in->listener,
-			.flow = in->flow},
-		.user = hdr_user(s->resource, s->home),
-		.on_event = sub_on_leg,
-		.on_request = sub_on_phone_request,
-		.ctx = s,
-	};
+	struct target peer = {
+		.addr = in->source, .listener = in->listener, .flow = in->flow};
+	struct leg_config config = sub_phone_config(s, &peer);
 
+	config.user = hdr_user(s->resource, s->home);
 	return leg_new_dialog(&config, irq, sip, &s->phone);
 }
 

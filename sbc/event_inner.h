@@ -140,7 +140,6 @@ const char *event_domain(
 
 /* event.c */
 void sub_event(struct sub *s, const struct sub_input *in);
-void sub_on_aimed(void *ctx);
 int sub_on_phone_request(
 	struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 int sub_on_pbx_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
@@ -153,14 +152,26 @@ void sub_begin_waiting(struct sub *s);
  * lines may be NULL. */
 void sub_answer(
 	struct sub *s, enum reason why, unsigned status, const char *lines);
+/** Answers a request of the subscription. */
+void sub_reply(
+	struct sub *s, nta_incoming_t *irq, enum reason why, unsigned status);
+
+/* event_pbx.c */
+/** What a leg of the subscription is made with, new or restored. */
+struct leg_config sub_phone_config(struct sub *s, const struct target *peer);
+struct leg_config sub_pbx_config(struct sub *s, const struct target *peer);
+/** It is known where the PBX is: SUB_EV_AIMED. */
+enum sub_state sub_aimed(struct sub *s, const struct sub_input *in);
+/** The PBX is not there: at its next place (RFC 3263 4.3)?
+ * @return SUB_STATE_COUNT if there is none. */
+enum sub_state sub_try_elsewhere(struct sub *s);
+/** The walk over the PBX's places goes on. */
+void sub_on_aimed(void *ctx);
 /** Sends our SUBSCRIBE for s->asked_s; uri, and what belongs to it, stand in
  * the first one only. @return whether it left. */
 bool sub_ask_pbx(struct sub *s, const char *uri, const char *lines);
 /** Tells the PBX that nobody listens any more; its answer does not matter. */
 void sub_leave_pbx(struct sub *s);
-/** Answers a request of the subscription. */
-void sub_reply(
-	struct sub *s, nta_incoming_t *irq, enum reason why, unsigned status);
 
 /* event_ask.c */
 enum sub_state sub_ask(struct sub *s, const struct sub_input *in);

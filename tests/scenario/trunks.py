@@ -548,7 +548,8 @@ def _apart():
 update sbc.trunk set called_prefixes = '{+4955991,+495588}'
 	where name = 'north';
 update sbc.trunk set called_prefixes = '{+495599}' where name = 'south';
-update sbc.trunk set domain = 'mine.test' where name = 'domain';
+update sbc.trunk set domain = 'mine.test', called_from = 'diversion'
+	where name = 'domain';
 """
 
 
@@ -579,8 +580,8 @@ def told_apart(w):
     assert tokens["line-a"] != tokens["line-b"], tokens
     edge = ITSP.edge
 
-    def lands(uri, number, to=None):
-        m = _calls_in(net, pbx, uri, "+4989777", passing=QUIET,
+    def lands(uri, number, to=None, extra=()):
+        m = _calls_in(net, pbx, uri, "+4989777", passing=QUIET, extra=extra,
                       to=to or f"sip:{number}@{edge}")
         assert _uri(m).startswith(f"sip:{number}@"), m.first
         return w.cdr(number)["caller_leg"]["trunk_name"]
@@ -593,8 +594,9 @@ def told_apart(w):
         assert lands(f"sip:{name}@{edge}", f"+49559{i}3") == name
     assert lands(f"sip:+49559915@{edge}", "+49559915") == "north"
     assert lands(f"sip:+49559925@{edge}", "+49559925") == "south"
-    assert lands(f"sip:+495577@{edge}", "+495577",
-                 "sip:+495577@mine.test") == "domain"
+    # This one's called number is who diverted the call.
+    assert lands(f"sip:+4900@{edge}", "+495577", "sip:+4900@mine.test", (
+        "Diversion: <sip:+495577@mine.test>;reason=unconditional",)) == "domain"
     # Nothing tells: the first one's. A token that is none is nothing.
     assert lands(f"sip:+495578@{edge};line=nosuchtoken", "+495578") == "line-a"
     other = w.peer("itsp", n=12, target=edge)
