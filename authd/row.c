@@ -48,11 +48,15 @@ static const char *cell(struct row *r, const char *column)
 
 	if (r->err)
 		return "";
-	col = PQfnumber(r->result, column);
+	col = r->next;
+	if (col >= PQnfields(r->result) ||
+		strcmp(PQfname(r->result, col), column) != 0)
+		col = PQfnumber(r->result, column);
 	if (col < 0) {
 		row_fail(r, column, "the database has no such column");
 		return "";
 	}
+	r->next = col + 1;
 	if (PQgetisnull(r->result, r->number, col))
 		return "";
 	return PQgetvalue(r->result, r->number, col);

@@ -27,6 +27,7 @@ struct row {
 	int number;
 	const char *what; /* "realm", "trunk": for the problem's text */
 	const char *name; /* of this row; "" if it has none */
+	int next;         /* column: they are mostly read in their order */
 	int err;
 	char problem[ROW_PROBLEM_SIZE];
 };

@@ -351,11 +351,14 @@ int binding_put_item(struct bindings *b, struct account *account,
 			i->saved = old->saved;
 			memset(&old->saved, 0, sizeof(old->saved));
 		}
-		binding_item_remove(b, old);
 	}
 	if (slot)
 		i->saved = *slot;
+	/* In this order a host that stays is known all the time, and flowd
+	 * hears nothing of a refresh. */
 	item_link(b, i);
+	if (old)
+		binding_item_remove(b, old);
 	binding_item_save(b, i);
 	return 0;
 failed:

@@ -705,7 +705,7 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 	sdp_wipe(&theirs);
 	if (!fits)
 		return call_end(c, why, 0, CALL_SBC);
-	p->theirs = call_media_copy(c, p, in->msg->sdp, in->msg->sdp_len);
+	p->theirs = call_media_copy(c, in->msg->sdp, in->msg->sdp_len, &theirs);
 	if (p->theirs == NULL || call_media_want(c) != 0)
 		return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
 	return CALL_UP;

@@ -330,10 +330,10 @@ enum call_state call_facts_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip);
 /** Does the caller call an emergency number? Before call_facts_begin(). */
 bool call_facts_is_emergency(struct call *c, const sip_t *sip);
-/** Would the call, as it stands, reach an emergency service? */
-bool call_facts_lead_to_emergency(struct call *c);
 /** Whose is the called number? EV_ACCOUNT follows. @return the state. */
 enum call_state call_facts_ask(struct call *c);
+/** Would the call, as it stands, reach an emergency service? */
+bool call_facts_lead_to_emergency(struct call *c);
 /** Where the call may go, by what is known of it now. */
 void call_facts_route(struct call *c, struct route_decision *decision_out);
 
@@ -459,9 +459,10 @@ GH_MUST_CHECK int call_media_read(struct call *c, const struct party *p,
 	const char *text, size_t len, struct sdp *sdp_out,
 	enum reason *why_out);
 /** A copy in the call's home to be kept: of several audio lines only the one
- * that was read stays live. @return NULL without memory. */
+ * that was read stays live. @param read what was read out of it. @return NULL
+ * without memory. */
 char *call_media_copy(
-	struct call *c, const struct party *p, const char *text, size_t len);
+	struct call *c, const char *text, size_t len, const struct sdp *read);
 /** Parses one that was accepted when it came: its keys are left as they are,
  * whatever policy or path are now. The caller wipes it. */
 GH_MUST_CHECK int call_media_again(

@@ -162,8 +162,8 @@ struct leg_config sub_phone_config(struct sub *s, const struct target *peer);
 struct leg_config sub_pbx_config(struct sub *s, const struct target *peer);
 /** It is known where the PBX is: SUB_EV_AIMED. */
 enum sub_state sub_aimed(struct sub *s, const struct sub_input *in);
-/** The PBX is not there: at its next place (RFC 3263 4.3)?
- * @return SUB_STATE_COUNT if there is none. */
+/** The PBX is not there (RFC 3263 4.3): asks at its next place.
+ * @return SUB_STATE_COUNT if there is none; the one that was asked stays. */
 enum sub_state sub_try_elsewhere(struct sub *s);
 /** The walk over the PBX's places goes on. */
 void sub_on_aimed(void *ctx);

@@ -376,6 +376,8 @@ HEADERS = "select sbc.add_emergency('112', 'itsp');" + "".join(
         ("itsp", "in", "Identity"), ("pbx", "out", "Identity"))) + """
 select sbc.set_header('itsp', 'out', 'add', 'X-Line', '{caller}@{host}');
 select sbc.set_header('itsp', 'out', 'remove', 'Priority');
+select sbc.set_header('itsp', 'in', 'set', 'X-Source', '{caller}, itsp');
+select sbc.set_header('itsp', 'in', 'remove', 'Priority');
 update sbc.trunk set tls_name = 'pbx.inside' where name = 'pbx';
 """
 
@@ -496,8 +498,10 @@ def headers_by_policy(w):
 
     # A signature crosses while no number changes.
     e, f = Side(itsp), Side(pbx, 7100)
-    e.call("7" + OURS[1:], extra=(f"Identity: {IDENTITY}",))
+    e.call("7" + OURS[1:], extra=(f"Identity: {IDENTITY}",
+                                  "Priority: urgent", "X-Source: planted"))
     m = f.expect("INVITE")
+    _want(m, X_Source="+4989123456, itsp", Priority=None, X_Line=None)
     assert m.get("identity").startswith(IDENTITY.split(";", maxsplit=1)[0])
     f.taken(m)
     f.answer(m, 486)
