@@ -185,11 +185,45 @@ select sbc.add_route('to-reg-a', '+83', '{{reg-a}}', priority => 5);
 """
 
 
+def _each_is_challenged(net, pbx, digest):
+    """PRACK, UPDATE, INFO and BYE of one call."""
+    a, b = Side(pbx), Side(net, 7100)
+
+    def proved(method):
+        first = b.expect(method, passing=QUIET)
+        reply(net, first, 407, "Proxy-Authenticate: " + digest.challenge())
+        again = b.expect(method, passing=QUIET)
+        digest.check(again, "proxy-authorization")
+        numbers = [int(m.get("cseq").split()[0]) for m in (first, again)]
+        assert numbers[1] == numbers[0] + 1, numbers
+        return again
+    a.call("+8333335", user=OURS + "7", extra=["Require: 100rel"])
+    m = b.expect("INVITE", passing=QUIET)
+    b.taken(m)
+    b.answer(m, 183, b.sdp(), ["Require: 100rel", "RSeq: 9"])
+    prack = proved("PRACK")
+    assert prack.get("rack") == f"9 {m.get('cseq')}", prack.headers
+    b.answer(prack, 200)
+    a.send_prack(a.expect("183"), a.sdp("sendonly"))
+    b.answer(proved("UPDATE"), 200, b.sdp("recvonly"))
+    a.pracked()
+    b.answer(m, 200)
+    b.expect("ACK", passing=QUIET)
+    a.answered(a.expect("200"))
+    a.ack()
+    a.request("INFO", ["Content-Type: application/dtmf"], "5")
+    a.expect("200")
+    b.answer(proved("INFO"), 200)
+    a.request("BYE")
+    b.answer(proved("BYE"), 200)
+    a.expect("200")
+
+
 @case("R2 R3 R4 R5 R8 R11", seconds=14, gate="own")
 def profile_by_registration(w):
     """An ITSP given by a name: REGISTER is challenged, then too brief, then
     taken, and refreshed before it ends; every request of a call is challenged
-    (INVITE, re-INVITE, BYE), once with a nonce that has grown old; From has
+    (INVITE, PRACK, UPDATE, INFO, re-INVITE, BYE), once with a nonce that has grown old; From has
     the login, P-Preferred-Identity the caller without a plus; a call comes to
     the registered Contact with its number in To, from an address that only
     SRV tells. The same call from another host gets no answer at all."""
@@ -242,6 +276,7 @@ def profile_by_registration(w):
     digest.check(bye, "proxy-authorization")
     b.answer(bye, 200)
     a.expect("200")
+    _each_is_challenged(net, pbx, digest)
     m, *_ = _out(pbx, net, "+8333334", OURS + "7", QUIET,
                  extra=("Privacy: id",), challenge=digest)
     _want(m, From="anonymous@anonymous.invalid", Privacy="id",

@@ -176,7 +176,9 @@ static void refused(unsigned status, enum reason why, unsigned told)
 
 	sc_begin(&s, NULL);
 	sc_ring(&s, sdp_text(&s.itsp, 6000, "8", NULL));
-	dl_answer(&s.called, s.called.invite, status, NULL, NULL);
+	/* A phone may forward its calls, but this one names no number. */
+	dl_answer(&s.called, s.called.invite, status,
+		"Contact: <sip:192.0.2.9>\r\n", NULL);
 	sp_expect(&s.phone, "ACK ");
 	snprintf(line, sizeof line, "SIP/2.0 %u", told);
 	sp_expect(&s.itsp, line);
