@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,29 @@ int process_from_name(const char *name, enum process *process_out)
 const char *process_user(enum process p)
 {
 	return (unsigned)p < PROCESS_COUNT ? rows[p].user : "nobody";
+}
+
+const char *process_old_suffix(unsigned n)
+{
+	static const char *const suffixes[PROCESS_OLD_MAX] = {
+		"-old", "-old2", "-old3", "-old4"};
+
+	return n >= 1 && n <= PROCESS_OLD_MAX ? suffixes[n - 1] : NULL;
+}
+
+int process_old_path(const char *path, unsigned n, char *text, size_t size)
+{
+	static const char tail[] = ".sock";
+	const char *suffix = process_old_suffix(n);
+	size_t len = strlen(path);
+	int written;
+
+	if (!suffix || len < sizeof(tail) ||
+		strcmp(path + len - (sizeof(tail) - 1), tail) != 0)
+		return ERR_INVALID;
+	written = snprintf(text, size, "%.*s%s%s",
+		(int)(len - (sizeof(tail) - 1)), path, suffix, tail);
+	return written < 0 || (size_t)written >= size ? ERR_TOO_BIG : 0;
 }
 
 static int user_id(const char *name, uid_t *uid_out)

@@ -17,11 +17,17 @@ enum process {
 	PROCESS_COUNT,
 };
 
-#define PROCESS_BIT(p) (1u << (p))
+#define PROCESS_BIT(p)  (1u << (p))
 
-/** Behind the name of a socket whose process has made room for the next one
- * and still serves: "flowd-old.sock". */
-#define PROCESS_OLD_SUFFIX "-old"
+/** So many that have made room for the next one may still serve. */
+#define PROCESS_OLD_MAX 4
+/** What then stands behind the name of their sockets: "-old" for
+ * "flowd-old.sock" (n 1), "-old2" to "-old4". NULL for any other n. */
+const char *process_old_suffix(unsigned n);
+/** "/run/gatehouse/flowd.sock" to that name. @return 0, ERR_INVALID for another
+ * ending or n, ERR_TOO_BIG. */
+GH_MUST_CHECK int process_old_path(
+	const char *path, unsigned n, char *text, size_t size);
 
 /** "keeper", "authd" ... */
 const char *process_name(enum process p);

@@ -16,7 +16,7 @@ struct ask {
 	const struct process_users *users; /* who the daemon must be */
 	enum process process;
 	const char
-		*suffix; /* of its socket's name: "", or PROCESS_OLD_SUFFIX */
+		*suffix; /* of its socket's name: "", or process_old_suffix() */
 	const char *command;
 	char **args;
 	size_t n_args;

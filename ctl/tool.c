@@ -145,11 +145,11 @@ static enum control_exit ask_one(struct run *run, enum process p,
 	return CONTROL_AWAY;
 }
 
-static bool has_old(const struct run *run, enum process p)
+static bool has_old(const struct run *run, enum process p, const char *suffix)
 {
 	char path[128];
-	int n = snprintf(path, sizeof(path), "%s/%s" PROCESS_OLD_SUFFIX ".sock",
-		run->runtime_dir, process_name(p));
+	int n = snprintf(path, sizeof(path), "%s/%s%s.sock", run->runtime_dir,
+		process_name(p), suffix);
 
 	return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0;
 }
@@ -168,10 +168,16 @@ static int run_command(struct run *run, const struct command *command,
 		code = ask_one(run, p, "", command, args, n_args);
 		if ((int)code > exit_code)
 			exit_code = (int)code;
-		/* What is only looked at is looked at in both. */
-		if (n_args == 0 && command->old_too && has_old(run, p))
-			(void)ask_one(run, p, PROCESS_OLD_SUFFIX, command, args,
-				n_args);
+		/* What is only looked at is looked at in all. */
+		for (unsigned n = 1;
+			n_args == 0 && command->old_too && n <= PROCESS_OLD_MAX;
+			n++) {
+			const char *suffix = process_old_suffix(n);
+
+			if (has_old(run, p, suffix))
+				(void)ask_one(
+					run, p, suffix, command, args, n_args);
+		}
 	}
 	/* A full disk or a closed pipe under --json must not look well. */
 	if ((fflush(run->tool->out) || run->unreadable) &&

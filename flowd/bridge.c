@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/secret.h"
 
 #define READ_SIZE   16384
@@ -16,6 +17,10 @@
 
 struct bridge_packet {
 	STAILQ_ENTRY(bridge_packet) next;
+	uint64_t since_us;
+	char branch[BRIDGE_BRANCH_LEN]; /* as bridge_send() got it */
+	bool has_branch;
+	bool again; /* said once more already */
 	size_t len;
 	uint8_t bytes[];
 };
@@ -29,6 +34,7 @@ void bridge_init(struct bridge *b, struct loop *loop,
 	*b = (struct bridge){
 		.loop = loop, .events = events, .ctx = ctx, .fd = -1};
 	STAILQ_INIT(&b->queue);
+	STAILQ_INIT(&b->kept);
 }
 
 static void down(struct bridge *b, bool broken)
@@ -69,34 +75,113 @@ static ssize_t put(struct bridge *b, const uint8_t *bytes, size_t len)
 	return n;
 }
 
-static int enqueue(struct bridge *b, const uint8_t *bytes, size_t len)
+static struct bridge_packet *packet_new(
+	const uint8_t *bytes, size_t len, const char *branch)
 {
 	struct bridge_packet *p = malloc(sizeof(*p) + len);
 
 	if (!p)
-		return ERR_NOMEM;
-	p->len = len;
+		return NULL;
+	*p = (struct bridge_packet){.len = len, .has_branch = branch != NULL};
+	if (branch) {
+		p->since_us = clock_now_us();
+		memcpy(p->branch, branch, sizeof(p->branch));
+	}
 	memcpy(p->bytes, bytes, len);
-	STAILQ_INSERT_TAIL(&b->queue, p, next);
-	b->n_bytes += len;
-	return 0;
+	return p;
 }
 
-int bridge_send(struct bridge *b, const uint8_t *bytes, size_t len)
+static void packet_free(struct bridge_packet *p)
 {
+	/* It may have had media keys in it. */
+	secret_wipe(p->bytes, p->len);
+	free(p);
+}
+
+static void unkeep_first(struct bridge *b)
+{
+	struct bridge_packet *p = STAILQ_FIRST(&b->kept);
+
+	STAILQ_REMOVE_HEAD(&b->kept, next);
+	b->n_kept--;
+	b->n_kept_bytes -= p->len;
+	packet_free(p);
+}
+
+/* Takes a packet that the kernel has. */
+static void keep(struct bridge *b, struct bridge_packet *p)
+{
+	unsigned n_max = b->heard ? BRIDGE_KEPT_MAX : 1;
+	size_t bytes_max =
+		b->heard ? BRIDGE_KEPT_BYTES : BRIDGE_KEPT_BYTES_SILENT;
+
+	if (!p->has_branch || p->again || p->len > bytes_max) {
+		packet_free(p);
+		return;
+	}
+	while (b->n_kept > 0 &&
+		(b->n_kept >= n_max || b->n_kept_bytes + p->len > bytes_max))
+		unkeep_first(b);
+	STAILQ_INSERT_TAIL(&b->kept, p, next);
+	b->n_kept++;
+	b->n_kept_bytes += p->len;
+}
+
+/* What may have been lost with the last connection goes first. */
+static void say_again(struct bridge *b)
+{
+	uint64_t now = clock_now_us();
+	struct bridge_packet *p;
+
+	while (b->n_kept > 0 &&
+		now - STAILQ_FIRST(&b->kept)->since_us > BRIDGE_KEPT_US)
+		unkeep_first(b);
+	STAILQ_FOREACH (p, &b->kept, next)
+		p->again = true;
+	STAILQ_CONCAT(&b->kept, &b->queue);
+	STAILQ_CONCAT(&b->queue, &b->kept);
+	b->n_bytes += b->n_kept_bytes;
+	b->n_kept = b->n_kept_bytes = 0;
+}
+
+void bridge_answered(struct bridge *b, const char *branch)
+{
+	struct bridge_packet *p, *next;
+
+	b->heard = true;
+	for (p = STAILQ_FIRST(&b->kept); p; p = next) {
+		next = STAILQ_NEXT(p, next);
+		if (memcmp(p->branch, branch, sizeof(p->branch)) != 0)
+			continue;
+		STAILQ_REMOVE(&b->kept, p, bridge_packet, next);
+		b->n_kept--;
+		b->n_kept_bytes -= p->len;
+		packet_free(p);
+	}
+}
+
+int bridge_send(
+	struct bridge *b, const uint8_t *bytes, size_t len, const char *branch)
+{
+	struct bridge_packet *p;
 	ssize_t n = 0;
-	int err;
 
 	if (bridge_is_open(b) && STAILQ_EMPTY(&b->queue)) {
 		n = put(b, bytes, len);
-		if (n == (ssize_t)len)
+		if (n == (ssize_t)len && !branch)
 			return 0;
 		if (n < 0)
 			n = 0; /* reading tells that it has gone */
 	}
-	err = enqueue(b, bytes, len);
-	if (err)
-		return err;
+	p = packet_new(bytes, len, branch);
+	if (!p)
+		return ERR_NOMEM;
+	if (n == (ssize_t)len) {
+		keep(b, p);
+		return 0;
+	}
+	STAILQ_INSERT_TAIL(&b->queue, p, next);
+	b->n_bytes += len;
 	if (n > 0)
 		b->n_sent = (size_t)n;
 	if (bridge_is_open(b))
@@ -122,7 +207,7 @@ static void flush(struct bridge *b)
 		b->n_sent = 0;
 		b->n_bytes -= p->len;
 		STAILQ_REMOVE_HEAD(&b->queue, next);
-		free(p);
+		keep(b, p);
 		drained = true;
 	}
 	if (watch(b) && drained)
@@ -132,7 +217,7 @@ static void flush(struct bridge *b)
 /* ---------------------------------------------------------------- from sbc */
 
 /* @return bytes consumed. */
-static size_t take(struct bridge *b, const uint8_t *bytes, size_t len)
+static size_t take_messages(struct bridge *b, const uint8_t *bytes, size_t len)
 {
 	size_t at = 0;
 
@@ -147,8 +232,8 @@ static size_t take(struct bridge *b, const uint8_t *bytes, size_t len)
 		case FRAME_PONG:
 			break; /* between us there is nothing to keep alive */
 		case FRAME_MESSAGE:
-			b->events->on_message(
-				b->ctx, bytes + at, n, b->frame.header_len);
+			b->events->on_message(b->ctx, bytes + at, n,
+				b->frame.header_len, at + n < len);
 			break;
 		case FRAME_TOO_BIG:
 		case FRAME_LENGTH:
@@ -160,6 +245,15 @@ static size_t take(struct bridge *b, const uint8_t *bytes, size_t len)
 		at += n;
 	}
 	return at;
+}
+
+static size_t take(struct bridge *b, const uint8_t *bytes, size_t len)
+{
+	size_t n = take_messages(b, bytes, len);
+
+	if (n > 0)
+		b->events->on_message_end(b->ctx);
+	return n;
 }
 
 static void take_buffered(struct bridge *b)
@@ -271,6 +365,7 @@ int bridge_open(struct bridge *b, const struct addr *sbc)
 	}
 	b->fd = fd;
 	b->paused = false;
+	say_again(b);
 	return 0;
 }
 
@@ -293,7 +388,9 @@ void bridge_done(struct bridge *b)
 	bridge_close(b);
 	while ((p = STAILQ_FIRST(&b->queue))) {
 		STAILQ_REMOVE_HEAD(&b->queue, next);
-		free(p);
+		packet_free(p);
 	}
 	b->n_bytes = 0;
+	while (b->n_kept > 0)
+		unkeep_first(b);
 }

@@ -137,7 +137,7 @@ static uint64_t deadline(const struct flow *f, enum reason *why)
 		if (!f->got_message && f->request == 0)
 			earlier(&at, why, f->since_us, l->first_message_us,
 				REASON_FLOW_NO_MESSAGE);
-		if (!f->read_paused)
+		if (flow_may_read(f))
 			earlier(&at, why, f->message_since_us, l->message_us,
 				REASON_FLOW_SLOW_MESSAGE);
 		earlier(&at, why, f->stalled_since_us, STALL_US,

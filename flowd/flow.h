@@ -75,6 +75,7 @@ struct flow {
 	bool read_paused; /* sbc does not take what the peer says */
 	bool said_end;
 	bool is_secured; /* TLS is done */
+	bool is_held;    /* what is in out waits for more, not for the peer */
 	uint8_t n_bridge_breaks;
 	char sbc_sent_by[FLOW_SENT_BY_SIZE]; /* of sbc's own Via */
 

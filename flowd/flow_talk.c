@@ -20,6 +20,8 @@
 #define READ_SIZE         16384u
 #define READ_ROUNDS       4u
 #define QUEUE_LOW         16384u
+/* Messages of sbc that leave together: up to about one TLS record. */
+#define HOLD_MAX          12288u
 /* Bridges that are opened per turn of the loop after sbc came back. */
 #define BRIDGE_BATCH      64u
 #define BRIDGE_PAUSE_US   5000u
@@ -38,6 +40,27 @@ static void note_progress(struct flow *f, bool progress)
 		f->stalled_since_us = clock_now_us();
 	if (buf_len(&f->out) > 0)
 		flow_arm(f);
+}
+
+/* The time in which nobody read is not the peer's. */
+static void read_again(struct flow *f)
+{
+	if (f->message_since_us == 0)
+		return;
+	f->message_since_us = clock_now_us();
+	flow_arm(f);
+}
+
+/* Behind what is there, to leave with what follows: one record, one packet and
+ * one wake-up of the peer for several messages. */
+static void flow_hold(struct flow *f, const uint8_t *bytes, size_t len)
+{
+	if (f->state != FLOW_OPEN)
+		return;
+	if (buf_add(&f->out, bytes, len))
+		flow_gone(f, REASON_FLOW_FULL, "out of memory");
+	else
+		f->is_held = true;
 }
 
 /* Whole messages and keep-alives only. */
@@ -68,7 +91,7 @@ static void flow_send(struct flow *f, const uint8_t *bytes, size_t len)
 
 void flow_flush(struct flow *f)
 {
-	bool progress = false;
+	bool progress = false, was_full = buf_len(&f->out) > QUEUE_HIGH;
 
 	while (buf_len(&f->out) > 0) {
 		int n = wire_write(
@@ -84,6 +107,8 @@ void flow_flush(struct flow *f)
 		progress = true;
 	}
 	note_progress(f, progress);
+	if (was_full && buf_len(&f->out) <= QUEUE_HIGH)
+		read_again(f);
 	if (f->state == FLOW_OPEN && buf_len(&f->out) <= QUEUE_LOW)
 		bridge_pause(&f->bridge, false);
 	flow_end_go_on(f);
@@ -155,8 +180,39 @@ void flow_bridge_soon(struct flow *f)
 		open_bridges(flows);
 }
 
-static void on_bridge_message(
-	void *ctx, const uint8_t *bytes, size_t len, size_t header_len)
+/* sbc answers with the branch that we have made (make_branch()). */
+static void note_answer(struct flow *f, const uint8_t *bytes, size_t header_len)
+{
+	static const char cookie[] = "z9hG4bK";
+	const size_t cookie_len = sizeof(cookie) - 1;
+	struct via via;
+
+	if (f->bridge.n_kept == 0 || via_find(bytes, header_len, &via) != 0 ||
+		via.branch_end - via.branch != cookie_len + BRIDGE_BRANCH_LEN)
+		return;
+	bridge_answered(
+		&f->bridge, (const char *)bytes + via.branch + cookie_len);
+}
+
+static void on_bridge_message_end(void *ctx)
+{
+	struct flow *f = ctx;
+
+	if (!f->is_held)
+		return;
+	f->is_held = false;
+	if (f->state != FLOW_OPEN && f->state != FLOW_ENDING)
+		return;
+	flow_flush(f);
+	if (f->state != FLOW_OPEN)
+		return;
+	if (buf_len(&f->out) > QUEUE_HIGH)
+		bridge_pause(&f->bridge, true);
+	flow_watch(f);
+}
+
+static void on_bridge_message(void *ctx, const uint8_t *bytes, size_t len,
+	size_t header_len, bool more)
 {
 	struct flow *f = ctx;
 	struct flows *flows = f->flows;
@@ -167,6 +223,7 @@ static void on_bridge_message(
 	if (f->state != FLOW_OPEN)
 		return;
 	if (via_is_response(bytes, len)) {
+		note_answer(f, bytes, header_len);
 		n = via_pop(
 			bytes, len, header_len, flows->scratch, SCRATCH_SIZE);
 	} else {
@@ -184,7 +241,12 @@ static void on_bridge_message(
 	}
 	f->n_tx++;
 	stat_add(STAT_FLOW_MSG_TX, 1);
-	flow_send(f, flows->scratch, (size_t)n);
+	if (f->is_held && buf_len(&f->out) + (size_t)n > HOLD_MAX)
+		on_bridge_message_end(f);
+	if (f->is_held || (more && buf_len(&f->out) == 0))
+		flow_hold(f, flows->scratch, (size_t)n);
+	else if (f->state == FLOW_OPEN)
+		flow_send(f, flows->scratch, (size_t)n);
 	secret_wipe(flows->scratch, (size_t)n);
 }
 
@@ -199,9 +261,7 @@ static void on_bridge_drain(void *ctx)
 	if (!f->read_paused || f->bridge.n_bytes > QUEUE_LOW)
 		return;
 	f->read_paused = false;
-	/* The time that sbc took is not the peer's. */
-	if (f->message_since_us)
-		f->message_since_us = clock_now_us();
+	read_again(f);
 	flow_read(f);
 }
 
@@ -224,6 +284,7 @@ static void on_bridge_down(void *ctx, bool broken)
 
 const struct bridge_events flow_bridge_events = {
 	.on_message = on_bridge_message,
+	.on_message_end = on_bridge_message_end,
 	.on_drain = on_bridge_drain,
 	.on_down = on_bridge_down,
 };
@@ -261,8 +322,8 @@ void flows_bridge_down(struct flows *flows)
 
 /* The name of a transaction between us and sbc: the same for a request, its
  * ACK and its CANCEL, and another one for each flow. */
-static void make_branch(
-	const struct flow *f, const uint8_t *id, size_t len, char text[33])
+static void make_branch(const struct flow *f, const uint8_t *id, size_t len,
+	char text[BRIDGE_BRANCH_LEN + 1])
 {
 	uint8_t key[16];
 	uint64_t hash[2];
@@ -273,15 +334,15 @@ static void make_branch(
 			key[k] ^= (uint8_t)(f->id >> (8 * k));
 		hash[i] = table_siphash(key, id, len);
 	}
-	snprintf(text, 33, "%016llx%016llx", (unsigned long long)hash[0],
-		(unsigned long long)hash[1]);
+	snprintf(text, BRIDGE_BRANCH_LEN + 1, "%016llx%016llx",
+		(unsigned long long)hash[0], (unsigned long long)hash[1]);
 }
 
-/* @return length in the scratch, or an error. */
-static int rewrite_for_sbc(
-	struct flow *f, const uint8_t *bytes, size_t len, size_t header_len)
+/* branch_out: of a request. @return length in the scratch, or an error. */
+static int rewrite_for_sbc(struct flow *f, const uint8_t *bytes, size_t len,
+	size_t header_len, char branch_out[BRIDGE_BRANCH_LEN + 1])
 {
-	char sent_by[ADDR_TEXT_SIZE], branch[33];
+	char sent_by[ADDR_TEXT_SIZE];
 	struct addr own = f->flows->sbc;
 	const uint8_t *id;
 	size_t id_len;
@@ -296,11 +357,11 @@ static int rewrite_for_sbc(
 	if (err)
 		return err;
 	via_identity(bytes, &via, &id, &id_len);
-	make_branch(f, id, id_len, branch);
+	make_branch(f, id, id_len, branch_out);
 	own.port = f->bridge.local_port;
 	return via_push(bytes, len, header_len,
-		own.family ? addr_format(&own, sent_by) : "127.0.0.1", branch,
-		&f->peer, f->flows->scratch, SCRATCH_SIZE);
+		own.family ? addr_format(&own, sent_by) : "127.0.0.1",
+		branch_out, &f->peer, f->flows->scratch, SCRATCH_SIZE);
 }
 
 static void refuse_message(struct flow *f, enum reason why,
@@ -318,7 +379,12 @@ static void refuse_message(struct flow *f, enum reason why,
 static void take_message(
 	struct flow *f, const uint8_t *bytes, size_t len, size_t header_len)
 {
+	static const char ack[] = "ACK ";
 	uint8_t *scratch = f->flows->scratch;
+	char branch[BRIDGE_BRANCH_LEN + 1];
+	bool answered =
+		!via_is_response(bytes, len) &&
+		(len < sizeof(ack) || memcmp(bytes, ack, sizeof(ack) - 1) != 0);
 	int n, err;
 
 	f->got_message = true;
@@ -326,12 +392,13 @@ static void take_message(
 	stat_add(STAT_FLOW_MSG_RX, 1);
 	if (!bridge_is_open(&f->bridge))
 		flow_bridge_soon(f);
-	n = rewrite_for_sbc(f, bytes, len, header_len);
+	n = rewrite_for_sbc(f, bytes, len, header_len, branch);
 	if (n < 0) {
 		flow_end(f, REASON_FLOW_BROKEN, "the top Via cannot be read");
 		return;
 	}
-	err = bridge_send(&f->bridge, scratch, (size_t)n);
+	err = bridge_send(
+		&f->bridge, scratch, (size_t)n, answered ? branch : NULL);
 	secret_wipe(scratch, (size_t)n);
 	if (err) {
 		flow_gone(f, REASON_FLOW_FULL, "out of memory");

@@ -209,6 +209,7 @@ static void on_check(void *arg)
 {
 	struct listeners *ls = arg;
 	struct listener *l;
+	bool repaired = false;
 
 	if (certs_changed(&ls->certs))
 		listeners_reload(ls);
@@ -217,7 +218,10 @@ static void on_check(void *arg)
 			continue;
 		(void)make_tls(ls, l);
 		watch(l);
+		repaired = repaired || !l->problem[0];
 	}
+	if (repaired)
+		look_at_expiry(ls);
 	loop_timer_set(loop_of(ls), ls->check_timer, ls->check_us);
 }
 

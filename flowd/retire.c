@@ -4,21 +4,24 @@
  * TLS has in memory belongs to no descriptor), so the old flowd keeps its own
  * until they close, and the new one has the listeners.
  *
- *	retire:	our socket takes the name flowd-old.sock (links of before go
- *on), listeners are let go (keeper has them, and what connects now waits in
- *their queues), keeper starts the next one, sbc is told. then:	an sbc that
- *restarts finds us under the old name. end:	the last flow has closed; or
- *retire_timeout has passed: then the rest is closed slowly, so that phones do
- *not come back in one storm; or nobody has bridged for RETIRED_ALONE_US.
+ *	retire:	our socket takes the name flowd-old.sock, or flowd-old2.sock
+ *		while another one still has that (links of before go on),
+ *		listeners are let go (keeper has them, and what connects now
+ *		waits in their queues), keeper starts the next one, sbc is told
+ *	then:	an sbc that restarts finds us under that name
+ *	end:	the last flow has closed; or retire_timeout has passed: then
+ *		the rest is closed slowly, so that phones do not come back in
+ *		one storm; or nobody has bridged for RETIRED_ALONE_US
  *
- * Of several that are retired at once only the last has the name: an sbc that
- * restarts then loses the flows of the others, whose phones connect anew.
+ * keeper lets PROCESS_OLD_MAX serve and ends the oldest of more.
  */
 #include "flowd/ctl_inner.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -29,32 +32,61 @@
 /* Flows that are closed per look when the time is over. */
 #define CLOSE_BATCH      5u
 
-/* "/run/gatehouse/flowd.sock" -> "/run/gatehouse/flowd-old.sock" */
-static int old_path(const char *path, char *text, size_t size)
+/* Does nobody listen there any more? One that was killed leaves its name. */
+static bool is_stale(const char *path)
 {
-	static const char tail[] = ".sock";
-	size_t len = strlen(path);
-	int n;
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	bool stale;
+	int fd;
 
-	if (len <= sizeof(tail) - 1)
-		return ERR_INVALID;
-	len -= sizeof(tail) - 1;
-	n = snprintf(text, size, "%.*s" PROCESS_OLD_SUFFIX "%s", (int)len, path,
-		tail);
-	return n < 0 || (size_t)n >= size ? ERR_TOO_BIG : 0;
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return false;
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	stale = connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) != 0 &&
+		errno == ECONNREFUSED;
+	(void)close(fd);
+	return stale;
+}
+
+/* A name that nobody serves under; else the one that was taken first.
+ * @return its number, or an error. */
+static int free_name(const char *path, char *text, size_t size)
+{
+	struct timespec oldest = {0};
+	struct stat st;
+	int best = 0, err;
+
+	for (unsigned n = 1; n <= PROCESS_OLD_MAX; n++) {
+		err = process_old_path(path, n, text, size);
+		if (err)
+			return err;
+		if (lstat(text, &st) || is_stale(text))
+			return (int)n;
+		if (best == 0 || st.st_ctim.tv_sec < oldest.tv_sec ||
+			(st.st_ctim.tv_sec == oldest.tv_sec &&
+				st.st_ctim.tv_nsec < oldest.tv_nsec)) {
+			oldest = st.st_ctim;
+			best = (int)n;
+		}
+	}
+	err = process_old_path(path, (unsigned)best, text, size);
+	return err ? err : best;
 }
 
 int ctl_retire(struct ctl *c)
 {
 	Gh__FlowRetired m = GH__FLOW_RETIRED__INIT;
 	char old[sizeof(c->path)];
-	int err;
+	int err, name;
 
 	if (c->retired || c->stopping)
 		return ERR_STATE;
-	err = old_path(c->path, old, sizeof(old));
-	if (err)
-		return err;
+	name = free_name(c->path, old, sizeof(old));
+	if (name < 0)
+		return name;
 	/* First: the next one must find the name free. */
 	if (rename(c->path, old))
 		return ERR_SYSTEM;
@@ -71,6 +103,7 @@ int ctl_retire(struct ctl *c)
 	log_notice("retired", LOG_UINT("flows", c->flows->n_flows),
 		LOG_UINT("timeout_s", c->config.retire_us / CLOCK_US_PER_S));
 	m.flows = (uint32_t)c->flows->n_flows;
+	m.name = (uint32_t)name;
 	IPC_MSG(msg, FLOW_RETIRED, flow_retired, &m);
 	ctl_send_to_sbc(c, &msg);
 	ctl_retire_on_sbc(c, c->sbc != NULL);

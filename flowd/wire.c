@@ -13,6 +13,17 @@ const char *wire_problem(void)
 	return last_problem;
 }
 
+/* Renegotiation is refused by an alert, which a peer may ask for over and
+ * over: it is the end of the connection. */
+static void on_info(const SSL *ssl, int where, int value)
+{
+	struct wire *w = SSL_get_app_data(ssl);
+
+	if (where == SSL_CB_WRITE_ALERT &&
+		(value & 0xff) == SSL_AD_NO_RENEGOTIATION)
+		w->was_refused = true;
+}
+
 int wire_secure(struct wire *w, SSL_CTX *ctx, bool is_server)
 {
 	w->ssl = SSL_new(ctx);
@@ -23,6 +34,8 @@ int wire_secure(struct wire *w, SSL_CTX *ctx, bool is_server)
 		w->ssl = NULL;
 		return ERR_NOMEM;
 	}
+	(void)SSL_set_app_data(w->ssl, w);
+	SSL_set_info_callback(w->ssl, on_info);
 	if (is_server)
 		SSL_set_accept_state(w->ssl);
 	else
@@ -113,6 +126,11 @@ int wire_read(struct wire *w, uint8_t *bytes, size_t size)
 	ERR_clear_error();
 	errno = 0;
 	rc = SSL_read(w->ssl, bytes, size > INT_MAX ? INT_MAX : (int)size);
+	if (w->was_refused) {
+		ERR_clear_error();
+		last_problem = "renegotiation";
+		return ERR_INVALID;
+	}
 	return rc > 0 ? rc : from_ssl(w, rc, true);
 }
 

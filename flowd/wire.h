@@ -19,17 +19,19 @@ struct wire {
 	SSL *ssl;              /* owned; NULL: plain */
 	bool read_wants_write; /* TLS has something of its own to say */
 	bool write_wants_read; /* TLS waits for the peer before it can write */
+	bool was_refused;      /* it asked for another handshake */
 };
 
-/** Gives TLS its side of the connection. @return 0, or ERR_NOMEM; ctx gets a
- * reference. */
+/** Gives TLS its side of the connection; w stays where it is. @return 0, or
+ * ERR_NOMEM; ctx gets a reference. */
 GH_MUST_CHECK int wire_secure(struct wire *w, SSL_CTX *ctx, bool is_server);
 
 /** @return 0 when done, ERR_AGAIN, ERR_CLOSED if the peer went, or
  * ERR_REFUSED: wire_problem() tells. */
 GH_MUST_CHECK int wire_handshake(struct wire *w);
 /** @return bytes > 0, ERR_AGAIN, ERR_CLOSED for an orderly end, ERR_TIMEOUT
- * where the network failed, or ERR_INVALID for a broken TLS record. */
+ * where the network failed, or ERR_INVALID for a broken TLS record or a peer
+ * that wants to renegotiate. */
 GH_MUST_CHECK int wire_read(struct wire *w, uint8_t *bytes, size_t size);
 /** @return bytes > 0, or as wire_read(). */
 GH_MUST_CHECK int wire_write(struct wire *w, const uint8_t *bytes, size_t len);

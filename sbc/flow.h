@@ -91,10 +91,15 @@ typedef void (*flow_ask_fn)(void *ctx);
 /** Connects to an address of a trunk that the settings reach by datagrams; fn
  * is called once, from the loop: then flow_to() has it, or the peer does not
  * take it (and is not asked again for a while).
- * @return 0, ERR_NOT_FOUND without an address of ours for it, or ERR_NOMEM. */
+ * @return 0, ERR_NOT_FOUND without an address of ours for it, ERR_FULL if there
+ * are too many, or ERR_NOMEM. */
 GH_MUST_CHECK int flow_ask(struct flows *flows, const struct trunk *t,
 	Gh__Transport transport, const struct addr *remote, flow_ask_fn fn,
 	void *ctx, struct flow_ask **ask_out);
+/** Has it refused a connection a moment ago? */
+bool flow_is_refused(const struct flows *flows, const struct trunk *t,
+	const struct addr *listen, Gh__Transport transport,
+	const struct addr *remote);
 /** fn will not run. Safe on NULL. */
 void flow_ask_cancel(struct flow_ask **ask);
 

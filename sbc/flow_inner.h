@@ -11,11 +11,9 @@
 #include "sbc/flow.h"
 #include "sbc/sbc.h"
 
-#define FLOWS_MAX          1000000u
-#define UNTOLD_MAX         64u
-/* As keeper's. */
-#define FLOWDS_RETIRED_MAX 4
-#define LINE_PAUSE_US      (500 * CLOCK_US_PER_MS)
+#define FLOWS_MAX     1000000u
+#define UNTOLD_MAX    64u
+#define LINE_PAUSE_US (500 * CLOCK_US_PER_MS)
 
 /* What a connection to a trunk has to prove, and shows of itself. */
 struct line_terms {
@@ -82,7 +80,8 @@ struct flows {
 	struct addr bridge;
 	bool bridge_open;
 	struct ipc_link *link; /* to the present flowd */
-	struct ipc_link *retired[FLOWDS_RETIRED_MAX];
+	/* To those that are retired, by the number of their names. */
+	struct ipc_link *retired[PROCESS_OLD_MAX];
 	struct loop_timer *retired_timer;
 	uint64_t version, last_request;
 	struct table by_id, by_port, hosts;

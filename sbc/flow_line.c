@@ -13,11 +13,18 @@
 #include <string.h>
 #include <strings.h>
 
-#define RETRY_MAX_US (30 * CLOCK_US_PER_S)
+#include "sbc/stack.h"
+
+#define RETRY_MAX_US   (30 * CLOCK_US_PER_S)
 /* A connection for large requests stays so long after the last one. */
-#define NEEDED_US    (600 * CLOCK_US_PER_S)
+#define NEEDED_US      (600 * CLOCK_US_PER_S)
 /* A peer that did not take one is not asked again so soon. */
-#define REFUSED_US   (60 * CLOCK_US_PER_S)
+#define REFUSED_US     (60 * CLOCK_US_PER_S)
+/* How long a flow's bridge is waited for, and how often it is looked for. */
+#define BRIDGE_WAIT_US CLOCK_US_PER_S
+#define BRIDGE_LOOK_US CLOCK_US_PER_MS
+/* Of such connections there are so many at most. */
+#define NEEDED_MAX     256u
 
 /* What is left of a trunk that is none any more. */
 #define GOODBYE_US   (6 * CLOCK_US_PER_S)
@@ -26,6 +33,8 @@
 struct flow_ask {
 	TAILQ_ENTRY(flow_ask) next;
 	struct line *line; /* NULL: it is clear already */
+	uint64_t flow;     /* then: what it led to; 0 = nothing */
+	uint64_t until_us; /* its bridge is waited for */
 	struct flows *all;
 	struct loop_timer *timer;
 	flow_ask_fn fn;
@@ -100,11 +109,26 @@ static void ask_free(struct flow_ask *ask)
 static void on_ask_timer(void *arg)
 {
 	struct flow_ask *ask = arg;
+	struct sbc *sbc = ask->all->sbc;
 	flow_ask_fn fn = ask->fn;
 	void *ctx = ask->ctx;
 
+	/* flowd has connected before it says so, but the library may not have
+	 * accepted it yet. */
+	if (ask->flow && flow_find(ask->all, ask->flow) && sbc->stack &&
+		!stack_flow_tport(sbc->stack, ask->flow) &&
+		clock_now_us() < ask->until_us) {
+		loop_timer_set(sbc->daemon.loop, ask->timer, BRIDGE_LOOK_US);
+		return;
+	}
 	ask_free(ask);
 	fn(ctx);
+}
+
+static void ask_settle(struct flow_ask *ask, const struct line *line)
+{
+	ask->flow = line->flow ? line->flow->id : 0;
+	ask->until_us = clock_now_us() + BRIDGE_WAIT_US;
 }
 
 void flow_line_tell(struct line *line)
@@ -114,6 +138,7 @@ void flow_line_tell(struct line *line)
 	while ((ask = TAILQ_FIRST(&line->asks))) {
 		TAILQ_REMOVE(&line->asks, ask, next);
 		ask->line = NULL;
+		ask_settle(ask, line);
 		loop_timer_set(line->all->sbc->daemon.loop, ask->timer, 0);
 	}
 }
@@ -322,6 +347,27 @@ static struct line *line_make(struct flows *flows, const struct trunk *t,
 	return line;
 }
 
+/* A peer inside a dialog names its address: it does not name any number. */
+static size_t n_for_requests(const struct flows *flows)
+{
+	const struct line *line;
+	size_t n = 0;
+
+	LIST_FOREACH (line, &flows->lines, next)
+		n += !line->wanted;
+	return n;
+}
+
+bool flow_is_refused(const struct flows *flows, const struct trunk *t,
+	const struct addr *listen, Gh__Transport transport,
+	const struct addr *remote)
+{
+	const struct line *line =
+		line_find(flows, t->row->id, listen, transport, remote);
+
+	return line && !line->flow && line->refused_until_us > clock_now_us();
+}
+
 int flow_ask(struct flows *flows, const struct trunk *t,
 	Gh__Transport transport, const struct addr *remote, flow_ask_fn fn,
 	void *ctx, struct flow_ask **ask_out)
@@ -336,6 +382,8 @@ int flow_ask(struct flows *flows, const struct trunk *t,
 	uint64_t now = clock_now_us(), wait_us = FLOW_ASK_US;
 	struct flow_ask *ask;
 
+	if (!line && n_for_requests(flows) >= NEEDED_MAX)
+		return ERR_FULL;
 	if (!line)
 		line = line_make(flows, t, transport,
 			addr_format_ip(remote, host), remote);
@@ -356,6 +404,7 @@ int flow_ask(struct flows *flows, const struct trunk *t,
 		flow_line_ask(line);
 	if (line->flow || !line->request) {
 		wait_us = 0; /* nothing to wait for */
+		ask_settle(ask, line);
 	} else {
 		ask->line = line;
 		TAILQ_INSERT_TAIL(&line->asks, ask, next);

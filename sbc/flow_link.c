@@ -10,7 +10,6 @@
  */
 #include "sbc/flow_inner.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -116,7 +115,7 @@ static void reconcile(struct flows *flows)
 {
 	if (!flows->sbc->settings || !flows->bridge_open)
 		return;
-	for (size_t i = 0; i < FLOWDS_RETIRED_MAX; i++)
+	for (size_t i = 0; i < PROCESS_OLD_MAX; i++)
 		if (flows->retired[i] && ipc_is_up(flows->retired[i]))
 			flow_send_config(flows, flows->retired[i]);
 	if (!flows->link || !ipc_is_up(flows->link))
@@ -146,7 +145,7 @@ static void on_up(void *ctx, struct ipc_link *link)
 static struct ipc_link **retired_slot(
 	struct flows *flows, const struct ipc_link *link)
 {
-	for (size_t i = 0; i < FLOWDS_RETIRED_MAX; i++)
+	for (size_t i = 0; i < PROCESS_OLD_MAX; i++)
 		if (flows->retired[i] == link)
 			return &flows->retired[i];
 	return NULL;
@@ -182,19 +181,19 @@ static void on_down(void *ctx, struct ipc_link *link, enum reason why)
 static void on_retired(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 {
 	struct flows *flows = ctx;
-	struct ipc_link **slot = retired_slot(flows, NULL);
+	uint32_t name = msg->flow_retired->name;
+	struct ipc_link **slot;
 
 	if (link != flows->link)
 		return;
 	log_notice(
 		"flowd_retired", LOG_UINT("flows", msg->flow_retired->flows));
-	if (!slot) { /* the oldest of too many */
-		slot = &flows->retired[0];
+	/* One that does not say has the first, as those of before. */
+	slot = &flows->retired[name >= 1 && name <= PROCESS_OLD_MAX ? name - 1
+								    : 0];
+	if (*slot) { /* it has ended, or was the oldest of too many */
 		each_of(flows, *slot, flow_orphan);
 		ipc_link_free(slot);
-		memmove(flows->retired, flows->retired + 1,
-			sizeof(flows->retired) - sizeof(flows->retired[0]));
-		slot = &flows->retired[FLOWDS_RETIRED_MAX - 1];
 	}
 	*slot = link;
 	flows->link = NULL;
@@ -234,21 +233,19 @@ void flow_links_open(struct flows *flows)
 
 static void connect_retired(struct flows *flows)
 {
-	struct ipc_link **slot = retired_slot(flows, NULL);
-	static const char tail[] = ".sock";
 	char path[sizeof(flows->path)];
-	size_t len = strlen(flows->path);
-	int n;
 
-	if (!slot || len <= sizeof(tail) - 1)
-		return;
-	n = snprintf(path, sizeof(path), "%.*s" PROCESS_OLD_SUFFIX "%s",
-		(int)(len - sizeof(tail) + 1), flows->path, tail);
-	if (n < 0 || (size_t)n >= sizeof(path) || access(path, F_OK) != 0 ||
-		link_open(flows, path, slot) != 0)
-		return;
-	loop_timer_set(
-		flows->sbc->daemon.loop, flows->retired_timer, RETIRED_WAIT_US);
+	for (unsigned n = 1; n <= PROCESS_OLD_MAX; n++) {
+		struct ipc_link **slot = &flows->retired[n - 1];
+
+		if (*slot ||
+			process_old_path(flows->path, n, path, sizeof(path)) ||
+			access(path, F_OK) != 0 ||
+			link_open(flows, path, slot) != 0)
+			continue;
+		loop_timer_set(flows->sbc->daemon.loop, flows->retired_timer,
+			RETIRED_WAIT_US);
+	}
 }
 
 /* What was left behind by one that did not end in order is nobody. */
@@ -256,7 +253,7 @@ static void on_retired_timer(void *arg)
 {
 	struct flows *flows = arg;
 
-	for (size_t i = 0; i < FLOWDS_RETIRED_MAX; i++)
+	for (size_t i = 0; i < PROCESS_OLD_MAX; i++)
 		if (flows->retired[i] && !ipc_is_up(flows->retired[i]))
 			ipc_link_free(&flows->retired[i]);
 }
@@ -264,7 +261,7 @@ static void on_retired_timer(void *arg)
 void flow_links_free(struct flows *flows)
 {
 	ipc_link_free(&flows->link);
-	for (size_t i = 0; i < FLOWDS_RETIRED_MAX; i++)
+	for (size_t i = 0; i < PROCESS_OLD_MAX; i++)
 		ipc_link_free(&flows->retired[i]);
 	loop_timer_free(flows->sbc->daemon.loop, &flows->retired_timer);
 }

@@ -199,13 +199,14 @@ void leg_wipe_bodies(nta_outgoing_t *orq)
 }
 
 /* Lets a transaction run out without us: its final answer destroys it. */
-static void leg_abandon(nta_outgoing_t **orq)
+static void leg_abandon(struct leg *leg, nta_outgoing_t **orq)
 {
 	nta_outgoing_t *o = *orq;
 
 	if (o == NULL)
 		return;
 	*orq = NULL;
+	leg_large_forget(leg, o);
 	nta_outgoing_bind(o, NULL, NULL);
 	if (nta_outgoing_status(o) >= 200)
 		nta_outgoing_destroy(o);
@@ -235,10 +236,11 @@ void leg_free(struct leg **legp)
 		nta_incoming_bind(leg->invite_irq, NULL, NULL);
 		nta_incoming_destroy(leg->invite_irq);
 	}
-	leg_abandon(&leg->invite_orq);
-	leg_abandon(&leg->bye_orq);
+	leg_abandon(leg, &leg->invite_orq);
+	leg_abandon(leg, &leg->bye_orq);
 	for (size_t i = 0; i < LEG_MINORS_MAX; i++)
-		leg_abandon(&leg->minors[i]);
+		leg_abandon(leg, &leg->minors[i]);
+	leg_large_drop(leg);
 	loop_timer_free(leg->c.sbc->daemon.loop, &leg->se_timer);
 	account_unref(&leg->c.account);
 	su_free(leg->c.home, leg->user_agent);
@@ -268,28 +270,6 @@ void leg_learn_peer(struct leg *leg, const sip_t *sip)
 			leg->user_agent = su_strndup(
 				leg->c.home, text, strnlen(text, 100));
 	}
-}
-
-nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
-	sip_method_t method, const char *name, const char *request_uri,
-	tag_type_t tag, tag_value_t value, ...)
-{
-	char hop[STACK_URL_SIZE];
-	nta_outgoing_t *orq;
-	ta_list ta;
-
-	if (leg->dialog == NULL)
-		return NULL;
-	leg_reach(leg);
-	ta_start(ta, tag, value);
-	orq = nta_outgoing_tcreate(leg->dialog, fn, (nta_outgoing_magic_t *)leg,
-		URL_STRING_MAKE(stack_next_hop(
-			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
-		method, name,
-		request_uri != NULL ? URL_STRING_MAKE(request_uri) : NULL,
-		TPTAG_IDENT(leg->c.peer.listener->ident), ta_tags(ta));
-	ta_end(ta);
-	return orq;
 }
 
 void leg_send_ack(struct leg *leg, nta_outgoing_t *invite, uint32_t cseq)
@@ -369,7 +349,7 @@ void leg_end(struct leg *leg, unsigned status, const char *lines)
 		if (leg->auth.orq != NULL && leg->auth.orq == leg->invite_orq) {
 			/* Refused with a challenge and not sent again yet. */
 			leg_auth_drop(leg);
-			leg_abandon(&leg->invite_orq);
+			leg_abandon(leg, &leg->invite_orq);
 			leg_close(leg);
 			return;
 		}

@@ -29,6 +29,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <sofia-sip/msg.h>
 #include <sofia-sip/sip_header.h>
@@ -45,6 +46,7 @@ struct sbc;
 struct trunks;
 struct trunk_auth_query;
 struct leg;
+struct leg_large;
 
 enum leg_state {
 	LEG_NEW,
@@ -207,6 +209,8 @@ struct leg {
 		nta_response_f *next_fn;
 	} auth;
 	bool se_raised; /* the INVITE under way asks for the 422's Min-SE */
+	/* requests that wait for a connection (leg_send.c) */
+	LIST_HEAD(, leg_large) larges;
 
 	/* RFC 4028 */
 	uint32_t se_interval_s; /* 0 = no session timer in force */
@@ -325,10 +329,22 @@ GH_MUST_CHECK int leg_make_dialog(struct leg *leg, const char *remote_tag,
 	uint32_t local_cseq, uint32_t remote_cseq);
 /** The leg of one of the library's dialogs, or NULL if it is none. */
 struct leg *leg_of_dialog(nta_leg_t *dialog);
-/** Sends a request inside the dialog, or the first INVITE. */
+/** Sends a request inside the dialog, or the first INVITE; fn is called with
+ * the leg. One that is too large for a datagram may wait for a connection: what
+ * is returned stands for it, and another may take its place in leg_auth_slot().
+ */
 nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
 	sip_method_t method, const char *name, const char *request_uri,
 	tag_type_t tag, tag_value_t value, ...);
+/** The same with fn's own magic. What is returned is not to be kept. */
+nta_outgoing_t *leg_send_as(struct leg *leg, nta_response_f *fn,
+	nta_outgoing_magic_t *magic, sip_method_t method, const char *name,
+	const char *request_uri, tag_type_t tag, tag_value_t value, ...);
+/** A request once more, with the next CSeq and more headers. @return NULL
+ * without memory or dialog. */
+nta_outgoing_t *leg_send_again(struct leg *leg, nta_outgoing_t *old,
+	const struct target *to, nta_response_f *fn,
+	nta_outgoing_magic_t *magic, tag_type_t tag, tag_value_t value, ...);
 void leg_send_ack(struct leg *leg, nta_outgoing_t *invite, uint32_t cseq);
 void leg_send_bye(struct leg *leg);
 /** Body of a message: SDP, nothing, or something foreign.
@@ -390,6 +406,29 @@ bool leg_interval_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 /** Whose place the new transaction takes: the caller's field is set anew. */
 nta_outgoing_t **leg_auth_slot(struct leg *leg, nta_outgoing_t *orq);
 void leg_auth_drop(struct leg *leg);
+/* leg_send.c */
+enum leg_way {
+	LEG_WAY_NOW,
+	LEG_WAY_WAIT, /* for a connection */
+};
+/** Bytes of a request of ours, estimated: the texts that it is made of may be
+ * NULL. */
+size_t leg_request_size(const struct leg *leg, const char *request_uri,
+	const char *body, const char *lines);
+/** Where a request that is too large for a datagram goes; large_out NULL: it
+ * can not wait. WAIT: leg_large_begin() follows, with a request to to_out. */
+enum leg_way leg_way(
+	struct leg *leg, struct target *to_out, struct leg_large **large_out);
+/** orq stands for the request from now on; NULL: there is none. */
+void leg_large_begin(struct leg_large *large, nta_outgoing_t *orq,
+	nta_response_f *fn, nta_outgoing_magic_t *magic);
+/** Its answer callback; the magic is the leg_large. */
+int leg_large_on_end(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip);
+/** The owner gives up a request, which may be one that waits. */
+void leg_large_forget(struct leg *leg, nta_outgoing_t *orq);
+/** The leg goes: whoever waits for an answer hears that there is none. */
+void leg_large_drop(struct leg *leg);
 /* leg_timer.c */
 void leg_timer_from_request(struct leg *leg, const sip_t *sip);
 void leg_timer_from_answer(struct leg *leg, const sip_t *sip);

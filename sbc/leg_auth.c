@@ -53,42 +53,26 @@ void leg_auth_drop(struct leg *leg)
 	leg->auth.orq = leg->auth.next = NULL;
 }
 
-/* The same request once more; the library numbers it anew. */
+/* A request that was answered, and whose answer asks for another one. */
 static nta_outgoing_t *send_again(struct leg *leg, nta_outgoing_t *old,
 	nta_response_f *fn, tag_type_t tag, tag_value_t value, ...)
 {
-	ta_list ta;
+	struct target to = leg->c.peer;
 	msg_t *request = nta_outgoing_getrequest(old);
-	msg_t *msg = request != NULL ? msg_dup(request) : NULL;
-	sip_t *sip = msg != NULL ? sip_object(msg) : NULL;
-	nta_outgoing_t *orq = NULL;
-	char hop[STACK_URL_SIZE];
-	int err;
+	const sip_t *sip = request != NULL ? sip_object(request) : NULL;
+	nta_outgoing_t *orq;
+	ta_list ta;
 
+	/* What went over a connection for its size does so again. */
+	if (sip != NULL && sip->sip_via != NULL &&
+		su_casematch(sip->sip_via->v_protocol, sip_transport_tcp))
+		(void)leg_way(leg, &to, NULL);
 	if (request != NULL)
 		msg_destroy(request);
-	if (sip == NULL || leg->dialog == NULL)
-		goto out;
-	while (sip->sip_via != NULL)
-		sip_header_remove(msg, sip, (sip_header_t *)sip->sip_via);
 	ta_start(ta, tag, value);
-	err = sip_add_tl(msg, sip, ta_tags(ta));
+	orq = leg_send_again(
+		leg, old, &to, fn, (nta_outgoing_magic_t *)leg, ta_tags(ta));
 	ta_end(ta);
-	if (err < 0 || nta_msg_request_complete(msg, leg->dialog,
-			       sip->sip_request->rq_method,
-			       sip->sip_request->rq_method_name, NULL) < 0)
-		goto out;
-	leg_save_sending(leg);
-	orq = nta_outgoing_mcreate(stack_agent(leg->c.sbc->stack), fn,
-		(nta_outgoing_magic_t *)leg,
-		URL_STRING_MAKE(stack_next_hop(
-			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
-		msg, TPTAG_IDENT(leg->c.peer.listener->ident),
-		NTATAG_PASS_100(1), TAG_END());
-	leg_save_sent(leg);
-out:
-	if (orq == NULL && msg != NULL)
-		msg_destroy(msg);
 	return orq;
 }
 

@@ -35,6 +35,7 @@ void leg_change_drop(struct leg *leg)
 		/* Its answer is acknowledged by the library (a failure) or
 		 * goes under with the dialog. */
 		leg->change.orq = NULL;
+		leg_large_forget(leg, orq);
 		nta_outgoing_bind(orq, NULL, NULL);
 		if (nta_outgoing_status(orq) >= 200)
 			nta_outgoing_destroy(orq);

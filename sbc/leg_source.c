@@ -43,6 +43,16 @@ static bool phone_is_bound(const struct leg *leg, const struct addr *source,
 	return false;
 }
 
+/* The same local address: a trunk may say what is too large for a datagram over
+ * a connection (RFC 3261 18.1.1), and the other way round. What is secured
+ * stays so. */
+static bool is_same_place(const struct listener *a, const struct listener *b)
+{
+	return a == b || (!transport_is_secured(a->transport) &&
+				 !transport_is_secured(b->transport) &&
+				 addr_equal_ip(&a->local, &b->local));
+}
+
 static bool accepts(const struct leg *leg, const struct inbound *in)
 {
 	const struct trunk *now;
@@ -54,8 +64,8 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 	if (leg->c.kind == SIDE_PHONE)
 		return leg->c.account != NULL &&
 		       phone_is_bound(leg, &in->source, in->listener, in->flow);
-	if (in->listener != leg->c.peer.listener || in->address == NULL ||
-		leg->c.sbc->settings == NULL)
+	if (!is_same_place(in->listener, leg->c.peer.listener) ||
+		in->address == NULL || leg->c.sbc->settings == NULL)
 		return false;
 	/* The present snapshot's sources: an address that was taken away must
 	 * not speak any more, one that was added may. */

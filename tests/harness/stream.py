@@ -92,6 +92,14 @@ class Line(sip.Peer):
                 return None
             self.buffer += data
 
+    def drain(self, silence=1.0):
+        """Throws away what comes, until nothing does for a while."""
+        while select.select([self.sock], [], [],
+                            silence * proc.PATIENCE)[0]:
+            if not self.sock.recv(65536):
+                return
+        self.buffer = b""
+
     def ended(self, timeout=10.0):
         """Whether the far side closes it in time."""
         self.sock.settimeout(timeout * proc.PATIENCE)
@@ -105,12 +113,14 @@ class Line(sip.Peer):
         return True
 
 
-def connect(ns, host, target, port, context=None, name=None):
+def connect(ns, host, target, port, context=None, name=None, rcvbuf=None):
     """A connection from host to target:port; name is the certificate's and
-    SNI's."""
+    SNI's; rcvbuf: so much waits in its socket at most."""
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
     s = net.open_socket(ns, family, socket.SOCK_STREAM)
     s.settimeout(10 * proc.PATIENCE)
+    if rcvbuf:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
     s.bind((host, 0))
     s.connect((target, port))
     if context:

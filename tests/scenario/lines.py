@@ -31,26 +31,116 @@ def _talk(caller, called, line=None):
     return invite
 
 
-LARGE = f"""
+TCP = f"""
 select sbc.add_realm_address('public', '{ITSP.edge}', 5060, 'tcp');
+update sbc.realm set allow_message = true where name in ('public', 'inside');
+select sbc.add_trunk_source('itsp', '{ITSP.host()}/32', 'tcp');
+"""
+LARGE = """
 insert into sbc.header_rule (trunk, direction, action, name, value) values
 	(sbc.trunk_id('itsp'), 'out', 'set', 'X-Long', repeat('x', 490)),
 	(sbc.trunk_id('itsp'), 'out', 'set', 'X-Longer', repeat('y', 490));
 """
 
 
-@case("R8", seconds=12, gate="own")
+def _far_routes(port):
+    """Makes each request inside the dialog a large one."""
+    return [f"Record-Route: <sip:{ITSP.host()}:{port};lr;n={n}"
+            f"{'x' * 400}>" for n in range(3)]
+
+
+def _over(side, line, method, status=200, body=""):
+    """The method comes to the side over this line, and is answered."""
+    side.peer = line
+    m = side.expect(method)
+    assert len(m.data) > 1300, len(m.data)
+    assert m.get("via").startswith(
+        f"SIP/2.0/{line.transport} {ITSP.edge}"), m.get("via")
+    side.answer(m, status, body)
+    return m
+
+
+def _large_inside(w, a, udp, listener):
+    """A dialog that began over UDP, with requests that are too large for it.
+    Returns the connection that they took."""
+    datagrams = udp.peer
+    a.call("+4940666666")
+    udp.taken(udp.expect("INVITE"))
+    udp.answer(udp.invite, 200, udp.sdp(), _far_routes(5060))
+    a.answered(a.expect("200", passing=("18",)))
+    a.ack()
+    udp.expect("ACK")
+
+    a.request("INVITE", body=a.sdp("sendonly"))
+    line = listener.accept()
+    invite = _over(udp, line, "INVITE", 200, udp.sdp("recvonly"))
+    # The dialog stays where it is; only what is too large takes the way.
+    assert "transport=tcp" not in invite.get("contact"), invite.get("contact")
+    a.expect("200", passing=("18",))
+    a.ack()
+    _over(udp, line, "ACK")
+    a.request("MESSAGE", ["Content-Type: text/plain"], "Good morning")
+    _over(udp, line, "MESSAGE")
+    a.expect("200")
+    a.request("INFO", ["Content-Type: application/dtmf-relay"],
+              "Signal=7\r\nDuration=120\r\n")
+    a.expect("200")
+    _over(udp, line, "INFO")
+
+    # The peer does the same: over a connection of its own, and by datagrams.
+    udp.peer = w.group.add(stream.connect(
+        w.ns("itsp"), ITSP.host(), ITSP.edge, 5060))
+    udp.request("INVITE", body=udp.sdp(), extra=["X-Long: " + "x" * 1300])
+    change = a.expect("INVITE")
+    a.answer(change, 200, a.sdp())
+    udp.expect("200", passing=("18",))
+    udp.ack()
+    a.expect("ACK")
+    udp.peer = datagrams
+    udp.request("OPTIONS")
+    udp.expect("200")
+    a.request("BYE")
+    a.expect("200")
+    _over(udp, line, "BYE")
+    w.cdr("+4940666666", sip_status=200)
+
+    # Nobody listens there: the same as datagrams, at once.
+    udp.peer = datagrams
+    far = w.peer("itsp", port=5070)
+    a.call("+4940777777")
+    udp.taken(udp.expect("INVITE"))
+    udp.answer(udp.invite, 200, udp.sdp(), _far_routes(5070))
+    a.answered(a.expect("200", passing=("18",)))
+    a.ack()
+    udp.peer = far
+    udp.expect("ACK")
+    a.request("INVITE", body=a.sdp("sendonly"))
+    invite = _over(udp, far, "INVITE", 200, udp.sdp("recvonly"))
+    a.expect("200", passing=("18",))
+    a.ack()
+    udp.expect("ACK")
+    a.request("BYE")
+    a.expect("200")
+    _over(udp, far, "BYE")
+    w.cdr("+4940777777", sip_status=200)
+    udp.peer = datagrams
+    return line
+
+
+@case("R8", seconds=14, gate="own")
 def large_requests_move_to_tcp(w):
-    """An INVITE of more than 1300 bytes to a trunk at UDP goes by TCP where
-    the trunk takes it, with all of its dialog; by UDP where it does not; and a
-    small one stays with UDP."""
-    w.make_gate(settings=LARGE)
+    """A request of more than 1300 bytes to a trunk at UDP goes by TCP where
+    the trunk takes it: an INVITE with all of its dialog, one inside a dialog
+    that began over UDP by itself; by UDP where it does not; and a small one
+    stays with UDP."""
+    w.make_gate(settings=TCP)
     w.gate.wait_event("listening", process="flowd", transport="TCP")
     listener = w.group.add(stream.Listener(w.ns("itsp"), ITSP.host(), 5060))
     a = Side(w.peer("pbx", port=5060), 7100)
     udp = Side(w.peer("itsp", port=5060), 7000)
+    line = _large_inside(w, a, udp, listener)
+    w.settings(LARGE)
     a.call("+4940111111")
-    line = listener.accept()
     b = Side(line, 7000)
     invite = _talk(a, b)
     assert len(invite.data) > 1300, len(invite.data)

@@ -67,6 +67,18 @@ static void begin_flow(struct world *w)
 	rig_bridge_expect(&w->r, w->b, "\r\n\r\n");
 }
 
+static size_t count(const char *in, size_t len, const char *what)
+{
+	size_t n = 0;
+	const char *at = in, *end = in + len;
+
+	while ((at = memmem(at, (size_t)(end - at), what, strlen(what)))) {
+		n++;
+		at++;
+	}
+	return n;
+}
+
 static void world_free(struct world *w)
 {
 	rig_peer_end(&w->p);
@@ -467,13 +479,83 @@ START_TEST(test_sbc_restarts)
 	ck_assert_str_eq(again->peer, first.peer);
 	w->b = rig_bridge(&w->r, again->local_port);
 	rig_bridge_expect(&w->r, w->b, "MESSAGE\r\nContent-Length: 0\r\n\r\n");
-	ck_assert_int_eq(memcmp(w->b->bytes, "MESSAGE ", 8), 0);
+	/* What was never answered may never have been read: once more. */
+	ck_assert_int_eq(memcmp(w->b->bytes, "OPTIONS ", 8), 0);
+	ck_assert_uint_eq(
+		count((char *)w->b->bytes, w->b->len, "MESSAGE sip:"), 1);
 	/* Nothing of the half message reached the peer. */
 	rig_bridge_say(&w->r, w->b,
 		"BYE sip:a SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:1\r\n"
 		"l: 0\r\n\r\n");
 	rig_expect(&w->p, "\r\n\r\n");
 	ck_assert_int_eq(memcmp(w->p.bytes, "BYE ", 4), 0);
+	world_free(w);
+}
+END_TEST
+
+/* A restart of sbc, and the bridge that follows. */
+static void restart(struct world *w)
+{
+	size_t n = w->r.n_opened + 1;
+
+	rig_sbc_down(&w->r);
+	rig_sbc_up(&w->r);
+	w->b = rig_bridge(&w->r, rig_wait_opened(&w->r, n)->local_port);
+}
+
+/* sbc answers the only request that it has. */
+static void answer(struct world *w, const char *status)
+{
+	char via[200], text[400];
+
+	value_of((char *)w->b->bytes, "branch=", via);
+	snprintf(text, sizeof(text),
+		"SIP/2.0 %s\r\nVia: SIP/2.0/TCP 127.0.0.1:1;branch=%s\r\n"
+		"Via: SIP/2.0/TCP p\r\nl: 0\r\n\r\n",
+		status, via);
+	w->p.len = 0;
+	rig_bridge_say(&w->r, w->b, text);
+	rig_expect(&w->p, "l: 0\r\n\r\n");
+	w->b->len = 0;
+}
+
+/* A request is said again to the next sbc until it was answered with anything,
+ * and once at most; so are a few, in order, once sbc has answered; ACK is not.
+ */
+START_TEST(test_unread_requests)
+{
+	struct world *w = world_new();
+	char text[64];
+
+	rig_sbc_up(&w->r);
+	begin_flow(w);
+	restart(w);
+	rig_bridge_expect(&w->r, w->b, "OPTIONS\r\nContent-Length: 0\r\n\r\n");
+	/* Not a third time: it may be what sbc dies of. */
+	restart(w);
+	rig_say(&w->p, request("INVITE", "z9hG4bKone"));
+	rig_bridge_expect(&w->r, w->b, "INVITE\r\nContent-Length: 0\r\n\r\n");
+	ck_assert_int_eq(memcmp(w->b->bytes, "INVITE ", 7), 0);
+	answer(w, "100 Trying");
+	restart(w);
+	rig_say(&w->p, request("ACK", "z9hG4bKtwo"));
+	rig_bridge_expect(&w->r, w->b, "ACK\r\nContent-Length: 0\r\n\r\n");
+	ck_assert_int_eq(memcmp(w->b->bytes, "ACK ", 4), 0);
+	for (unsigned i = 0; i < BRIDGE_KEPT_MAX + 2; i++) {
+		snprintf(text, sizeof(text), "z9hG4bKmany%u", i);
+		rig_say(&w->p, request("INFO", text));
+		rig_bridge_expect(&w->r, w->b, text);
+	}
+	rig_bridge_expect(&w->r, w->b, "INFO\r\nContent-Length: 0\r\n\r\n");
+	rig_for(&w->r, 20000);
+	restart(w);
+	snprintf(text, sizeof(text), "z9hG4bKmany%u", BRIDGE_KEPT_MAX + 1);
+	rig_bridge_expect(&w->r, w->b, text);
+	rig_for(&w->r, 20000);
+	ck_assert_uint_eq(count((char *)w->b->bytes, w->b->len, "INFO sip:"),
+		BRIDGE_KEPT_MAX);
+	ck_assert_ptr_nonnull(memmem(w->b->bytes, 400, "many2;", 6));
+	ck_assert_uint_eq(count((char *)w->b->bytes, w->b->len, "ACK sip:"), 0);
 	world_free(w);
 }
 END_TEST
@@ -509,18 +591,6 @@ START_TEST(test_bridge_breaks)
 	world_free(w);
 }
 END_TEST
-
-static size_t count(const char *in, size_t len, const char *what)
-{
-	size_t n = 0;
-	const char *at = in, *end = in + len;
-
-	while ((at = memmem(at, (size_t)(end - at), what, strlen(what)))) {
-		n++;
-		at++;
-	}
-	return n;
-}
 
 /* sbc reads nothing for a while, then dies: what it had not taken whole comes
  * again from each message's start, in order, none twice and none lost of those
@@ -563,7 +633,9 @@ START_TEST(test_backpressure_to_sbc)
 	rig_sbc_up(&w->r);
 	b = rig_bridge(&w->r, rig_wait_opened(&w->r, 2)->local_port);
 	rig_bridge_expect(&w->r, b, "X-Number");
-	ck_assert_int_eq(memcmp(b->bytes, "MESSAGE ", 8), 0);
+	/* Before them what was never answered. */
+	ck_assert_int_eq(memcmp(b->bytes, "OPTIONS ", 8), 0);
+	ck_assert_uint_eq(count((char *)b->bytes, b->len, "OPTIONS sip"), 1);
 	/* Numbers rise by one, to the last whole message. */
 	while (last < whole - 1) {
 		rig_bridge_expect(&w->r, b, "X-Number: ");
@@ -814,6 +886,7 @@ int main(void)
 	suite_add(s, "admission", test_admission);
 	suite_add(s, "accept_rate", test_accept_rate);
 	suite_add(s, "sbc_restarts", test_sbc_restarts);
+	suite_add(s, "unread_requests", test_unread_requests);
 	suite_add(s, "bridge_breaks", test_bridge_breaks);
 	suite_add(s, "backpressure_to_sbc", test_backpressure_to_sbc);
 	suite_add(s, "backpressure_to_peer", test_backpressure_to_peer);

@@ -418,8 +418,7 @@ START_TEST(test_renegotiation)
 	ck_assert(handshake(w, &tls));
 	talk(w);
 	ck_assert_int_eq(SSL_renegotiate(w->p.ssl), 1);
-	/* It is refused by an alert; whether a client lives on is its own
-	 * choice (OpenSSL's does not). No second handshake is done. */
+	/* It is refused by an alert, and the connection ends. */
 	(void)SSL_do_handshake(w->p.ssl);
 	rig_for(&w->r, 50000);
 	w->p.broken = false;
