@@ -8,7 +8,8 @@
  *
  * Linked into the daemons that see keys: sbc, flowd, mediad. Not into builds
  * with sanitizers, which have an allocator of their own. Costs the writing of
- * what was used: some tens of nanoseconds for most blocks.
+ * what was used: 5,000 of sbc's 1,300,000 instructions per call, and nothing
+ * that could be told apart from noise in its CPU time at 500 calls a second.
  */
 #include <errno.h>
 #include <malloc.h>

@@ -225,9 +225,13 @@ static void write_events(uint32_t events, char out[SDP_FMTP_SIZE])
 			continue;
 		while (last < 16 && events >> (last + 1) & 1)
 			last++;
-		writer_add(&w, w.len ? ",%u" : "%u", e);
-		if (last > e)
-			writer_add(&w, "-%u", last);
+		if (w.len)
+			writer_add_char(&w, ',');
+		writer_add_number(&w, e);
+		if (last > e) {
+			writer_add_char(&w, '-');
+			writer_add_number(&w, last);
+		}
 		e = last;
 	}
 }

@@ -7,8 +7,6 @@
  */
 #include "sbc/sdp_part.h"
 
-#include <stdio.h>
-
 #define N_ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 static const struct {
@@ -78,16 +76,18 @@ static void put(const char *word, char *out, size_t size)
 void sdp_line_fill(struct span kind, struct span proto, struct span format,
 	struct sdp_line *line_out)
 {
+	struct writer w;
 	uint64_t pt = 0;
 
 	put(listed(kind, kinds, N_ROWS(kinds), "application"), line_out->kind,
 		sizeof(line_out->kind));
 	put(listed(proto, protos, N_ROWS(protos), "udp"), line_out->proto,
 		sizeof(line_out->proto));
-	if (!span_number(format, 127, &pt))
-		snprintf(line_out->format, sizeof(line_out->format), "%u",
-			(unsigned)pt);
-	else
-		put(listed(format, formats, N_ROWS(formats), "0"),
-			line_out->format, sizeof(line_out->format));
+	if (!span_number(format, 127, &pt)) {
+		writer_init(&w, line_out->format, sizeof(line_out->format));
+		writer_add_number(&w, (unsigned)pt);
+		return;
+	}
+	put(listed(format, formats, N_ROWS(formats), "0"), line_out->format,
+		sizeof(line_out->format));
 }

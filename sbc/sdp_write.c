@@ -79,8 +79,10 @@ static int write_audio(struct writer *w, const struct sdp *sdp)
 
 	writer_add(w, "m=audio %u %s", (unsigned)sdp->rtp.port,
 		sdp_profile_name(sdp->profile));
-	for (size_t i = 0; i < sdp->n_payloads; i++)
-		writer_add(w, " %u", (unsigned)sdp->payloads[i].pt);
+	for (size_t i = 0; i < sdp->n_payloads; i++) {
+		writer_add_char(w, ' ');
+		writer_add_number(w, sdp->payloads[i].pt);
+	}
 	/* A refused line may have lost all its formats, and has to name one. */
 	if (!sdp->n_payloads)
 		writer_add(w, " 0");

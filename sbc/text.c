@@ -236,6 +236,17 @@ void writer_add(struct writer *w, const char *fmt, ...)
 	w->len += (size_t)n;
 }
 
+void writer_add_number(struct writer *w, unsigned n)
+{
+	char digits[3 * sizeof n];
+	size_t at = sizeof digits;
+
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while ((n /= 10) != 0);
+	writer_add_span(w, (struct span){digits + at, sizeof digits - at});
+}
+
 void writer_add_char(struct writer *w, char c)
 {
 	writer_add_span(w, (struct span){&c, 1});

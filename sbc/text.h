@@ -86,6 +86,8 @@ struct writer {
 /** @param size at least 1. */
 void writer_init(struct writer *w, char *text, size_t size);
 void writer_add(struct writer *w, const char *fmt, ...) GH_PRINTF(2, 3);
+/** In decimal; printf costs ten times as much. */
+void writer_add_number(struct writer *w, unsigned n);
 void writer_add_char(struct writer *w, char c);
 void writer_add_span(struct writer *w, struct span s);
 
