@@ -12,6 +12,7 @@
 
 #include "common/secret.h"
 #include "mediad/record.h"
+#include "mediad/save.h"
 
 static uint8_t bytes[RECORD_PLAN_MAX];
 
@@ -266,6 +267,38 @@ START_TEST(test_hostile)
 }
 END_TEST
 
+/* What a peer said and pressed outlives the process; nothing said stays
+ * nothing. */
+START_TEST(test_peer_words)
+{
+	static const struct leg_opinion opinions[] = {
+		{.said = true, .mos = 38, .discarded = 255, .buffer_ms = 65535},
+		{.said = true},
+		{.said = false},
+	};
+	const struct leg_opinion *o = &opinions[_i];
+	struct live_leg *words = calloc(1, sizeof(*words));
+	struct leg *before = calloc(1, sizeof(*before));
+	struct leg *after = calloc(1, sizeof(*after));
+
+	ck_assert(words && before && after);
+	before->rtp_fd = after->rtp_fd = -1;
+	before->words = after->words = words;
+	before->opinion = *o;
+	before->n.rx_digits = 7;
+	save_slow(before);
+	save_resume(after, 1000000);
+	ck_assert(after->opinion.said == o->said);
+	ck_assert_uint_eq(after->opinion.mos, o->mos);
+	ck_assert_uint_eq(after->opinion.discarded, o->discarded);
+	ck_assert_uint_eq(after->opinion.buffer_ms, o->buffer_ms);
+	ck_assert_uint_eq(after->n.rx_digits, 7);
+	free(before);
+	free(after);
+	free(words);
+}
+END_TEST
+
 static void put_file(const char *dir, const char *name, const void *b, size_t n)
 {
 	char path[512];
@@ -316,6 +349,7 @@ int main(int argc, char **argv)
 	tcase_add_test(t, test_round_trip);
 	tcase_add_test(t, test_layout_1);
 	tcase_add_test(t, test_hostile);
+	tcase_add_loop_test(t, test_peer_words, 0, 3);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
