@@ -228,11 +228,20 @@ fail:
 	return NULL;
 }
 
+void account_drop_negative(struct accounts *a, const char *key)
+{
+	struct table_node *node = table_find(&a->negatives, key, strlen(key));
+
+	if (node)
+		drop_negative(a, TABLE_ENTRY(node, struct negative, node));
+}
+
 void account_add_negative(struct accounts *a, const char *key)
 {
 	size_t len = strlen(key);
 	struct negative *n;
 
+	account_drop_negative(a, key);
 	if (a->negatives.n_entries == a->negatives.max_entries)
 		drop_negative(a, TAILQ_FIRST(&a->negative_order));
 	n = calloc(1, sizeof(*n) + len + 1);
@@ -247,10 +256,28 @@ void account_add_negative(struct accounts *a, const char *key)
 	TAILQ_INSERT_TAIL(&a->negative_order, n, order);
 }
 
+/* What is asked for again and again (the numbers behind a PBX are nobody's
+ * here) is asked of the database before it is out of date, so that no caller
+ * waits for that. */
+static void ask_in_time(
+	struct accounts *a, struct negative *n, Gh__AccountKey by)
+{
+	struct account_wait *nobody;
+
+	if (n->asked_again ||
+		n->until_us > clock_now_us() + ACCOUNT_NEGATIVE_TTL_US / 2)
+		return;
+	n->asked_again = true;
+	/* If it can not be asked now, it will be when this has run out. */
+	if (account_ask(a, by, n->key + 2, NULL, NULL, &nobody) < 0)
+		return;
+}
+
 int account_find(struct accounts *a, Gh__AccountKey by, const char *key,
 	const Gh__AccountRecord **record_out)
 {
 	char text[KEY_SIZE_MAX];
+	struct table_node *node;
 	struct entry *e;
 
 	if (!account_is_possible(by, key))
@@ -261,9 +288,11 @@ int account_find(struct accounts *a, Gh__AccountKey by, const char *key,
 		*record_out = e->record;
 		return 0;
 	}
-	if (table_find(&a->negatives, text, strlen(text)))
-		return ERR_NOT_FOUND;
-	return ERR_AGAIN;
+	node = table_find(&a->negatives, text, strlen(text));
+	if (!node)
+		return ERR_AGAIN;
+	ask_in_time(a, TABLE_ENTRY(node, struct negative, node), by);
+	return ERR_NOT_FOUND;
 }
 
 size_t accounts_cached(const struct accounts *a)

@@ -125,6 +125,7 @@ static void answer_row(struct ask *ask, const PGresult *result, int i)
 		finish_ask(ask, ERR_AWAY, NULL);
 		return;
 	}
+	account_drop_negative(a, ask->key);
 	e = account_add_entry(a, rec);
 	if (!e) {
 		finish_ask(ask, ERR_AWAY, NULL);

@@ -46,6 +46,7 @@ struct negative {
 	struct table_node node;
 	TAILQ_ENTRY(negative) order;
 	uint64_t until_us;
+	bool asked_again;
 	char key[];
 };
 
@@ -123,6 +124,8 @@ bool account_is_possible(Gh__AccountKey by, const char *key);
  * @return the entry, or NULL without memory. */
 struct entry *account_add_entry(struct accounts *a, Gh__AccountRecord *record);
 void account_add_negative(struct accounts *a, const char *key);
+/** Nothing where there is none. */
+void account_drop_negative(struct accounts *a, const char *key);
 void account_drop_entry(struct accounts *a, struct entry *e);
 void account_drop_negatives(struct accounts *a);
 void account_drop_all(struct accounts *a);

@@ -29,7 +29,7 @@ enum {
 	RETRY_US = 1000 * 1000,
 	/* Between the beginnings of two batches that are not full: a
 	 * transaction costs the database more than a record. */
-	GATHER_US = 20 * 1000,
+	GATHER_US = 100 * 1000,
 	KEY_SIZE_MAX = 40,
 	MEMORY_MAX = 10000, /* records while the disk is full */
 };

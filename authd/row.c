@@ -28,6 +28,12 @@ static const char *const srtp_policies[] = {
 	[GH__SRTP_POLICY__SRTP_OPTIONAL] = "optional",
 	[GH__SRTP_POLICY__SRTP_REQUIRED] = "required",
 };
+static const char *const forward_policies[] = {
+	[GH__FORWARD_POLICY__FORWARD_AUTO] = "auto",
+	[GH__FORWARD_POLICY__FORWARD_PBX] = "pbx",
+	[GH__FORWARD_POLICY__FORWARD_FOLLOW] = "follow",
+	[GH__FORWARD_POLICY__FORWARD_REFUSE] = "refuse",
+};
 static const char *const nat_modes[] = {
 	[GH__NAT_MODE__NAT_AUTO] = "auto",
 	[GH__NAT_MODE__NAT_ALWAYS] = "always",
@@ -42,11 +48,15 @@ static const char *cell(struct row *r, const char *column)
 
 	if (r->err)
 		return "";
-	col = PQfnumber(r->result, column);
+	col = r->next;
+	if (col >= PQnfields(r->result) ||
+		strcmp(PQfname(r->result, col), column) != 0)
+		col = PQfnumber(r->result, column);
 	if (col < 0) {
 		row_fail(r, column, "the database has no such column");
 		return "";
 	}
+	r->next = col + 1;
 	if (PQgetisnull(r->result, r->number, col))
 		return "";
 	return PQgetvalue(r->result, r->number, col);
@@ -117,6 +127,11 @@ uint32_t row_u32(struct row *r, const char *column)
 uint64_t row_u64(struct row *r, const char *column)
 {
 	return number(r, column, UINT64_MAX);
+}
+
+bool row_has(const struct row *r, const char *column)
+{
+	return PQfnumber(r->result, column) >= 0;
 }
 
 bool row_bool(struct row *r, const char *column)
@@ -299,6 +314,12 @@ static Gh__Account *account_facts(struct row *r)
 	a->usage_at_us = row_u64(r, "usage_at_us");
 	a->usage_hour_calls = row_u32(r, "usage_hour_calls");
 	a->usage_day_us = row_u64(r, "usage_day_us");
+	/* Since schema 23; what was so before is what is so by default. */
+	if (row_has(r, "forwards"))
+		a->forwards = (Gh__ForwardPolicy)row_word(
+			r, "forwards", forward_policies, N(forward_policies));
+	if (row_has(r, "allow_message"))
+		a->no_message = !row_bool(r, "allow_message");
 	return a;
 }
 

@@ -27,6 +27,7 @@ struct row {
 	int number;
 	const char *what; /* "realm", "trunk": for the problem's text */
 	const char *name; /* of this row; "" if it has none */
+	int next;         /* column: they are mostly read in their order */
 	int err;
 	char problem[ROW_PROBLEM_SIZE];
 };
@@ -41,6 +42,8 @@ char *row_text(struct row *r, const char *column);
 uint32_t row_u32(struct row *r, const char *column);
 uint64_t row_u64(struct row *r, const char *column);
 bool row_bool(struct row *r, const char *column);
+/** Is there such a column? An older schema may not have it yet. */
+bool row_has(const struct row *r, const char *column);
 /** Splits words. @return the array, NULL if there is none. */
 char **row_words(struct row *r, const char *column, size_t *n_out);
 uint32_t *row_numbers(struct row *r, const char *column, size_t *n_out);

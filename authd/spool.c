@@ -36,8 +36,11 @@ enum {
 	MAGIC_LEN = 8,
 	HEAD_LEN = 24,
 	RECORD_MAGIC = 0x47485331, /* "GHS1" */
-	/* Batches: a flush begins this long after the first record. */
-	BATCH_US = 2000,
+	/* Batches: a flush begins this long after the first record, or once
+	 * so many wait. A flush costs as much as all else that a record costs;
+	 * until then its sender has it too, and a kill loses none. */
+	BATCH_US = 50 * 1000,
+	BATCH_FULL = 64,
 	/* Of the position: two numbers and their CRC, always as long. */
 	POSITION_CRC_AT = 16 + 1 + 20 + 1,
 	POSITION_LEN = POSITION_CRC_AT + 8 + 1,
@@ -77,7 +80,8 @@ struct spool {
 	uint64_t done;
 	spool_fn on_safe;
 	void *ctx;
-	struct waiters waiting;  /* written */
+	struct waiters waiting; /* written */
+	unsigned n_waiting;
 	struct waiters flushing; /* a flush that covers them is under way */
 	bool is_flushing;
 	/* Where the reader stands, so that it need not search. */
@@ -570,6 +574,12 @@ static void finish_waiters(struct spool *s, struct waiters *list, int err)
 	}
 }
 
+static void set_timer(struct spool *s)
+{
+	loop_timer_set(
+		s->loop, s->timer, s->n_waiting < BATCH_FULL ? BATCH_US : 0);
+}
+
 static void on_flushed(void *ctx, int err)
 {
 	struct spool *s = ctx;
@@ -580,7 +590,7 @@ static void on_flushed(void *ctx, int err)
 			LOG_ERRNO(errno));
 	finish_waiters(s, &s->flushing, err);
 	if (!STAILQ_EMPTY(&s->waiting))
-		loop_timer_set(s->loop, s->timer, BATCH_US);
+		set_timer(s);
 }
 
 static void on_timer(void *arg)
@@ -595,6 +605,7 @@ static void on_timer(void *arg)
 		return;
 	}
 	s->is_flushing = true;
+	s->n_waiting = 0;
 	STAILQ_CONCAT(&s->flushing, &s->waiting);
 }
 
@@ -634,8 +645,11 @@ int spool_append(struct spool *s, enum spool_kind kind, const void *bytes,
 	seg->last = s->next++;
 	w->token = token;
 	STAILQ_INSERT_TAIL(&s->waiting, w, order);
-	if (!s->is_flushing)
-		loop_timer_set(s->loop, s->timer, BATCH_US);
+	s->n_waiting++;
+	/* Counted from the first. */
+	if (!s->is_flushing &&
+		(s->n_waiting == 1 || s->n_waiting == BATCH_FULL))
+		set_timer(s);
 	stat_set(STAT_CDR_SPOOLED, spool_waiting(s));
 	return 0;
 }

@@ -236,7 +236,6 @@ int addr_from_sockaddr(
 	} else if (sa->sa_family == AF_INET6 && len >= sizeof(in6)) {
 		memcpy(&in6, sa, sizeof(in6));
 		a.port = ntohs(in6.sin6_port);
-		a.scope_id = in6.sin6_scope_id;
 		memcpy(a.ip, &in6.sin6_addr, 16);
 	} else {
 		return ERR_INVALID;

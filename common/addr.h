@@ -21,7 +21,7 @@
 struct addr {
 	sa_family_t family; /* AF_INET, AF_INET6 or 0 */
 	uint16_t port;
-	uint32_t scope_id; /* IPv6 link-local only */
+	uint32_t scope_id; /* as a text named it; else 0 */
 	uint8_t ip[16];    /* network order; IPv4 uses the first four */
 };
 
@@ -54,7 +54,10 @@ const char *addr_format(const struct addr *a, char *text);
 /** Writes the IP only, without brackets. @return text. */
 const char *addr_format_ip(const struct addr *a, char *text);
 
-/** @return 0, or ERR_INVALID for another family or a short length. */
+/** A link-local address comes without its scope: it belongs to the device that
+ * its socket is bound to (device.h), and is compared with what settings and
+ * peers write, who know no number of a device.
+ * @return 0, or ERR_INVALID for another family or a short length. */
 GH_MUST_CHECK int addr_from_sockaddr(
 	const struct sockaddr *sa, socklen_t len, struct addr *addr_out);
 

@@ -173,13 +173,11 @@ static void put_under(struct accounts *a, Gh__AccountKey by, const char *key,
 		entry_put(a, text, account);
 }
 
-void accounts_learn(struct accounts *a, const Gh__Account *row)
+void accounts_keep(struct accounts *a, struct account *account)
 {
-	struct account *account;
+	const Gh__Account *row = account->row;
 	char id[24];
 
-	if (account_new(row, &account) != 0)
-		return;
 	snprintf(id, sizeof(id), "%llu", (unsigned long long)row->id);
 	put_under(a, GH__ACCOUNT_KEY__ACCOUNT_BY_ID, id, account);
 	put_under(a, GH__ACCOUNT_KEY__ACCOUNT_BY_USER, row->user, account);
@@ -188,6 +186,15 @@ void accounts_learn(struct accounts *a, const Gh__Account *row)
 	for (size_t i = 0; i < row->n_numbers; i++)
 		put_under(a, GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER,
 			row->numbers[i], account);
+}
+
+void accounts_learn(struct accounts *a, const Gh__Account *row)
+{
+	struct account *account;
+
+	if (account_new(row, &account) != 0)
+		return;
+	accounts_keep(a, account);
 	account_unref(&account);
 }
 
@@ -391,7 +398,7 @@ void accounts_on_answer(struct accounts *a, const Gh__AccountAnswer *answer)
 	} else if (answer->found && answer->account) {
 		if (account_new(answer->account, &account) == 0) {
 			why = REASON_ROUTE_OK;
-			accounts_learn(a, answer->account);
+			accounts_keep(a, account);
 			entry_put(a, q->key, account);
 		} else {
 			why = REASON_AUTH_AWAY;

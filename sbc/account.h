@@ -63,7 +63,9 @@ GH_MUST_CHECK int accounts_find(struct accounts *accounts, Gh__AccountKey by,
 /** fn will not run. */
 void account_query_cancel(struct account_query **query);
 
-/** Puts fresh facts in (from an AuthAnswer or BindingsSaved). */
+/** Puts fresh facts in (from an AuthAnswer); takes references of its own. */
+void accounts_keep(struct accounts *accounts, struct account *account);
+/** The same with a copy (from BindingsSaved). */
 void accounts_learn(struct accounts *accounts, const Gh__Account *row);
 /** authd's answer to a question of accounts_find(). */
 void accounts_on_answer(

@@ -333,23 +333,28 @@ bool admit_flow(struct admit *admit, const struct inbound *in)
 
 /* Names that scanning tools give themselves. Whoever hides gains only that he
  * is judged like everybody else. */
-static bool is_scanner(const sip_t *sip)
+bool admit_is_scanner(const char *text)
 {
 	static const char *const names[] = {"friendly-scanner", "sipvicious",
 		"sipcli", "sip-scan", "sipscan", "sundayddr", "iwar", "sipsak",
 		"svmap", "svwar", "svcrack", "vaxsipuseragent", "vaxasip",
 		"siparmyknife", "sippts", "mr.sip", "pplsip", "smap ", "gulp",
 		"scanner", "nmap", "masscan", "zgrab"};
-	const char *texts[2] = {
-		sip->sip_user_agent ? sip->sip_user_agent->g_string : NULL,
-		sip->sip_server ? sip->sip_server->g_string : NULL};
 
-	for (unsigned t = 0; t < 2; t++)
-		for (size_t i = 0;
-			texts[t] && i < sizeof(names) / sizeof(names[0]); i++)
-			if (strcasestr(texts[t], names[i]))
-				return true;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcasestr(text, names[i]))
+			return true;
 	return false;
+}
+
+static bool is_scanner(const sip_t *sip)
+{
+	const char *agent =
+		sip->sip_user_agent ? sip->sip_user_agent->g_string : NULL;
+	const char *server = sip->sip_server ? sip->sip_server->g_string : NULL;
+
+	return (agent && admit_is_scanner(agent)) ||
+	       (server && admit_is_scanner(server));
 }
 
 /* Does a phone, or somebody who wants to become one, get an answer? */

@@ -30,6 +30,8 @@ enum admit_class {
 	ADMIT_CLASS_COUNT,
 };
 const char *admit_class_name(enum admit_class c);
+/** Is a User-Agent a scanning tool's? */
+bool admit_is_scanner(const char *text);
 
 GH_MUST_CHECK int admit_new(struct sbc *sbc, struct admit **admit_out);
 void admit_free(struct admit **admit);

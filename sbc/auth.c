@@ -105,48 +105,95 @@ static int quote(const char *text, char *out, size_t size)
 	return 0;
 }
 
-static const char *challenge_text(const char *realm, const char *nonce,
-	const Gh__DigestOffer *offer, bool stale, su_home_t *home)
+/* What goes into all challenges of one answer. */
+struct challenge {
+	char realm[REALM_TEXT_SIZE];
+	char nonce[NONCE_TEXT_SIZE];
+	Gh__DigestOffer **offers;
+	size_t n_offers;
+	Gh__DigestOffer *only; /* MD5, auth: where none is named */
+	Gh__DigestOffer plain;
+};
+
+static int challenge_begin(const struct auth *auth, const struct realm *realm,
+	const struct addr *source, struct challenge *c)
+{
+	gh__digest_offer__init(&c->plain);
+	c->only = &c->plain;
+	c->offers = realm->row->digest;
+	c->n_offers = realm->row->n_digest;
+	if (auth->n_offers > 0) {
+		c->offers = auth->offers;
+		c->n_offers = auth->n_offers;
+	} else if (c->n_offers == 0) {
+		c->offers = &c->only;
+		c->n_offers = 1;
+	}
+	if (!auth->has_keys)
+		return ERR_STATE;
+	if (quote(realm->row->digest_realm, c->realm, sizeof(c->realm)) != 0)
+		return ERR_TOO_BIG;
+	return nonce_make(
+		&auth->keys, realm->row->id, source, clock_now_us(), c->nonce);
+}
+
+/* @return whether it is one that we can name. */
+static bool challenge_add(const struct challenge *c,
+	const Gh__DigestOffer *offer, bool stale, struct writer *w)
 {
 	const char *algorithm = algorithm_text(offer->algorithm);
 	const char *qop = qop_text(offer->qop);
 
 	if (!algorithm || !qop)
-		return NULL;
-	return su_sprintf(home,
+		return false;
+	writer_add(w,
 		"Digest realm=\"%s\", nonce=\"%s\", algorithm=%s, qop=\"%s\"%s",
-		realm, nonce, algorithm, qop, stale ? ", stale=true" : "");
+		c->realm, c->nonce, algorithm, qop,
+		stale ? ", stale=true" : "");
+	return true;
 }
 
 unsigned auth_challenge(struct auth *auth, const struct inbound *in, bool stale,
 	su_home_t *home, const char *values[AUTH_OFFERS_MAX])
 {
-	Gh__DigestOffer plain = GH__DIGEST_OFFER__INIT; /* MD5, auth */
-	Gh__DigestOffer *only = &plain;
-	Gh__DigestOffer **offers = in->realm->row->digest;
-	size_t n_offers = in->realm->row->n_digest;
-	char realm[REALM_TEXT_SIZE];
-	char nonce[NONCE_TEXT_SIZE];
+	struct challenge c;
+	char text[CHALLENGE_SIZE];
 	unsigned n = 0;
 
-	if (auth->n_offers > 0) {
-		offers = auth->offers;
-		n_offers = auth->n_offers;
-	} else if (n_offers == 0) {
-		offers = &only;
-		n_offers = 1;
-	}
-	if (!auth->has_keys ||
-		quote(in->realm->row->digest_realm, realm, sizeof(realm)) !=
-			0 ||
-		nonce_make(&auth->keys, in->realm->row->id, &in->source,
-			clock_now_us(), nonce) != 0)
+	if (challenge_begin(auth, in->realm, &in->source, &c) != 0)
 		return 0;
-	for (size_t i = 0; i < n_offers && n < AUTH_OFFERS_MAX; i++) {
-		values[n] =
-			challenge_text(realm, nonce, offers[i], stale, home);
+	for (size_t i = 0; i < c.n_offers && n < AUTH_OFFERS_MAX; i++) {
+		struct writer w;
+
+		writer_init(&w, text, sizeof(text));
+		if (!challenge_add(&c, c.offers[i], stale, &w) || w.over)
+			continue;
+		values[n] = su_strdup(home, text);
 		if (values[n])
 			n++;
+	}
+	return n;
+}
+
+unsigned auth_add_challenges(const struct auth *auth, const struct realm *realm,
+	const struct addr *source, struct writer *w)
+{
+	static const char name[] = "WWW-Authenticate: ";
+	struct challenge c;
+	unsigned n = 0;
+
+	if (challenge_begin(auth, realm, source, &c) != 0)
+		return 0;
+	for (size_t i = 0; i < c.n_offers && n < AUTH_OFFERS_MAX; i++) {
+		size_t before = w->len;
+
+		writer_add(w, "%s", name);
+		if (!challenge_add(&c, c.offers[i], false, w)) {
+			w->len = before;
+			continue;
+		}
+		writer_add(w, "\r\n");
+		n++;
 	}
 	return n;
 }
@@ -559,8 +606,9 @@ void auth_on_answer(struct auth *auth, const Gh__AuthAnswer *answer)
 		why = REASON_AUTH_AWAY;
 	}
 	if (verdict == GH__AUTH_VERDICT__AUTH_VERDICT_OK) {
-		accounts_learn(auth->sbc->accounts, answer->account);
-		if (account_new(answer->account, &account) != 0) {
+		if (account_new(answer->account, &account) == 0) {
+			accounts_keep(auth->sbc->accounts, account);
+		} else {
 			verdict = GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE;
 			why = REASON_AUTH_AWAY;
 		}

@@ -14,6 +14,7 @@
 #include "common/ipc.pb-c.h"
 #include "sbc/account.h"
 #include "sbc/stack.h"
+#include "sbc/text.h"
 
 struct sbc;
 struct auth;
@@ -62,6 +63,11 @@ void auth_cancel(struct auth_query **query);
 #define AUTH_OFFERS_MAX 3
 unsigned auth_challenge(struct auth *auth, const struct inbound *in, bool stale,
 	su_home_t *home, const char *values[AUTH_OFFERS_MAX]);
+
+/** Adds the realm's WWW-Authenticate lines for a source to an answer that is
+ * written as text. @return how many; 0 without a nonce key. */
+unsigned auth_add_challenges(const struct auth *auth, const struct realm *realm,
+	const struct addr *source, struct writer *w);
 
 /** Sends 401 with the challenge: stateless, on in->irq if that is set (which it
  * ends), or on irq, which stays the caller's. Without a nonce key 503, or

@@ -5,104 +5,41 @@
  * one account are few, so they are a list; accounts and sources are hashed and
  * capped.
  *
- * authd hears the whole set of an account after each change (bindings_publish):
- * marked accounts are sent in portions, so that a thousand phones that come
- * back at once do not fill the queue to authd.
+ * Decides: which contacts there are, and for how long. What authd hears and
+ * tells of them, and what outlives a process, is in binding_sync.c.
  *
  * RFC 3261 10.3 (order by Call-ID and CSeq), RFC 5626 (instance, reg-id).
  */
-#include "sbc/binding.h"
+#include "sbc/binding_inner.h"
 
 #include <sofia-sip/url.h>
 
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/stat.h"
-#include "common/table.h"
 #include "sbc/sbc.h"
 
-#define BINDINGS_MAX    100000
-#define PUBLISH_PORTION 256
-#define PUBLISH_US      (20 * CLOCK_US_PER_MS)
-/* Between two times of telling authd: a message that wakes it for one account
- * costs both more than ten accounts in a row. */
-#define GATHER_US       (50 * CLOCK_US_PER_MS)
-/* Of one account, whatever SQL says: they are walked and sent as one. */
-#define CONTACTS_MAX    32
-#define KEEPALIVE_S     25
-
-struct source;
-
-/* A contact with what only this file knows. pub.next leads to the next item. */
-struct item {
-	struct binding pub;
-	struct owner *owner;
-	struct source *at;
-	TAILQ_ENTRY(item) next_at;
-	struct save_slot saved;
-	struct loop_timer *timer;
-	struct loop_timer *keepalive; /* NULL: not behind a NAT */
-};
-
-/* An account with contacts, or with news for authd. */
-struct owner {
-	struct table_node node;
-	struct bindings *all;
-	uint64_t id;
-	struct binding *first; /* newest first; each is an item's pub */
-	unsigned n_items;
-	bool dirty;
-	TAILQ_ENTRY(owner) next_dirty;
-	struct account_query *query; /* its facts have changed */
-};
-
-/* An address and port that contacts came from. */
-struct source {
-	struct table_node node;
-	struct addr addr;
-	TAILQ_HEAD(, item) items;
-};
-
-struct bindings {
-	struct sbc *sbc;
-	struct table owners;
-	struct table sources;
-	size_t n_items;
-	TAILQ_HEAD(, owner) dirty;
-	struct loop_timer *publish_timer;
-	uint64_t next_publish_us; /* not before */
-	bool saved_seen;          /* authd has told what it knew */
-	bindings_change_fn on_change;
-	void *on_change_ctx;
-};
-
-static struct item *item_of(struct binding *binding)
-{
-	return (struct item *)(void *)binding; /* pub is its first member */
-}
-_Static_assert(offsetof(struct item, pub) == 0, "item_of() relies on it");
+#define BINDINGS_MAX 100000
+#define KEEPALIVE_S  25
 
 static void on_expired(void *arg);
 static void on_keepalive(void *arg);
 
 /* ---------------------------------------------------------------- indexes */
 
-static struct owner *owner_find(const struct bindings *b, uint64_t id)
+struct owner *binding_owner_find(const struct bindings *b, uint64_t id)
 {
 	struct table_node *n = table_find(&b->owners, &id, sizeof(id));
 
 	return n ? TABLE_ENTRY(n, struct owner, node) : NULL;
 }
 
-static struct owner *owner_get(struct bindings *b, uint64_t id)
+struct owner *binding_owner_get(struct bindings *b, uint64_t id)
 {
-	struct owner *o = owner_find(b, id);
+	struct owner *o = binding_owner_find(b, id);
 
 	if (o)
 		return o;
@@ -118,7 +55,7 @@ static struct owner *owner_get(struct bindings *b, uint64_t id)
 	return o;
 }
 
-static void owner_release(struct bindings *b, struct owner *o)
+void binding_owner_release(struct bindings *b, struct owner *o)
 {
 	if (o->first || o->dirty)
 		return;
@@ -210,20 +147,11 @@ static void item_unlink(struct bindings *b, struct item *i)
 	stat_set(STAT_BINDINGS, b->n_items);
 }
 
-static void item_remove(struct bindings *b, struct item *i)
+void binding_item_remove(struct bindings *b, struct item *i)
 {
 	save_drop(b->sbc->saves, SAVE_BINDING, &i->saved);
 	item_unlink(b, i);
 	item_free(b, i);
-}
-
-static void item_save(struct bindings *b, struct item *i)
-{
-	Gh__SavedBinding saved = GH__SAVED_BINDING__INIT;
-
-	saved.binding = i->pub.row;
-	saved.account = (Gh__Account *)(uintptr_t)i->pub.account->row;
-	save_put(b->sbc->saves, SAVE_BINDING, &i->saved, &saved.base);
 }
 
 static struct item *item_new(struct bindings *b, struct owner *o,
@@ -308,90 +236,24 @@ static bool same_instance(const Gh__Binding *a, const Gh__Binding *b)
 	       a->reg_id == b->reg_id;
 }
 
-static struct item *item_find(const struct owner *o, const Gh__Binding *row)
+struct item *binding_item_find(const struct owner *o, const Gh__Binding *row)
 {
 	struct binding *m;
 
 	for (m = o->first; m; m = m->next)
 		if (same_instance(m->row, row))
-			return item_of(m);
+			return binding_item_of(m);
 	for (m = o->first; m; m = m->next)
 		if (same_uri(m->row->contact, row->contact))
-			return item_of(m);
+			return binding_item_of(m);
 	return NULL;
 }
 
 /* A request of the same Call-ID must be newer. */
-static bool is_newer(const struct item *i, const char *call_id, uint32_t cseq)
+bool binding_is_newer(const struct item *i, const char *call_id, uint32_t cseq)
 {
 	return strcmp(i->pub.row->call_id, call_id) != 0 ||
 	       cseq > i->pub.row->cseq;
-}
-
-/* ---------------------------------------------------------------- publish */
-
-static void send_update(struct bindings *b, struct owner *o)
-{
-	Gh__BindingsUpdate update = GH__BINDINGS_UPDATE__INIT;
-	Gh__Binding *rows[CONTACTS_MAX];
-	int err;
-
-	for (struct binding *m = o->first;
-		m && update.n_bindings < CONTACTS_MAX; m = m->next)
-		rows[update.n_bindings++] = m->row;
-	update.account = o->id;
-	update.bindings = rows;
-	IPC_MSG(msg, BINDINGS_UPDATE, bindings_update, &update);
-	err = authd_send(b->sbc->authd, &msg);
-	if (err != 0) /* stays marked */
-		return;
-	o->dirty = false;
-	TAILQ_REMOVE(&b->dirty, o, next_dirty);
-	owner_release(b, o);
-}
-
-static void on_publish(void *arg)
-{
-	struct bindings *b = arg;
-
-	b->next_publish_us = clock_now_us() + GATHER_US;
-	for (unsigned n = 0; n < PUBLISH_PORTION && !TAILQ_EMPTY(&b->dirty) &&
-			     authd_is_up(b->sbc->authd);
-		n++) {
-		struct owner *o = TAILQ_FIRST(&b->dirty);
-
-		send_update(b, o);
-		if (TAILQ_FIRST(&b->dirty) == o)
-			break; /* the queue is full: later */
-	}
-	if (!TAILQ_EMPTY(&b->dirty) && authd_is_up(b->sbc->authd))
-		loop_timer_set(
-			b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
-}
-
-static void mark(struct bindings *b, struct owner *o)
-{
-	uint64_t now = clock_now_us();
-
-	if (b->on_change)
-		b->on_change(b->on_change_ctx, o->id,
-			o->first ? o->first->account : NULL);
-	if (o->dirty)
-		return;
-	o->dirty = true;
-	TAILQ_INSERT_TAIL(&b->dirty, o, next_dirty);
-	if (TAILQ_FIRST(&b->dirty) == o)
-		loop_timer_set(b->sbc->daemon.loop, b->publish_timer,
-			now < b->next_publish_us ? b->next_publish_us - now
-						 : 0);
-}
-
-void bindings_publish(struct bindings *b, uint64_t account)
-{
-	struct owner *o = owner_get(b, account);
-
-	if (o)
-		mark(b, o);
 }
 
 /* ---------------------------------------------------------------- changes */
@@ -406,8 +268,8 @@ static void on_expired(void *arg)
 		LOG_STR("reason", reason_text(REASON_REGISTER_EXPIRED)),
 		LOG_STR("extension", i->pub.account->row->extension),
 		LOG_ADDR("source", &i->pub.source));
-	item_remove(o->all, i);
-	mark(o->all, o);
+	binding_item_remove(o->all, i);
+	binding_mark(o->all, o);
 }
 
 static void on_keepalive(void *arg)
@@ -422,22 +284,22 @@ static void on_keepalive(void *arg)
 int bindings_check(const struct bindings *b, uint64_t account,
 	const struct binding_want *wants, size_t n_wants, unsigned max_contacts)
 {
-	const struct owner *o = owner_find(b, account);
+	const struct owner *o = binding_owner_find(b, account);
 	size_t n_after = o ? o->n_items : 0;
 
 	for (size_t k = 0; k < n_wants; k++) {
 		const Gh__Binding *row = wants[k].row;
-		struct item *i = o ? item_find(o, row) : NULL;
+		struct item *i = o ? binding_item_find(o, row) : NULL;
 
-		if (i && !is_newer(i, row->call_id, row->cseq))
+		if (i && !binding_is_newer(i, row->call_id, row->cseq))
 			return ERR_STATE;
 		if (i && wants[k].remove && n_after > 0)
 			n_after--;
 		else if (!i && !wants[k].remove)
 			n_after++;
 	}
-	if (max_contacts > CONTACTS_MAX)
-		max_contacts = CONTACTS_MAX;
+	if (max_contacts > BINDING_CONTACTS_MAX)
+		max_contacts = BINDING_CONTACTS_MAX;
 	/* Who is over a lowered limit may still refresh and remove. */
 	if (n_after > max_contacts && n_after > (o ? o->n_items : 0))
 		return ERR_FULL;
@@ -457,23 +319,23 @@ static void log_replaced(const struct item *was, const struct item *now)
 }
 
 /* slot: its record, or NULL. */
-static int put(struct bindings *b, struct account *account,
+int binding_put_item(struct bindings *b, struct account *account,
 	const Gh__Binding *row, unsigned max_contacts,
 	const struct save_slot *slot)
 {
-	struct owner *o = owner_get(b, account->row->id);
+	struct owner *o = binding_owner_get(b, account->row->id);
 	struct item *old, *i;
 	int err = ERR_NOMEM;
 
 	if (!o)
 		return ERR_NOMEM;
-	old = item_find(o, row);
-	if (old && !is_newer(old, row->call_id, row->cseq)) {
+	old = binding_item_find(o, row);
+	if (old && !binding_is_newer(old, row->call_id, row->cseq)) {
 		err = ERR_STATE;
 		goto failed;
 	}
-	if (max_contacts > CONTACTS_MAX)
-		max_contacts = CONTACTS_MAX;
+	if (max_contacts > BINDING_CONTACTS_MAX)
+		max_contacts = BINDING_CONTACTS_MAX;
 	if (!old &&
 		(o->n_items >= max_contacts || b->n_items >= BINDINGS_MAX)) {
 		err = ERR_FULL;
@@ -489,36 +351,39 @@ static int put(struct bindings *b, struct account *account,
 			i->saved = old->saved;
 			memset(&old->saved, 0, sizeof(old->saved));
 		}
-		item_remove(b, old);
 	}
 	if (slot)
 		i->saved = *slot;
+	/* In this order a host that stays is known all the time, and flowd
+	 * hears nothing of a refresh. */
 	item_link(b, i);
-	item_save(b, i);
+	if (old)
+		binding_item_remove(b, old);
+	binding_item_save(b, i);
 	return 0;
 failed:
-	owner_release(b, o);
+	binding_owner_release(b, o);
 	return err;
 }
 
 int bindings_put(struct bindings *b, struct account *account,
 	const Gh__Binding *row, unsigned max_contacts)
 {
-	return put(b, account, row, max_contacts, NULL);
+	return binding_put_item(b, account, row, max_contacts, NULL);
 }
 
 int bindings_remove(struct bindings *b, uint64_t account, const char *contact,
 	const char *call_id, uint32_t cseq)
 {
-	struct owner *o = owner_find(b, account);
+	struct owner *o = binding_owner_find(b, account);
 
 	for (struct binding *m = o ? o->first : NULL; m; m = m->next) {
 		if (!same_uri(m->row->contact, contact))
 			continue;
-		if (!is_newer(item_of(m), call_id, cseq))
+		if (!binding_is_newer(binding_item_of(m), call_id, cseq))
 			return ERR_STATE;
-		item_remove(b, item_of(m));
-		mark(b, o);
+		binding_item_remove(b, binding_item_of(m));
+		binding_mark(b, o);
 		return 0;
 	}
 	return ERR_NOT_FOUND;
@@ -527,16 +392,16 @@ int bindings_remove(struct bindings *b, uint64_t account, const char *contact,
 int bindings_remove_all(struct bindings *b, uint64_t account,
 	const char *call_id, uint32_t cseq)
 {
-	struct owner *o = owner_find(b, account);
+	struct owner *o = binding_owner_find(b, account);
 
 	if (!o)
 		return 0;
 	for (struct binding *m = o->first; m; m = m->next)
-		if (!is_newer(item_of(m), call_id, cseq))
+		if (!binding_is_newer(binding_item_of(m), call_id, cseq))
 			return ERR_STATE;
 	while (o->first)
-		item_remove(b, item_of(o->first));
-	mark(b, o);
+		binding_item_remove(b, binding_item_of(o->first));
+	binding_mark(b, o);
 	return 0;
 }
 
@@ -544,7 +409,7 @@ int bindings_remove_all(struct bindings *b, uint64_t account,
 
 const struct binding *bindings_of(struct bindings *b, uint64_t account)
 {
-	const struct owner *o = owner_find(b, account);
+	const struct owner *o = binding_owner_find(b, account);
 
 	return o ? o->first : NULL;
 }
@@ -585,193 +450,6 @@ void bindings_walk(struct bindings *b,
 			fn(ctx, m);
 }
 
-/* -------------------------------------------------------- from authd's link */
-
-static void restore(struct bindings *b, const Gh__Binding *row,
-	const Gh__Account *account_row)
-{
-	struct owner *o = owner_find(b, row->account);
-	struct item *known = o ? item_find(o, row) : NULL;
-	struct account *account;
-	int err;
-
-	if (known && !is_newer(known, row->call_id, row->cseq))
-		return; /* the state that outlived us has it */
-
-	if (row->wall_expires_us <= clock_wall_us())
-		return;
-	if (account_new(account_row, &account) != 0)
-		return;
-	err = bindings_put(b, account, row, CONTACTS_MAX);
-	if (err != 0)
-		log_warning("binding_not_restored", LOG_ERR(err),
-			LOG_STR("extension", account_row->extension));
-	account_unref(&account);
-}
-
-/* What is here is newer than what authd remembers; what is not comes back. */
-void bindings_on_saved(struct bindings *b, const Gh__BindingsSaved *saved)
-{
-	for (size_t k = 0; k < saved->n_accounts; k++)
-		accounts_learn(b->sbc->accounts, saved->accounts[k]);
-	for (size_t i = 0; i < saved->n_bindings && !b->saved_seen; i++) {
-		const Gh__Binding *row = saved->bindings[i];
-
-		for (size_t k = 0; k < saved->n_accounts; k++)
-			if (saved->accounts[k]->id == row->account) {
-				restore(b, row, saved->accounts[k]);
-				break;
-			}
-	}
-	if (!saved->done)
-		return;
-	if (!b->saved_seen)
-		log_notice("bindings_restored", LOG_UINT("n", b->n_items));
-	b->saved_seen = true;
-}
-
-/* authd may have been away through changes, or be a new one. */
-void bindings_on_authd_up(struct bindings *b)
-{
-	size_t bucket = 0;
-	struct table_node *n = NULL;
-
-	while ((n = table_next(&b->owners, &bucket, n)))
-		mark(b, TABLE_ENTRY(n, struct owner, node));
-	if (!TAILQ_EMPTY(&b->dirty))
-		loop_timer_set(
-			b->sbc->daemon.loop, b->publish_timer, PUBLISH_US);
-}
-
-/* Its account was deleted: nobody may be reached by it. */
-static void forget_contacts(struct owner *o)
-{
-	while (o->first) {
-		struct item *i = item_of(o->first);
-
-		reason_count(REASON_REGISTER_ACCOUNT_GONE);
-		log_info("unregistered",
-			LOG_STR("reason",
-				reason_text(REASON_REGISTER_ACCOUNT_GONE)),
-			LOG_STR("extension", i->pub.account->row->extension),
-			LOG_ADDR("source", &i->pub.source));
-		item_remove(o->all, i);
-	}
-	mark(o->all, o);
-}
-
-/* An account's facts, new: they go to all its contacts. */
-static void on_facts(void *ctx, struct account *account, enum reason why)
-{
-	struct owner *o = ctx;
-
-	o->query = NULL;
-	if (!account && why != REASON_AUTH_AWAY && o->first) {
-		forget_contacts(o);
-		return;
-	}
-	for (struct binding *m = account ? o->first : NULL; m; m = m->next) {
-		account_unref(&m->account);
-		m->account = account_ref(account);
-		item_save(o->all, item_of(m));
-	}
-	if (account && o->first)
-		mark(o->all, o);
-	account_unref(&account);
-}
-
-void bindings_on_accounts_changed(
-	struct bindings *b, const Gh__AccountsChanged *msg)
-{
-	for (size_t i = 0; i < msg->n_accounts; i++) {
-		struct owner *o = owner_find(b, msg->accounts[i]);
-		char key[24];
-
-		if (!o || !o->first || o->query)
-			continue;
-		snprintf(key, sizeof(key), "%llu",
-			(unsigned long long)msg->accounts[i]);
-		if (accounts_find(b->sbc->accounts,
-			    GH__ACCOUNT_KEY__ACCOUNT_BY_ID, key, on_facts, o,
-			    &o->query) != 0)
-			log_warning("account_facts", LOG_STR("account", key));
-	}
-}
-
-void bindings_tell_all(struct bindings *b)
-{
-	size_t bucket = 0;
-	struct table_node *n = NULL;
-
-	while (b->on_change && (n = table_next(&b->owners, &bucket, n))) {
-		const struct owner *o = TABLE_ENTRY(n, struct owner, node);
-
-		if (o->first)
-			b->on_change(
-				b->on_change_ctx, o->id, o->first->account);
-	}
-}
-
-void bindings_on_change(struct bindings *b, bindings_change_fn fn, void *ctx)
-{
-	if (!b)
-		return;
-	b->on_change = fn;
-	b->on_change_ctx = ctx;
-}
-
-/* ------------------------------------------------------------ over a restart
- */
-
-int bindings_on_found(struct bindings *b, const Gh__SavedBinding *saved,
-	const struct save_slot *slot)
-{
-	struct account *account;
-	struct owner *o;
-	struct item *known;
-	int err;
-
-	if (!saved->binding || !saved->account ||
-		saved->account->id != saved->binding->account)
-		return ERR_INVALID;
-	if (saved->binding->wall_expires_us <= clock_wall_us()) {
-		struct save_slot gone = *slot;
-
-		save_drop(b->sbc->saves, SAVE_BINDING, &gone);
-		return 0;
-	}
-	o = owner_find(b, saved->account->id);
-	known = o ? item_find(o, saved->binding) : NULL;
-	if (known && !is_newer(known, saved->binding->call_id,
-			     saved->binding->cseq)) {
-		/* authd was faster. */
-		if (save_has(&known->saved))
-			return ERR_EXISTS;
-		known->saved = *slot;
-		item_save(b, known);
-		return 0;
-	}
-	err = account_new(saved->account, &account);
-	if (err != 0)
-		return err;
-	err = put(b, account, saved->binding, CONTACTS_MAX, slot);
-	account_unref(&account);
-	return err;
-}
-
-void bindings_save_all(struct bindings *b)
-{
-	size_t bucket = 0;
-	struct table_node *n = NULL;
-
-	while ((n = table_next(&b->owners, &bucket, n)))
-		for (struct binding *m =
-				TABLE_ENTRY(n, struct owner, node)->first;
-			m; m = m->next)
-			if (!save_has(&item_of(m)->saved))
-				item_save(b, item_of(m));
-}
-
 /* ------------------------------------------------------------- life, death */
 
 int bindings_new(struct sbc *sbc, struct bindings **out)
@@ -787,8 +465,8 @@ int bindings_new(struct sbc *sbc, struct bindings **out)
 	if (err == 0)
 		err = table_init(&b->sources, BINDINGS_MAX);
 	if (err == 0)
-		err = loop_timer_new(
-			sbc->daemon.loop, on_publish, b, &b->publish_timer);
+		err = loop_timer_new(sbc->daemon.loop, binding_on_publish, b,
+			&b->publish_timer);
 	if (err != 0) {
 		bindings_free(&b);
 		return err;
@@ -812,7 +490,7 @@ void bindings_free(struct bindings **ref)
 
 		n = table_next(&b->owners, &bucket, n);
 		while (o->first)
-			item_remove(b, item_of(o->first));
+			binding_item_remove(b, binding_item_of(o->first));
 		table_remove(&b->owners, &o->node);
 		free(o);
 	}

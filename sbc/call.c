@@ -5,7 +5,7 @@
  *
  *  INVITE
  *    |
- *  FACTS ---- who is called? (authd) <---- redirected -----+
+ *  FACTS ---- who is called? (authd) <- redirected, -------+
  *    |                                                     |     refused,
  *  LOCATING - a target that is a name (DNS) <- next target-+     cancelled,
  *    |                                                     |
@@ -29,8 +29,9 @@
  * c->state. ENDING can be reached from anywhere, and its entry (tear_down) is
  * the one owner of ending legs, releasing media and places, and of the CDR,
  * which DONE's entry writes once. An event without a row is counted and
- * logged, and changes nothing. What happens in a step is in call_setup.c,
- * call_media.c, call_change.c; what is remembered, in call_record.c.
+ * logged, and changes nothing. What happens in a step is in call_facts.c,
+ * call_setup.c, call_media.c, call_change.c; how long it may take, in
+ * call_life.c; what is remembered, in call_record.c.
  *
  * Called by the stack with new INVITEs; by legs, mediad's client, authd's
  * account cache and timers with events, all from sbc's one loop.
@@ -196,7 +197,7 @@ static const struct call_row rows[] = {
 	{CALL_TRYING, EV_CHANGE_FAILED, stay,                   TO_TRYING},
 	{CALL_TRYING, EV_RETRY,         stay,                   TO_TRYING},
 	{CALL_TRYING, EV_LEG_ENDED,     stay,                   TO_TRYING},
-	{CALL_TRYING, EV_TIMER,         call_setup_on_timer,    TO_RINGING | TO_TARGET | TO_ENDING},
+	{CALL_TRYING, EV_TIMER,         call_setup_on_timer,    TO_FACTS | TO_RINGING | TO_TARGET | TO_ENDING},
 	{CALL_TRYING, EV_LIFE,          on_slow,                TO_ENDING},
 	{CALL_TRYING, EV_END,           on_end,                 TO_ENDING},
 
@@ -214,7 +215,7 @@ static const struct call_row rows[] = {
 	{CALL_RINGING, EV_CHANGE_FAILED, call_early_on_change_over, TO_RINGING},
 	{CALL_RINGING, EV_RETRY,         call_early_on_retry,       TO_RINGING},
 	{CALL_RINGING, EV_LEG_ENDED,     stay,                      TO_RINGING},
-	{CALL_RINGING, EV_TIMER,         call_setup_on_timer,       TO_TARGET | TO_ENDING},
+	{CALL_RINGING, EV_TIMER,         call_setup_on_timer,       TO_FACTS | TO_TARGET | TO_ENDING},
 	{CALL_RINGING, EV_LIFE,          on_slow,                   TO_ENDING},
 	{CALL_RINGING, EV_END,           on_end,                    TO_ENDING},
 
@@ -348,66 +349,6 @@ const struct call_row *call_table_row(enum call_state s, enum call_event e)
 
 /* --- the driver --- */
 
-static void set_life(struct call *c);
-
-#define FACTS_US      (6 * CLOCK_US_PER_S)  /* two questions of 2 s each */
-#define LOCATING_US   (12 * CLOCK_US_PER_S) /* dns_timeout_ms is 10 s at most */
-#define PORTS_US      (3 * CLOCK_US_PER_S)  /* mediad has 2 s */
-#define TRYING_S      8u /* a target that says nothing at all */
-#define CONFIRMING_US (40 * CLOCK_US_PER_S) /* the stack gives up at 32 s */
-#define CHANGING_US   (40 * CLOCK_US_PER_S)
-#define ENDING_US     (3 * CLOCK_US_PER_S)
-#define DONE_US       (40 * CLOCK_US_PER_S)
-#define METER_US      (10 * CLOCK_US_PER_S) /* between looks at the minutes */
-
-/* 0 = the state waits for people, not for machines: only EV_LIFE ends it. */
-static uint64_t state_wait_us(const struct call *c, enum call_state s)
-{
-	uint64_t seconds;
-
-	switch (s) {
-	case CALL_FACTS:
-		return FACTS_US;
-	case CALL_LOCATING:
-		return LOCATING_US;
-	case CALL_PORTS:
-	case CALL_ANSWERING:
-		return PORTS_US;
-	case CALL_TRYING:
-		seconds = c->decision != NULL ? c->decision->timeout_s : 0;
-		return (seconds != 0 ? seconds : TRYING_S) * CLOCK_US_PER_S;
-	case CALL_RINGING:
-		seconds = settings_number(
-			c->settings, "ring_timeout_s", 120, 5, 3600);
-		if (!TAILQ_EMPTY(&c->parties)) {
-			const struct trunk *t =
-				TAILQ_LAST(&c->parties, party_head)->trunk;
-
-			if (t != NULL && t->row->ring_timeout_s != 0)
-				seconds = t->row->ring_timeout_s;
-		}
-		if (c->q_below != 0) {
-			uint64_t serial = settings_number(
-				c->settings, "ring_serial_s", 15, 1, 600);
-
-			seconds = serial < seconds ? serial : seconds;
-		}
-		return seconds * CLOCK_US_PER_S;
-	case CALL_CONFIRMING:
-		return CONFIRMING_US;
-	case CALL_CHANGING:
-		return CHANGING_US;
-	case CALL_ENDING:
-		return ENDING_US;
-	case CALL_DONE:
-		return DONE_US;
-	case CALL_UP:
-	case CALL_STATE_COUNT:
-		break;
-	}
-	return 0;
-}
-
 static bool legs_are_gone(const struct call *c)
 {
 	const struct party *p;
@@ -464,6 +405,7 @@ static void tear_down(struct call *c)
 		leg_end(c->caller.leg, r->sip_status,
 			c->end_lines[CALL_CALLER]);
 	call_limit_release(c, &c->caller);
+	call_forward_release(c);
 	TAILQ_FOREACH (p, &c->parties, link) {
 		if (p->leg != NULL)
 			leg_end(p->leg, 500, c->end_lines[CALL_CALLED]);
@@ -474,7 +416,7 @@ static void tear_down(struct call *c)
 
 static void wait_in(struct call *c, enum call_state s)
 {
-	uint64_t wait_us = state_wait_us(c, s);
+	uint64_t wait_us = call_life_state_us(c, s);
 
 	if (wait_us != 0)
 		loop_timer_set(c->sbc->daemon.loop, c->timer, wait_us);
@@ -528,7 +470,7 @@ void call_resume(struct call *c, enum call_state state)
 	c->state = state;
 	wait_in(c, state);
 	if (c->record.answer_us != 0)
-		set_life(c);
+		call_life_set(c);
 }
 
 /* Events whose loss in a kill costs a detail (when it rang) or a message that
@@ -678,48 +620,6 @@ static enum call_state on_answer(struct call *c, const struct call_input *in)
 	return CALL_ANSWERING;
 }
 
-/* How long the call may last; 0 = for ever. */
-static uint64_t duration_us(const struct call *c)
-{
-	const struct party *sides[2] = {&c->caller, c->called};
-	uint64_t limit =
-		settings_number(c->settings, "max_duration_s", 0, 0, 604800);
-
-	for (size_t i = 0; i < 2; i++) {
-		const struct party *p = sides[i];
-		uint64_t own = p->trunk != NULL ? p->trunk->row->max_duration_s
-			       : p->account != NULL
-				       ? p->account->row->max_duration_s
-				       : 0;
-
-		if (own != 0 && (limit == 0 || own < limit))
-			limit = own;
-	}
-	return limit * CLOCK_US_PER_S;
-}
-
-/* Other calls of the caller use its minutes too, and begin and end: they are
- * looked at again and again. */
-static void set_life(struct call *c)
-{
-	uint64_t limit = duration_us(c);
-	uint64_t talked_us = clock_now_us() - c->record.answer_us;
-	uint64_t wait = UINT64_MAX, left;
-
-	call_limit_talk(c);
-	left = call_limit_left_us(c);
-	if (limit != 0)
-		wait = limit > talked_us ? limit - talked_us : 0;
-	if (left != UINT64_MAX && left > METER_US)
-		left = METER_US;
-	if (left < wait)
-		wait = left;
-	if (wait != UINT64_MAX)
-		loop_timer_set(c->sbc->daemon.loop, c->life, wait);
-	else
-		loop_timer_stop(c->sbc->daemon.loop, c->life);
-}
-
 static enum call_state on_connect(struct call *c, const struct call_input *in)
 {
 	(void)in;
@@ -734,7 +634,7 @@ static enum call_state on_connect(struct call *c, const struct call_input *in)
 	call_save_as(c, CALL_CONFIRMING);
 	if (leg_accept(c->caller.leg, c->caller.ours, c->answer_lines) != 0)
 		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
-	set_life(c);
+	call_life_set(c);
 	return CALL_CONFIRMING;
 }
 
@@ -805,7 +705,7 @@ static enum call_state on_ack(struct call *c, const struct call_input *in)
 	sdp_wipe(&theirs);
 	if (!fits)
 		return call_end(c, why, 0, CALL_SBC);
-	p->theirs = call_media_copy(c, p, in->msg->sdp, in->msg->sdp_len);
+	p->theirs = call_media_copy(c, in->msg->sdp, in->msg->sdp_len, &theirs);
 	if (p->theirs == NULL || call_media_want(c) != 0)
 		return call_end(c, REASON_SESSION_AWAY, 0, CALL_SBC);
 	return CALL_UP;
@@ -878,15 +778,12 @@ static enum call_state on_slow(struct call *c, const struct call_input *in)
 
 static enum call_state on_life(struct call *c, const struct call_input *in)
 {
-	uint64_t left = call_limit_left_us(c), limit = duration_us(c);
+	enum reason why = call_life_over(c);
 
 	(void)in;
-	if (left == 0)
-		return call_end(c, REASON_LIMIT_ACCOUNT_DAY, 0, CALL_SBC);
-	if (left == UINT64_MAX ||
-		(limit != 0 && clock_now_us() - c->record.answer_us >= limit))
-		return call_end(c, REASON_CALL_MAX_DURATION, 0, CALL_SBC);
-	set_life(c);
+	if (why != REASON_NONE)
+		return call_end(c, why, 0, CALL_SBC);
+	call_life_set(c);
 	return c->state;
 }
 

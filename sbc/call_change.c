@@ -340,7 +340,8 @@ static enum call_state on_new_offer(struct call *c, struct party *p,
 		return refuse(c, p, REASON_SDP_NO_CODEC, 488);
 	c->change.active = true;
 	c->change.asker = p;
-	c->change.asker_theirs = call_media_copy(c, p, msg->sdp, msg->sdp_len);
+	c->change.asker_theirs =
+		call_media_copy(c, msg->sdp, msg->sdp_len, offer);
 	if (c->change.asker_theirs == NULL) {
 		call_change_drop(c);
 		return refuse(c, p, REASON_CALL_INTERNAL, 500);
@@ -454,7 +455,7 @@ enum call_state call_change_on_done(struct call *c, const struct call_input *in)
 		return s;
 	}
 	ch->asked_theirs =
-		call_media_copy(c, asked, in->msg->sdp, in->msg->sdp_len);
+		call_media_copy(c, in->msg->sdp, in->msg->sdp_len, &far);
 	if (ch->asked_theirs == NULL)
 		return fail(c, REASON_CALL_INTERNAL, 500);
 	if (asker != NULL) {
@@ -555,7 +556,7 @@ enum call_state call_change_on_ack(struct call *c, const struct call_input *in)
 		return CALL_UP;
 	}
 	ch->asker_theirs =
-		call_media_copy(c, p, in->msg->sdp, in->msg->sdp_len);
+		call_media_copy(c, in->msg->sdp, in->msg->sdp_len, &theirs);
 	if (ch->asker_theirs == NULL) {
 		call_change_drop(c);
 		return CALL_UP;

@@ -32,6 +32,7 @@
 #define CALL_DECISIONS_MAX 32 /* steps that a CDR keeps */
 #define CALL_PROGRESS_MAX  16 /* provisionals passed on per call */
 #define CALL_HOPS_MAX      32 /* INVITEs of one call, all targets together */
+#define CALL_REDIRECTS_MAX 5u /* 3xx that one call follows */
 
 enum call_state {
 	CALL_FACTS,
@@ -201,6 +202,11 @@ struct call {
 	bool query_by_number; /* the second question is being asked */
 	unsigned n_queries;
 	unsigned n_redirects;
+	/* A phone that forwards: call_forward.c */
+	const char *forward_to;    /* number; NULL = none does */
+	struct account *forwarder; /* whose phone sent the call here */
+	bool forward_rang;         /* it had rung before */
+	bool forward_counted, forward_metered, forward_talking;
 	struct account *called_account;
 	char called_number[ROUTE_NUMBER_SIZE];
 	char caller_number[ROUTE_NUMBER_SIZE];
@@ -297,6 +303,15 @@ enum call_state call_end(
 const char *call_side_name(enum call_side side);
 struct party *call_other(struct call *c, const struct party *p);
 
+/* call_life.c */
+/** How long the call may be in this state; 0 = it waits for people, not for
+ * machines: only EV_LIFE ends it. */
+uint64_t call_life_state_us(const struct call *c, enum call_state s);
+/** The call is answered, or its life was looked at: EV_LIFE comes in time. */
+void call_life_set(struct call *c);
+/** At EV_LIFE. @return why the call ends, or NONE: it was only looked at. */
+enum reason call_life_over(struct call *c);
+
 /* calls.c */
 /** An empty call, in the list of all. */
 struct call *call_make(struct calls *calls);
@@ -310,11 +325,19 @@ uint32_t call_min_session(const struct call *c);
 /** Notes where a phone's datagrams come from now (talker.h). */
 void call_talks_from(struct party *p);
 
-/* call_setup.c */
-enum call_state call_setup_begin(
+/* call_facts.c */
+enum call_state call_facts_begin(
 	struct call *c, const struct inbound *in, const sip_t *sip);
-/** Does the caller call an emergency number? Before call_setup_begin(). */
-bool call_setup_is_emergency(struct call *c, const sip_t *sip);
+/** Does the caller call an emergency number? Before call_facts_begin(). */
+bool call_facts_is_emergency(struct call *c, const sip_t *sip);
+/** Whose is the called number? EV_ACCOUNT follows. @return the state. */
+enum call_state call_facts_ask(struct call *c);
+/** Would the call, as it stands, reach an emergency service? */
+bool call_facts_lead_to_emergency(struct call *c);
+/** Where the call may go, by what is known of it now. */
+void call_facts_route(struct call *c, struct route_decision *decision_out);
+
+/* call_setup.c */
 enum call_state call_setup_on_account(
 	struct call *c, const struct call_input *in);
 /** EV_LOCATED. */
@@ -326,6 +349,8 @@ enum call_state call_setup_on_failure(
 	struct call *c, const struct call_input *in);
 enum call_state call_setup_on_timer(
 	struct call *c, const struct call_input *in);
+/** Begins anew with another called number. */
+enum call_state call_setup_reroute(struct call *c);
 /** How many parties of the present target may still answer. */
 size_t call_setup_alive(const struct call *c);
 /** Ends every called party but `winner` (which may be NULL). */
@@ -382,6 +407,18 @@ enum call_state call_early_on_change_over(
 enum call_state call_early_on_retry(
 	struct call *c, const struct call_input *in);
 
+/* call_forward.c */
+/** A phone answered 3xx: is noted, if its account's policy has any use for it.
+ */
+void call_forward_note(struct call *c, const struct party *p, const sip_t *sip);
+/** Nobody else is left to ring: does what c->forward_to (not NULL) asks for. */
+enum call_state call_forward(struct call *c);
+/** The Diversion line of an INVITE to the party, "" if none; host is ours. */
+const char *call_forward_lines(struct call *c, const struct party *p,
+	const char *host, su_home_t *home);
+/** The forwarder's part is over. */
+void call_forward_release(struct call *c);
+
 /* call_rel.c */
 /** Our offer for the provisional that goes out because this party rings; NULL =
  * it needs none. In the call's home. */
@@ -422,9 +459,10 @@ GH_MUST_CHECK int call_media_read(struct call *c, const struct party *p,
 	const char *text, size_t len, struct sdp *sdp_out,
 	enum reason *why_out);
 /** A copy in the call's home to be kept: of several audio lines only the one
- * that was read stays live. @return NULL without memory. */
+ * that was read stays live. @param read what was read out of it. @return NULL
+ * without memory. */
 char *call_media_copy(
-	struct call *c, const struct party *p, const char *text, size_t len);
+	struct call *c, const char *text, size_t len, const struct sdp *read);
 /** Parses one that was accepted when it came: its keys are left as they are,
  * whatever policy or path are now. The caller wipes it. */
 GH_MUST_CHECK int call_media_again(
@@ -499,10 +537,14 @@ enum reason call_limit_take(struct call *c, struct party *p);
 unsigned call_limit_status(
 	const struct call *c, const struct party *p, enum reason why);
 void call_limit_release(struct call *c, struct party *p);
-/** The call was answered: the caller's minutes run. */
+/** The same for c->forwarder, who pays for the rest of the way. */
+enum reason call_limit_forward(struct call *c);
+void call_limit_end_forward(struct call *c);
+/** The call was answered: the minutes of the caller and of who forwarded run.
+ */
 void call_limit_talk(struct call *c);
-/** Microseconds until the caller's minutes of the day are used up; UINT64_MAX
- * = never. */
+/** Microseconds until the minutes of one of them are used up; UINT64_MAX =
+ * never. */
 uint64_t call_limit_left_us(struct call *c);
 /** Takes the place that the party had in an earlier process. */
 void call_limit_restore(struct call *c, struct party *p, bool shares);

@@ -4,9 +4,9 @@
  * its place when it is tried and gives it back once, when its part is over.
  * And what an account may begin in an hour and talk in a day (meter.h).
  *
- * Decides: the limit that refuses a party; none refuses an emergency call. The
- * trunk's numbers are kept in trunk.c, the accounts' places here. Called by
- * call.c and call_setup.c.
+ * Decides: the limit that refuses a party, or an account whose phone forwards;
+ * none refuses an emergency call. The trunk's numbers are kept in trunk.c, the
+ * accounts' places here. Called by call.c and call_setup.c.
  */
 #include "config.h"
 
@@ -95,17 +95,27 @@ static enum reason take_account(struct call *c, const struct party *p)
 
 void call_limit_talk(struct call *c)
 {
-	if (!c->metered || c->talking)
-		return;
-	c->talking = true;
-	meter_talk(c->sbc->meters, c->caller.account->row, c->record.answer_us);
+	if (c->metered && !c->talking) {
+		c->talking = true;
+		meter_talk(c->sbc->meters, c->caller.account->row,
+			c->record.answer_us);
+	}
+	if (c->forward_metered && !c->forward_talking) {
+		c->forward_talking = true;
+		meter_talk(
+			c->sbc->meters, c->forwarder->row, c->record.answer_us);
+	}
 }
 
 uint64_t call_limit_left_us(struct call *c)
 {
-	return c->talking
-		       ? meter_left_us(c->sbc->meters, c->caller.account->row)
-		       : UINT64_MAX;
+	uint64_t left = UINT64_MAX, other = UINT64_MAX;
+
+	if (c->talking)
+		left = meter_left_us(c->sbc->meters, c->caller.account->row);
+	if (c->forward_talking)
+		other = meter_left_us(c->sbc->meters, c->forwarder->row);
+	return left < other ? left : other;
 }
 
 static void end_talk(struct call *c)
@@ -129,6 +139,37 @@ static void release_account(struct calls *calls, uint64_t account)
 	}
 	table_remove(&calls->accounts, &u->node);
 	free(u);
+}
+
+enum reason call_limit_forward(struct call *c)
+{
+	const Gh__Account *row = c->forwarder->row;
+	const struct usage *u = find(c->calls, row->id);
+	enum reason why = REASON_ROUTE_OK;
+
+	if (u != NULL && row->max_calls != 0 && u->n_calls >= row->max_calls)
+		return REASON_LIMIT_ACCOUNT_CALLS;
+	if (meter_is_wanted(row))
+		why = meter_begin(c->sbc->meters, row);
+	if (why != REASON_ROUTE_OK)
+		return why;
+	if (!count_account(c->calls, row->id))
+		return REASON_LIMIT_CALLS;
+	c->forward_metered = meter_is_wanted(row);
+	c->forward_counted = true;
+	return REASON_ROUTE_OK;
+}
+
+void call_limit_end_forward(struct call *c)
+{
+	const Gh__Account *row = c->forwarder->row;
+
+	if (c->forward_talking)
+		meter_end(c->sbc->meters, row, c->record.answer_us,
+			c->record.end_us);
+	if (c->forward_counted)
+		release_account(c->calls, row->id);
+	c->forward_talking = c->forward_metered = c->forward_counted = false;
 }
 
 /* All phones of a called account ring as one call of it. */

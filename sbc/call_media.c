@@ -107,17 +107,12 @@ int call_media_read(struct call *c, const struct party *p, const char *text,
 }
 
 char *call_media_copy(
-	struct call *c, const struct party *p, const char *text, size_t len)
+	struct call *c, const char *text, size_t len, const struct sdp *read)
 {
 	char *copy = su_strndup(c->home, text, (isize_t)len);
-	enum reason why;
-	struct sdp sdp;
 
-	if (copy == NULL || sdp_parse_preferring(text, len,
-				    call_srtp_prefers(p), &sdp, &why) != 0)
-		return copy;
-	sdp_settle(copy, len, sdp.audio_line);
-	sdp_wipe(&sdp);
+	if (copy != NULL)
+		sdp_settle(copy, len, read->audio_line);
 	return copy;
 }
 
@@ -178,7 +173,7 @@ enum call_state call_media_offer(struct call *c, const struct leg_msg *offer)
 	sdp_wipe(&sdp);
 	if (sdp_restrict(&sdp, p->codecs, NULL, NULL) != 0)
 		return call_end(c, REASON_SDP_NO_CODEC, 0, CALL_SBC);
-	p->theirs = call_media_copy(c, p, offer->sdp, offer->sdp_len);
+	p->theirs = call_media_copy(c, offer->sdp, offer->sdp_len, &sdp);
 	if (p->theirs == NULL)
 		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
 	return CALL_FACTS;
@@ -338,16 +333,16 @@ static int read_far(struct call *c, const struct party *p, const char *text,
 	return fits ? 0 : ERR_INVALID;
 }
 
-int call_media_take(struct call *c, struct party *p, const struct leg_msg *msg,
-	enum reason *why)
+/* Takes it over; *far is what read_far() made of it. */
+static int take_far(struct call *c, struct party *p, const struct leg_msg *msg,
+	struct sdp *far, enum reason *why)
 {
-	struct sdp far;
 	char *copy;
 
-	if (read_far(c, p, msg->sdp, msg->sdp_len, &far, why) != 0)
+	if (read_far(c, p, msg->sdp, msg->sdp_len, far, why) != 0)
 		return ERR_INVALID;
 	*why = REASON_CALL_INTERNAL;
-	copy = call_media_copy(c, p, msg->sdp, msg->sdp_len);
+	copy = call_media_copy(c, msg->sdp, msg->sdp_len, far);
 	if (copy == NULL)
 		return ERR_NOMEM;
 	call_media_drop_text(c, &p->theirs);
@@ -355,19 +350,29 @@ int call_media_take(struct call *c, struct party *p, const struct leg_msg *msg,
 	return 0;
 }
 
+int call_media_take(struct call *c, struct party *p, const struct leg_msg *msg,
+	enum reason *why)
+{
+	struct sdp far;
+
+	return take_far(c, p, msg, &far, why);
+}
+
 int call_media_answer(struct call *c, struct party *p,
 	const struct leg_msg *msg, enum reason *why)
 {
 	struct sdp far;
+	int err;
 
-	if (msg->sdp != NULL && call_media_take(c, p, msg, why) != 0)
-		return ERR_INVALID;
 	/* RFC 3261 13.2.1: some repeat in the 2xx what a 18x said, some not. */
 	*why = REASON_SDP_NO_ANSWER;
-	if (p->theirs == NULL ||
-		read_far(c, p, p->theirs, strlen(p->theirs), &far, why) != 0)
-		return ERR_INVALID;
-	if (answer_caller(c, &far, why) != 0)
+	if (msg->sdp != NULL)
+		err = take_far(c, p, msg, &far, why);
+	else
+		err = p->theirs != NULL ? read_far(c, p, p->theirs,
+						  strlen(p->theirs), &far, why)
+					: ERR_INVALID;
+	if (err != 0 || answer_caller(c, &far, why) != 0)
 		return ERR_INVALID;
 	*why = REASON_SDP_OK;
 	return 0;

@@ -120,7 +120,7 @@ static int take_answer(
 	if (!fits)
 		return ERR_INVALID;
 	*why = REASON_CALL_INTERNAL;
-	p->theirs = call_media_copy(c, p, msg->sdp, msg->sdp_len);
+	p->theirs = call_media_copy(c, msg->sdp, msg->sdp_len, &theirs);
 	return p->theirs != NULL ? 0 : ERR_NOMEM;
 }
 
@@ -193,7 +193,7 @@ static int answer_here(struct call *c, const char *text, size_t len,
 
 	if (err != 0)
 		return err;
-	copy = call_media_copy(c, p, text, len);
+	copy = call_media_copy(c, text, len, &offer);
 	err = copy != NULL && sdp_restrict(&offer, p->codecs, NULL, NULL) == 0
 		      ? answer_as_told(c, &offer, told, why)
 		      : ERR_INVALID;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the INVITE to the answer: who calls whom, where that leads, and one
- * target after the other until somebody answers.
+ * From the facts to the answer: where the number leads, and one target after
+ * the other until somebody answers.
  *
- *	begin -> (account?) -> route -> next target -> ports -> INVITEs
+ *	facts -> (account?) -> route -> next target -> ports -> INVITEs
  *	                          ^                                |
  *	                          +---- all of a target refused ---+
  *
- * Decides: the called and the calling number, the parties of a target (all
- * phones of an account at once, a trunk's addresses one after the other),
- * whether a failure goes on to the next target, and what the caller is told.
- * Does not decide where a number leads (route.c) or what a side's SDP says
+ * Decides: the parties of a target (all phones of an account at once, a
+ * trunk's addresses one after the other), whether a failure goes on to the next
+ * target, and what the caller is told. Does not decide who calls whom
+ * (call_facts.c), where a number leads (route.c) or what a side's SDP says
  * (call_media.c). Called by call.c's table only.
  */
 #include "config.h"
@@ -20,193 +20,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/secret.h"
+#include "sbc/hdr_part.h"
 #include "sbc/trunk.h"
-
-#define REDIRECTS_MAX 5u
-
-/* --- facts --- */
-
-static void on_account(void *ctx, struct account *account, enum reason why)
-{
-	struct call *c = ctx;
-	struct call_input in = {
-		.event = EV_ACCOUNT, .account = account, .why = why};
-
-	c->query = NULL;
-	call_event(c, &in);
-}
-
-/* The two ways in which a number can belong to an account: the likelier is
- * asked first. */
-static int ask(struct call *c)
-{
-	Gh__AccountKey by = c->query_by_number
-				    ? GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER
-				    : GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION;
-
-	c->n_queries++;
-	return accounts_find(c->sbc->accounts, by, c->called_number, on_account,
-		c, &c->query);
-}
-
-static enum reason find_called(
-	struct call *c, const sip_t *sip, su_home_t *home)
-{
-	const struct trunk *t = c->caller.trunk;
-	char clean[ROUTE_NUMBER_SIZE];
-	const char *user;
-
-	user = t != NULL ? hdr_called_of(sip, t, home)
-			 : sip->sip_request->rq_url->url_user;
-	if (user == NULL || number_clean(user, clean) != 0)
-		return REASON_ROUTE_BAD_NUMBER;
-	if (t == NULL) {
-		snprintf(
-			c->called_number, sizeof c->called_number, "%s", clean);
-		return REASON_ROUTE_OK;
-	}
-	if (number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_IN_CALLED, clean,
-		    c->called_number) != 0)
-		return REASON_ROUTE_BAD_NUMBER;
-	return REASON_ROUTE_OK;
-}
-
-/* RFC 3323 4.2: a phone that asks not to be shown. */
-static bool wants_privacy(const sip_t *sip)
-{
-	const sip_privacy_t *privacy = sip->sip_privacy;
-
-	for (size_t i = 0; privacy != NULL && privacy->priv_values != NULL &&
-			   privacy->priv_values[i] != NULL;
-		i++) {
-		const char *word = privacy->priv_values[i];
-
-		if (su_casematch(word, "id") || su_casematch(word, "user") ||
-			su_casematch(word, "header"))
-			return true;
-	}
-	return false;
-}
-
-/* A phone is who its account says; a trunk's callers are who the trunk says. */
-static enum reason find_caller(
-	struct call *c, const sip_t *sip, su_home_t *home)
-{
-	const struct trunk *t = c->caller.trunk;
-	struct hdr_identity who = {0};
-	char clean[ROUTE_NUMBER_SIZE];
-
-	if (c->caller.kind == SIDE_PHONE) {
-		const Gh__Account *row = c->caller.account->row;
-
-		snprintf(c->caller_number, sizeof c->caller_number, "%s",
-			row->extension);
-		c->caller_display = row->display_name;
-		c->caller_hidden = wants_privacy(sip);
-		return REASON_ROUTE_OK;
-	}
-	if (hdr_caller_of(sip, t, home, &who) != 0)
-		return REASON_ADMIT_SYNTAX;
-	if (who.display != NULL && *who.display != '\0')
-		c->caller_display = su_strdup(c->home, who.display);
-	c->caller_hidden = who.hide;
-	if (who.number == NULL || *who.number == '\0')
-		return REASON_ROUTE_OK;
-	/* A number that is none is no reason to refuse: it is not shown. */
-	if (number_clean(who.number, clean) != 0 ||
-		number_apply(t, GH__NUMBER_RULE_SCOPE__RULE_IN_CALLER, clean,
-			c->caller_number) != 0)
-		c->caller_number[0] = '\0';
-	return REASON_ROUTE_OK;
-}
-
-static bool in_service(void *ctx, uint32_t trunk)
-{
-	struct call *c = ctx;
-
-	return trunk_in_service(c->calls->trunks, trunk);
-}
-
-static struct route_facts facts_of(struct call *c)
-{
-	return (struct route_facts){
-		.from = c->caller.kind,
-		.from_trunk = c->caller.trunk,
-		.from_account = c->caller.account != NULL
-					? c->caller.account->row
-					: NULL,
-		.called = c->called_number,
-		.caller = c->caller_hidden ? "" : c->caller_number,
-		.called_account = c->called_account != NULL
-					  ? c->called_account->row
-					  : NULL,
-		.trunk_in_service = in_service,
-		.ctx = c,
-	};
-}
-
-/* Known before anything is refused for its number. */
-static void find_emergency(struct call *c)
-{
-	struct route_facts facts = facts_of(c);
-
-	c->emergency = route_is_emergency(c->settings, &facts);
-}
-
-bool call_setup_is_emergency(struct call *c, const sip_t *sip)
-{
-	su_home_t home[1] = {SU_HOME_INIT(home)};
-
-	su_home_init(home);
-	if (find_called(c, sip, home) == REASON_ROUTE_OK)
-		find_emergency(c);
-	su_home_deinit(home);
-	return c->emergency;
-}
-
-enum call_state call_setup_begin(
-	struct call *c, const struct inbound *in, const sip_t *sip)
-{
-	su_home_t home[1] = {SU_HOME_INIT(home)};
-	struct leg_msg offer = {.sip = sip};
-	enum reason why;
-
-	c->max_forwards = sip->sip_max_forwards != NULL
-				  ? (unsigned)sip->sip_max_forwards->mf_count
-				  : 70;
-	if (c->max_forwards == 0)
-		return call_end(c, REASON_ADMIT_MAX_FORWARDS, 0, CALL_SBC);
-	c->max_forwards--;
-	c->caller.behind_nat = stack_behind_nat(in);
-	su_home_init(home);
-	why = find_called(c, sip, home);
-	if (why == REASON_ROUTE_OK)
-		why = find_caller(c, sip, home);
-	su_home_deinit(home);
-	if (why != REASON_ROUTE_OK)
-		return call_end(c, why, 0, CALL_SBC);
-	log_info("call_begin", LOG_CALL(c->id),
-		LOG_STR("from", side_kind_name(c->caller.kind)),
-		LOG_STR("caller", c->caller_number),
-		LOG_STR("called", c->called_number),
-		LOG_ADDR("source", &c->caller.peer));
-
-	why = leg_body(sip, &offer);
-	if (why != REASON_ADMIT_OK)
-		return call_end(c, why, 415, CALL_SBC);
-	if (call_media_offer(c, &offer) == CALL_ENDING)
-		return CALL_ENDING;
-	find_emergency(c);
-	why = call_limit_take(c, &c->caller);
-	if (why != REASON_ROUTE_OK)
-		return call_end(c, why, call_limit_status(c, &c->caller, why),
-			CALL_SBC);
-	c->query_by_number = c->called_number[0] == '+';
-	if (ask(c) != 0)
-		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
-	return CALL_FACTS;
-}
 
 /* --- targets --- */
 
@@ -302,13 +117,11 @@ static enum call_state next_target(struct call *c)
 
 static enum call_state route(struct call *c)
 {
-	struct route_facts facts = facts_of(c);
 	struct route_decision *d = su_zalloc(c->home, sizeof *d);
 
 	if (d == NULL)
 		return call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
-	secret_random_bytes(&facts.random, sizeof facts.random);
-	route_decide(c->settings, &facts, d);
+	call_facts_route(c, d);
 	c->decision = d;
 	if (d->route != NULL)
 		c->record.route = d->route->row->id;
@@ -331,9 +144,7 @@ enum call_state call_setup_on_account(
 	/* No extension begins like an international number. */
 	if (c->n_queries < 2 && c->called_number[0] != '+') {
 		c->query_by_number = !c->query_by_number;
-		if (ask(c) != 0)
-			return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
-		return CALL_FACTS;
+		return call_facts_ask(c);
 	}
 	return route(c);
 }
@@ -452,7 +263,9 @@ static enum reason invite_party(struct call *c, struct party *p)
 		return REASON_ROUTE_BAD_NUMBER;
 	su_home_init(home);
 	why = REASON_CALL_INTERNAL;
-	lines = hdr_lines(sip_object(c->invite), &from, &to, &who, home);
+	lines = su_sprintf(home, "%s%s",
+		call_forward_lines(c, p, hdr_domain(&to, home), home),
+		hdr_lines(sip_object(c->invite), &from, &to, &who, home));
 	if (c->emergency && hdr_location(sip_object(c->invite), &from, &to,
 				    &who, &hidden, sdp, home, &body)) {
 		if (body.type != NULL) {
@@ -597,6 +410,8 @@ static enum call_state give_up_target(struct call *c, unsigned far_status)
 		c->called = NULL;
 		c->pending_status = 0;
 	}
+	if (c->forward_to != NULL && c->q_below == 0 && far_status < 600)
+		return call_forward(c);
 	/* A person's next phone rings whatever this one said (RFC 3261 16.7),
 	 * but 6xx speaks for the person. */
 	if (far_status == 0 || (c->q_below != 0 && far_status < 600) ||
@@ -613,7 +428,7 @@ static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
 	char clean[ROUTE_NUMBER_SIZE], number[ROUTE_NUMBER_SIZE];
 
 	if (p->trunk == NULL || !p->trunk->row->follow_redirects ||
-		c->n_redirects >= REDIRECTS_MAX)
+		c->n_redirects >= CALL_REDIRECTS_MAX)
 		return false;
 	for (; m != NULL; m = m->m_next) {
 		if (m->m_url->url_user == NULL ||
@@ -631,8 +446,7 @@ static bool redirected(struct call *c, const struct party *p, const sip_t *sip)
 	return false;
 }
 
-/* Begins anew with another called number. */
-static enum call_state reroute(struct call *c)
+enum call_state call_setup_reroute(struct call *c)
 {
 	call_change_abort(c);
 	call_setup_end_others(c, NULL, NULL);
@@ -650,9 +464,7 @@ static enum call_state reroute(struct call *c)
 	c->failed_status = 0;
 	c->n_queries = 0;
 	c->query_by_number = c->called_number[0] == '+';
-	if (ask(c) != 0)
-		return call_end(c, REASON_AUTH_AWAY, 0, CALL_SBC);
-	return CALL_FACTS;
+	return call_facts_ask(c);
 }
 
 enum call_state call_setup_on_failure(
@@ -679,8 +491,11 @@ enum call_state call_setup_on_failure(
 			c->end_lines[CALL_CALLER] = call_setup_lines(
 				p, &c->caller, in->msg->sip, c->home);
 	}
-	if (status >= 300 && status < 400 && redirected(c, p, in->msg->sip))
-		return reroute(c);
+	if (status >= 300 && status < 400) {
+		if (redirected(c, p, in->msg->sip))
+			return call_setup_reroute(c);
+		call_forward_note(c, p, in->msg->sip);
+	}
 	if (status < 600 && call_setup_alive(c) != 0)
 		return call_early_on_fewer(c);
 	return give_up_target(c, p->silent ? 408 : status);
@@ -712,6 +527,8 @@ enum call_state call_setup_on_timer(struct call *c, const struct call_input *in)
 		note_failure(c, REASON_CALL_NO_ANSWER, 480);
 		return give_up_target(c, 408);
 	}
+	if (c->forward_to != NULL)
+		return give_up_target(c, 408);
 	return call_end(c, REASON_CALL_NO_ANSWER, 0, CALL_SBC);
 }
 

@@ -104,6 +104,7 @@ static void call_free(struct call *c)
 		account_unref(&p->account);
 	}
 	account_unref(&c->called_account);
+	account_unref(&c->forwarder);
 	loop_timer_free(loop, &c->timer);
 	loop_timer_free(loop, &c->life);
 	loop_timer_free(loop, &c->retry);
@@ -370,7 +371,7 @@ void call_on_invite(
 		return;
 	}
 	why = may_begin(calls);
-	if (call_setup_is_emergency(c, in->sip) && why == REASON_LIMIT_CALLS)
+	if (call_facts_is_emergency(c, in->sip) && why == REASON_LIMIT_CALLS)
 		why = REASON_ROUTE_OK;
 	if (why != REASON_ROUTE_OK) {
 		refuse_stateless(c, in, why);
@@ -407,7 +408,7 @@ void call_on_invite(
 	loop_timer_set(calls->sbc->daemon.loop, c->life,
 		settings_number(c->settings, "setup_timeout_s", 180, 5, 3600) *
 			CLOCK_US_PER_S);
-	call_enter(c, call_setup_begin(c, &arrived, sip));
+	call_enter(c, call_facts_begin(c, &arrived, sip));
 out:
 	msg_destroy(msg);
 }

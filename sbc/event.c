@@ -40,6 +40,8 @@
 /* The PBX ends by itself what runs out; so many T1 we wait for its last word.
  */
 #define GRACE_T1    20u
+#define ATTEMPT_T1  8u  /* without a sign of a place, while there are others */
+#define TOTAL_T1    24u /* until the phone has an answer */
 /* When a phone whose PBX never said anything may try again. */
 #define PROBATION_S 60u
 
@@ -69,7 +71,6 @@ _Static_assert(sizeof event_names / sizeof *event_names == SUB_EVENT_COUNT,
 
 typedef enum sub_state (*sub_fn)(struct sub *s, const struct sub_input *in);
 
-static enum sub_state on_aimed(struct sub *s, const struct sub_input *in);
 static enum sub_state on_accepted(struct sub *s, const struct sub_input *in);
 static enum sub_state on_refused(struct sub *s, const struct sub_input *in);
 static enum sub_state on_no_answer(struct sub *s, const struct sub_input *in);
@@ -85,7 +86,7 @@ static enum sub_state on_late(struct sub *s, const struct sub_input *in);
 static const sub_fn table[SUB_STATE_COUNT][SUB_EVENT_COUNT] = {
 	[SUB_AIMING] =
 		{
-			[SUB_EV_AIMED] = on_aimed,
+			[SUB_EV_AIMED] = sub_aimed,
 			[SUB_EV_ASK] = sub_ask_again,
 			[SUB_EV_TIMER] = on_no_answer,
 			[SUB_EV_STOP] = on_abandon,
@@ -175,6 +176,11 @@ static uint64_t t1_us(const struct sub *s)
 	       CLOCK_US_PER_MS;
 }
 
+void sub_begin_waiting(struct sub *s)
+{
+	s->deadline_us = clock_now_us() + TOTAL_T1 * t1_us(s);
+}
+
 /* The timer of the state. */
 void sub_arm(struct sub *s)
 {
@@ -184,9 +190,15 @@ void sub_arm(struct sub *s)
 	switch (s->state) {
 	case SUB_AIMING:
 	case SUB_ASKING:
+		/* So that the phone has an answer before it gives up; while
+		 * there may be another place, less. */
+		delay = s->deadline_us > now ? s->deadline_us - now : 0;
+		if (s->state == SUB_ASKING && s->walk.trunk != NULL &&
+			delay > ATTEMPT_T1 * t1_us(s))
+			delay = ATTEMPT_T1 * t1_us(s);
+		break;
 	case SUB_REFRESHING:
-		/* So that the phone has an answer before it gives up. */
-		delay = 24 * t1_us(s);
+		delay = TOTAL_T1 * t1_us(s);
 		break;
 	case SUB_UP:
 		/* RFC 6665 4.1.2.4, timer N: the first NOTIFY. */
@@ -271,158 +283,7 @@ static void answer_ok(struct sub *s, uint32_t granted_s)
 	nta_incoming_destroy(irq);
 }
 
-/* --- our SUBSCRIBE --- */
-
-static int on_answer(
-	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
-{
-	struct leg *leg = (struct leg *)magic;
-	struct sub *s = leg->c.ctx;
-	struct sub_input in = {.sip = sip};
-	bool silent = sip == NULL || nta_sip_is_internal(sip);
-
-	in.status = sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
-	if (in.status < 200)
-		return 0;
-	if (leg_auth_take(leg, orq, silent ? NULL : sip, on_answer))
-		return 0;
-	leg->change.orq = NULL;
-	if (silent)
-		in.sip = NULL;
-	in.event =
-		in.status < 300 && !silent ? SUB_EV_ACCEPTED : SUB_EV_REFUSED;
-	sub_event(s, &in);
-	nta_outgoing_destroy(orq);
-	return 0;
-}
-
-bool sub_ask_pbx(struct sub *s, const char *uri, const char *lines)
-{
-	char expires[12], forwards[12];
-	struct leg *leg = s->pbx;
-	/* The first one only: then the dialog has a way of its own. */
-	const char *route =
-		uri != NULL ? trunk_route(s->sbc->trunks, s->trunk->row->id,
-				      &leg->c.peer.addr)
-			    : "";
-
-	snprintf(expires, sizeof expires, "%u", (unsigned)s->asked_s);
-	snprintf(forwards, sizeof forwards, "%u", s->max_forwards);
-	leg->change.method = sip_method_subscribe;
-	leg->change.orq = leg_send(leg, on_answer, SIP_METHOD_SUBSCRIBE, uri,
-		TAG_IF(uri != NULL, SIPTAG_MAX_FORWARDS_STR(forwards)),
-		TAG_IF(*route != '\0', SIPTAG_ROUTE_STR(route)),
-		SIPTAG_CONTACT_STR(leg->contact),
-		SIPTAG_EVENT_STR(s->package->name), SIPTAG_EXPIRES_STR(expires),
-		TAG_IF(s->package->type != NULL,
-			SIPTAG_ACCEPT_STR(s->package->type)),
-		SIPTAG_ALLOW_STR("SUBSCRIBE, NOTIFY, OPTIONS"),
-		TAG_IF(lines != NULL && *lines != '\0',
-			SIPTAG_HEADER_STR(lines)),
-		TAG_END());
-	return leg->change.orq != NULL;
-}
-
-void sub_leave_pbx(struct sub *s)
-{
-	if (s->pbx == NULL || s->pbx->state != LEG_UP ||
-		s->pbx->change.orq != NULL)
-		return;
-	s->asked_s = 0;
-	(void)sub_ask_pbx(s, NULL, NULL);
-}
-
-static int pbx_number(const struct sub *s, const char *number,
-	char out[ROUTE_NUMBER_SIZE], Gh__NumberRuleScope scope)
-{
-	return number_apply(s->trunk, scope, number, out);
-}
-
-static enum reason make_pbx_leg(struct sub *s, const struct target_place *place,
-	su_home_t *home, const char **uri, const char **lines)
-{
-	const Gh__Account *row = s->account->row;
-	char caller[ROUTE_NUMBER_SIZE], called[ROUTE_NUMBER_SIZE];
-	struct hdr_identity who = {
-		.number = caller, .display = row->display_name};
-	struct hdr_side to = {
-		.kind = SIDE_PBX,
-		.trunk = s->trunk,
-		.realm = place->address->realm,
-		.host = *s->trunk->row->host != '\0'
-				? s->trunk->row->host
-				: place->target.listener->advertised_host,
-	};
-	struct leg_config config = {
-		.sbc = s->sbc,
-		.home = s->home,
-		.call = s->id,
-		.kind = SIDE_PBX,
-		.trunk = s->trunk,
-		.trunks = s->sbc->trunks,
-		.peer = place->target,
-		.user = hdr_user(row->extension, s->home),
-		.surrogate = account_surrogate_at(row, s->trunk->row->id),
-		.on_event = sub_on_leg,
-		.on_request = sub_on_pbx_request,
-		.ctx = s,
-	};
-	const char *escaped;
-
-	if (pbx_number(s, row->extension, caller,
-		    GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLER) != 0)
-		snprintf(caller, sizeof caller, "%s", row->extension);
-	if (pbx_number(s, s->resource, called,
-		    GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED) != 0)
-		return REASON_ROUTE_BAD_NUMBER;
-	escaped = hdr_user(called, home);
-	if (escaped == NULL ||
-		leg_new_client(&config, hdr_from(&to, &who, home),
-			hdr_to(&to, called, place->host, home), &s->pbx) != 0)
-		return REASON_CALL_INTERNAL;
-	*uri = su_sprintf(home, "sip:%s@%s", escaped, place->host);
-	*lines = hdr_lines(NULL, NULL, &to, &who, home);
-	return REASON_EVENT_OK;
-}
-
-static enum sub_state on_aimed(struct sub *s, const struct sub_input *in)
-{
-	su_home_t home[1] = {SU_HOME_INIT(home)};
-	const char *uri = NULL, *lines = NULL;
-	struct target_place place;
-	enum reason why = REASON_NONE;
-
-	(void)in;
-	switch (target_walk_usable(&s->walk, &place, &why)) {
-	case TARGET_ASKED:
-		return SUB_AIMING;
-	case TARGET_USELESS:
-	case TARGET_END:
-		sub_answer(s, why, 480, NULL);
-		return SUB_GONE;
-	case TARGET_FOUND:
-		break;
-	}
-	target_walk_end(&s->walk);
-	su_home_init(home);
-	why = make_pbx_leg(s, &place, home, &uri, &lines);
-	if (why == REASON_EVENT_OK &&
-		(uri == NULL || !sub_ask_pbx(s, uri, lines)))
-		why = REASON_CALL_INTERNAL;
-	su_home_deinit(home);
-	if (why != REASON_EVENT_OK) {
-		sub_answer(s, why, reason_sip(why), NULL);
-		return SUB_GONE;
-	}
-	return SUB_ASKING;
-}
-
-void sub_on_aimed(void *ctx)
-{
-	const struct sub_input in = {.event = SUB_EV_AIMED};
-
-	sub_event(ctx, &in);
-}
+/* --- the PBX's answer to our SUBSCRIBE --- */
 
 /* How long the PBX lets it live: never longer than was asked. */
 static uint32_t take_granted(struct sub *s, const sip_t *sip)
@@ -447,6 +308,7 @@ static enum sub_state on_accepted(struct sub *s, const struct sub_input *in)
 	uint32_t granted = take_granted(s, in->sip);
 	enum sub_state next;
 
+	target_walk_end(&s->walk);
 	next = granted != 0 ? SUB_UP : SUB_LAST;
 	reason_count(granted != 0 ? REASON_EVENT_OK : REASON_EVENT_ENDED);
 	if (s->state == SUB_ASKING || granted == 0)
@@ -471,8 +333,15 @@ static enum sub_state on_refused(struct sub *s, const struct sub_input *in)
 
 	if (first)
 		sub_drop_notes(s, 481);
-	if (in->sip == NULL) {
+	if (in->sip == NULL)
 		trunk_note_silence(s->sbc->trunks, s->trunk);
+	if (first && (in->sip == NULL || status == 503)) {
+		enum sub_state next = sub_try_elsewhere(s);
+
+		if (next != SUB_STATE_COUNT)
+			return next;
+	}
+	if (in->sip == NULL) {
 		sub_answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
 		return first ? SUB_GONE : SUB_UP;
 	}
@@ -498,6 +367,15 @@ static enum sub_state on_no_answer(struct sub *s, const struct sub_input *in)
 {
 	(void)in;
 	trunk_note_silence(s->sbc->trunks, s->trunk);
+	if (s->state == SUB_ASKING && clock_now_us() < s->deadline_us) {
+		enum sub_state next = sub_try_elsewhere(s);
+
+		if (next != SUB_STATE_COUNT)
+			return next;
+		/* Nowhere: who was asked has the rest of the time. */
+		sub_arm(s);
+		return SUB_ASKING;
+	}
 	sub_answer(s, REASON_EVENT_FAR_SILENT, 480, NULL);
 	if (s->state == SUB_REFRESHING) {
 		if (s->expires_us > clock_now_us())
@@ -606,6 +484,10 @@ int sub_on_pbx_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	const struct sub_input in = {
 		.event = SUB_EV_NOTIFY, .irq = irq, .sip = sip};
 
+	if (leg != s->pbx) {
+		sub_reply(s, irq, REASON_EVENT_FAR_FORGOT, 481);
+		return 0;
+	}
 	if (sip->sip_request->rq_method != sip_method_notify)
 		return refuse_method(s, irq, sip);
 	sub_event(s, &in);

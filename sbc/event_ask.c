@@ -175,21 +175,11 @@ static bool read_resource(
 static int make_phone_leg(struct sub *s, const struct inbound *in,
 	nta_incoming_t *irq, const sip_t *sip)
 {
-	struct leg_config config = {
-		.sbc = s->sbc,
-		.home = s->home,
-		.call = s->id,
-		.kind = SIDE_PHONE,
-		.account = s->account,
-		.peer = {.addr = in->source,
-			.listener = in->listener,
-			.flow = in->flow},
-		.user = hdr_user(s->resource, s->home),
-		.on_event = sub_on_leg,
-		.on_request = sub_on_phone_request,
-		.ctx = s,
-	};
+	struct target peer = {
+		.addr = in->source, .listener = in->listener, .flow = in->flow};
+	struct leg_config config = sub_phone_config(s, &peer);
 
+	config.user = hdr_user(s->resource, s->home);
 	return leg_new_dialog(&config, irq, sip, &s->phone);
 }
 
@@ -276,6 +266,7 @@ static void on_sender_known(
 	if (old != NULL)
 		sub_event(old, &stop);
 	target_walk_begin(&s->walk, sbc, s->trunk, sub_on_aimed, s);
+	sub_begin_waiting(s);
 	sub_arm(s);
 	sub_event(s, &aimed);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/table.h"
+#include "sbc/event_xml.h"
 #include "sbc/hdr_part.h"
 #include "sbc/utf8.h"
 
@@ -148,6 +149,41 @@ void event_xml_text(struct writer *w, const char *text)
 		default:
 			writer_add_char(w, *text);
 		}
+}
+
+void event_xml_attr(struct writer *w, const char *name, const char *value)
+{
+	writer_add(w, " %s=\"", name);
+	event_xml_text(w, value);
+	writer_add_char(w, '"');
+}
+
+enum reason event_xml_root(const struct event_body *b, struct span in,
+	const char *ns, const char *name, const struct xml_node **root_out)
+{
+	struct xml_node *root;
+	uint64_t salt;
+	int err;
+
+	memcpy(&salt, b->ids->key, sizeof(salt));
+	err = xml_read(b->home, in, salt, &root);
+	if (err != 0)
+		return err == ERR_TOO_BIG ? REASON_EVENT_BODY_TOO_BIG
+		       : err == ERR_NOMEM ? REASON_CALL_INTERNAL
+					  : REASON_EVENT_BODY;
+	if (!xml_is(root, ns, name))
+		return REASON_EVENT_BODY;
+	*root_out = root;
+	return REASON_EVENT_OK;
+}
+
+const char *event_one_of(
+	struct span s, const char *const *words, size_t n_words)
+{
+	for (size_t i = 0; i < n_words; i++)
+		if (span_is(s, words[i]))
+			return words[i];
+	return NULL;
 }
 
 // ---------------------------------------------------------- message-summary

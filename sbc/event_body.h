@@ -106,5 +106,17 @@ const char *event_uri(const struct event_body *b, struct span uri);
 const char *event_words(const struct event_body *b, const char *text);
 /** Writes text as XML character data or attribute value. */
 void event_xml_text(struct writer *w, const char *text);
+/** Writes an attribute. */
+void event_xml_attr(struct writer *w, const char *name, const char *value);
+/** Reads a document that has to have this element at its root.
+ * @return EVENT_OK, EVENT_BODY, EVENT_BODY_TOO_BIG or CALL_INTERNAL. */
+struct xml_node;
+enum reason event_xml_root(const struct event_body *b, struct span in,
+	const char *ns, const char *name, const struct xml_node **root_out);
+/** The one of our words that the text is, or NULL. */
+const char *event_one_of(
+	struct span s, const char *const *words, size_t n_words);
+#define EVENT_ONE_OF(s, words)                                                 \
+	event_one_of(s, words, sizeof(words) / sizeof((words)[0]))
 
 #endif

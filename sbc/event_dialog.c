@@ -10,31 +10,12 @@
  * RFC 4235 4.1 (elements), 4.1.1 (version, state, entity), 4.1.6 (identity,
  * target, +sip.rendering).
  */
-#include <string.h>
-
 #include "sbc/event_body.h"
 #include "sbc/event_xml.h"
 #include "sbc/hdr_part.h"
 
 #define NS          "urn:ietf:params:xml:ns:dialog-info"
 #define DIALOGS_MAX 64
-
-static const char *one_of(
-	struct span s, const char *const *words, size_t n_words)
-{
-	for (size_t i = 0; i < n_words; i++)
-		if (span_is(s, words[i]))
-			return words[i];
-	return NULL;
-}
-#define ONE_OF(s, words) one_of(s, words, sizeof(words) / sizeof((words)[0]))
-
-static void add_attr(struct writer *out, const char *name, const char *value)
-{
-	writer_add(out, " %s=\"", name);
-	event_xml_text(out, value);
-	writer_add_char(out, '"');
-}
 
 /** Names as the phone knows them, or made ones. */
 static void add_names(const struct event_body *b, const struct xml_node *n,
@@ -47,25 +28,25 @@ static void add_names(const struct event_body *b, const struct xml_node *n,
 	char id[EVENT_ID_SIZE];
 
 	event_id_make(b->ids, "id", xml_attr(n, "id"), id);
-	add_attr(out, "id", id);
+	event_xml_attr(out, "id", id);
 	if (!call_id)
 		return;
 	if (b->ids->find && local && remote &&
 		b->ids->find(b->ids->ctx, call_id, local, remote, &known)) {
-		add_attr(out, "call-id", known.call_id);
-		add_attr(out, "local-tag", known.local_tag);
-		add_attr(out, "remote-tag", known.remote_tag);
+		event_xml_attr(out, "call-id", known.call_id);
+		event_xml_attr(out, "local-tag", known.local_tag);
+		event_xml_attr(out, "remote-tag", known.remote_tag);
 		return;
 	}
 	event_id_make(b->ids, "call", call_id, id);
-	add_attr(out, "call-id", id);
+	event_xml_attr(out, "call-id", id);
 	if (local) {
 		event_id_make(b->ids, "tag", local, id);
-		add_attr(out, "local-tag", id);
+		event_xml_attr(out, "local-tag", id);
 	}
 	if (remote) {
 		event_id_make(b->ids, "tag", remote, id);
-		add_attr(out, "remote-tag", id);
+		event_xml_attr(out, "remote-tag", id);
 	}
 }
 
@@ -76,16 +57,16 @@ static bool add_state(const struct xml_node *dialog, struct writer *out)
 	static const char *const events[] = {"cancelled", "rejected",
 		"replaced", "local-bye", "remote-bye", "error", "timeout"};
 	const struct xml_node *n = xml_child(dialog, "state");
-	const char *state = n ? ONE_OF(xml_text(n), states) : NULL;
+	const char *state = n ? EVENT_ONE_OF(xml_text(n), states) : NULL;
 	const char *event;
 	uint64_t code = 0;
 
 	if (!state)
 		return false;
-	event = ONE_OF(span_of(xml_attr(n, "event")), events);
+	event = EVENT_ONE_OF(span_of(xml_attr(n, "event")), events);
 	writer_add(out, "<state");
 	if (event)
-		add_attr(out, "event", event);
+		event_xml_attr(out, "event", event);
 	if (xml_attr(n, "code") &&
 		!span_number(span_of(xml_attr(n, "code")), 699, &code) &&
 		code >= 100)
@@ -109,7 +90,7 @@ static void add_rendering(const struct xml_node *target, struct writer *out)
 		if (text_equal(value, "yes") || text_equal(value, "no") ||
 			text_equal(value, "unknown")) {
 			writer_add(out, "<param pname=\"+sip.rendering\"");
-			add_attr(out, word, value);
+			event_xml_attr(out, word, value);
 			writer_add(out, "/>");
 		}
 		return;
@@ -135,7 +116,7 @@ static void add_end(const struct event_body *b, const struct xml_node *dialog,
 
 		writer_add(out, "<identity");
 		if (*display)
-			add_attr(out, "display", display);
+			event_xml_attr(out, "display", display);
 		writer_add_char(out, '>');
 		event_xml_text(out, uri);
 		writer_add(out, "</identity>\n");
@@ -143,7 +124,7 @@ static void add_end(const struct event_body *b, const struct xml_node *dialog,
 	uri = target ? event_uri(b, span_of(xml_attr(target, "uri"))) : NULL;
 	if (uri) {
 		writer_add(out, "<target");
-		add_attr(out, "uri", uri);
+		event_xml_attr(out, "uri", uri);
 		writer_add_char(out, '>');
 		add_rendering(target, out);
 		writer_add(out, "</target>\n");
@@ -161,11 +142,11 @@ static bool add_dialog(const struct event_body *b, const struct xml_node *n,
 
 	if (!xml_attr(n, "id"))
 		return false;
-	direction = ONE_OF(span_of(xml_attr(n, "direction")), directions);
+	direction = EVENT_ONE_OF(span_of(xml_attr(n, "direction")), directions);
 	writer_add(out, "<dialog");
 	add_names(b, n, out);
 	if (direction)
-		add_attr(out, "direction", direction);
+		event_xml_attr(out, "direction", direction);
 	writer_add(out, ">\n");
 	if (!add_state(n, out))
 		return false;
@@ -181,21 +162,15 @@ enum reason event_dialog_rebuild(
 	const struct event_body *b, struct span in, struct writer *out)
 {
 	static const char *const states[] = {"full", "partial"};
-	struct xml_node *root;
+	const struct xml_node *root;
+	enum reason why = event_xml_root(b, in, NS, "dialog-info", &root);
 	const char *state;
-	uint64_t version = 0, salt;
+	uint64_t version = 0;
 	unsigned n_dialogs = 0;
-	int err;
 
-	memcpy(&salt, b->ids->key, sizeof(salt));
-	err = xml_read(b->home, in, salt, &root);
-	if (err != 0)
-		return err == ERR_TOO_BIG ? REASON_EVENT_BODY_TOO_BIG
-		       : err == ERR_NOMEM ? REASON_CALL_INTERNAL
-					  : REASON_EVENT_BODY;
-	if (!xml_is(root, NS, "dialog-info"))
-		return REASON_EVENT_BODY;
-	state = ONE_OF(span_of(xml_attr(root, "state")), states);
+	if (why != REASON_EVENT_OK)
+		return why;
+	state = EVENT_ONE_OF(span_of(xml_attr(root, "state")), states);
 	if (!state || !xml_attr(root, "version") ||
 		span_number(span_of(xml_attr(root, "version")), UINT32_MAX,
 			&version) != 0)
@@ -204,7 +179,7 @@ enum reason event_dialog_rebuild(
 		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 		"<dialog-info xmlns=\"" NS "\" version=\"%u\" state=\"%s\"",
 		(unsigned)version, state);
-	add_attr(out, "entity", b->entity);
+	event_xml_attr(out, "entity", b->entity);
 	writer_add(out, ">\n");
 	for (const struct xml_node *n = root->first; n; n = n->next) {
 		if (!xml_is(n, NS, "dialog"))

@@ -82,6 +82,8 @@ struct sub {
 	struct settings *settings; /* that trunk is of */
 	const struct trunk *trunk;
 	struct leg *phone, *pbx; /* pbx: NULL before it is known where */
+	struct leg *spent;       /* the one before: a PBX that was not there */
+	uint64_t deadline_us;    /* the phone has its first answer by then */
 	struct target_walk walk;
 	unsigned max_forwards;
 
@@ -138,25 +140,38 @@ const char *event_domain(
 
 /* event.c */
 void sub_event(struct sub *s, const struct sub_input *in);
-void sub_on_aimed(void *ctx);
 int sub_on_phone_request(
 	struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 int sub_on_pbx_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 void sub_on_leg(void *ctx, struct leg *leg, const struct leg_msg *msg);
 void sub_on_timer(void *arg);
 void sub_arm(struct sub *s);
+/** The phone's first SUBSCRIBE waits from now on. */
+void sub_begin_waiting(struct sub *s);
 /** Answers the phone's SUBSCRIBE that waits, if one does, with a refusal;
  * lines may be NULL. */
 void sub_answer(
 	struct sub *s, enum reason why, unsigned status, const char *lines);
+/** Answers a request of the subscription. */
+void sub_reply(
+	struct sub *s, nta_incoming_t *irq, enum reason why, unsigned status);
+
+/* event_pbx.c */
+/** What a leg of the subscription is made with, new or restored. */
+struct leg_config sub_phone_config(struct sub *s, const struct target *peer);
+struct leg_config sub_pbx_config(struct sub *s, const struct target *peer);
+/** It is known where the PBX is: SUB_EV_AIMED. */
+enum sub_state sub_aimed(struct sub *s, const struct sub_input *in);
+/** The PBX is not there (RFC 3263 4.3): asks at its next place.
+ * @return SUB_STATE_COUNT if there is none; the one that was asked stays. */
+enum sub_state sub_try_elsewhere(struct sub *s);
+/** The walk over the PBX's places goes on. */
+void sub_on_aimed(void *ctx);
 /** Sends our SUBSCRIBE for s->asked_s; uri, and what belongs to it, stand in
  * the first one only. @return whether it left. */
 bool sub_ask_pbx(struct sub *s, const char *uri, const char *lines);
 /** Tells the PBX that nobody listens any more; its answer does not matter. */
 void sub_leave_pbx(struct sub *s);
-/** Answers a request of the subscription. */
-void sub_reply(
-	struct sub *s, nta_incoming_t *irq, enum reason why, unsigned status);
 
 /* event_ask.c */
 enum sub_state sub_ask(struct sub *s, const struct sub_input *in);

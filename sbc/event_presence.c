@@ -117,20 +117,19 @@ static void add_contact(const struct event_body *b, const struct xml_node *n,
 static bool add_tuple(const struct event_body *b, const struct xml_node *n,
 	struct writer *out)
 {
+	static const char *const states[] = {"open", "closed"};
 	const struct xml_node *status = xml_child(n, "status");
 	const struct xml_node *basic =
 		status ? xml_child(status, "basic") : NULL;
-	struct span word = basic ? xml_text(basic) : (struct span){"", 0};
+	const char *word = basic ? EVENT_ONE_OF(xml_text(basic), states) : NULL;
 
-	if (!status ||
-		(basic && !span_is(word, "open") && !span_is(word, "closed")))
+	if (!status || (basic && !word))
 		return false;
 	writer_add(out, "<tuple");
 	add_id(b, n, out);
 	writer_add(out, ">\n<status>");
 	if (basic)
-		writer_add(out, "<basic>%s</basic>",
-			span_is(word, "open") ? "open" : "closed");
+		writer_add(out, "<basic>%s</basic>", word);
 	writer_add(out, "</status>\n");
 	add_contact(b, xml_child(n, "contact"), out);
 	add_notes(b, n, NS, "note", out);
@@ -171,24 +170,17 @@ static void add_person(const struct event_body *b, const struct xml_node *n,
 enum reason event_presence_rebuild(
 	const struct event_body *b, struct span in, struct writer *out)
 {
-	struct xml_node *root;
+	const struct xml_node *root;
+	enum reason why = event_xml_root(b, in, NS, "presence", &root);
 	unsigned n_tuples = 0;
-	uint64_t salt;
-	int err;
 
-	memcpy(&salt, b->ids->key, sizeof(salt));
-	err = xml_read(b->home, in, salt, &root);
-	if (err != 0)
-		return err == ERR_TOO_BIG ? REASON_EVENT_BODY_TOO_BIG
-		       : err == ERR_NOMEM ? REASON_CALL_INTERNAL
-					  : REASON_EVENT_BODY;
-	if (!xml_is(root, NS, "presence"))
-		return REASON_EVENT_BODY;
+	if (why != REASON_EVENT_OK)
+		return why;
 	writer_add(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 			"<presence xmlns=\"" NS "\" xmlns:dm=\"" NS_MODEL
-			"\" xmlns:rpid=\"" NS_RPID "\" entity=\"");
-	event_xml_text(out, b->entity);
-	writer_add(out, "\">\n");
+			"\" xmlns:rpid=\"" NS_RPID "\"");
+	event_xml_attr(out, "entity", b->entity);
+	writer_add(out, ">\n");
 	/* The order of the schema: tuples, notes, and what extends it. */
 	for (const struct xml_node *n = root->first; n; n = n->next) {
 		if (!xml_is(n, NS, "tuple"))

@@ -104,33 +104,15 @@ static int find_target(
 
 static int restore_legs(struct sub *s, const Gh__SavedSubscription *saved)
 {
-	struct leg_config phone = {
-		.sbc = s->sbc,
-		.home = s->home,
-		.call = s->id,
-		.kind = SIDE_PHONE,
-		.account = s->account,
-		.on_event = sub_on_leg,
-		.on_request = sub_on_phone_request,
-		.ctx = s,
-	};
-	struct leg_config pbx = {
-		.sbc = s->sbc,
-		.home = s->home,
-		.call = s->id,
-		.kind = SIDE_PBX,
-		.trunk = s->trunk,
-		.trunks = s->sbc->trunks,
-		.surrogate = account_surrogate_at(
-			s->account->row, s->trunk->row->id),
-		.on_event = sub_on_leg,
-		.on_request = sub_on_pbx_request,
-		.ctx = s,
-	};
-	int err = find_target(s->sbc, saved->phone, &phone.peer);
+	struct leg_config phone, pbx;
+	struct target peer;
+	int err = find_target(s->sbc, saved->phone, &peer);
 
-	if (err == 0)
-		err = find_target(s->sbc, saved->pbx, &pbx.peer);
+	if (err != 0)
+		return err;
+	phone = sub_phone_config(s, &peer);
+	err = find_target(s->sbc, saved->pbx, &peer);
+	pbx = sub_pbx_config(s, &peer);
 	if (err == 0)
 		err = leg_restore(&phone, saved->phone, &s->phone);
 	if (err == 0)

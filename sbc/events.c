@@ -62,6 +62,7 @@ static void sub_free(struct sub *s)
 		nta_incoming_destroy(s->asked);
 	leg_free(&s->phone);
 	leg_free(&s->pbx);
+	leg_free(&s->spent);
 	account_unref(&s->account);
 	settings_unref(&s->settings);
 	loop_timer_free(s->sbc->daemon.loop, &s->timer);

@@ -145,9 +145,12 @@ const struct hdr_row *hdr_table(size_t *n_out)
 
 const struct hdr_row *hdr_find(const char *name)
 {
+	struct span word = span_of(name);
+
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (text_equal(name, rows[i].name) ||
-			(rows[i].compact && text_equal(name, rows[i].compact)))
+		if (span_is_word(word, rows[i].name) ||
+			(rows[i].compact &&
+				span_is_word(word, rows[i].compact)))
 			return &rows[i];
 	return NULL;
 }

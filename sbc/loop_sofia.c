@@ -18,10 +18,14 @@
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
 
-#define BATCH        64
-#define FIRST_TIMERS 256
+#define BATCH         64
+#define FIRST_TIMERS  256
+/* How late sofia's timers may be: retransmissions and ends of transactions. A
+ * step that found something to do says 0 whatever is due next, and to look
+ * again at once, each time, is a wake-up for nothing after every message. */
+#define SOFIA_LATE_MS 10
 /* Longest wait: a guard against arithmetic, not a rhythm. */
-#define WAIT_MAX_US  (60 * CLOCK_US_PER_S)
+#define WAIT_MAX_US   (60 * CLOCK_US_PER_S)
 
 struct loop_fd {
 	struct sofia_loop *loop;
@@ -271,8 +275,10 @@ static int wait_ms(const struct sofia_loop *l, su_duration_t sofia_ms,
 		max_wait_us < WAIT_MAX_US ? max_wait_us : WAIT_MAX_US;
 
 	if (sofia_ms != SU_WAIT_FOREVER && sofia_ms >= 0 &&
-		((uint64_t)sofia_ms + 1) * CLOCK_US_PER_MS < wait_us)
-		wait_us = ((uint64_t)sofia_ms + 1) * CLOCK_US_PER_MS;
+		((uint64_t)sofia_ms + SOFIA_LATE_MS) * CLOCK_US_PER_MS <
+			wait_us)
+		wait_us =
+			((uint64_t)sofia_ms + SOFIA_LATE_MS) * CLOCK_US_PER_MS;
 	if (l->n_running > 0) {
 		uint64_t due = l->heap[1]->due_us;
 		uint64_t now = clock_now_us();

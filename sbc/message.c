@@ -135,6 +135,8 @@ static enum reason make(const struct page *p, const struct page_to *to,
 		snprintf(number, sizeof number, "%s",
 			to->side.trunk == NULL ? from : "");
 	snprintf(called, sizeof called, "%s", p->called);
+	if (to->account != NULL && to->account->row->no_message)
+		return REASON_MESSAGE_ACCOUNT;
 	if (to->side.trunk != NULL &&
 		number_apply(to->side.trunk,
 			GH__NUMBER_RULE_SCOPE__RULE_OUT_CALLED, p->called,
@@ -162,6 +164,11 @@ static const struct page_kind text_kind = {
 static void on_sender_known(
 	struct sbc *sbc, struct inbound *in, struct account *account)
 {
+	if (account->row->no_message) {
+		account_unref(&account);
+		stack_refuse(sbc->stack, in, REASON_MESSAGE_ACCOUNT);
+		return;
+	}
 	page_begin(sbc, &text_kind, in, account);
 }
 
@@ -248,6 +255,11 @@ static struct leg *other_side(const struct leg *leg)
 		       : NULL;
 }
 
+static bool may_not(const struct leg *leg)
+{
+	return leg->c.account != NULL && leg->c.account->row->no_message;
+}
+
 int message_inside(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 {
 	const struct realm *from = realm_of(leg), *to;
@@ -261,6 +273,8 @@ int message_inside(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 
 	if (why != REASON_ROUTE_OK)
 		return refuse(leg, irq, why);
+	if (may_not(leg) || (other != NULL && may_not(other)))
+		return refuse(leg, irq, REASON_MESSAGE_ACCOUNT);
 	to = other != NULL ? realm_of(other) : NULL;
 	if (to == NULL)
 		return refuse(leg, irq, REASON_MESSAGE_FAR_SILENT);

@@ -5,10 +5,12 @@
  *	begin -> (account?) -> route -> phones, or (where is the trunk?) -> sent
  *	      -> answers -> freed
  *
- * Decides: the receivers, and which answer the sender gets. Nothing is tried a
- * second time: the sender of a text may send it again, one that arrived twice
- * is worse. While nobody answers the sender is told before its own transaction
- * ends.
+ * Decides: the receivers, and which answer the sender gets. A trunk's next
+ * address is tried where the one before is not there: cannot be sent to, says
+ * 503, or says nothing at all for a while (RFC 3263 4.3). Whoever has given any
+ * sign is waited for: one that arrives twice is worse than one that its sender
+ * sends again. While nobody answers the sender is told before its own
+ * transaction ends.
  */
 #include "config.h"
 
@@ -27,7 +29,9 @@
 #include "sbc/sbc.h"
 #include "sbc/trunk.h"
 
-#define PAGES_MAX 4096u
+#define PAGES_MAX  4096u
+#define TOTAL_T1   24u /* the sender waits for 64 */
+#define ATTEMPT_T1 8u  /* without a sign of a place, while there are others */
 
 struct pages {
 	struct sbc *sbc;
@@ -161,6 +165,15 @@ static void note_refusal(struct page *p, unsigned status)
 		p->best = status;
 }
 
+static void finish(struct page *p)
+{
+	if (p->best != 0)
+		answer(p, REASON_MESSAGE_FAR_REFUSED, p->best);
+	else
+		answer(p, REASON_MESSAGE_FAR_SILENT, 480);
+	bury(p);
+}
+
 static int on_answer(
 	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
 {
@@ -171,6 +184,7 @@ static int on_answer(
 	unsigned status =
 		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 
+	b->heard = b->heard || !silent;
 	if (status < 200)
 		return 0;
 	if (leg_auth_take(leg, orq, silent ? NULL : sip, on_answer))
@@ -183,21 +197,52 @@ static int on_answer(
 	else if (!silent)
 		note_refusal(p, hdr_map_status(status));
 	if (p->n_open == 0) {
-		if (p->best != 0)
-			answer(p, REASON_MESSAGE_FAR_REFUSED, p->best);
+		/* RFC 3263 4.3: who is not there, or says so. */
+		if (leg->c.trunk != NULL && p->irq != NULL &&
+			(silent || status == 503))
+			go_on(p);
 		else
-			answer(p, REASON_MESSAGE_FAR_SILENT, 480);
-		bury(p);
+			finish(p);
 	}
 	nta_outgoing_destroy(orq);
 	return 0;
 }
 
-/* Before the sender's transaction ends by itself. */
+static void wait_for_answer(struct page *p)
+{
+	uint64_t t1_us = CLOCK_US_PER_MS * settings_number(p->sbc->settings,
+						   "sip_t1_ms", 500, 50, 5000);
+	uint64_t now = clock_now_us(), left = 0;
+
+	if (p->deadline_us > now)
+		left = p->deadline_us - now;
+	/* While there may be another place, less. */
+	if (p->walk.trunk != NULL && left > ATTEMPT_T1 * t1_us)
+		left = ATTEMPT_T1 * t1_us;
+	loop_timer_set(p->sbc->daemon.loop, p->timer, left);
+}
+
+/* A place has said nothing, or the sender's transaction would end by itself. */
 static void on_timer(void *arg)
 {
 	struct page *p = arg;
+	const struct page_branch *b =
+		p->n_branches != 0 ? &p->branches[p->n_branches - 1] : NULL;
 
+	if (p->irq != NULL && clock_now_us() < p->deadline_us) {
+		if (b == NULL || p->walk.query != NULL) {
+			wait_for_answer(p);
+			return;
+		}
+		if (b->status != 0 || b->heard || p->walk.trunk == NULL) {
+			target_walk_end(&p->walk);
+			wait_for_answer(p);
+			return;
+		}
+		trunk_note_silence(p->sbc->trunks, b->leg->c.trunk);
+		go_on(p);
+		return;
+	}
 	answer(p, REASON_MESSAGE_FAR_SILENT, p->best != 0 ? p->best : 480);
 	if (p->n_open == 0)
 		bury(p);
@@ -278,7 +323,7 @@ static enum reason send_to(struct page *p, const struct page_to *to)
 			SIPTAG_HEADER_STR(text.lines)),
 		TAG_IF(text.type != NULL, SIPTAG_CONTENT_TYPE_STR(text.type)),
 		TAG_IF(text.type != NULL, SIPTAG_PAYLOAD_STR(text.body)),
-		TAG_END());
+		NTATAG_PASS_100(1), TAG_END());
 	if (b->leg->change.orq == NULL) {
 		leg_free(&b->leg);
 		why = REASON_CALL_INTERNAL;
@@ -393,13 +438,21 @@ static void go_on(struct page *p)
 			break;
 		case TARGET_FOUND:
 			why = send_to_trunk(p, t->trunk, &place);
-			if (why == REASON_ROUTE_OK)
+			if (why == REASON_ROUTE_OK) {
+				wait_for_answer(p);
 				return;
+			}
 			break;
 		}
 		target_walk_end(&p->walk);
 	}
-	refuse(p, why);
+	/* There is nobody else: who was asked has the rest of the time. */
+	if (p->n_open != 0)
+		wait_for_answer(p);
+	else if (p->n_branches != 0)
+		finish(p);
+	else
+		refuse(p, why);
 }
 
 /* --- facts --- */
@@ -571,8 +624,8 @@ void page_begin(struct sbc *sbc, const struct page_kind *kind,
 		refuse(p, why);
 		return;
 	}
-	loop_timer_set(
-		sbc->daemon.loop, p->timer, 24 * t1_ms * CLOCK_US_PER_MS);
+	p->deadline_us = clock_now_us() + TOTAL_T1 * t1_ms * CLOCK_US_PER_MS;
+	wait_for_answer(p);
 	p->by_number = p->called[0] == '+';
 	if (ask(p) != 0)
 		refuse(p, REASON_AUTH_AWAY);

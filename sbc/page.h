@@ -63,6 +63,7 @@ struct page_branch {
 	struct page *page;
 	struct leg *leg;
 	unsigned status; /* 0 = open */
+	bool heard;      /* something came from there */
 };
 
 /** Read only outside page.c. */
@@ -97,6 +98,7 @@ struct page {
 	size_t n_branches, n_open;
 	unsigned best; /* of the refusals */
 	struct loop_timer *timer;
+	uint64_t deadline_us; /* the sender has an answer by then */
 };
 
 GH_MUST_CHECK int pages_new(struct sbc *sbc, struct pages **pages_out);

@@ -30,6 +30,9 @@
 #include "sbc/sofia_cures.h"
 #include "sbc/sofia_cures_private.h"
 
+/* Datagrams of one wake-up that are looked at for one that passes. */
+#define READ_BATCH 32
+
 extern su_log_t nta_log[];
 extern su_log_t tport_log[];
 
@@ -45,6 +48,8 @@ static struct {
 	size_t n_sockets;
 	cures_datagram_fn fn;
 	void *ctx;
+	cures_checked_fn checked_fn;
+	void *checked_ctx;
 	cures_sending_fn sending_fn;
 	void *sending_ctx;
 	cures_stream_fn stream_fn;
@@ -59,14 +64,23 @@ static struct {
 	/* the answer gate */
 	bool gate_shut;
 	struct addr gate_source;
+	/* a datagram that was read for the library and not handed over yet */
+	int read_fd; /* -1 = none */
+	size_t read_len;
+	struct sockaddr_storage read_from;
+	socklen_t read_from_len;
 	bool testing; /* let the self test's broken message through */
-} cures = {.adopt_fd = -1, .adopted_fd = -1, .epoll_fd = -1};
+} cures = {.adopt_fd = -1, .adopted_fd = -1, .epoll_fd = -1, .read_fd = -1};
+
+/* Where datagrams are read to: one byte more than may be. */
+static uint8_t datagram[CURES_DATAGRAM_MAX + 1];
 
 static const char *const cure_names[] = {
 	[CURE_GETADDRINFO] = "getaddrinfo",
 	[CURE_SU_GETADDRINFO] = "su_getaddrinfo",
-	[CURE_SU_VRECV] = "su_vrecv",
 	[CURE_SU_GETMSGSIZE] = "su_getmsgsize",
+	[CURE_SU_VRECV] = "su_vrecv",
+	[CURE_SU_SOERROR] = "su_soerror",
 	[CURE_SU_VSEND] = "su_vsend",
 	[CURE_BIND] = "bind",
 	[CURE_SENDTO] = "sendto",
@@ -264,6 +278,12 @@ void cures_on_stream(cures_stream_fn fn, void *ctx)
 	cures.stream_ctx = ctx;
 }
 
+void cures_on_checked(cures_checked_fn fn, void *ctx)
+{
+	cures.checked_fn = fn;
+	cures.checked_ctx = ctx;
+}
+
 /* @return whether the library may read this connection now. The loop asks
  * again as long as there is something to read; shutting it is what the library
  * takes for the peer's end. */
@@ -310,30 +330,11 @@ static const struct watched *watched_find(int fd)
 	return NULL;
 }
 
-/* The library reads into fragments; almost always it is one. */
-static const uint8_t *linear(const struct iovec *iov, size_t n, size_t len)
-{
-	static uint8_t whole[CURES_DATAGRAM_MAX];
-	size_t at = 0;
-
-	if (n == 1 || iov[0].iov_len >= len)
-		return iov[0].iov_base;
-	for (size_t i = 0; i < n && at < len; i++) {
-		size_t part =
-			iov[i].iov_len < len - at ? iov[i].iov_len : len - at;
-
-		memcpy(whole + at, iov[i].iov_base, part);
-		at += part;
-	}
-	return whole;
-}
-
 /* @return whether the library may have it. */
-static bool datagram_passes(const struct watched *w, const struct addr *source,
-	const struct iovec *iov, size_t n, size_t len)
+static bool datagram_passes(
+	const struct watched *w, const struct addr *source, size_t len)
 {
 	enum reason why = REASON_ADMIT_OK;
-	const uint8_t *bytes;
 	bool stranger = false;
 
 	stat_add(STAT_SIP_RX, 1);
@@ -341,13 +342,12 @@ static bool datagram_passes(const struct watched *w, const struct addr *source,
 		reason_count(REASON_ADMIT_TOO_BIG);
 		return false;
 	}
-	bytes = linear(iov, n, len);
 	if (cures.fn)
 		why = cures.fn(
-			cures.ctx, source, &w->local, bytes, len, &stranger);
+			cures.ctx, source, &w->local, datagram, len, &stranger);
 	if (why != REASON_ADMIT_OK)
 		return false;
-	why = cures_check_datagram(bytes, len);
+	why = cures_check_datagram(datagram, len);
 	if (why == REASON_NONE)
 		return false;
 	if (why != REASON_ADMIT_OK) {
@@ -358,9 +358,87 @@ static bool datagram_passes(const struct watched *w, const struct addr *source,
 			LOG_ADDR("local", &w->local));
 		return false;
 	}
+	if (cures.checked_fn && cures.checked_fn(cures.checked_ctx, source,
+					&w->local, datagram, len))
+		return false;
 	cures.gate_shut = stranger;
 	cures.gate_source = *source;
 	return true;
+}
+
+/* Reads until there is a datagram that the library may have, or none, or so
+ * many were dropped that the others of the loop have waited enough.
+ * @return its length, or -1 with errno. */
+static issize_t read_datagram(const struct watched *w)
+{
+	struct iovec iov = {datagram, sizeof(datagram)};
+	struct msghdr hdr = {0};
+	struct addr source;
+	ssize_t len;
+
+	hdr.msg_name = &cures.read_from;
+	hdr.msg_iov = &iov;
+	hdr.msg_iovlen = 1;
+	for (unsigned i = 0; i < READ_BATCH; i++) {
+		hdr.msg_namelen = sizeof(cures.read_from);
+		len = recvmsg(w->fd, &hdr, MSG_DONTWAIT | MSG_TRUNC);
+		if (len < 0)
+			return -1;
+		if (addr_from_sockaddr((struct sockaddr *)&cures.read_from,
+			    hdr.msg_namelen, &source) != 0 ||
+			!datagram_passes(w, &source, (size_t)len))
+			continue;
+		cures.read_fd = w->fd;
+		cures.read_len = (size_t)len;
+		cures.read_from_len = hdr.msg_namelen;
+		return len;
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
+/* How long the next datagram is: it is read to find out. What the library is
+ * told about is what passes; the rest costs it nothing. */
+issize_t cure_su_getmsgsize(su_socket_t s) __asm__("su_getmsgsize");
+issize_t cure_su_getmsgsize(su_socket_t s)
+{
+	const struct watched *w = cures.testing ? NULL : watched_find(s);
+	int n = 0;
+
+	cures.calls[CURE_SU_GETMSGSIZE]++;
+	if (w)
+		return read_datagram(w);
+	if (ioctl(s, FIONREAD, &n) != 0)
+		return -1;
+	/* On a connection the library makes room for all that waits, and takes
+	 * it for the rest of one message. */
+	return n > (int)CURES_CHUNK_MAX ? (int)CURES_CHUNK_MAX : n;
+}
+
+/* The datagram that was read goes into the library's fragments. */
+static issize_t hand_over(
+	const struct msghdr *hdr, su_sockaddr_t *su, socklen_t *name_len)
+{
+	const uint8_t *p = datagram;
+	size_t left = cures.read_len;
+
+	cures.read_fd = -1;
+	if (*name_len < cures.read_from_len) {
+		errno = EAGAIN;
+		return -1;
+	}
+	memcpy(su, &cures.read_from, cures.read_from_len);
+	*name_len = cures.read_from_len;
+	for (size_t i = 0; i < hdr->msg_iovlen && left > 0; i++) {
+		size_t part = hdr->msg_iov[i].iov_len < left
+				      ? hdr->msg_iov[i].iov_len
+				      : left;
+
+		memcpy(hdr->msg_iov[i].iov_base, p, part);
+		p += part;
+		left -= part;
+	}
+	return (issize_t)(p - datagram);
 }
 
 issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
@@ -369,49 +447,26 @@ issize_t cure_su_vrecv(su_socket_t s, su_iovec_t iov[], isize_t n, int flags,
 	su_sockaddr_t *su, socklen_t *name_len)
 {
 	struct msghdr hdr = {0};
-	const struct watched *w;
-	struct addr source;
 	ssize_t len;
 
 	cures.calls[CURE_SU_VRECV]++;
-	if (!su && !cures.testing && !stream_passes(s)) {
+	hdr.msg_iov = (struct iovec *)iov;
+	hdr.msg_iovlen = (size_t)n;
+	if (su && name_len && cures.read_fd == s)
+		return hand_over(&hdr, su, name_len);
+	/* Nothing of ours is read past the checks. */
+	if (!cures.testing &&
+		(su ? watched_find(s) != NULL : !stream_passes(s))) {
 		errno = EAGAIN;
 		return -1;
 	}
 	hdr.msg_name = su;
 	if (su && name_len)
 		hdr.msg_namelen = *name_len;
-	hdr.msg_iov = (struct iovec *)iov;
-	hdr.msg_iovlen = (size_t)n;
 	len = recvmsg(s, &hdr, flags);
 	if (su && name_len)
 		*name_len = hdr.msg_namelen;
-	if (len < 0 || !su || cures.testing)
-		return len;
-	w = watched_find(s);
-	if (!w)
-		return len;
-	if (addr_from_sockaddr(&su->su_sa, hdr.msg_namelen, &source) == 0 &&
-		datagram_passes(
-			w, &source, hdr.msg_iov, hdr.msg_iovlen, (size_t)len))
-		return len;
-	errno = EAGAIN;
-	return -1;
-}
-
-/* What the library makes room for. On a connection it takes all that waits for
- * the rest of one message. */
-issize_t cure_su_getmsgsize(su_socket_t s) __asm__("su_getmsgsize");
-issize_t cure_su_getmsgsize(su_socket_t s)
-{
-	int n = 0;
-
-	cures.calls[CURE_SU_GETMSGSIZE]++;
-	if (ioctl(s, FIONREAD, &n) != 0)
-		return -1;
-	if (n > (int)CURES_CHUNK_MAX && !watched_find(s))
-		n = (int)CURES_CHUNK_MAX;
-	return n;
+	return len;
 }
 
 /* ------------------------------------------------- answers of the library */
@@ -451,6 +506,32 @@ static bool is_library_status(const struct iovec *iov, size_t n)
 	return false;
 }
 
+/* The library asks before each datagram, to take away what an ICMP message
+ * has left: sending takes it away as well (send_parts). */
+int cure_su_soerror(su_socket_t s) __asm__("su_soerror");
+int cure_su_soerror(su_socket_t s)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	cures.calls[CURE_SU_SOERROR]++;
+	if (!cures.testing && watched_find(s))
+		return 0;
+	(void)getsockopt(s, SOL_SOCKET, SO_ERROR, &error, &len);
+	return error;
+}
+
+static ssize_t send_parts(int fd, const struct msghdr *hdr, int flags)
+{
+	ssize_t len = sendmsg(fd, hdr, flags);
+
+	/* That was an ICMP message's error, of an earlier datagram to anybody,
+	 * or it comes again. */
+	if (len < 0 && errno != EAGAIN && errno != EINTR && hdr->msg_name)
+		len = sendmsg(fd, hdr, flags);
+	return len;
+}
+
 issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 	int flags, su_sockaddr_t const *su,
 	socklen_t name_len) __asm__("su_vsend");
@@ -476,7 +557,7 @@ issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 	hdr.msg_namelen = name_len;
 	hdr.msg_iov = (struct iovec *)(uintptr_t)parts;
 	hdr.msg_iovlen = (size_t)n;
-	len = sendmsg(s, &hdr, flags);
+	len = send_parts(s, &hdr, flags);
 	/* A final answer that "failed" puts its transaction into a queue where
 	 * an ACK of the peer meets an assert (incoming_ack); and the peer, who
 	 * names the port in its Via, can make sending fail. A datagram that is
@@ -490,16 +571,20 @@ issize_t cure_su_vsend(su_socket_t s, su_iovec_t const iov[], isize_t n,
 int cures_send(const struct addr *local, const struct addr *to,
 	const void *bytes, size_t len)
 {
+	struct iovec iov = {(void *)(uintptr_t)bytes, len};
 	struct sockaddr_storage sa;
-	socklen_t sa_len = addr_to_sockaddr(to, &sa);
+	struct msghdr hdr = {0};
 
 	for (size_t i = 0; i < cures.n_sockets; i++) {
 		if (!addr_equal(&cures.sockets[i].local, local))
 			continue;
-		if (sendto(cures.sockets[i].fd, bytes, len, MSG_NOSIGNAL,
-			    (struct sockaddr *)&sa, sa_len) < 0)
-			return ERR_SYSTEM;
-		return 0;
+		hdr.msg_name = &sa;
+		hdr.msg_namelen = addr_to_sockaddr(to, &sa);
+		hdr.msg_iov = &iov;
+		hdr.msg_iovlen = 1;
+		return send_parts(cures.sockets[i].fd, &hdr, MSG_NOSIGNAL) < 0
+			       ? ERR_SYSTEM
+			       : 0;
 	}
 	return ERR_NOT_FOUND;
 }
@@ -551,4 +636,5 @@ int cures_begin(void)
 void cures_forget_all(void)
 {
 	cures.n_sockets = 0;
+	cures.read_fd = -1;
 }

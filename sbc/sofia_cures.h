@@ -9,10 +9,11 @@
  *	fault of the library			cure
  *	resolves a Via's host name by blocking	getaddrinfo, su_getaddrinfo take
  *	getaddrinfo() inside the loop		numbers only
- *	answers to where maddr or a wrong	su_vrecv looks at the datagram
- *	version point (reflection); answers	before it is parsed and hides it
- *	STUN on the SIP port; quadratic time	(cures_check_datagram), after
- *	in the number of headers		asking admit
+ *	answers to where maddr or a wrong	su_getmsgsize reads the datagram
+ *	version point (reflection); answers	and hides it unless it passes
+ *	STUN on the SIP port; quadratic time	admit and cures_check_datagram;
+ *	in the number of headers		su_vrecv hands it over
+ *	two more system calls per datagram	su_getmsgsize, su_soerror
  *	answers broken requests of anybody	su_vsend swallows what the
  *library with 400 before we are asked		answers to a stranger by itself
  *	asserts when an ACK comes for an	su_vsend: an answer that cannot
@@ -72,8 +73,9 @@
 enum cure {
 	CURE_GETADDRINFO,
 	CURE_SU_GETADDRINFO,
-	CURE_SU_VRECV,
 	CURE_SU_GETMSGSIZE,
+	CURE_SU_VRECV,
+	CURE_SU_SOERROR,
 	CURE_SU_VSEND,
 	CURE_BIND,
 	CURE_SENDTO,
@@ -94,6 +96,13 @@ uint64_t cure_calls(enum cure c);
 typedef enum reason (*cures_datagram_fn)(void *ctx, const struct addr *source,
 	const struct addr *local, const uint8_t *bytes, size_t len,
 	bool *stranger_out);
+
+/** Shown every datagram that passed all checks. @return whether it is done
+ * with: the library does not get it. */
+typedef bool (*cures_checked_fn)(void *ctx, const struct addr *source,
+	const struct addr *local, const uint8_t *bytes, size_t len);
+/** NULL: all go to the library. */
+void cures_on_checked(cures_checked_fn fn, void *ctx);
 
 /**
  * Asked before bytes of an accepted connection are read.
@@ -140,7 +149,8 @@ int cures_epoll_end(void);
 void cures_answer_is_ours(void);
 
 /** Sends bytes from the adopted socket at local: for keep-alives, which are no
- * SIP. @return 0, ERR_NOT_FOUND, or ERR_SYSTEM. */
+ * SIP, and for answers that the library has no part in. @return 0,
+ * ERR_NOT_FOUND, or ERR_SYSTEM. */
 GH_MUST_CHECK int cures_send(const struct addr *local, const struct addr *to,
 	const void *bytes, size_t len);
 

@@ -163,7 +163,7 @@ static int meet_requests(struct self_test *t, const char **problem_out)
 		return ERR_SYSTEM;
 	if (!step_until(t, CURE_SU_GETADDRINFO, CURE_GETADDRINFO))
 		return ERR_SYSTEM;
-	for (enum cure c = CURE_SU_VRECV; c <= CURE_SU_GETMSGSIZE; c++)
+	for (enum cure c = CURE_SU_GETMSGSIZE; c <= CURE_SU_VRECV; c++)
 		if (!called(t, c)) {
 			*problem_out = cure_name(c);
 			return ERR_SYSTEM;
@@ -174,6 +174,10 @@ static int meet_requests(struct self_test *t, const char **problem_out)
 		return ERR_SYSTEM;
 	if (!step_until(t, CURE_SU_VSEND, CURE_SU_VRECV) || t->n_requests != 1)
 		return ERR_SYSTEM;
+	if (!called(t, CURE_SU_SOERROR)) {
+		*problem_out = cure_name(CURE_SU_SOERROR);
+		return ERR_SYSTEM;
+	}
 	return 0;
 }
 

@@ -29,11 +29,11 @@
 #include "common/table.h"
 #include "sbc/entry.h"
 #include "sbc/loop_sofia.h"
+#include "sbc/plain.h"
 #include "sbc/sofia_cures.h"
 #include "sbc/sofia_cures_private.h"
 #include "sbc/stack_inner.h"
 
-#define TAG_LEN         13 /* 64 bits in base32 */
 #define WARN_PROCEEDING 100000
 
 void stack_on_orphan(struct stack *stack, stack_orphan_fn fn)
@@ -254,12 +254,21 @@ nta_incoming_t *stack_accept(struct stack *stack, struct inbound *in)
 }
 
 /* The same for every retransmission: an answer without state has no memory. */
-static void make_tag(
-	struct stack *stack, const sip_t *sip, char text[TAG_LEN + 1])
+void stack_make_tag(
+	struct stack *stack, const char *key, size_t len, char *text)
 {
 	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+	uint64_t hash = table_siphash(stack->tag_key, key, len);
+
+	for (unsigned i = 0; i < STACK_TAG_SIZE - 1; i++, hash >>= 5)
+		text[i] = digits[hash & 31];
+	text[STACK_TAG_SIZE - 1] = '\0';
+}
+
+static void make_tag(
+	struct stack *stack, const sip_t *sip, char text[STACK_TAG_SIZE])
+{
 	char key[768];
-	uint64_t hash;
 	int n;
 
 	n = snprintf(key, sizeof(key), "%s|%s|%u|%s",
@@ -271,16 +280,13 @@ static void make_tag(
 						       : "");
 	if (n < 0 || (size_t)n >= sizeof(key))
 		n = sizeof(key) - 1;
-	hash = table_siphash(stack->tag_key, key, (size_t)n);
-	for (unsigned i = 0; i < TAG_LEN; i++, hash >>= 5)
-		text[i] = digits[hash & 31];
-	text[TAG_LEN] = '\0';
+	stack_make_tag(stack, key, (size_t)n, text);
 }
 
 void stack_reply(struct stack *stack, struct inbound *in, enum reason why,
 	unsigned status, tag_type_t tag, tag_value_t value, ...)
 {
-	char text[TAG_LEN + 1];
+	char text[STACK_TAG_SIZE];
 	sip_to_t *to = NULL;
 	ta_list ta;
 
@@ -407,8 +413,16 @@ static enum reason on_datagram(void *ctx, const struct addr *source,
 
 	*stranger_out =
 		why == REASON_ADMIT_OK &&
-		admit_class(stack->sbc->admit, source, local) == ADMIT_UNKNOWN;
+		admit_last_class(stack->sbc->admit) == ADMIT_UNKNOWN;
 	return why;
+}
+
+static bool on_checked(void *ctx, const struct addr *source,
+	const struct addr *local, const uint8_t *bytes, size_t len)
+{
+	struct stack *stack = ctx;
+
+	return plain_answer(stack->sbc, source, local, bytes, len);
 }
 
 /* A connection's request is not lost: its sender would wait for an answer. */
@@ -497,6 +511,7 @@ int stack_new(struct sbc *sbc, struct stack **stack_out)
 	if (!stack->agent)
 		goto failed;
 	cures_on_datagram(on_datagram, stack);
+	cures_on_checked(on_checked, stack);
 	cures_on_stream(on_stream, stack);
 	*stack_out = stack;
 	return 0;
@@ -513,6 +528,7 @@ void stack_free(struct stack **stack_ref)
 		return;
 	*stack_ref = NULL;
 	cures_on_datagram(NULL, NULL);
+	cures_on_checked(NULL, NULL);
 	cures_on_stream(NULL, NULL);
 	if (stack->agent)
 		nta_agent_destroy(stack->agent);

@@ -38,6 +38,11 @@ struct stack {
 	struct node *bridge;
 };
 
+/** The tag of an answer without state: 64 bits in base32 of a text that is the
+ * same for every retransmission. */
+#define STACK_TAG_SIZE 14
+void stack_make_tag(
+	struct stack *stack, const char *key, size_t len, char *text);
 /** The open listener at an address, or NULL. */
 struct node *stack_node_at(
 	struct stack *stack, const struct addr *local, Gh__Transport transport);

@@ -116,9 +116,8 @@ bool span_is(struct span s, const char *text)
 	return s.len == len && (!len || !memcmp(s.at, text, len));
 }
 
-bool span_is_word(struct span s, const char *text)
+bool span_is_word_after(struct span s, const char *text)
 {
-	/* Lists are searched with this: most words differ at once. */
 	for (size_t i = 0; i < s.len; i++)
 		if (!text[i] || lower(s.at[i]) != lower(text[i]))
 			return false;

@@ -49,8 +49,17 @@ bool text_has_name(const char *text, const char *name);
 /** Value of a hexadecimal digit, or -1. */
 int text_hex(char c);
 
-bool span_is(struct span s, const char *text);      /* exactly */
-bool span_is_word(struct span s, const char *text); /* without case */
+bool span_is(struct span s, const char *text); /* exactly */
+/** The same as span_is_word(), slower where the first letters differ. */
+bool span_is_word_after(struct span s, const char *text);
+/** Equal without regard to ASCII case. */
+static inline bool span_is_word(struct span s, const char *text)
+{
+	/* Lists are searched with this: most words differ at once. */
+	if (s.len && ((s.at[0] ^ text[0]) & ~0x20))
+		return false;
+	return span_is_word_after(s, text);
+}
 /** The rest behind prefix. @return whether s began with it (case counts). */
 bool span_skip(struct span *s, const char *prefix);
 /** Takes blanks off both ends. */

@@ -2,7 +2,8 @@
 /*
  * Whatever the check before the parser lets pass, sofia-sip must read as the
  * check did: SIP/2.0, a topmost Via over UDP with a port that can be sent to,
- * no maddr in any Via, no more lines than were counted. The credentials that
+ * no maddr in any Via, no more lines than were counted. A plain REGISTER means
+ * to the library what plain.c reads in it. The credentials that
  * the message carries go through their reader: values are bounded and hold no
  * control character.
  */
@@ -11,10 +12,13 @@
 #include <sofia-sip/sip_parser.h>
 #include <sofia-sip/su_alloc.h>
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "sbc/auth_header.h"
+#include "sbc/hdr.h"
+#include "sbc/plain.h"
 #include "sbc/sofia_cures.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -74,6 +78,40 @@ static void check_vias(const sip_t *sip)
 		FUZZ_CHECK(!v->v_maddr);
 }
 
+static bool is_same(struct span s, const char *text)
+{
+	return text ? span_is(s, text) : s.len == 0;
+}
+
+/* What is challenged from its text alone, the library reads with the same
+ * values, and the way of all requests would challenge it too. */
+static void check_plain(
+	const uint8_t *bytes, size_t len, sip_t *sip, su_home_t *home)
+{
+	const char *unsupported;
+	struct plain p;
+
+	if (!plain_read(bytes, len, &p))
+		return;
+	FUZZ_CHECK(sip && sip->sip_request);
+	FUZZ_CHECK(
+		hdr_check_request(sip, home, &unsupported) == REASON_ADMIT_OK);
+	FUZZ_CHECK(sip->sip_request->rq_method == sip_method_register);
+	FUZZ_CHECK(!sip->sip_authorization && !sip->sip_proxy_authorization);
+	FUZZ_CHECK(strcmp(sip->sip_request->rq_url->url_host, p.host) == 0);
+	FUZZ_CHECK(is_same(p.call_id, sip->sip_call_id->i_id));
+	FUZZ_CHECK(is_same(p.from_tag, sip->sip_from->a_tag));
+	FUZZ_CHECK(!sip->sip_to->a_tag);
+	FUZZ_CHECK(is_same(p.branch, sip->sip_via->v_branch));
+	FUZZ_CHECK(!sip->sip_via->v_next && !sip->sip_via->v_received);
+	FUZZ_CHECK(sip->sip_via->v_rport && !*sip->sip_via->v_rport);
+	FUZZ_CHECK(
+		strtoul(p.cseq_number.at, NULL, 10) == sip->sip_cseq->cs_seq);
+	FUZZ_CHECK(
+		strcmp(sip->sip_user_agent ? sip->sip_user_agent->g_string : "",
+			p.agent) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	enum reason why;
@@ -90,6 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	if (!msg)
 		return 0;
 	sip = sip_object(msg);
+	check_plain(bytes, len, sip_object(msg), msg_home(msg));
 	if (sip && (sip->sip_request || sip->sip_status)) {
 		const char *version = sip->sip_request
 					      ? sip->sip_request->rq_version

@@ -329,8 +329,9 @@ class World:
             side.who = None
         else:
             account = account or self.add_phone()
-            answer = peer.register(PHONES.edge, account["username"],
-                                   account["password"], headers=register)
+            answer = peer.register(f"[{PHONES.edge6}]" if v6 else PHONES.edge,
+                                   account["username"], account["password"],
+                                   headers=register)
             if answer.status != 200:
                 raise proc.Problem(f"registration: {answer.first}")
             side = dialog.Side(peer, media_port, account["username"],

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Realms on network devices: what arrives by another device is not heard, what
 leaves goes by its own, and a device that was made anew is used again."""
-from harness import dialog, proc, sip, stream
+import re
+import socket
+import struct
+
+from harness import dialog, net, proc, sip, stream
 from harness.cases import case
 from harness.dialog import audio_of
 from harness.net import LINKS
@@ -128,6 +132,7 @@ def the_wrong_device(w):
 
 
 FAR, FAR_TRUNK, LINE = "172.30.20.1", "172.30.20.10", "itsp.20"
+FAR6, FAR6_TRUNK = "fe80::20", "fe80::30"
 
 
 def _make_line(w):
@@ -139,6 +144,7 @@ def _make_line(w):
     for args in (["link", "add", "link", "itsp", "name", LINE, "type",
                   "macvlan", "mode", "bridge"],
                  ["addr", "add", f"{FAR}/24", "dev", LINE],
+                 ["addr", "add", f"{FAR6}/64", "dev", LINE, "nodad"],
                  ["link", "set", LINE, "up"]):
         proc.run(["ip", "-n", edge, *args])
 
@@ -148,17 +154,19 @@ def _drop_line(w, check=True):
     proc.run(["ip", "-n", w.ns("edge"), "link", "del", LINE], check=check)
 
 
-@case("R50 R52", seconds=12, gate="own")
+@case("R8 R50 R52", seconds=14, gate="own")
 def made_anew(w):
     """A device that is not there yet when its realm comes, goes in a call and
     is made anew, as a VLAN is: one line of the log each time, the listener is
     opened when it can be, the call in progress has sound again and ends in
-    order, and a new one can be made."""
+    order, and a new one can be made, by a link-local address at that."""
     w.make_gate(settings=f"""
         select sbc.add_realm('line', 'outside', '{FAR}', phones => false,
             media_port_min => 25000, media_port_max => 25999);
         select sbc.add_trunk('far', '{FAR_TRUNK}', 'line', port => 5060);
         select sbc.add_realm_address('line', '{FAR}', 5060, 'tcp');
+        select sbc.add_realm_address('line', '{FAR6}');
+        select sbc.add_trunk('far6', '{FAR6_TRUNK}', 'line', port => 5060);
         select sbc.set_device('line', '{LINE}');
         select sbc.set_device('inside', 'pbx');
         """)
@@ -166,6 +174,8 @@ def made_anew(w):
     gate.wait_event("listen_failed", process="keeper", daemon="sbc")
     proc.run(["ip", "-n", w.ns("itsp"), "addr", "add", f"{FAR_TRUNK}/24",
               "dev", "eth0"])
+    proc.run(["ip", "-n", w.ns("itsp"), "addr", "add", f"{FAR6_TRUNK}/64",
+              "dev", "eth0", "nodad"])
     try:
         _made_anew(w, gate)
     finally:
@@ -173,8 +183,9 @@ def made_anew(w):
         proc.run(["sh", "-c",
                   "echo 0 > /proc/sys/net/ipv4/conf/itsp/arp_ignore"],
                  ns=w.ns("edge"))
-        proc.run(["ip", "-n", w.ns("itsp"), "addr", "del", f"{FAR_TRUNK}/24",
-                  "dev", "eth0"])
+        for address in (f"{FAR_TRUNK}/24", f"{FAR6_TRUNK}/64"):
+            proc.run(["ip", "-n", w.ns("itsp"), "addr", "del", address,
+                      "dev", "eth0"])
 
 
 def _made_anew(w, gate):
@@ -182,7 +193,7 @@ def _made_anew(w, gate):
     gate.wait_event("listening", process="sbc", local=f"{FAR}:5060")
     gate.wait_event("listening", process="flowd", listen=f"{FAR}:5060")
     failed = [e for e in gate.events() if e.name == "listen_failed"]
-    assert len(failed) == 4, failed  # once each: keeper, and who asked
+    assert len(failed) == 6, failed  # once each: keeper, and who asked
 
     far, near = w.talker("itsp", "far", ns=w.ns("itsp"), host=FAR_TRUNK), \
         w.talker("pbx", "near", port=7200)
@@ -214,8 +225,8 @@ def _made_anew(w, gate):
     _make_line(w)
     back = gate.wait_event("device_back", since=mark, process="keeper",
                            device=LINE)
-    # Two listeners and the call's two sockets.
-    assert int(back.fields["sockets"]) == 4, back
+    # Three listeners and the call's two sockets.
+    assert int(back.fields["sockets"]) == 5, back
     w.wait(lambda: len(far.heard) > n + 25, "sound to the line again")
     far.forget()
     near.forget()
@@ -235,3 +246,52 @@ def _made_anew(w, gate):
     assert len(gone) == 1, gone
     assert not [e for e in gate.events(mark) if e.level == "err"], mark
 
+    _link_local(w, b, near)
+
+
+class LinkLocal(sip.Peer):
+    """A peer with a link-local address: its own socket needs the number of its
+    device, its words must not have it."""
+
+    def __init__(self, ns, local, port, target, index):
+        super().__init__(ns, "::1", 0, target)
+        self.host, self.port = f"[{local}]", port
+        self.sock.close()
+        self.sock = net.open_socket(ns, socket.AF_INET6, socket.SOCK_DGRAM)
+        self.sock.bind((local, port, 0, index))
+        self.index = index
+
+    def send(self, text):
+        self.sock.sendto(text.encode(), (*self.target, 0, self.index))
+
+
+def _link_local(w, b, near):
+    """An address that means nothing without its device serves, too."""
+    index = int(re.search(r"^(\d+): eth0", proc.run(
+        ["ip", "-o", "link", "show", "eth0"], ns=w.ns("itsp")), re.M)[1])
+    a, far = (w.group.add(LinkLocal(w.ns("itsp"), FAR6_TRUNK, port, FAR6,
+                                    index)) for port in (5060, 7020))
+    a = dialog.Side(a, 7020)
+    called = "7" + w.number()[1][-5:]
+    a.call(called)
+    b.taken(b.expect("INVITE"))
+    b.answer(b.invite, 200, b.sdp())
+    b.expect("ACK")
+    m = a.expect("200")
+    a.answered(m)
+    a.ack()
+    assert f"[{FAR6}]" in m.get("contact"), m.get("contact")
+    host, port = audio_of(m)[:2]
+    assert host == FAR6, m.body
+    near.forget()
+    near.say(audio_of(b.invite)[:2])
+    for n in range(2000, 2025):
+        # RTP: PCMA, silence.
+        far.sock.sendto(struct.pack("!BBHII", 0x80, 8, n, n * 160, 7) +
+                        b"\xd5" * 160, (host, port, 0, index))
+        assert far.receive(5).data[0] == 0x80
+    near.wait_heard(0.2)
+    b.request("BYE")
+    a.answer(a.expect("BYE"), 200)
+    b.expect("200")
+    w.cdr(called, sip_status=200, hangup_side="called")

@@ -611,9 +611,11 @@ def _failures(pair):
     a, b = pair.a, pair.b
     for said, heard in FAILURES:
         pair.invite()
+        # A phone may forward, but this one says no number.
+        user = "" if b.role == "phones" else "planted@"
         b.answer(b.invite, said, extra=[
             *CHALLENGE, "Retry-After: 9", "Warning: 399 planted-host \"x\"",
-            "Contact: <sip:planted@192.0.2.99>"])
+            f"Contact: <sip:{user}192.0.2.99>"])
         b.expect("ACK")
         m = a.expect(FINAL)
         assert m.status == heard, f"{said} became {m.first}"
@@ -676,6 +678,54 @@ def failures_every_pair(w):
         _failures(pair)
         _first_checks(pair)
     every_pair(w, prove)
+
+
+class _Back:
+    """A proxy sends an INVITE of ours back, to this number."""
+
+    def __init__(self, side, called):
+        self.side, self.uri = side, f"sip:{called}@{ITSP.edge}"
+        self.via = f"Via: SIP/2.0/UDP {side.peer.host}:{side.peer.port};" \
+            f"rport;branch={side.branch()}"
+        head, _, body = side.invite.data.decode().partition("\r\n\r\n")
+        hops = int(side.invite.get("max-forwards")) - 1
+        self.lines = [
+            f"Max-Forwards: {hops}" if line.startswith("Max-Forwards:")
+            else line for line in head.split("\r\n")[1:]]
+        self._send([f"INVITE {self.uri} SIP/2.0", self.via, *self.lines], body)
+
+    def _send(self, lines, body=""):
+        self.side.peer.send("\r\n".join(lines) + "\r\n\r\n" + body)
+
+    def refused(self, status):
+        m = self.side.expect(str(status))
+        same = [line for line in self.lines if not line.startswith(
+            ("Via:", "To:", "CSeq:", "Content-"))]
+        self._send([f"ACK {self.uri} SIP/2.0", self.via, *same,
+                    f"To: {m.get('to')}",
+                    f"CSeq: {m.get('cseq').split()[0]} ACK",
+                    "Content-Length: 0"])
+
+
+@case("R9", seconds=3)
+def loops(w):
+    """An INVITE of ours that a proxy sends back unchanged is a loop; with
+    another number it is a call of its own, with the hops counted on."""
+    a, b = w.side("pbx", 5060), w.side("itsp", 5060, 7010)
+    phone = w.side("phones", 5080, 7600)
+    called = "+4940" + w.number()[1][-7:]
+    a.call(called, "701", ["Max-Forwards: 20"])
+    b.taken(b.expect("INVITE"))
+    _Back(b, called).refused(482)
+    spiral = _Back(b, phone.who["number"])
+    phone.taken(phone.expect("INVITE"))
+    assert phone.invite.get("max-forwards") == "17", phone.invite.data
+    phone.answer(phone.invite, 486)
+    phone.expect("ACK")
+    spiral.refused(486)
+    b.answer(b.invite, 486)
+    b.expect("ACK")
+    a.ack_failure(a.expect("486"))
 
 
 # ---------------------------------------------------- an account's phones

@@ -169,15 +169,20 @@ def _only_advertised(world):
 def _unanswered(peer, texts):
     for text in texts:
         peer.send(text)
-    m = peer.receive(0.5)
-    assert m is None, m.data
+    _silent(peer)
+
+
+def _silent(*peers):
+    for peer in peers:
+        m = peer.receive(0.5 if peer is peers[0] else 0.05)
+        assert m is None, m.data
 
 
 def _requests(peer, host, user, number):
     """One of each that a realm of theirs would answer. Who is a stranger at
     the phones' realm may try to register there, like everybody."""
     methods = ["OPTIONS", "INVITE", "SUBSCRIBE", "BYE"]
-    if host != PHONES.edge:
+    if host.strip("[]") not in (PHONES.edge, PHONES.edge6):
         methods.append("REGISTER")
     for method in methods:
         peer.call_id += "x"
@@ -189,8 +194,8 @@ def _requests(peer, host, user, number):
 @case("R4 R14 R50", seconds=6)
 def the_wrong_realm(w):
     """A trunk, the PBX and a registered phone each knock at the other realms'
-    addresses: nothing comes back, inside a dialog neither, and calls that
-    stand are not touched."""
+    addresses, over IPv4 and IPv6: nothing comes back, inside a dialog neither,
+    and calls that stand are not touched."""
     phone = w.side("phones", 5060, 7100)
     a, b = w.side("itsp", 5060, 7000), w.side("pbx", 5060, 7200)
     called = "7" + w.number()[1][-5:]
@@ -213,6 +218,22 @@ def the_wrong_realm(w):
         side.peer.target = (link.edge, 5060)
         _unanswered(side.peer, _requests(side.peer, link.edge, user, number))
         side.peer.target = own
+    six = {role: w.peer(role, v6=True, port=0 if role == "phones" else 5060)
+           for role in edges}
+    for role, link, user, number in knocks:
+        peer = six[role]
+        peer.target = (link.edge6, 5060)
+        for text in _requests(peer, f"[{link.edge6}]", user, number):
+            peer.send(text)
+    _silent(*six.values())
+    for role, peer in six.items():
+        if role != "pbx":  # it has no trunk over IPv6 here
+            edge6 = LINKS[role].edge6
+            peer.target = (edge6, 5060)
+            peer.send(peer.request(
+                "REGISTER" if role == "phones" else "OPTIONS",
+                f"sip:[{edge6}]", f"101@[{edge6}]"))
+            assert peer.final().status == (401 if role == "phones" else 200)
     # A digest that is right at its own realm opens no other.
     peer = phone.peer
     uri, aor = f"sip:{PHONES.edge}", f"{phone.user}@{PHONES.edge}"
@@ -242,7 +263,41 @@ def the_wrong_realm(w):
     w.cdr(called, sip_status=200, hangup_side="called")
 
 
-@case("R3 R8 R50", seconds=3)
+@case("R4 R8 R50", seconds=6, gate="own")
+def the_wrong_realm_over_tcp(w):
+    """The same over connections, which the host's kernel takes for any of its
+    addresses: they are heard, and nothing is said on them; at the right realm
+    the same peers are answered."""
+    w.make_gate(settings="".join(
+        f"select sbc.add_realm_address('{realm}', '{link.edge}', 5060, 'tcp');"
+        for realm, link in (("public", ITSP), ("phones", PHONES),
+                            ("inside", PBX))) + "".join(
+        f"select sbc.add_trunk('{realm}-tcp', '{link.host()}', '{realm}',"
+        "port => 5060, transport => 'tcp');"
+        for realm, link in (("public", ITSP), ("inside", PBX))))
+    for link in (ITSP, PHONES, PBX):
+        w.gate.wait_event("listening", process="flowd",
+                          listen=f"{link.edge}:5060")
+    links = {"itsp": ITSP, "pbx": PBX, "phones": PHONES}
+    wrong = []
+    for role, own in links.items():
+        for link in links.values():
+            peer = w.group.add(sip.StreamPeer(w.ns(role), own.host(), 0,
+                                              link.edge))
+            if link is own:
+                peer.send(peer.request(
+                    "REGISTER" if role == "phones" else "OPTIONS",
+                    f"sip:{own.edge}", f"101@{own.edge}"))
+                assert peer.final().status == \
+                    (401 if role == "phones" else 200)
+                continue
+            for text in _requests(peer, link.edge, "101", "7123"):
+                peer.send(text)
+            wrong.append(peer)
+    _silent(*wrong)
+
+
+@case("R3 R8 R50", seconds=4)
 def families_mixed(w):
     """IPv4 and IPv6 legs in every pairing: each side sees its own family and
     realm in SIP and SDP, also after re-INVITE, hold by 0.0.0.0 and by ::, and
@@ -250,6 +305,7 @@ def families_mixed(w):
     six = w.side("itsp", 5060, 7000, v6=True)
     pbx4 = w.side("pbx", 5060, 7040)
     phone = w.side("phones", 5060, 7080)
+    phone6 = w.side("phones", 5062, 7084, v6=True)
 
     def call(one, other, number, user):
         one.call(number, user)
@@ -294,6 +350,9 @@ def families_mixed(w):
     call(six, pbx4, "7" + w.number()[1][-5:], "+4989123456")
     call(six, phone, phone.who["number"], "+4989123456")
     call(phone, six, "+6140" + w.number()[1][-5:], phone.user)
+    call(phone6, pbx4, "7" + w.number()[1][-5:], phone6.user)
+    call(pbx4, phone6, phone6.who["extension"], "701")
+    call(pbx4, six, "+6140" + w.number()[1][-5:], "+4930555123")
 
 
 def _readable(peer):

@@ -83,7 +83,9 @@ def each_once_in_order(w):
     gate.wait_event("daemon_ready", since=mark, process="keeper", daemon="sbc",
                     timeout=20)
     found = gate.wait_event("state_found", since=mark, process="sbc")
-    assert int(found.fields["contacts_and_cdrs"]) >= 10, found.text
+    # The last may have been told before its record was made: a call yet.
+    waits = found.fields["calls"] != "no"
+    assert int(found.fields["contacts_and_cdrs"]) + waits >= 10, found.text
     _serves(w, caller)
 
     # The database goes; authd dies with CDRs on the disk and some under way.

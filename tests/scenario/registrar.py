@@ -183,6 +183,13 @@ def taken_back(w):
     assert f"<sip:{other}@" in m.get("to"), m.headers
     w.sql("update sbc.trunk set enabled = false where name = 'pbx'")
     _gone(reg, other, reg.call_id)
+    # Without any PBX its phones are called all the same.
+    a, b = Side(w.peer("itsp", port=5060)), Side(phone, 7200)
+    a.call(account["number"])
+    b.taken(b.expect("INVITE"))
+    b.answer(b.invite, 486)
+    b.expect("ACK")
+    a.ack_failure(a.expect("486", passing=("1",)))
     w.sql("update sbc.trunk set enabled = true where name = 'pbx'")
     reg.register()
     w.sql(f"update sbc.account set enabled = false where extension = '{other}'")

@@ -213,6 +213,31 @@ def killed_after_100(w):
     b.answer(b.invite, 487)
     b.expect("ACK", passing=("INVITE",))
     _lost(w, called)
+    assert w.cdr(called)["caller"] == "+4989123456", w.cdr(called)["caller"]
+    _clean(w)
+
+
+@case("R44 R52", seconds=8, gate="own")
+def killed_while_authd_is_asked(w):
+    """Nothing is known of a call but its INVITE: the CDR says what that does."""
+    w.make_gate()
+    called, a, _ = _pair(w)
+    authd = w.gate.pid_of("authd")
+    mark = w.gate.log_mark()
+    os.kill(authd, signal.SIGSTOP)
+    try:
+        a.call(called)
+        w.gate.wait_event("call_begin", since=mark, process="sbc")
+        w.faults_allowed = True
+        mark = w.gate.kill_daemon("sbc")
+    finally:
+        os.kill(authd, signal.SIGCONT)
+    w.gate.wait_event("listening", since=mark, process="sbc", timeout=20)
+    a.ack_failure(a.expect("503"))
+    _lost(w, called)
+    row = w.cdr(called)
+    assert row["caller"] == "+4989123456", row["caller"]
+    assert row["caller_leg"]["peer"].startswith(a.peer.host), row
     _clean(w)
 
 

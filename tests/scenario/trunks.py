@@ -341,6 +341,8 @@ HEADERS = "select sbc.add_emergency('112', 'itsp');" + "".join(
         ("itsp", "in", "Identity"), ("pbx", "out", "Identity"))) + """
 select sbc.set_header('itsp', 'out', 'add', 'X-Line', '{caller}@{host}');
 select sbc.set_header('itsp', 'out', 'remove', 'Priority');
+select sbc.set_header('itsp', 'in', 'set', 'X-Source', '{caller}, itsp');
+select sbc.set_header('itsp', 'in', 'remove', 'Priority');
 update sbc.trunk set tls_name = 'pbx.inside' where name = 'pbx';
 """
 
@@ -461,8 +463,10 @@ def headers_by_policy(w):
 
     # A signature crosses while no number changes.
     e, f = Side(itsp), Side(pbx, 7100)
-    e.call("7" + OURS[1:], extra=(f"Identity: {IDENTITY}",))
+    e.call("7" + OURS[1:], extra=(f"Identity: {IDENTITY}",
+                                  "Priority: urgent", "X-Source: planted"))
     m = f.expect("INVITE")
+    _want(m, X_Source="+4989123456, itsp", Priority=None, X_Line=None)
     assert m.get("identity").startswith(IDENTITY.split(";", maxsplit=1)[0])
     f.taken(m)
     f.answer(m, 486)
@@ -513,7 +517,8 @@ def _apart():
 update sbc.trunk set called_prefixes = '{+4955991,+495588}'
 	where name = 'north';
 update sbc.trunk set called_prefixes = '{+495599}' where name = 'south';
-update sbc.trunk set domain = 'mine.test' where name = 'domain';
+update sbc.trunk set domain = 'mine.test', called_from = 'diversion'
+	where name = 'domain';
 """
 
 
@@ -544,8 +549,8 @@ def told_apart(w):
     assert tokens["line-a"] != tokens["line-b"], tokens
     edge = ITSP.edge
 
-    def lands(uri, number, to=None):
-        m = _calls_in(net, pbx, uri, "+4989777", passing=QUIET,
+    def lands(uri, number, to=None, extra=()):
+        m = _calls_in(net, pbx, uri, "+4989777", passing=QUIET, extra=extra,
                       to=to or f"sip:{number}@{edge}")
         assert _uri(m).startswith(f"sip:{number}@"), m.first
         return w.cdr(number)["caller_leg"]["trunk_name"]
@@ -558,8 +563,9 @@ def told_apart(w):
         assert lands(f"sip:{name}@{edge}", f"+49559{i}3") == name
     assert lands(f"sip:+49559915@{edge}", "+49559915") == "north"
     assert lands(f"sip:+49559925@{edge}", "+49559925") == "south"
-    assert lands(f"sip:+495577@{edge}", "+495577",
-                 "sip:+495577@mine.test") == "domain"
+    # This one's called number is who diverted the call.
+    assert lands(f"sip:+4900@{edge}", "+495577", "sip:+4900@mine.test", (
+        "Diversion: <sip:+495577@mine.test>;reason=unconditional",)) == "domain"
     # Nothing tells: the first one's. A token that is none is nothing.
     assert lands(f"sip:+495578@{edge};line=nosuchtoken", "+495578") == "line-a"
     other = w.peer("itsp", n=12, target=edge)

@@ -207,6 +207,11 @@ void case_rules(void)
 			  "'national'), sbc.allow_classes('101', 'national'); "
 			  "ROLLBACK"),
 		"a route has a class, and a phone's classes are named");
+	lab_sql_fails("SELECT sbc.set_phone_forwards('101', 'away')",
+		"forwards is auto, pbx, follow or refuse", NULL);
+	lab_check(lab_sql("BEGIN; SELECT sbc.set_phone_forwards('101', 'pbx'), "
+			  "sbc.allow_phone_messages('101', false); ROLLBACK"),
+		"a phone's forwarding and texts have a policy");
 	lab_check(lab_sql("BEGIN; SELECT sbc.set_device('outside', 'eth1'); "
 			  "SELECT sbc.set_device('outside', NULL); COMMIT"),
 		"a realm is told its device, and to forget it");

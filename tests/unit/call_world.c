@@ -457,22 +457,30 @@ static void add_trunk(struct settings_collector *c, uint32_t id,
 {
 	Gh__SettingsPiece piece = GH__SETTINGS_PIECE__INIT;
 	Gh__Trunk trunk = GH__TRUNK__INIT;
-	Gh__TrunkSource source = GH__TRUNK_SOURCE__INIT, *sources = &source;
-	Gh__TrunkTarget target = GH__TRUNK_TARGET__INIT, *targets = &target;
-	char network[32];
+	Gh__TrunkSource source = GH__TRUNK_SOURCE__INIT, second_source;
+	Gh__TrunkSource *sources[2] = {&source, &second_source};
+	Gh__TrunkTarget target = GH__TRUNK_TARGET__INIT, second_target;
+	Gh__TrunkTarget *targets[2] = {&target, &second_target};
+	char network[32], second_network[32];
 
 	snprintf(network, sizeof network, "%s/32", cw_at(id + 1, 0));
 	source.network = network;
 	target.host = str(cw_at(id + 1, 0));
 	target.port = CW_TRUNK_PORT;
+	second_source = source;
+	second_target = target;
+	snprintf(second_network, sizeof second_network, "%s/32", cw_at(7, 0));
+	second_source.network = second_network;
+	second_target.host = str(cw_at(7, 0));
+	second_target.priority = 1;
 	trunk.id = id;
 	trunk.name = str(id == 1 ? "itsp" : id == 2 ? "backup" : "pbx");
 	trunk.realm = id == 3 ? 3 : 2;
 	trunk.enabled = true;
-	trunk.sources = &sources;
-	trunk.n_sources = 1;
-	trunk.targets = &targets;
-	trunk.n_targets = 1;
+	trunk.sources = sources;
+	trunk.targets = targets;
+	trunk.n_sources = trunk.n_targets =
+		id == 3 && config->pbx_twice ? 2 : 1;
 	trunk.codec_list = 1;
 	if (id == 1) {
 		trunk.max_calls = config->itsp_max_calls;
@@ -626,12 +634,19 @@ static int open_at(const char *ip, uint16_t port, struct addr *local)
 	return fd;
 }
 
-static void pick(struct addr *out)
+/* Ports that are free now, for listeners that keeper's stand-in opens. Held
+ * until all are picked: the system may give one that was let go once more. */
+static void pick(struct addr *const *out, size_t n)
 {
-	int fd = open_at("127.0.0.1", 0, out);
+	int fds[8];
 
-	ck_assert_int_ge(fd, 0);
-	close(fd);
+	ck_assert_uint_le(n, sizeof fds / sizeof *fds);
+	for (size_t i = 0; i < n; i++) {
+		fds[i] = open_at("127.0.0.1", 0, out[i]);
+		ck_assert_int_ge(fds[i], 0);
+	}
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
 }
 
 static bool is_open(void *ctx)
@@ -666,10 +681,9 @@ struct cw *cw_new(const struct cw_config *config)
 		log_open("test", LOG_LEVEL_DEBUG);
 	snprintf(w->dir, sizeof w->dir, "/tmp/call-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(w->dir));
-	pick(&w->phones);
-	pick(&w->phones2);
-	pick(&w->itsp);
-	pick(&w->pbx);
+	pick((struct addr *[]){&w->phones, &w->phones2, &w->itsp, &w->pbx,
+		     &w->bridge},
+		5);
 	ck_assert_int_eq(cures_begin(), 0);
 	ck_assert_int_eq(loop_sofia_new(&sbc->daemon.loop), 0);
 	process_users_all(&sbc->daemon.users, getuid());
@@ -679,7 +693,6 @@ struct cw *cw_new(const struct cw_config *config)
 	w->authd = serve(w, PROCESS_AUTHD, authd_permits,
 		sizeof authd_permits / sizeof *authd_permits, authd_up,
 		authd_down, "authd");
-	pick(&w->bridge);
 	snprintf(path, sizeof path, "%s/flowd.sock", w->dir);
 	ck_assert_int_eq(flows_new(sbc, path, &w->bridge, &sbc->flows), 0);
 	ck_assert_int_eq(stack_new(sbc, &sbc->stack), 0);

@@ -6,7 +6,7 @@
  * there, or fails after CW_PATIENCE_US.
  *
  *	hosts 2, 3 (ITSPs)     realm 2 (outside)    trunks 1 and 2
- *	host 4 (PBX)           realm 3 (inside)     trunk 3
+ *	host 4 (PBX)           realm 3 (inside)     trunk 3 (pbx_twice: host 7)
  *	hosts 5 ... (phones)   realm 1 (outside)    accounts 1 (100), 2 (200)
  */
 #ifndef TESTS_UNIT_CALL_WORLD_H
@@ -64,6 +64,7 @@ struct cw_config {
 	Gh__SrtpPolicy itsp_srtp, account_srtp, phones_srtp;
 	unsigned texts;     /* 1 << id of each realm that lets MESSAGE pass */
 	bool keys_in_clear; /* SDES without TLS, in every realm */
+	bool pbx_twice;     /* the PBX is at host 7 too, after host 4 */
 };
 
 /** "ip:port" of a host of this test; port 0 = "ip". */

@@ -630,14 +630,19 @@ void world_until(
 	}
 }
 
-/* A port that is free now, for a listener that keeper's stand-in opens. */
-static void pick(const char *ip, struct addr *out)
+/* Ports that are free now, for listeners that keeper's stand-in opens. Held
+ * until all are picked: the system may give one that was let go once more. */
+static void pick(const char *ip, struct addr *const *out, size_t n)
 {
-	struct peer p;
+	struct peer peers[8];
 
-	peer_open(&p, ip);
-	*out = p.local;
-	peer_close(&p);
+	ck_assert_uint_le(n, sizeof(peers) / sizeof(peers[0]));
+	for (size_t i = 0; i < n; i++) {
+		peer_open(&peers[i], ip);
+		*out[i] = peers[i].local;
+	}
+	for (size_t i = 0; i < n; i++)
+		peer_close(&peers[i]);
 }
 
 static bool has_ipv6(void)
@@ -688,12 +693,12 @@ struct world *world_new(const struct world_config *config)
 		config->dir ? config->dir : "/tmp/sbc-test-XXXXXX");
 	if (!config->dir)
 		ck_assert_ptr_nonnull(mkdtemp(w->dir));
-	pick("127.0.0.1", &w->local);
-	pick("127.0.0.1", &w->trunks);
-	pick("127.0.0.1", &w->tcp);
-	pick("127.0.0.1", &w->tls);
+	pick("127.0.0.1",
+		(struct addr *[]){
+			&w->local, &w->trunks, &w->tcp, &w->tls, &w->bridge},
+		5);
 	if (has_ipv6())
-		pick("::1", &w->local6);
+		pick("::1", (struct addr *[]){&w->local6}, 1);
 	ck_assert_int_eq(cures_begin(), 0);
 	ck_assert_int_eq(loop_sofia_new(&w->sbc.daemon.loop), 0);
 	process_users_all(&w->sbc.daemon.users, getuid());
@@ -701,7 +706,6 @@ struct world *world_new(const struct world_config *config)
 				 &no_events, w, &w->sbc.daemon.keeper),
 		0);
 	world_authd_start(w);
-	pick("127.0.0.1", &w->bridge);
 	snprintf(path, sizeof(path), "%s/flowd.sock", w->dir);
 	ck_assert_int_eq(
 		flows_new(&w->sbc, path, &w->bridge, &w->sbc.flows), 0);

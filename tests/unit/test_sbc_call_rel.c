@@ -165,6 +165,32 @@ START_TEST(offer_is_answered_here)
 }
 END_TEST
 
+/* RFC 3261 14.1: a change of ours that meets one of theirs is made again, by
+ * who made the Call-ID after 2.1 to 4 seconds. */
+START_TEST(glare_timers)
+{
+	struct scene s;
+	uint64_t since;
+
+	early(&s, no_update);
+	send_prack(&s.caller, sdp_text(&s.itsp, 6200, "8 101", "sendonly"));
+	expect_prack_answer(&s.caller, "SIP/2.0 200");
+	pick_up(&s, NULL);
+	sp_expect(&s.phone, "INVITE ");
+	since = clock_now_us();
+	dl_answer(&s.called, s.phone.rx, 491, NULL, NULL);
+	sp_expect(&s.phone, "ACK ");
+	sp_expect(&s.phone, "INVITE ");
+	ck_assert_uint_ge(clock_now_us() - since, 2100 * CLOCK_US_PER_MS);
+	ck_assert(msg_has(msg_body(s.phone.rx), "a=sendonly"));
+	dl_answer(&s.called, s.phone.rx, 200, NULL,
+		sdp_text(&s.phone, 7000, "8 101", "recvonly"));
+	sp_expect(&s.phone, "ACK ");
+	cw_turn(s.w);
+	finish(&s);
+}
+END_TEST
+
 /* What nobody can speak: the stream is refused, not the PRACK, and what held is
  * offered again. */
 START_TEST(offer_does_not_fit)
@@ -550,6 +576,7 @@ static Suite *suite(void)
 	suite_add(s, "offer_is_asked", offer_is_asked);
 	suite_add(s, "offer_of_an_address", offer_of_an_address);
 	suite_add(s, "offer_is_answered_here", offer_is_answered_here);
+	suite_add(s, "glare_timers", glare_timers);
 	suite_add(s, "offer_does_not_fit", offer_does_not_fit);
 	suite_add(s, "answer_overtakes", answer_overtakes);
 	suite_add(s, "offer_and_a_failure", offer_and_a_failure);

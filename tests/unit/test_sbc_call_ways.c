@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
+#include "sbc/registrant.h"
 #include "sbc/trunk.h"
 #include "tests/unit/call_world.h"
 #include "tests/unit/suite.h"
@@ -824,6 +826,25 @@ START_TEST(loop_and_spiral)
 }
 END_TEST
 
+/* A registrar that comes back is not met by all its customers at once: what is
+ * waited is drawn from the last quarter of the time, from all of it. */
+START_TEST(retries_are_spread)
+{
+	const uint64_t whole = 600 * CLOCK_US_PER_S, step = whole / 16;
+	unsigned seen[4] = {0};
+
+	for (unsigned i = 0; i < 2000; i++) {
+		uint64_t us = registrant_spread(whole);
+
+		ck_assert_uint_ge(us, whole - whole / 4);
+		ck_assert_uint_le(us, whole);
+		seen[us == whole ? 3 : (us - (whole - whole / 4)) / step]++;
+	}
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_gt(seen[i], 300);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sbc_call_ways");
@@ -837,6 +858,7 @@ static Suite *suite(void)
 	suite_add(s, "trunk_challenges", trunk_challenges);
 	suite_add(s, "trunk_challenge_in_vain", trunk_challenge_in_vain);
 	suite_add(s, "registers_at_trunk", registers_at_trunk);
+	suite_add(s, "retries_are_spread", retries_are_spread);
 	suite_add(s, "probes", probes);
 	suite_add(s, "caller_requires_prack", caller_requires_prack);
 	suite_add(s, "called_requires_prack", called_requires_prack);

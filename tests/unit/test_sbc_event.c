@@ -503,6 +503,48 @@ START_TEST(silent_pbx)
 }
 END_TEST
 
+/* Its first place says 503, or nothing: the next one is asked, and has the
+ * subscription; what the first one says later is nobody's. */
+START_TEST(another_place)
+{
+	static const struct cw_config twice = {.pbx_twice = true};
+	static char first[CW_TEXT];
+	struct sip_peer away, second;
+	struct watch t;
+
+	for (int silent = 0; silent < 2; silent++) {
+		begin_with(&t, &twice);
+		sp_open(t.w, &second, 7);
+		ask(&t, "701", "dialog", 600);
+		if (!silent)
+			dl_answer(&t.far, t.pbx.rx, 503, NULL, NULL);
+		snprintf(first, sizeof first, "%s", t.pbx.rx);
+		sp_expect(&second, "SUBSCRIBE sip:701@");
+		ck_assert_str_ne(msg_header_value(second.rx, "Call-ID", 0),
+			msg_header_value(first, "Call-ID", 0));
+		if (silent)
+			dl_answer(&t.far, first, 200, "Expires: 600\r\n", NULL);
+		cw_turn(t.w);
+		/* From here on it is the PBX. */
+		away = t.pbx;
+		t.pbx = second;
+		dl_from_invite(&t.far, &t.pbx, &t.w->pbx);
+		t.far.cseq = 0;
+		accept_it(&t, 600);
+		tell(&t, "dialog", "active;expires=600", INFO, lamp);
+		second = t.pbx;
+		tell(&t, "dialog", "terminated;reason=noresource", NULL, NULL);
+		sp_close(&away);
+		end(&t);
+	}
+	/* Nobody is there at all. */
+	begin_with(&t, &twice);
+	ask(&t, "701", "dialog", 600);
+	sp_expect(&t.phone, "SIP/2.0 480");
+	end(&t);
+}
+END_TEST
+
 /* It answers, but never says a state: timer N. */
 START_TEST(no_first_state)
 {
@@ -1066,6 +1108,7 @@ static Suite *suite(void)
 	suite_add(s, "refused", only_who_proves_it);
 	suite_add(s, "refused", refused_by_the_pbx);
 	suite_add(s, "refused", silent_pbx);
+	suite_add(s, "refused", another_place);
 	suite_add(s, "refused", no_first_state);
 	suite_add(s, "refused", too_many);
 	suite_add(s, "refused", forgetful_phone);

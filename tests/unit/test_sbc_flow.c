@@ -15,6 +15,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/stat.h"
 #include "tests/unit/flowd_child.h"
 #include "tests/unit/sbc_world.h"
 #include "tests/unit/suite.h"
@@ -156,6 +157,26 @@ static const struct binding *registered(unsigned cseq)
 	return b;
 }
 
+static bool authd_has_heard(void *ctx)
+{
+	return w->n_updates >= *(unsigned *)ctx;
+}
+
+/* Who comes back over the same connection is known to flowd already. */
+static void refresh_says_nothing_to_flowd(unsigned cseq)
+{
+	unsigned n_updates = 1;
+	uint64_t sent;
+
+	world_until(w, authd_has_heard, &n_updates, "the first update");
+	sent = stat_get(STAT_IPC_TX);
+	(void)registered(cseq);
+	n_updates = 2;
+	world_until(w, authd_has_heard, &n_updates, "the second update");
+	/* The question, authd's answer, the update. */
+	ck_assert_uint_eq(stat_get(STAT_IPC_TX) - sent, 3);
+}
+
 START_TEST(test_register)
 {
 	const struct binding *b;
@@ -178,8 +199,9 @@ START_TEST(test_register)
 	ck_assert_uint_eq(bindings_account_on(w->sbc.bindings,
 				  &phone.self.local, b->row->flow),
 		1);
-	/* It comes back on another connection: the binding follows. */
 	first = b->row->flow;
+	refresh_says_nothing_to_flowd(5);
+	/* It comes back on another connection: the binding follows. */
 	dial("127.0.0.7");
 	b = registered(10);
 	ck_assert_uint_ne(b->row->flow, first);

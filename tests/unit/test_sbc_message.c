@@ -201,6 +201,50 @@ START_TEST(answers)
 }
 END_TEST
 
+/* A trunk that says 503 or nothing: the next one gets the text, once; who has
+ * given a sign is waited for. */
+START_TEST(another_place)
+{
+	struct sip_peer backup;
+	struct talk t;
+
+	begin(&t, ALL);
+	sp_open(t.w, &backup, 3);
+	phone_says(&t, "+498955", PLAIN, "one");
+	comes(&t, &t.itsp, &t.w->itsp, "MESSAGE ", "sip:+4930100@", "one");
+	dl_answer(&t.far, t.itsp.rx, 503, NULL, NULL);
+	comes(&t, &backup, &t.w->itsp, "MESSAGE ", "sip:+4930100@", "one");
+	dl_answer(&t.far, backup.rx, 200, NULL, NULL);
+	sp_expect(&t.phone, "SIP/2.0 200");
+	/* 404 is an answer. */
+	phone_says(&t, "+498955", PLAIN, "two");
+	comes(&t, &t.itsp, &t.w->itsp, "MESSAGE ", "sip:+4930100@", "two");
+	dl_answer(&t.far, t.itsp.rx, 404, NULL, NULL);
+	sp_expect(&t.phone, "SIP/2.0 404");
+	/* So is 100. */
+	phone_says(&t, "+498955", PLAIN, "three");
+	comes(&t, &t.itsp, &t.w->itsp, "MESSAGE ", "sip:+4930100@", "three");
+	dl_answer(&t.far, t.itsp.rx, 100, NULL, NULL);
+	sp_expect(&t.phone, "SIP/2.0 480");
+	sp_silent(&backup);
+	dl_answer(&t.far, t.itsp.rx, 200, NULL, NULL);
+	phone_says(&t, "+498955", PLAIN, "four");
+	comes(&t, &t.itsp, &t.w->itsp, "MESSAGE ", "sip:+4930100@", "four");
+	comes(&t, &backup, &t.w->itsp, "MESSAGE ", "sip:+4930100@", "four");
+	dl_answer(&t.far, backup.rx, 200, NULL, NULL);
+	sp_expect(&t.phone, "SIP/2.0 200");
+	/* Both are dead: their failure is what the sender hears. */
+	phone_says(&t, "+498955", PLAIN, "five");
+	comes(&t, &t.itsp, &t.w->itsp, "MESSAGE ", "sip:+4930100@", "five");
+	dl_answer(&t.far, t.itsp.rx, 503, NULL, NULL);
+	comes(&t, &backup, &t.w->itsp, "MESSAGE ", "sip:+4930100@", "five");
+	dl_answer(&t.far, backup.rx, 503, NULL, NULL);
+	sp_expect(&t.phone, "SIP/2.0 500");
+	sp_close(&backup);
+	end(&t);
+}
+END_TEST
+
 START_TEST(refused)
 {
 	static char big[1400];
@@ -316,6 +360,7 @@ static Suite *suite(void)
 
 	suite_add(s, "texts", each_way);
 	suite_add(s, "texts", answers);
+	suite_add(s, "texts", another_place);
 	suite_add(s, "texts", refused);
 	suite_add(s, "texts", by_realm);
 	suite_add(s, "inside", inside_a_call);

@@ -148,6 +148,31 @@ static void write_position(const char *text, size_t len)
 
 /* Whatever becomes of the position, no record is lost: one that can not be
  * right hands out again what is still there. */
+/* A flush waits for more records; where there are many it is at once, and what
+ * comes meanwhile goes with the next. */
+START_TEST(spool_flushes_together)
+{
+	uint64_t began_us = clock_now_us();
+
+	reopen();
+	append("one");
+	append("two");
+	while (n_safe < 2)
+		ck_assert_int_eq(loop_run(loop), 0);
+	ck_assert_uint_ge(clock_now_us() - began_us, 50000);
+	for (unsigned i = 0; i < 200; i++) {
+		append("more");
+		if (i % 70 == 69) {
+			loop_stop(loop);
+			ck_assert_int_eq(loop_run(loop), 0);
+		}
+	}
+	while (n_safe < 202)
+		ck_assert_int_eq(loop_run(loop), 0);
+	ck_assert_uint_eq(n_failed, 0);
+}
+END_TEST
+
 START_TEST(spool_position_damaged_anywhere)
 {
 	char path[128], good[128] = "", older[128];
@@ -587,6 +612,7 @@ int main(void)
 	tcase_set_timeout(v, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, spool_order);
+	tcase_add_test(t, spool_flushes_together);
 	tcase_add_test(t, spool_position_damaged_anywhere);
 	tcase_add_test(t, spool_cut_anywhere);
 	tcase_add_test(t, spool_damaged_anywhere);
