@@ -943,7 +943,6 @@ static Suite *suite(void)
 
 	tcase_set_timeout(read, 60);
 	tcase_set_timeout(write, 60);
-	tcase_set_timeout(negotiate, 60);
 	tcase_add_loop_test(read, reads_bodies, 0, (int)N_ROWS(bodies));
 	tcase_add_loop_test(
 		read, survives_hostile_bodies, 0, (int)N_ROWS(hostile));

@@ -472,6 +472,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("sdp_answer");
 	TCase *negotiate = tcase_create("negotiate");
 
+	tcase_set_timeout(negotiate, 60);
 	tcase_add_loop_test(negotiate, restricts, 0, (int)N_ROWS(restrictions));
 	tcase_add_loop_test(
 		negotiate, offers_a_list, 0, (int)N_ROWS(own_offers));
