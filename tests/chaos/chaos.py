@@ -11,6 +11,7 @@ record that is right, and nothing may be left of any.
 Used by the scenario (tests/scenario/chaos.py) and by the soak run
 (tests/chaos/run).
 """
+import bisect
 import os
 import random
 import re
@@ -110,9 +111,15 @@ class Talk:
 
     def gaps_of_others(self):
         """Silences in which the generator itself did not stand still."""
-        return [(end, length) for end, length in self.gaps if not any(
-            until >= end - length and until - stood <= end
-            for until, stood in self.stalls)]
+        untils = [until for until, _ in self.stalls]
+
+        def stood(begin, end):
+            """The first standstill that ended later began soon enough."""
+            i = bisect.bisect_left(untils, begin)
+            return i < len(untils) and \
+                self.stalls[i][0] - self.stalls[i][1] <= end
+        return [(end, length) for end, length in self.gaps
+                if not stood(end - length, end)]
 
     def talking(self):
         self.read()
@@ -515,8 +522,9 @@ class Chaos:
     def gap_after(self, process):
         """Longest silence that a kill of the process fell into, seconds."""
         longest = 0.0
+        gaps = self.talk.gaps_of_others()
         for kill in (k for k in self.kills if k.process == process):
-            for end, length in self.talk.gaps_of_others():
+            for end, length in gaps:
                 began = end - length
                 if began <= kill.at + GAP_WINDOW_S and end >= kill.at:
                     longest = max(longest, length)

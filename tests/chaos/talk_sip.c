@@ -220,6 +220,12 @@ static void answer(const struct talk *t, enum side side,
 	send_once(t, side, &out);
 }
 
+static void ok_is_out(struct slot *s, uint64_t now)
+{
+	if (!s->ok_sent_ns)
+		s->ok_sent_ns = now;
+}
+
 /* The first INVITE at the called side: 180 now, 200 a little later. */
 static void on_invite(
 	const struct talk *t, struct slot *s, const struct sip_msg *m)
@@ -228,8 +234,10 @@ static void on_invite(
 	char tag[32], sdp[512];
 
 	if (s->called_id[0]) { /* again */
-		if (s->answer.len)
+		if (s->answer.len) {
+			ok_is_out(s, talk_now_ns());
 			send_out(t, CALLED, s->answer.bytes, s->answer.len);
+		}
 		return;
 	}
 	if (!media_take(s, CALLED, m->body)) {
@@ -378,8 +386,8 @@ static bool repeat_turn(
 
 void sip_turn(struct talk *t, struct slot *s, uint64_t now)
 {
-	if (s->answer.len && now >= s->answer_ns && !s->ok_sent_ns)
-		s->ok_sent_ns = now;
+	if (s->answer.len && now >= s->answer_ns)
+		ok_is_out(s, now);
 	(void)repeat_turn(t, &s->answer, now, now < s->answer_ns);
 	if (!repeat_turn(t, &s->request, now,
 		    s->state == CALLING && s->provisional)) {
