@@ -12,7 +12,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-enum { EXEMPT_MAX = 4096, READ_US = 5 * 1000 * 1000 };
+enum {
+	EXEMPT_MAX = 4096,
+	READ_US = 5 * 1000 * 1000,
+	AGAIN_US = 1000 * 1000,
+};
 
 /* "192.0.2.1", or "2001:db8::/64" for IPv6. */
 static void host_text(const struct addr *host, char text[ADDR_TEXT_SIZE + 4])
@@ -210,10 +214,12 @@ static void on_read(void *ctx, const struct db_result *result)
 		tell(s, NULL, &net.base, now + (until - wall),
 			REASON_BAN_FAILURES, false);
 	}
-	/* A ban that is younger than this reading, or still in the spool, is
-	 * not in SQL yet. */
-	if (records_waiting(s->records) > 0 || s->ban_made_us >= s->ban_read_us)
+	/* One that is younger than this reading, or was still in the spool,
+	 * might be missing for that: what is lifted is seen next time. */
+	if (!s->ban_all_stored || s->ban_made_us >= s->ban_read_us) {
+		loop_timer_set(s->loop, s->ban_timer, AGAIN_US);
 		return;
+	}
 	list.hosts = calloc(list.size, sizeof(*list.hosts));
 	if (!list.hosts)
 		return;
@@ -221,6 +227,11 @@ static void on_read(void *ctx, const struct db_result *result)
 	for (size_t i = 0; i < list.n; i++)
 		lift_if_gone(s, r, &list.hosts[i]);
 	free(list.hosts);
+}
+
+void ban_news_on_timer(void *arg)
+{
+	ban_news_read(arg);
 }
 
 void ban_news_read(struct server *s)
@@ -235,6 +246,7 @@ void ban_news_read(struct server *s)
 	};
 
 	s->ban_read_us = clock_now_us();
+	s->ban_all_stored = s->ban_made_us < records_stored_before(s->records);
 	if (s->db && db_submit(s->db, &job) < 0)
 		log_warning("bans_not_read");
 }

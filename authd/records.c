@@ -60,7 +60,9 @@ struct records {
 	bool batch_is_held;  /* the batch under way is from memory */
 	uint64_t batch_last; /* number of its last record */
 	uint64_t n_batch;
-	bool disk_failed; /* told once until it works again */
+	uint64_t stored_before_us; /* all that was noted earlier is stored */
+	uint64_t batch_before_us;  /* the same once this batch is stored */
+	bool disk_failed;          /* told once until it works again */
 };
 
 static const char store_sql[] =
@@ -133,6 +135,11 @@ void records_free(struct records **records)
 uint64_t records_waiting(const struct records *r)
 {
 	return spool_waiting(r->spool) + r->n_held;
+}
+
+uint64_t records_stored_before(const struct records *r)
+{
+	return records_waiting(r) == 0 ? clock_now_us() : r->stored_before_us;
 }
 
 /* --------------------------------------------------------- to the disk */
@@ -324,6 +331,8 @@ static void batch_done(struct records *r)
 {
 	struct held *h;
 
+	if (r->batch_before_us)
+		r->stored_before_us = r->batch_before_us;
 	if (!r->batch_is_held) {
 		spool_done(r->spool, r->batch_last);
 		return;
@@ -393,6 +402,7 @@ void records_pump(struct records *r)
 			       : fill_from_spool(r, &b, max);
 	r->batch_last = b.last;
 	r->n_batch = b.n;
+	r->batch_before_us = b.n == records_waiting(r) ? now : 0;
 	if (b.n == 0) {
 		if (b.last) /* nothing but unreadable ones */
 			batch_done(r);

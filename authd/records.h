@@ -40,6 +40,8 @@ void records_ban(struct records *r, const Gh__BanRecord *ban);
 
 /** Records that the database does not have yet. */
 uint64_t records_waiting(const struct records *r);
+/** Whatever was noted before this time (clock_now_us()) is in the database. */
+uint64_t records_stored_before(const struct records *r);
 
 /** One record as the JSON that sbc.*_store() take.
  * @param key	of events and bans. @param json_out free() it. */

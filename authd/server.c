@@ -542,6 +542,9 @@ static int make_parts(struct server *s, const struct server_config *config)
 	if (err == 0)
 		err = loop_timer_new(s->loop, on_tidy, s, &s->tidy_timer);
 	if (err == 0)
+		err = loop_timer_new(
+			s->loop, ban_news_on_timer, s, &s->ban_timer);
+	if (err == 0)
 		err = snapshots_new(s->loop, config->settings_vault, &events, s,
 			&s->snapshots);
 	if (err == 0)
@@ -667,6 +670,7 @@ void server_free(struct server **server)
 	digest_free(&s->digest);
 	loop_timer_free(s->loop, &s->nonce_timer);
 	loop_timer_free(s->loop, &s->tidy_timer);
+	loop_timer_free(s->loop, &s->ban_timer);
 	secret_wipe(&s->nonce_keys, sizeof(s->nonce_keys));
 	secret_wipe(&s->judge, sizeof(s->judge));
 	free(s);

@@ -70,6 +70,8 @@ struct server {
 	uint64_t next_token;
 	uint64_t ban_made_us; /* the newest ban */
 	uint64_t ban_read_us; /* the last question for bans in SQL */
+	bool ban_all_stored;  /* when it was asked, SQL had all bans */
+	struct loop_timer *ban_timer;
 };
 
 /* ask.c: questions about accounts and credentials. */
@@ -86,6 +88,7 @@ void ask_on_held(void *ctx, void *item, bool give_up);
 void ban_news_send_all(struct server *s, struct ipc_link *link);
 void ban_news_on_settings(struct server *s);
 void ban_news_read(struct server *s);
+void ban_news_on_timer(void *arg);
 void ban_news_lift(struct server *s, const struct addr *host);
 void ban_news_on_ban(void *ctx, const struct addr *source, const char *user,
 	uint32_t failures);
