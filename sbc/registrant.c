@@ -128,7 +128,10 @@ static void abandon(struct registrant *r)
 
 static void left(struct registrant *r)
 {
+	const uint32_t cseq = registrant_cseq(r);
+
 	registrant_drop(r);
+	r->names.cseq = cseq;
 	r->kind->on_left(r);
 }
 
