@@ -266,10 +266,17 @@ void flow_on_opened(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 		if (flows->untold[i].port == f->port)
 			flows->untold[i] = flows->untold[--flows->n_untold];
 	line = line_asked(flows, m->request);
-	if (!line)
-		line = line_matching(flows, f);
-	if (line && line->flow != f)
-		become_line(f, line);
+	if (line && line->outdated) {
+		/* The settings have changed since: one under theirs. */
+		line->request = 0;
+		flow_close(link, f->id);
+		flow_line_ask(line);
+	} else {
+		if (!line)
+			line = line_matching(flows, f);
+		if (line && line->flow != f)
+			become_line(f, line);
+	}
 	log_peer_info("flow", LOG_UINT("flow", f->id),
 		LOG_ADDR("peer", &f->peer), LOG_ADDR("listen", &f->listen));
 }

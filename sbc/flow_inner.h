@@ -38,6 +38,7 @@ struct line {
 	struct addr remote;
 	struct line_terms terms;
 	uint64_t request; /* under way; 0 = none */
+	bool outdated;    /* ... under terms that hold no longer */
 	struct flow *flow;
 	uint64_t pause_us;
 	struct loop_timer *timer;

@@ -27,7 +27,7 @@
 #define NEEDED_MAX     256u
 
 /* What is left of a trunk that is none any more. */
-#define GOODBYE_US   (6 * CLOCK_US_PER_S)
+#define GOODBYE_US     (6 * CLOCK_US_PER_S)
 
 /* Somebody who waits for a line. */
 struct flow_ask {
@@ -58,6 +58,7 @@ void flow_line_ask(struct line *line)
 		!ipc_is_up(flows->link))
 		return;
 	line->request = ++flows->last_request;
+	line->outdated = false;
 	m.request = line->request;
 	m.realm = line->realm;
 	addr_format(&line->listen, local);
@@ -342,6 +343,8 @@ static struct line *line_make(struct flows *flows, const struct trunk *t,
 		 * has ended. */
 		flow_close(line->flow->via, line->flow->id);
 	}
+	if (line->request && memcmp(&line->terms, &terms, sizeof(terms)) != 0)
+		line->outdated = true;
 	line->terms = terms;
 	line->realm = t->realm->row->id;
 	return line;

@@ -237,6 +237,24 @@ def trunk_by_name_over_tls(w):
     a.answer(a.expect("BYE"), 200)
     w.cdr("+8811111", sip_status=200)
 
+    # A connection that was on its way when the settings changed is not used.
+    slow = w.group.add(stream.Listener(w.ns("itsp"), ITSP.host(13), 5083))
+    w.settings(f"""select sbc.add_trunk('slow', '{ITSP.host(13)}', 'public',
+            port => 5083, transport => 'tls');
+        update sbc.trunk set tls_name = 'old.itsp.test', tls_ca = 'internal'
+            where name = 'slow';""")
+    half = slow.accept()
+    w.settings("update sbc.trunk set tls_name = 'new.itsp.test' "
+               "where name = 'slow'")
+    names, slow.context = [], stream.server_tls(
+        _cert(gate, "trunk", "slow", "old.itsp.test", "new.itsp.test"))
+    slow.context.sni_callback = lambda _s, name, _c: names.append(name)
+    late = slow.context.wrap_socket(half.sock, server_side=True)
+    assert late.recv(1) == b""
+    late.close()
+    slow.accept()
+    assert names == ["old.itsp.test", "new.itsp.test"], names
+
 
 MUTUAL = f"""
 select sbc.add_realm_address('public', '{ITSP.edge}', 5061, 'tls');
