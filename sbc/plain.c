@@ -66,9 +66,15 @@ static bool is_word_char(char c)
 	return text_is_alnum(c) || c == '-' || c == '.' || c == '_' || c == ' ';
 }
 
-static bool is_visible(char c)
+static bool is_param_char(char c)
 {
-	return c > ' ' && c <= '~';
+	return is_user_char(c) || c == '!' || c == '*';
+}
+
+static bool is_call_id_char(char c)
+{
+	return text_is_token_char(c) || c == '@' || c == ':' || c == '[' ||
+	       c == ']';
 }
 
 static bool is_printable(char c)
@@ -273,10 +279,9 @@ static bool is_contact(struct span s)
 	if (!span_next(&uri, ';', &piece) || !is_address(piece, &host))
 		return false;
 	while (span_next(&uri, ';', &piece)) {
-		(void)take(&piece, length_of(piece, text_is_token_char));
+		(void)take(&piece, length_of(piece, is_param_char));
 		if (take_char(&piece, '='))
-			(void)take(
-				&piece, length_of(piece, text_is_token_char));
+			(void)take(&piece, length_of(piece, is_param_char));
 		if (piece.len != 0)
 			return false;
 	}
@@ -317,7 +322,7 @@ static bool read_field(enum field field, struct span value, struct plain *out)
 	case FIELD_CALL_ID:
 		out->call_id = value;
 		return value.len > 0 && value.len <= VALUE_MAX &&
-		       length_of(value, is_visible) == value.len;
+		       length_of(value, is_call_id_char) == value.len;
 	case FIELD_CSEQ:
 		return read_cseq(value, out);
 	case FIELD_CONTACT:
@@ -384,7 +389,9 @@ bool plain_read(const uint8_t *bytes, size_t len, struct plain *out)
 			break;
 		name = take(&line, length_of(line, text_is_token_char));
 		field = field_of(name);
+		/* The library takes blanks around a value off. */
 		if (!take_char(&line, ':') || !take_char(&line, ' ') ||
+			span_trim(line).len != line.len ||
 			(seen & 1u << field) != 0 ||
 			!read_field(field, line, out))
 			return false;

@@ -128,6 +128,10 @@ static const char *const is_not[] = {
 	/* Call-ID, CSeq, numbers, Contact */
 	FIRST VIA FROM TO "Call-ID: \r\nCSeq: 7 REGISTER\r\n" BLANK,
 	FIRST VIA FROM TO "Call-ID: a b\r\nCSeq: 7 REGISTER\r\n" BLANK,
+	FIRST VIA FROM TO "Call-ID: a;\r\nCSeq: 7 REGISTER\r\n" BLANK,
+	FIRST ALL "User-Agent:  friendly-scanner\r\n" BLANK,
+	FIRST ALL "User-Agent: friendly-scanner \r\n" BLANK,
+	FIRST ALL "Contact: <sip:a@h;x%y=z>\r\n" BLANK,
 	FIRST VIA FROM TO "Call-ID: a\r\nCSeq: 7 INVITE\r\n" BLANK,
 	FIRST VIA FROM TO "Call-ID: a\r\nCSeq: 7  REGISTER\r\n" BLANK,
 	FIRST VIA FROM TO "Call-ID: a\r\nCSeq: REGISTER\r\n" BLANK,
