@@ -135,14 +135,14 @@ static void measure_jitter(struct source *s, const struct rtp_view *v,
 {
 	uint32_t arrival = (uint32_t)(now_us * media->clock / 1000000);
 	uint32_t transit = arrival - v->ts;
-	int32_t d = (int32_t)(transit - s->transit);
+	uint32_t d = transit - s->transit;
 
 	s->transit = transit;
-	if (d < 0)
-		d = -d;
-	if (first || (uint32_t)d > TRANSIT_MAX_S * media->clock)
+	if (d > INT32_MAX)
+		d = 0 - d;
+	if (first || d > TRANSIT_MAX_S * media->clock)
 		return;
-	s->jitter_q4 += (uint32_t)d - ((s->jitter_q4 + 8) >> 4);
+	s->jitter_q4 += d - ((s->jitter_q4 + 8) >> 4);
 }
 
 static enum reason receive_newer(struct source *s, const struct rtp_view *v,
