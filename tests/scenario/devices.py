@@ -16,14 +16,15 @@ STRANGER = LINKS["stranger"]
 
 def _sockets(w):
     """Every IP socket of the edge but those on loopback: {"udp address:port":
-    the device that it is bound to, "" for none}."""
+    the device that it is bound to, "" for none}. What waits for its time to
+    run out is nobody's socket, perhaps of a case before this one."""
     text = proc.run(["ss", "-Hntua"], ns=w.ns("edge"))
     found = {}
     for line in text.splitlines():
         words = line.split()
         place, _, port = words[4].rpartition(":")
         host, _, device = place.partition("%")
-        if not host.startswith("127."):
+        if not host.startswith("127.") and words[1] != "TIME-WAIT":
             found[f"{words[0]} {host.strip('[]')}:{port}"] = device.strip("]")
     return found
 
@@ -93,7 +94,10 @@ def the_wrong_device(w):
     line = listener.accept()
     where = {a: role for role, link in LINKS.items()
              for a in (link.edge, link.edge6)}
-    w.wait(lambda: all(_sockets(w).values()), "all sockets on devices")
+    try:
+        w.wait(lambda: all(_sockets(w).values()), "all sockets on devices")
+    except proc.Problem as problem:
+        raise proc.Problem(f"{problem}: {_sockets(w)}") from None
     assert _on_devices(w, where) >= 9, _sockets(w)
     for role in wrong:
         assert _answers(w, role, PHONES.edge) == 0
