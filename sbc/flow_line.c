@@ -20,12 +20,11 @@
 #define NEEDED_US      (600 * CLOCK_US_PER_S)
 /* A peer that did not take one is not asked again so soon. */
 #define REFUSED_US     (60 * CLOCK_US_PER_S)
+/* Connections for large requests: so many at most. */
+#define NEEDED_MAX     256u
 /* How long a flow's bridge is waited for, and how often it is looked for. */
 #define BRIDGE_WAIT_US CLOCK_US_PER_S
 #define BRIDGE_LOOK_US CLOCK_US_PER_MS
-/* Of such connections there are so many at most. */
-#define NEEDED_MAX     256u
-
 /* What is left of a trunk that is none any more. */
 #define GOODBYE_US     (6 * CLOCK_US_PER_S)
 
