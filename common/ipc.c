@@ -32,6 +32,7 @@
 
 #include "common/ipc_link.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/secret.h"
 #include "common/stat.h"
 
@@ -81,12 +82,12 @@ static void queue_clear(struct ipc_link *l)
 }
 
 /* @return 0 sent, ERR_AGAIN, ERR_TOO_BIG or ERR_CLOSED. */
-static int send_packet(struct ipc_link *l, const struct ipc_packet *p)
+static int send_packet(struct ipc_link *l, const uint8_t *bytes, size_t len)
 {
 	ssize_t n;
 
 	do
-		n = send(l->fd, p->bytes, p->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(l->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n >= 0) {
 		stat_add(STAT_IPC_TX, 1);
@@ -98,33 +99,43 @@ static int send_packet(struct ipc_link *l, const struct ipc_packet *p)
 	return errno == EMSGSIZE ? ERR_TOO_BIG : ERR_CLOSED;
 }
 
-static int link_send(struct ipc_link *l, const Gh__Msg *msg)
+/* Keeps a message until the peer has room. */
+static int enqueue(struct ipc_link *l, const uint8_t *bytes, size_t len)
 {
-	size_t len = gh__msg__get_packed_size(msg);
-	struct ipc_packet *p;
-	int rc;
+	struct ipc_packet *p = malloc(sizeof(*p) + len);
 
-	if (!len || len > IPC_MESSAGE_MAX)
-		return ERR_TOO_BIG;
-	if (l->n_queued >= IPC_QUEUE_MAX)
-		return ERR_FULL;
-	p = malloc(sizeof(*p) + len);
 	if (!p)
 		return ERR_FULL;
 	p->len = len;
-	(void)gh__msg__pack(msg, p->bytes);
-	rc = l->n_queued ? ERR_AGAIN : send_packet(l, p);
-	if (rc == ERR_AGAIN) {
-		if (!l->n_queued && loop_fd_set(l->config.loop, l->watch,
-					    LOOP_READ | LOOP_WRITE)) {
-			packet_free(p);
-			return ERR_FULL;
-		}
-		STAILQ_INSERT_TAIL(&l->queue, p, next);
-		l->n_queued++;
-		return 0;
+	memcpy(p->bytes, bytes, len);
+	if (!l->n_queued &&
+		loop_fd_set(l->config.loop, l->watch, LOOP_READ | LOOP_WRITE)) {
+		packet_free(p);
+		return ERR_FULL;
 	}
-	packet_free(p);
+	STAILQ_INSERT_TAIL(&l->queue, p, next);
+	l->n_queued++;
+	return 0;
+}
+
+static int link_send(struct ipc_link *l, const Gh__Msg *msg)
+{
+	uint8_t *bytes;
+	size_t len;
+	int rc;
+
+	if (l->n_queued >= IPC_QUEUE_MAX)
+		return ERR_FULL;
+	if (pack_message(&msg->base, l->tx, IPC_MESSAGE_MAX, &bytes, &len)) {
+		secret_wipe(l->tx, IPC_MESSAGE_MAX);
+		return ERR_TOO_BIG;
+	}
+	if (!len)
+		return ERR_TOO_BIG;
+	rc = l->n_queued ? ERR_AGAIN : send_packet(l, bytes, len);
+	if (rc == ERR_AGAIN)
+		rc = enqueue(l, bytes, len);
+	secret_wipe(bytes, len);
 	/* A connection that has gone shows as readable: on_link_fd() tells. */
 	return rc == ERR_CLOSED ? ERR_AWAY : rc;
 }
@@ -135,7 +146,7 @@ static void flush_queue(struct ipc_link *l)
 	int rc;
 
 	while ((p = STAILQ_FIRST(&l->queue))) {
-		rc = send_packet(l, p);
+		rc = send_packet(l, p->bytes, p->len);
 		if (rc == ERR_AGAIN)
 			return;
 		STAILQ_REMOVE_HEAD(&l->queue, next);
@@ -202,8 +213,11 @@ int ipc_link_open(struct ipc_link *l, int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	if (!l->rx)
 		l->rx = malloc(IPC_MESSAGE_MAX);
-	if (!l->rx || loop_fd_add(l->config.loop, fd, LOOP_READ, on_link_fd, l,
-			      &l->watch)) {
+	if (!l->tx)
+		l->tx = malloc(IPC_MESSAGE_MAX);
+	if (!l->rx || !l->tx ||
+		loop_fd_add(l->config.loop, fd, LOOP_READ, on_link_fd, l,
+			&l->watch)) {
 		(void)close(fd);
 		return ERR_NOMEM;
 	}
@@ -235,6 +249,7 @@ void ipc_link_destroy(struct ipc_link *l)
 {
 	loop_timer_free(l->config.loop, &l->timer);
 	free(l->rx);
+	free(l->tx);
 	free(l->path);
 	free(l);
 }

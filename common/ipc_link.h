@@ -34,6 +34,7 @@ struct ipc_link {
 	struct loop_timer *timer;
 	uint64_t backoff_us;
 	uint8_t *rx; /* IPC_MESSAGE_MAX bytes */
+	uint8_t *tx; /* as many; messages are packed at its end */
 	STAILQ_HEAD(, ipc_packet) queue;
 	size_t n_queued;
 	bool was_up;
