@@ -98,69 +98,78 @@ static size_t size_of(ProtobufCType type)
 	}
 }
 
-/* Without a wire type: nothing was written, or it has failed. */
-#define NOTHING 8u
-
-/* A value without its tag. @param always also where it is unset. @return its
- * wire type, or NOTHING. */
+/* A value without its tag, also one that is unset. @return its wire type. */
 static inline unsigned put_value(
-	struct packer *p, ProtobufCType type, const void *member, bool always)
+	struct packer *p, ProtobufCType type, const void *member)
 {
 	const ProtobufCBinaryData *bytes = member;
 	const ProtobufCMessage *inner;
 	const uint8_t *end = p->at;
-	uint64_t value = 0;
 	const char *text;
+	uint64_t value;
 
 	switch (type) {
 	case PROTOBUF_C_TYPE_BOOL:
-		value = *(const protobuf_c_boolean *)member ? 1 : 0;
-		break;
+		put_varint(p, *(const protobuf_c_boolean *)member ? 1 : 0);
+		return WIRE_VARINT;
 	case PROTOBUF_C_TYPE_ENUM: /* its sign is extended */
-		value = (uint64_t)(int64_t) * (const int32_t *)member;
-		break;
+		put_varint(p, (uint64_t)(int64_t) * (const int32_t *)member);
+		return WIRE_VARINT;
 	case PROTOBUF_C_TYPE_UINT32:
-		value = *(const uint32_t *)member;
-		break;
+		put_varint(p, *(const uint32_t *)member);
+		return WIRE_VARINT;
 	case PROTOBUF_C_TYPE_UINT64:
-		value = *(const uint64_t *)member;
-		break;
+		put_varint(p, *(const uint64_t *)member);
+		return WIRE_VARINT;
 	case PROTOBUF_C_TYPE_FIXED64:
 		value = htole64(*(const uint64_t *)member);
-		if (value == 0 && !always)
-			return NOTHING;
 		put_bytes(p, &value, sizeof(value));
 		return WIRE_64;
 	case PROTOBUF_C_TYPE_STRING:
 		text = *(const char *const *)member;
-		if ((text == NULL || *text == '\0') && !always)
-			return NOTHING;
 		if (text != NULL)
 			put_bytes(p, text, strlen(text));
-		goto length;
+		break;
 	case PROTOBUF_C_TYPE_BYTES:
-		if (bytes->len == 0 && !always)
-			return NOTHING;
 		put_bytes(p, bytes->data, bytes->len);
-		goto length;
+		break;
 	case PROTOBUF_C_TYPE_MESSAGE:
 		inner = *(const ProtobufCMessage *const *)member;
-		if (inner == NULL && !always)
-			return NOTHING;
 		if (inner != NULL)
 			put_message(p, inner);
-		goto length;
+		break;
 	default:
 		p->err = ERR_INVALID;
-		return NOTHING;
+		break;
 	}
-	if (value == 0 && !always)
-		return NOTHING;
-	put_varint(p, value);
-	return WIRE_VARINT;
-length:
 	put_varint(p, (uint64_t)(end - p->at));
 	return WIRE_LENGTH;
+}
+
+/* Most values of most messages are. */
+static inline bool is_unset(ProtobufCType type, const void *member)
+{
+	const char *text;
+
+	switch (type) {
+	case PROTOBUF_C_TYPE_ENUM:
+	case PROTOBUF_C_TYPE_UINT32:
+		return *(const uint32_t *)member == 0;
+	case PROTOBUF_C_TYPE_BOOL:
+		return !*(const protobuf_c_boolean *)member;
+	case PROTOBUF_C_TYPE_STRING:
+		text = *(const char *const *)member;
+		return text == NULL || *text == '\0';
+	case PROTOBUF_C_TYPE_BYTES:
+		return ((const ProtobufCBinaryData *)member)->len == 0;
+	case PROTOBUF_C_TYPE_MESSAGE:
+		return *(const void *const *)member == NULL;
+	case PROTOBUF_C_TYPE_UINT64:
+	case PROTOBUF_C_TYPE_FIXED64:
+		return *(const uint64_t *)member == 0;
+	default:
+		return false;
+	}
 }
 
 static void put_repeated(struct packer *p, const ProtobufCFieldDescriptor *f,
@@ -173,7 +182,7 @@ static void put_repeated(struct packer *p, const ProtobufCFieldDescriptor *f,
 	if (n == 0)
 		return;
 	while (n-- > 0 && p->err == 0) {
-		unsigned wire = put_value(p, f->type, items + n * size, true);
+		unsigned wire = put_value(p, f->type, items + n * size);
 
 		if (!packed)
 			put_tag(p, f->id, wire);
@@ -184,16 +193,26 @@ static void put_repeated(struct packer *p, const ProtobufCFieldDescriptor *f,
 	put_tag(p, f->id, WIRE_LENGTH);
 }
 
+/* The message or text that was chosen may be missing; a number that was chosen
+ * counts also where it is zero. */
+static bool is_chosen(const ProtobufCFieldDescriptor *f, const uint8_t *msg)
+{
+	const void *member = msg + f->offset;
+	uint32_t chosen =
+		*(const uint32_t *)(const void *)(msg + f->quantifier_offset);
+
+	return chosen == f->id && ((f->type != PROTOBUF_C_TYPE_MESSAGE &&
+					   f->type != PROTOBUF_C_TYPE_STRING) ||
+					  *(const void *const *)member != NULL);
+}
+
 static inline void put_field(
 	struct packer *p, const ProtobufCFieldDescriptor *f, const uint8_t *msg)
 {
-	const uint8_t *member = msg + f->offset;
-	bool always = false;
-	unsigned wire;
+	const void *member = msg + f->offset;
 
 	if (f->label == PROTOBUF_C_LABEL_REPEATED) {
-		put_repeated(p, f,
-			*(const uint8_t *const *)(const void *)member,
+		put_repeated(p, f, *(const uint8_t *const *)member,
 			*(const size_t *)(const void *)(msg +
 							f->quantifier_offset));
 		return;
@@ -202,19 +221,10 @@ static inline void put_field(
 		p->err = ERR_INVALID;
 		return;
 	}
-	if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
-		if (*(const uint32_t *)(const void *)(msg +
-						      f->quantifier_offset) !=
-			f->id)
-			return;
-		/* What was chosen counts also where it is zero or empty. */
-		always = (f->type != PROTOBUF_C_TYPE_MESSAGE &&
-				 f->type != PROTOBUF_C_TYPE_STRING) ||
-			 *(const void *const *)(const void *)member != NULL;
-	}
-	wire = put_value(p, f->type, member, always);
-	if (wire != NOTHING)
-		put_tag(p, f->id, wire);
+	if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF ? !is_chosen(f, msg)
+						   : is_unset(f->type, member))
+		return;
+	put_tag(p, f->id, put_value(p, f->type, member));
 }
 
 static void put_unknown(struct packer *p, const ProtobufCMessage *msg)

@@ -128,8 +128,10 @@ static uint64_t quick_sum(uint64_t start, const void *bytes, size_t len)
 
 	for (; len >= sizeof(words); p += sizeof(words), len -= sizeof(words)) {
 		memcpy(words, p, sizeof(words));
-		for (unsigned i = 0; i < 4; i++)
-			sums[i] = sum_step(sums[i], words[i]);
+		sums[0] = sum_step(sums[0], words[0]);
+		sums[1] = sum_step(sums[1], words[1]);
+		sums[2] = sum_step(sums[2], words[2]);
+		sums[3] = sum_step(sums[3], words[3]);
 	}
 	memset(words, 0, sizeof(words));
 	memcpy(words, p, len);
