@@ -11,6 +11,7 @@
  * 25.1 (grammar). RFC 5118 4.5 (IPv6 in Via).
  */
 #include <ctype.h>
+#include <endian.h>
 #include <string.h>
 #include <strings.h>
 
@@ -292,13 +293,46 @@ static enum reason check_via(const char *p, const char *end, bool first)
 /* ------------------------------------------------------------------- headers
  */
 
+/* In each byte of word that is b the top bit is set; above the first one bits
+ * may be set that mean nothing. */
+static inline uint64_t bytes_that_are(uint64_t word, uint8_t b)
+{
+	const uint64_t ones = 0x0101010101010101ull;
+	uint64_t x = word ^ ones * b;
+
+	return (x - ones) & ~x & ones * 0x80;
+}
+
+/* Goes over text that is neither a separator nor a control character, eight
+ * bytes at a time: nearly all is, and every datagram is read here.
+ * @return the first byte of another kind, or one of the last eight. */
+static const char *skip_text(const char *p, const char *end)
+{
+	const uint64_t ones = 0x0101010101010101ull;
+
+	while (end - p >= 8) {
+		uint64_t word, found;
+
+		memcpy(&word, p, sizeof(word));
+		word = le64toh(word);
+		/* Below 0x20, as above. */
+		found = ((word - ones * 0x20) & ~word & ones * 0x80) |
+			bytes_that_are(word, ',') | bytes_that_are(word, ';') |
+			bytes_that_are(word, 0x7f);
+		if (found)
+			return p + __builtin_ctzll(found) / 8;
+		p += 8;
+	}
+	return p;
+}
+
 /* Finds the end of the header field that begins at p, folded lines included,
  * and counts what sofia-sip makes objects of.
  * @return its end (before the last line ending), or NULL if it has none. */
 static const char *field_end(const char *p, const char *end, size_t *lines,
 	size_t *separators, const char **next_out)
 {
-	for (; p < end; p++) {
+	for (p = skip_text(p, end); p < end; p = skip_text(p + 1, end)) {
 		unsigned kind = kind_of(*p);
 		size_t n;
 
