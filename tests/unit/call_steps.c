@@ -125,6 +125,24 @@ void dl_take_bye(struct dialog *d)
 	dl_answer(d, d->p->rx, 200, NULL, NULL);
 }
 
+const char *dl_credentials(
+	const struct dialog *d, const char *user, const char *response)
+{
+	static char line[1024];
+	const char *challenge =
+		msg_header_value(d->p->rx, "WWW-Authenticate", 0);
+	const char *nonce = strstr(challenge, "nonce=\"");
+
+	ck_assert_ptr_nonnull(nonce);
+	nonce += strlen("nonce=\"");
+	snprintf(line, sizeof line,
+		"Authorization: Digest username=\"%s\", realm=\"example.com\","
+		" nonce=\"%.*s\", uri=\"%s\", response=\"%s\","
+		" algorithm=MD5, cnonce=\"c\", qop=auth, nc=00000001\r\n",
+		user, (int)strcspn(nonce, "\""), nonce, d->target, response);
+	return line;
+}
+
 struct dialog dl_fork(const struct dialog *d)
 {
 	struct dialog other = *d;

@@ -57,6 +57,10 @@ void dl_hang_up(struct dialog *d);
 /** A BYE comes: 200. */
 void dl_take_bye(struct dialog *d);
 
+/** The Authorization line that answers the 401 in its socket; in call_world
+ * the response "good" is right. Valid until the next. */
+const char *dl_credentials(
+	const struct dialog *d, const char *user, const char *response);
 /** Another early dialog of the same INVITE, as behind a proxy that forks. */
 struct dialog dl_fork(const struct dialog *d);
 
