@@ -305,38 +305,36 @@ static void turned_away(
 	sc_cdr(cw_cdr(s->w), why, status, "sbc");
 }
 
-START_TEST(refusals)
+static const struct cw_config all_here, no_mediad = {.no_mediad = true};
+
+static const struct {
+	const struct cw_config *config;
+	const char *to;
+	const char *formats; /* NULL: sdp is the whole offer */
+	const char *sdp;
+	unsigned status;
+	enum reason why;
+} refusals[] = {
+	{&all_here, "+4930999", "8", NULL, 404, REASON_ROUTE_NONE},
+	{&all_here, "+4930200", "8", NULL, 480, REASON_ROUTE_NOT_REGISTERED},
+	{&all_here, "+4930100", NULL, "v=0\r\nnonsense\r\n", 400,
+		REASON_SDP_SYNTAX},
+	{&all_here, "+4930100", "18", NULL, 488, REASON_SDP_NO_CODEC},
+	{&no_mediad, "+4930100", "8", NULL, 503, REASON_SESSION_AWAY},
+};
+
+START_TEST(refusal)
 {
-	static const struct cw_config all_here, no_mediad = {.no_mediad = true};
-	static const struct {
-		const struct cw_config *config;
-		const char *to;
-		const char *formats; /* NULL = "8" */
-		const char *sdp;     /* whole, or NULL */
-		unsigned status;
-		enum reason why;
-	} rows[] = {
-		{&all_here, "+4930999", "8", NULL, 404, REASON_ROUTE_NONE},
-		{&all_here, "+4930200", "8", NULL, 480,
-			REASON_ROUTE_NOT_REGISTERED},
-		{&all_here, "+4930100", NULL, "v=0\r\nnonsense\r\n", 400,
-			REASON_SDP_SYNTAX},
-		{&all_here, "+4930100", "18", NULL, 488, REASON_SDP_NO_CODEC},
-		{&no_mediad, "+4930100", "8", NULL, 503, REASON_SESSION_AWAY},
-	};
+	const char *sdp = refusals[_i].sdp;
+	struct scene s;
 
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		const char *sdp = rows[i].sdp;
-		struct scene s;
-
-		sc_begin(&s, rows[i].config);
-		if (sdp == NULL)
-			sdp = sc_caller_sdp(&s, rows[i].formats, NULL);
-		dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", rows[i].to,
-			NULL, sdp);
-		turned_away(&s, &s.caller, rows[i].status, rows[i].why);
-		sc_end(&s);
-	}
+	sc_begin(&s, refusals[_i].config);
+	if (sdp == NULL)
+		sdp = sc_caller_sdp(&s, refusals[_i].formats, NULL);
+	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", refusals[_i].to, NULL,
+		sdp);
+	turned_away(&s, &s.caller, refusals[_i].status, refusals[_i].why);
+	sc_end(&s);
 }
 END_TEST
 
@@ -560,7 +558,7 @@ static Suite *suite(void)
 	suite_add(s, "repetitions", repetitions);
 	suite_add(s, "no_ack", no_ack);
 	suite_add(s, "bye_before_ack", bye_before_ack);
-	suite_add(s, "refusals", refusals);
+	suite_add_rows(s, "refusal", refusal, N_ROWS(refusals));
 	suite_add(s, "media_refuses", media_refuses);
 	suite_add(s, "media_silent", media_silent);
 	suite_add(s, "authd_silent", authd_silent);
