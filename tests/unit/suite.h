@@ -6,6 +6,8 @@
 #include <check.h>
 #include <stdlib.h>
 
+#define N_ROWS(table) (sizeof(table) / sizeof((table)[0]))
+
 /** Adds a case with one test to a suite. */
 static inline void suite_add(Suite *s, const char *name, const TTest *test)
 {
@@ -13,6 +15,17 @@ static inline void suite_add(Suite *s, const char *name, const TTest *test)
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test);
+	suite_add_tcase(s, t);
+}
+
+/** The same with a test that runs for _i from 0 to n - 1. */
+static inline void suite_add_rows(
+	Suite *s, const char *name, const TTest *test, size_t n)
+{
+	TCase *t = tcase_create(name);
+
+	tcase_set_timeout(t, 60);
+	tcase_add_loop_test(t, test, 0, (int)n);
 	suite_add_tcase(s, t);
 }
 

@@ -16,8 +16,7 @@
 #include "sbc/locate_inside.h"
 #include "sbc/location_uri.h"
 #include "sbc/pidf.h"
-
-#define N_ROWS(table) (sizeof(table) / sizeof((table)[0]))
+#include "tests/unit/suite.h"
 
 #define HEAD                                                                   \
 	"<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:"     \
@@ -419,29 +418,15 @@ START_TEST(crosses_by_reference)
 }
 END_TEST
 
-static Suite *suite(void)
-{
-	Suite *s = suite_create("location");
-	TCase *c = tcase_create("pidf");
-
-	tcase_add_test(c, reads_what_it_means);
-	tcase_add_loop_test(c, refuses, 0, (int)N_ROWS(refused));
-	tcase_add_test(c, is_bounded);
-	tcase_add_test(c, crosses_by_policy);
-	tcase_add_loop_test(c, uri_by_table, 0, (int)N_ROWS(uris));
-	tcase_add_loop_test(
-		c, crosses_by_reference, 0, (int)N_ROWS(by_reference));
-	suite_add_tcase(s, c);
-	return s;
-}
-
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int n_failed;
+	Suite *s = suite_create("location");
 
-	srunner_run_all(runner, CK_NORMAL);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	suite_add(s, "c", reads_what_it_means);
+	suite_add_rows(s, "c", refuses, N_ROWS(refused));
+	suite_add(s, "c", is_bounded);
+	suite_add(s, "c", crosses_by_policy);
+	suite_add_rows(s, "c", uri_by_table, N_ROWS(uris));
+	suite_add_rows(s, "c", crosses_by_reference, N_ROWS(by_reference));
+	return suite_run(s);
 }

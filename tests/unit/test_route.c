@@ -11,8 +11,8 @@
 
 #include "sbc/route.h"
 #include "tests/unit/sbc_rows.h"
+#include "tests/unit/suite.h"
 
-#define N_ROWS(table) (sizeof(table) / sizeof((table)[0]))
 #define DIGITS_63                                                              \
 	"123456789012345678901234567890123456789012345678901234567890123"
 
@@ -738,45 +738,29 @@ START_TEST(names_sides)
 }
 END_TEST
 
-static Suite *suite(void)
-{
-	Suite *s = suite_create("route");
-	TCase *number = tcase_create("number");
-	TCase *route = tcase_create("route");
-
-	tcase_add_loop_test(number, cleans_numbers, 0, (int)N_ROWS(cleaned));
-	tcase_add_loop_test(number, applies_rules, 0, (int)N_ROWS(applied));
-	tcase_add_test(number, rules_go_by_priority);
-	tcase_set_timeout(route, 60);
-	tcase_add_test(route, matches_routes);
-	tcase_add_test(route, lowest_priority_decides);
-	tcase_add_test(route, orders_targets_by_priority);
-	tcase_add_test(route, weighs_targets);
-	tcase_add_test(route, never_returns_a_call_to_its_trunk);
-	tcase_add_test(route, leaves_disabled_trunks_out);
-	tcase_add_test(route, names_a_trunk_once);
-	tcase_add_test(route, rejects_by_route);
-	tcase_add_test(route, classes_of_destinations);
-	tcase_add_test(route, emergency_comes_first_and_never_gives_up);
-	tcase_add_test(route, finds_accounts_without_a_route);
-	tcase_add_test(route, a_route_goes_before_the_account);
-	tcase_add_test(route, routes_to_extensions);
-	tcase_add_test(route, blocks_callers);
-	tcase_add_test(route, refuses_an_empty_number);
-	tcase_add_test(route, fails_over);
-	tcase_add_test(route, names_sides);
-	suite_add_tcase(s, number);
-	suite_add_tcase(s, route);
-	return s;
-}
-
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int n_failed;
+	Suite *s = suite_create("route");
 
-	srunner_run_all(runner, CK_NORMAL);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	suite_add_rows(s, "number", cleans_numbers, N_ROWS(cleaned));
+	suite_add_rows(s, "number", applies_rules, N_ROWS(applied));
+	suite_add(s, "number", rules_go_by_priority);
+	suite_add(s, "route", matches_routes);
+	suite_add(s, "route", lowest_priority_decides);
+	suite_add(s, "route", orders_targets_by_priority);
+	suite_add(s, "route", weighs_targets);
+	suite_add(s, "route", never_returns_a_call_to_its_trunk);
+	suite_add(s, "route", leaves_disabled_trunks_out);
+	suite_add(s, "route", names_a_trunk_once);
+	suite_add(s, "route", rejects_by_route);
+	suite_add(s, "route", classes_of_destinations);
+	suite_add(s, "route", emergency_comes_first_and_never_gives_up);
+	suite_add(s, "route", finds_accounts_without_a_route);
+	suite_add(s, "route", a_route_goes_before_the_account);
+	suite_add(s, "route", routes_to_extensions);
+	suite_add(s, "route", blocks_callers);
+	suite_add(s, "route", refuses_an_empty_number);
+	suite_add(s, "route", fails_over);
+	suite_add(s, "route", names_sides);
+	return suite_run(s);
 }

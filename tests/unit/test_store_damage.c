@@ -7,8 +7,8 @@
  * every n there is; damage is every single bit of a small file, one at a time.
  */
 #include <fcntl.h>
-#include <stdio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
