@@ -18,14 +18,14 @@ static inline void suite_add(Suite *s, const char *name, const TTest *test)
 	suite_add_tcase(s, t);
 }
 
-/** The same with a test that runs for _i from 0 to n - 1. */
+/** Adds a case with one test for each row of a table: the test's _i. */
 static inline void suite_add_rows(
-	Suite *s, const char *name, const TTest *test, size_t n)
+	Suite *s, const char *name, const TTest *test, size_t n_rows)
 {
 	TCase *t = tcase_create(name);
 
 	tcase_set_timeout(t, 60);
-	tcase_add_loop_test(t, test, 0, (int)n);
+	tcase_add_loop_test(t, test, 0, (int)n_rows);
 	suite_add_tcase(s, t);
 }
 
