@@ -245,7 +245,7 @@ static const struct call_row rows[] = {
 	{CALL_CONFIRMING, EV_EXPIRED,       on_expired,    TO_ENDING},
 	{CALL_CONFIRMING, EV_CHANGE,        on_not_now,    TO_CONFIRMING},
 	{CALL_CONFIRMING, EV_REFRESH,       stay,          TO_CONFIRMING},
-	{CALL_CONFIRMING, EV_INFO,          stay,          TO_CONFIRMING},
+	{CALL_CONFIRMING, EV_INFO,          call_change_on_info, TO_CONFIRMING},
 	{CALL_CONFIRMING, EV_MOVED,         on_moved,      TO_CONFIRMING},
 	{CALL_CONFIRMING, EV_MEDIA_OK,      stay,          TO_CONFIRMING},
 	{CALL_CONFIRMING, EV_MEDIA_FAILED,  on_media_gone, TO_CONFIRMING | TO_ENDING},

@@ -549,6 +549,8 @@ void call_limit_talk(struct call *c);
 uint64_t call_limit_left_us(struct call *c);
 /** Takes the place that the party had in an earlier process. */
 void call_limit_restore(struct call *c, struct party *p, bool shares);
+/** The same for c->forwarder. metered: call_limit_talk() counts for it. */
+void call_limit_restore_forward(struct call *c, bool metered);
 GH_MUST_CHECK int call_limit_init(struct calls *calls);
 void call_limit_done(struct calls *calls);
 

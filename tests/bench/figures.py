@@ -78,12 +78,13 @@ def shown(value):
 
 
 class Figures:
-    """The wanted figures of one part. Each is printed exactly once, and so is
-    one that comes with the measuring of a wanted one."""
+    """The wanted figures of one part, or all of it. Each is printed exactly
+    once, and so is one that comes with the measuring of a wanted one."""
 
-    def __init__(self, part, wanted):
+    def __init__(self, part, wanted=None):
         self.rows = {row.name: row for row in PARTS[part]}
-        self.left = [name for name in self.rows if name in wanted]
+        self.left = [name for name in self.rows
+                     if wanted is None or name in wanted]
 
     def wants(self, names):
         """Whether a step that brings these has to run."""

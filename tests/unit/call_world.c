@@ -134,8 +134,7 @@ static void on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	(void)link;
 	ck_assert_ptr_nonnull(bytes);
 	gh__trunk_auth_request__pack(msg->trunk_auth_request, bytes);
-	if (w->trunk_auth != NULL)
-		gh__trunk_auth_request__free_unpacked(w->trunk_auth, NULL);
+	cw_trunk_auth_forget(w);
 	w->trunk_auth = gh__trunk_auth_request__unpack(NULL, len, bytes);
 	free(bytes);
 }
@@ -151,6 +150,48 @@ void cw_trunk_auth_answer(struct cw *w, const char *header)
 	answer.header = str(header != NULL ? header : "");
 	IPC_MSG(out, TRUNK_AUTH_ANSWER, trunk_auth_answer, &answer);
 	ck_assert_int_eq(ipc_send(w->authd_link, &out), 0);
+}
+
+static bool is_asked(void *ctx)
+{
+	return ((struct cw *)ctx)->trunk_auth != NULL;
+}
+
+void cw_trunk_auth_wait(struct cw *w)
+{
+	cw_until(w, is_asked, w, "authd to be asked for a trunk's answer");
+}
+
+void cw_trunk_auth_forget(struct cw *w)
+{
+	if (w->trunk_auth != NULL)
+		gh__trunk_auth_request__free_unpacked(w->trunk_auth, NULL);
+	w->trunk_auth = NULL;
+}
+
+void cw_challenged(
+	struct cw *w, struct dialog *d, const char *method, const char *lines)
+{
+	char first[32], line[96];
+	int cseq = atoi(msg_header_value(d->p->rx, "CSeq", 0));
+	static unsigned n;
+
+	cw_trunk_auth_forget(w);
+	dl_answer(d, d->p->rx, 407, lines, NULL);
+	if (strcmp(method, "INVITE") == 0)
+		sp_expect(d->p, "ACK ");
+	cw_trunk_auth_wait(w);
+	ck_assert_str_eq(w->trunk_auth->method, method);
+	snprintf(line, sizeof line, "Digest username=\"t\", response=\"r%u\"",
+		++n);
+	cw_trunk_auth_answer(w, line);
+	snprintf(first, sizeof first, "%s ", method);
+	sp_expect(d->p, first);
+	ck_assert_str_eq(
+		msg_header_value(d->p->rx, "Proxy-Authorization", 0), line);
+	ck_assert_str_eq(
+		msg_header_value(d->p->rx, "Proxy-Authorization", 1), "");
+	ck_assert_int_eq(atoi(msg_header_value(d->p->rx, "CSeq", 0)), cseq + 1);
 }
 
 static void ignore(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
@@ -749,8 +790,7 @@ void cw_free(struct cw **ref)
 		gh__cdr__free_unpacked(w->cdrs[i], NULL);
 	if (w->want != NULL)
 		gh__session_want__free_unpacked(w->want, NULL);
-	if (w->trunk_auth != NULL)
-		gh__trunk_auth_request__free_unpacked(w->trunk_auth, NULL);
+	cw_trunk_auth_forget(w);
 	snprintf(path, sizeof path, "%s/authd.sock", w->dir);
 	unlink(path);
 	snprintf(path, sizeof path, "%s/mediad.sock", w->dir);

@@ -433,47 +433,6 @@ END_TEST
 
 /* --- challenges --- */
 
-static const char challenge[] =
-	"Proxy-Authenticate: Digest realm=\"itsp\", nonce=\"abc\","
-	" algorithm=MD5, qop=\"auth\"\r\n";
-static const char stale[] =
-	"Proxy-Authenticate: Digest realm=\"itsp\", nonce=\"def\","
-	" algorithm=MD5, qop=\"auth\", stale=true\r\n";
-
-static bool is_asked(void *ctx)
-{
-	return ((struct cw *)ctx)->trunk_auth != NULL;
-}
-
-/* The request in the trunk's socket is challenged; its second go, with the
- * answer and the next number. */
-static void challenged(
-	struct cw *w, struct dialog *d, const char *method, const char *lines)
-{
-	char first[32], line[96];
-	int cseq = atoi(msg_header_value(d->p->rx, "CSeq", 0));
-	static unsigned n;
-
-	if (w->trunk_auth != NULL)
-		gh__trunk_auth_request__free_unpacked(w->trunk_auth, NULL);
-	w->trunk_auth = NULL;
-	dl_answer(d, d->p->rx, 407, lines, NULL);
-	if (strcmp(method, "INVITE") == 0)
-		sp_expect(d->p, "ACK ");
-	cw_until(w, is_asked, w, "authd to be asked");
-	ck_assert_str_eq(w->trunk_auth->method, method);
-	snprintf(line, sizeof line, "Digest username=\"t\", response=\"r%u\"",
-		++n);
-	cw_trunk_auth_answer(w, line);
-	snprintf(first, sizeof first, "%s ", method);
-	sp_expect(d->p, first);
-	ck_assert_str_eq(
-		msg_header_value(d->p->rx, "Proxy-Authorization", 0), line);
-	ck_assert_str_eq(
-		msg_header_value(d->p->rx, "Proxy-Authorization", 1), "");
-	ck_assert_int_eq(atoi(msg_header_value(d->p->rx, "CSeq", 0)), cseq + 1);
-}
-
 /* INVITE, PRACK, UPDATE, INFO, re-INVITE and BYE: each is answered. */
 START_TEST(every_request_is_challenged)
 {
@@ -490,7 +449,7 @@ START_TEST(every_request_is_challenged)
 		sdp_text(&pbx, 5000, "8 101", NULL));
 	sp_expect(&itsp, "INVITE ");
 	dl_from_invite(&called, &itsp, &w->itsp);
-	challenged(w, &called, "INVITE", challenge);
+	cw_challenged(w, &called, "INVITE", CW_CHALLENGE);
 	dl_from_invite(&called, &itsp, &w->itsp);
 	snprintf(rack, sizeof rack, "41 %d INVITE",
 		atoi(msg_header_value(called.invite, "CSeq", 0)));
@@ -498,17 +457,17 @@ START_TEST(every_request_is_challenged)
 		sdp_text(&itsp, 8000, "8 101", NULL));
 	sp_expect(&itsp, "PRACK ");
 	ck_assert_str_eq(msg_header_value(itsp.rx, "RAck", 0), rack);
-	challenged(w, &called, "PRACK", challenge);
+	cw_challenged(w, &called, "PRACK", CW_CHALLENGE);
 	/* What it acknowledges is the same. */
 	ck_assert_str_eq(msg_header_value(itsp.rx, "RAck", 0), rack);
 	/* Too old by now: once more, and no further. */
-	challenged(w, &called, "PRACK", stale);
-	dl_answer(&called, itsp.rx, 407, stale, NULL);
+	cw_challenged(w, &called, "PRACK", CW_STALE);
+	dl_answer(&called, itsp.rx, 407, CW_STALE, NULL);
 	sp_silent(&itsp);
 	sp_expect(&pbx, "SIP/2.0 183");
 	send_prack(&caller, sdp_text(&pbx, 5000, "8 101", "sendonly"));
 	sp_expect(&itsp, "UPDATE ");
-	challenged(w, &called, "UPDATE", challenge);
+	cw_challenged(w, &called, "UPDATE", CW_CHALLENGE);
 	dl_answer(&called, itsp.rx, 200, NULL,
 		sdp_text(&itsp, 8000, "8 101", "recvonly"));
 	expect_prack_answer(&caller, "SIP/2.0 200");
@@ -526,19 +485,17 @@ START_TEST(every_request_is_challenged)
 	dl_request(&caller, "INFO", NULL, "application/dtmf", "6");
 	sp_expect(&pbx, "SIP/2.0 200");
 	sp_expect(&itsp, "INFO ");
-	gh__trunk_auth_request__free_unpacked(w->trunk_auth, NULL);
-	w->trunk_auth = NULL;
-	dl_answer(&called, held, 407, challenge, NULL);
-	cw_until(w, is_asked, w, "authd to be asked");
-	dl_answer(&called, itsp.rx, 407, challenge, NULL);
+	cw_trunk_auth_forget(w);
+	dl_answer(&called, held, 407, CW_CHALLENGE, NULL);
+	cw_trunk_auth_wait(w);
+	dl_answer(&called, itsp.rx, 407, CW_CHALLENGE, NULL);
 	cw_turn(w);
 	cw_trunk_auth_answer(w, "Digest response=\"five\"");
 	sp_expect(&itsp, "INFO ");
 	ck_assert(msg_has(msg_body(itsp.rx), "Signal=5"));
 	dl_answer(&called, itsp.rx, 200, NULL, NULL);
-	gh__trunk_auth_request__free_unpacked(w->trunk_auth, NULL);
-	w->trunk_auth = NULL;
-	cw_until(w, is_asked, w, "authd to be asked for the second");
+	cw_trunk_auth_forget(w);
+	cw_trunk_auth_wait(w);
 	cw_trunk_auth_answer(w, "Digest response=\"six\"");
 	sp_expect(&itsp, "INFO ");
 	ck_assert(msg_has(msg_body(itsp.rx), "Signal=6"));
@@ -549,7 +506,7 @@ START_TEST(every_request_is_challenged)
 		sdp_text(&pbx, 5000, "8 101", NULL));
 	sp_expect(&itsp, "INVITE ");
 	called.p = &itsp;
-	challenged(w, &called, "INVITE", challenge);
+	cw_challenged(w, &called, "INVITE", CW_CHALLENGE);
 	dl_answer(&called, itsp.rx, 200, NULL,
 		sdp_text(&itsp, 8000, "8 101", NULL));
 	sp_expect(&itsp, "ACK ");
@@ -559,7 +516,7 @@ START_TEST(every_request_is_challenged)
 	dl_request(&caller, "BYE", NULL, NULL, NULL);
 	sp_expect(&pbx, "SIP/2.0 200");
 	sp_expect(&itsp, "BYE ");
-	challenged(w, &called, "BYE", challenge);
+	cw_challenged(w, &called, "BYE", CW_CHALLENGE);
 	dl_answer(&called, itsp.rx, 200, NULL, NULL);
 	sc_cdr(cw_cdr(w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
 	cw_wait_empty(w);

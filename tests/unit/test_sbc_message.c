@@ -339,6 +339,74 @@ START_TEST(inside_a_call)
 }
 END_TEST
 
+/* A text to the trunk that the trunk wants credentials for, once more. */
+static void text_is_challenged(struct scene *s, const char *body)
+{
+	dl_request(&s->called, "MESSAGE", NULL, PLAIN, body);
+	sp_expect(&s->itsp, "MESSAGE ");
+	cw_trunk_auth_forget(s->w);
+	dl_answer(&s->caller, s->itsp.rx, 407, CW_CHALLENGE, NULL);
+	cw_trunk_auth_wait(s->w);
+	ck_assert_str_eq(s->w->trunk_auth->method, "MESSAGE");
+}
+
+/* The trunk challenges texts of a call: they are sent again with the answer,
+ * one after the other; where there is none the sender is told at once, also by
+ * the end of the call. */
+START_TEST(inside_a_call_challenged)
+{
+	const struct cw_config config = {.texts = ALL};
+	static char held[CW_TEXT];
+	struct scene s;
+
+	sc_begin(&s, &config);
+	sc_up(&s);
+	dl_request(&s.called, "MESSAGE", NULL, PLAIN, "one");
+	sp_expect(&s.itsp, "MESSAGE ");
+	cw_challenged(s.w, &s.caller, "MESSAGE", CW_CHALLENGE);
+	cw_challenged(s.w, &s.caller, "MESSAGE", CW_STALE);
+	ck_assert_str_eq(msg_body(s.itsp.rx), "one");
+	dl_answer(&s.caller, s.itsp.rx, 200, NULL, NULL);
+	sp_expect(&s.phone, "SIP/2.0 200");
+
+	text_is_challenged(&s, "two");
+	dl_request(&s.called, "MESSAGE", NULL, PLAIN, "three");
+	sp_expect(&s.itsp, "MESSAGE ");
+	dl_answer(&s.caller, s.itsp.rx, 407, CW_CHALLENGE, NULL);
+	cw_turn(s.w);
+	cw_trunk_auth_answer(s.w, "Digest response=\"two\"");
+	sp_expect(&s.itsp, "MESSAGE ");
+	ck_assert_str_eq(msg_body(s.itsp.rx), "two");
+	snprintf(held, sizeof held, "%s", s.itsp.rx);
+	cw_trunk_auth_forget(s.w);
+	cw_trunk_auth_wait(s.w);
+	cw_trunk_auth_answer(s.w, "Digest response=\"three\"");
+	sp_expect(&s.itsp, "MESSAGE ");
+	ck_assert_str_eq(msg_body(s.itsp.rx), "three");
+	dl_answer(&s.caller, s.itsp.rx, 404, NULL, NULL);
+	sp_expect(&s.phone, "SIP/2.0 404");
+	dl_answer(&s.caller, held, 200, NULL, NULL);
+	sp_expect(&s.phone, "SIP/2.0 200");
+
+	/* Nobody has the credentials. */
+	text_is_challenged(&s, "four");
+	cw_trunk_auth_answer(s.w, NULL);
+	sp_expect(&s.phone, "SIP/2.0 500");
+	sp_silent(&s.itsp);
+	text_is_challenged(&s, "five");
+	dl_request(&s.caller, "BYE", NULL, NULL, NULL);
+	sp_expect(&s.itsp, "SIP/2.0 200");
+	sp_expect(&s.phone, "SIP/2.0 500");
+	sp_expect(&s.phone, "BYE ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	cw_trunk_auth_answer(s.w, "Digest response=\"late\"");
+	ck_assert_uint_eq(reason_counted(REASON_MESSAGE_OK), 2);
+	ck_assert_uint_eq(reason_counted(REASON_MESSAGE_FAR_REFUSED), 3);
+	sc_cdr(cw_cdr(s.w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	sc_end(&s);
+}
+END_TEST
+
 START_TEST(inside_a_call_off)
 {
 	struct scene s;
@@ -364,6 +432,7 @@ static Suite *suite(void)
 	suite_add(s, "texts", refused);
 	suite_add(s, "texts", by_realm);
 	suite_add(s, "inside", inside_a_call);
+	suite_add(s, "inside", inside_a_call_challenged);
 	suite_add(s, "inside", inside_a_call_off);
 	return s;
 }

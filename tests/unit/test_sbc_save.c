@@ -228,6 +228,82 @@ START_TEST(established)
 }
 END_TEST
 
+/* The phone of account 2 sends the ITSP's call on to account 1. */
+static void forward(struct scene *s, struct sip_peer *other)
+{
+	struct dialog d;
+
+	dl_invite(&s->caller, &s->itsp, &s->w->itsp, "+491761234567",
+		"+4930200", NULL, sdp_text(&s->itsp, 6000, "8 0 101", NULL));
+	sp_expect(other, "INVITE ");
+	dl_from_invite(&d, other, &s->w->phones);
+	dl_answer(&d, d.invite, 302, "Contact: <sip:100@192.0.2.9>\r\n", NULL);
+	sp_expect(other, "ACK ");
+	sp_expect(&s->phone, "INVITE sip:line@");
+	dl_from_invite(&s->called, &s->phone, &s->w->phones);
+	sc_answer(s);
+}
+
+/* Another call to account 2: is it at its limit, or does its phone ring? */
+static void call_account_2(
+	struct scene *s, struct sip_peer *other, bool is_busy)
+{
+	struct dialog caller, called;
+
+	dl_invite(&caller, &s->itsp, &s->w->itsp, "+491761234567", "+4930200",
+		NULL, sdp_text(&s->itsp, 6000, "8", NULL));
+	if (!is_busy) {
+		sp_expect(other, "INVITE ");
+		dl_from_invite(&called, other, &s->w->phones);
+		dl_answer(&called, called.invite, 486, NULL, NULL);
+		sp_expect(other, "ACK ");
+	}
+	sp_expect(&s->itsp, "SIP/2.0 486");
+	dl_ack(&caller, NULL);
+	sc_cdr(cw_cdr(s->w), REASON_CALL_BUSY, 486, is_busy ? "sbc" : "called");
+}
+
+/* Whose phone has sent a call on pays for the rest of it, also after a kill:
+ * a place, and minutes of its day. */
+START_TEST(forwarded)
+{
+	static struct bytes b;
+	struct scene s;
+	struct sip_peer other;
+	struct call *c;
+	Gh__SavedCall *saved;
+
+	with_saves(&s);
+	s.w->max_calls = 1;
+	s.w->max_minutes_per_day = 60;
+	sp_open(s.w, &other, 6);
+	cw_bind(s.w, 2, &other);
+	forward(&s, &other);
+	ck_assert_uint_lt(call_limit_left_us(cw_call(s.w)), UINT64_MAX);
+	pack(cw_call(s.w), &b);
+	vanish(&s);
+	call_account_2(&s, &other, false);
+	cw_until(s.w, no_call, s.w, "the end of that call");
+	saved = unpack(&b);
+	ck_assert_uint_eq(saved->forwarder->id, 2);
+	ck_assert_int_eq(restore(&s, saved), 0);
+	c = cw_call(s.w);
+	ck_assert_int_eq(c->state, CALL_UP);
+	compare(&b, c);
+	ck_assert_uint_eq(c->forwarder->row->id, 2);
+	ck_assert_uint_le(call_limit_left_us(c), 60 * 60 * CLOCK_US_PER_S);
+	call_account_2(&s, &other, true);
+	s.caller.cseq = 200;
+	sc_bye_from_caller(&s);
+	sc_cdr(cw_cdr(s.w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	call_account_2(&s, &other, false);
+	gh__saved_call__free_unpacked(saved, NULL);
+	s.w->n_ended = s.w->n_opened;
+	done(&s);
+	sp_close(&other);
+}
+END_TEST
+
 /* A call in set-up: the caller hears 503, the phone its INVITE once more, byte
  * by byte, and then CANCEL. */
 START_TEST(in_set_up)
@@ -932,6 +1008,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("sbc_save");
 
 	suite_add(s, "established", established);
+	suite_add(s, "forwarded", forwarded);
 	suite_add(s, "in_set_up", in_set_up);
 	suite_add(s, "impossible", impossible);
 	suite_add(s, "had_ended", had_ended);
