@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "authd/file.h"
@@ -37,6 +38,9 @@ enum {
 	PATH_SIZE = 4096,
 	MAGIC_LEN = 8,
 	HEAD_LEN = 24,
+	/* Read at once: a batch of records, or one of the largest. */
+	WINDOW_READ = 64 * 1024,
+	WINDOW_SIZE = HEAD_LEN + SPOOL_RECORD_MAX,
 	RECORD_MAGIC = 0x47485331, /* "GHS1" */
 	/* Batches: a flush begins this long after the first record, or once
 	 * so many wait. A flush costs as much as all else that a record costs;
@@ -90,7 +94,12 @@ struct spool {
 	struct segment *read_segment;
 	uint64_t read_offset;
 	uint64_t read_number; /* of the record before read_offset */
-	uint8_t *buffer;
+	/* What was read last, WINDOW_SIZE at most, of what a segment has for
+	 * good: appending changes nothing of it. */
+	uint8_t *window;
+	int window_fd; /* -1 = none */
+	uint64_t window_at;
+	size_t window_len;
 };
 
 /* CRC-32C, bit by bit over a nibble table: records are small and rare. */
@@ -126,32 +135,83 @@ static int segment_path(
 	return n >= PATH_SIZE ? ERR_TOO_BIG : 0;
 }
 
-/* Reads the record at offset into the buffer.
+/* Both at once, nearly always by one call. */
+static int write_record(int fd, const uint8_t head[HEAD_LEN], const void *bytes,
+	size_t len, uint64_t offset)
+{
+	const struct iovec parts[2] = {
+		{.iov_base = (void *)(uintptr_t)head, .iov_len = HEAD_LEN},
+		{.iov_base = (void *)(uintptr_t)bytes, .iov_len = len},
+	};
+	ssize_t n = pwritev(fd, parts, 2, (off_t)offset);
+
+	if (n == (ssize_t)(HEAD_LEN + len))
+		return 0;
+	/* The bytes first: a head without its bytes would look torn. */
+	if (file_write_at(fd, bytes, len, offset + HEAD_LEN) < 0)
+		return ERR_SYSTEM;
+	return file_write_at(fd, head, HEAD_LEN, offset);
+}
+
+/* Has len bytes at offset in the window. @return 0, ERR_TRUNCATED or
+ * ERR_SYSTEM; *at_out is where they are. */
+static int look_at(struct spool *s, const struct segment *seg, uint64_t offset,
+	size_t len, const uint8_t **at_out)
+{
+	uint64_t rest = seg->size > offset ? seg->size - offset : 0;
+	size_t n = len > WINDOW_READ ? len : WINDOW_READ;
+	int err;
+
+	if (rest < len)
+		return ERR_TRUNCATED;
+	if (s->window_fd != seg->fd || offset < s->window_at ||
+		offset - s->window_at > s->window_len ||
+		s->window_len - (offset - s->window_at) < len) {
+		if (n > rest)
+			n = (size_t)rest;
+		s->window_fd = -1;
+		err = file_read_at(seg->fd, s->window, n, offset);
+		if (err == ERR_TRUNCATED && n > len) {
+			/* Somebody has cut the file: what is left counts. */
+			n = len;
+			err = file_read_at(seg->fd, s->window, n, offset);
+		}
+		if (err < 0)
+			return err;
+		s->window_fd = seg->fd;
+		s->window_at = offset;
+		s->window_len = n;
+	}
+	*at_out = s->window + (offset - s->window_at);
+	return 0;
+}
+
+/* Reads the record at offset.
  * @return 0, ERR_TRUNCATED at the end or in a cut record, ERR_CORRUPT, or
  *	ERR_SYSTEM. */
 static int read_record(struct spool *s, const struct segment *seg,
 	uint64_t offset, struct spool_record *out)
 {
-	uint8_t head[HEAD_LEN];
+	const uint8_t *head;
 	uint32_t len;
 	int err;
 
-	err = file_read_at(seg->fd, head, HEAD_LEN, offset);
+	err = look_at(s, seg, offset, HEAD_LEN, &head);
 	if (err < 0)
 		return err;
 	len = bytes_get_u32(head + 4);
 	if (bytes_get_u32(head) != RECORD_MAGIC || len > SPOOL_RECORD_MAX)
 		return ERR_CORRUPT;
-	err = file_read_at(seg->fd, s->buffer, len, offset + HEAD_LEN);
+	err = look_at(s, seg, offset, HEAD_LEN + len, &head);
 	if (err < 0)
 		return err;
-	if (record_crc(head, s->buffer, len) != bytes_get_u32(head + 20))
+	if (record_crc(head, head + HEAD_LEN, len) != bytes_get_u32(head + 20))
 		return ERR_CORRUPT;
 	out->number = bytes_get_u64(head + 8);
 	if (out->number - seg->first > SPAN_MAX)
 		return ERR_CORRUPT;
 	out->kind = (enum spool_kind)bytes_get_u32(head + 16);
-	out->bytes = s->buffer;
+	out->bytes = head + HEAD_LEN;
 	out->len = len;
 	return 0;
 }
@@ -207,6 +267,7 @@ static int scan_segment(struct spool *s, struct segment *seg)
 		good = offset;
 	}
 	if (good < seg->size) {
+		s->window_fd = -1;
 		if (ftruncate(seg->fd, (off_t)good) < 0)
 			return ERR_SYSTEM;
 		seg->size = good;
@@ -217,6 +278,8 @@ static int scan_segment(struct spool *s, struct segment *seg)
 static void free_segment(struct spool *s, struct segment *seg)
 {
 	TAILQ_REMOVE(&s->segments, seg, order);
+	if (s->window_fd == seg->fd)
+		s->window_fd = -1; /* its number may be another's next */
 	if (seg->fd >= 0)
 		close(seg->fd);
 	free(seg);
@@ -393,8 +456,9 @@ int spool_open(struct loop *loop, struct sync *sync, const char *dir,
 	if (snprintf(s->dir, sizeof(s->dir), "%s", dir) >= PATH_SIZE - 64)
 		goto fail;
 	err = ERR_NOMEM;
-	s->buffer = malloc(SPOOL_RECORD_MAX);
-	if (!s->buffer)
+	s->window_fd = -1;
+	s->window = malloc(WINDOW_SIZE);
+	if (!s->window)
 		goto fail;
 	err = loop_timer_new(loop, on_timer, s, &s->timer);
 	if (err < 0)
@@ -448,7 +512,7 @@ void spool_free(struct spool **spool)
 	if (s->position_fd >= 0)
 		close(s->position_fd);
 	loop_timer_free(s->loop, &s->timer);
-	free(s->buffer);
+	free(s->window);
 	free(s);
 }
 
@@ -570,9 +634,7 @@ int spool_append(struct spool *s, enum spool_kind kind, const void *bytes,
 	bytes_put_u64(head + 8, s->next);
 	bytes_put_u32(head + 16, kind);
 	bytes_put_u32(head + 20, record_crc(head, bytes, len));
-	/* The bytes first: a head without its bytes would look torn. */
-	if (file_write_at(seg->fd, bytes, len, seg->size + HEAD_LEN) < 0 ||
-		file_write_at(seg->fd, head, HEAD_LEN, seg->size) < 0) {
+	if (write_record(seg->fd, head, bytes, len, seg->size) < 0) {
 		int saved = errno;
 
 		if (ftruncate(seg->fd, (off_t)seg->size) < 0)
