@@ -264,6 +264,39 @@ static void query(Gh__AccountKey by, const char *key)
 	LAB_UNTIL(lab_sbc.n_account_answers > before);
 }
 
+/* One question tells of all numbers between two that somebody has. */
+static void numbers_of_nobody(void)
+{
+	unsigned changed;
+
+	query(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+49301234000");
+	lab_check(!lab_sbc.account_found && !lab_sbc.account_unavailable,
+		"a number of nobody");
+	lab_check(LAB_UNTIL(strcmp(lab_sql_one("SELECT count(*) > 0 FROM "
+					       "pg_stat_activity WHERE state = "
+					       "'idle' AND query LIKE "
+					       "'%%AS below%%'"),
+				    "t") == 0),
+		"how far around it that is so is asked for");
+	lab_cluster_freeze(true);
+	query(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+49301234001");
+	lab_check(!lab_sbc.account_found && !lab_sbc.account_unavailable,
+		"the next one is known without the database");
+	lab_cluster_freeze(false);
+	changed = lab_sbc.n_changed;
+	lab_sql("SELECT sbc.add_number('101', '+49301234001')");
+	lab_check(LAB_UNTIL(lab_sbc.n_changed > changed),
+		"it becomes somebody's");
+	query(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+49301234001");
+	lab_check(lab_sbc.account_found, "and is found");
+	query(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+49301234000");
+	lab_check(!lab_sbc.account_found, "its neighbour is not");
+	changed = lab_sbc.n_changed;
+	lab_sql("DELETE FROM sbc.account_number WHERE number = "
+		"'+49301234001'");
+	lab_check(LAB_UNTIL(lab_sbc.n_changed > changed), "it is taken back");
+}
+
 void case_accounts(void)
 {
 	char id[32];
@@ -304,6 +337,7 @@ void case_accounts(void)
 	lab_check(LAB_UNTIL(lab_sbc.n_changed > changed), "it is deleted");
 	query(GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, "999");
 	lab_check(!lab_sbc.account_found, "and not found");
+	numbers_of_nobody();
 }
 
 void case_send_cdr(const char *call, uint64_t id)
