@@ -396,82 +396,120 @@ static const char *keeper_reads(int fd, char *text, int *got)
 	return text;
 }
 
+#define LARGER_ON_KEEPER  "FDSTORE=1\nFDNAME=calls@512x64\n"
+#define SMALLER_FORGOTTEN "FDSTOREREMOVE=1\nFDNAME=calls@128x64\n"
+
+/* keeper's end of a link, read word by word. */
+struct keeper_end {
+	struct loop *loop;
+	struct notify *link;
+	int listen_fd, fd;
+	struct sockaddr_un sa;
+	char dir[32];
+};
+
+static void keeper_begin(struct keeper_end *k)
+{
+	static const struct notify_events events = {.on_up = on_up};
+
+	*k = (struct keeper_end){
+		.sa = {.sun_family = AF_UNIX}, .dir = "/tmp/gh-sto-XXXXXX"};
+	ck_assert_ptr_nonnull(mkdtemp(k->dir));
+	(void)snprintf(k->sa.sun_path, sizeof(k->sa.sun_path), "%s/keeper.sock",
+		k->dir);
+	k->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(
+		bind(k->listen_fd, (struct sockaddr *)&k->sa, sizeof(k->sa)),
+		0);
+	ck_assert_int_eq(listen(k->listen_fd, 1), 0);
+	ck_assert_int_eq(fake_loop_new(&k->loop), 0);
+	ck_assert_int_eq(notify_new(k->loop, k->sa.sun_path, PROCESS_SBC,
+				 &events, NULL, &k->link),
+		0);
+}
+
+static void keeper_accept(struct keeper_end *k)
+{
+	fake_loop_pass(k->loop, 100000);
+	k->fd = accept4(k->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(k->fd, 0);
+}
+
+/* @return the descriptor that came with these words, or -1. */
+static int keeper_hears(struct keeper_end *k, const char *words)
+{
+	char text[NOTIFY_TEXT_MAX + 1];
+	int fd = -1;
+
+	ck_assert_str_eq(keeper_reads(k->fd, text, &fd), words);
+	return fd;
+}
+
+static void keeper_end(struct keeper_end *k)
+{
+	notify_free(&k->link);
+	loop_free(&k->loop);
+	(void)close(k->fd);
+	(void)close(k->listen_fd);
+	(void)unlink(k->sa.sun_path);
+	(void)rmdir(k->dir);
+}
+
+static struct store *open_larger(
+	const struct store_config *larger, struct store_found *found)
+{
+	struct store *s = NULL;
+
+	memset(&rig_shown, 0, sizeof(rig_shown));
+	ck_assert_int_eq(
+		store_open(larger, found, rig_on_record, &rig_shown, &s), 0);
+	return s;
+}
+
 /* A program with larger sizes takes the records over, deposits the new file
  * before the old one is forgotten, and prefers it where both come back. */
 START_TEST(test_new_sizes)
 {
-	static const struct notify_events events = {.on_up = on_up};
 	struct store_config larger = rig_config;
 	struct store_found found = STORE_FOUND_NONE;
 	struct store *s = rig_make_before();
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	char text[NOTIFY_TEXT_MAX + 1], dir[] = "/tmp/gh-sto-XXXXXX";
-	int old_fd = dup(store_fd(s)), new_fd, listen_fd, keeper_fd, got;
-	struct notify *keeper;
-	struct loop *loop;
+	int old_fd = dup(store_fd(s)), new_fd;
+	struct keeper_end k;
 
 	larger.slot_size = 512;
 	ck_assert(store_found_take(
 		&found, &larger, store_fd_name(s), dup(old_fd)));
 	store_close(&s);
 	ck_assert_int_ge(found.other_fd, 0);
-	memset(&rig_shown, 0, sizeof(rig_shown));
-	ck_assert_int_eq(
-		store_open(&larger, &found, rig_on_record, &rig_shown, &s), 0);
+	s = open_larger(&larger, &found);
 	ck_assert(rig_is_before());
 	ck_assert_uint_eq(store_slots_free(s), N_SLOTS - 2);
 	(void)rig_put(s, rig_shown.rows[0].record, 1, 900, 0, 6);
 
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/keeper.sock", dir);
-	listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(
-		bind(listen_fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	ck_assert_int_eq(listen(listen_fd, 1), 0);
-	ck_assert_int_eq(fake_loop_new(&loop), 0);
-	ck_assert_int_eq(notify_new(loop, sa.sun_path, PROCESS_SBC, &events,
-				 NULL, &keeper),
-		0);
-	ck_assert_int_eq(store_deposit(s, keeper), ERR_AWAY);
-	fake_loop_pass(loop, 100000);
-	keeper_fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	ck_assert_int_ge(keeper_fd, 0);
-	ck_assert_int_eq(store_deposit(s, keeper), 0);
-	ck_assert_str_eq(keeper_reads(keeper_fd, text, &got), "NAME=sbc\n");
-	ck_assert_str_eq(keeper_reads(keeper_fd, text, &new_fd),
-		"FDSTORE=1\nFDNAME=calls@512x64\n");
+	keeper_begin(&k);
+	ck_assert_int_eq(store_deposit(s, k.link), ERR_AWAY);
+	keeper_accept(&k);
+	ck_assert_int_eq(store_deposit(s, k.link), 0);
+	keeper_hears(&k, "NAME=sbc\n");
+	new_fd = keeper_hears(&k, LARGER_ON_KEEPER);
 	ck_assert_int_ge(new_fd, 0);
-	ck_assert_str_eq(keeper_reads(keeper_fd, text, &got),
-		"FDSTOREREMOVE=1\nFDNAME=calls@128x64\n");
-	ck_assert_int_eq(store_deposit(s, keeper), 0);
-	ck_assert_str_eq(keeper_reads(keeper_fd, text, &got),
-		"FDSTORE=1\nFDNAME=calls@512x64\n");
-	(void)close(got);
-	ck_assert_str_eq(keeper_reads(keeper_fd, text, &got), "");
+	keeper_hears(&k, SMALLER_FORGOTTEN);
+	ck_assert_int_eq(store_deposit(s, k.link), 0);
+	(void)close(keeper_hears(&k, LARGER_ON_KEEPER));
+	keeper_hears(&k, "");
 	/* Killed before keeper forgot the old one: both come back. */
 	store_close(&s);
 	ck_assert(store_found_take(&found, &larger, "calls@128x64", old_fd));
 	ck_assert(store_found_take(&found, &larger, "calls@512x64", new_fd));
-	memset(&rig_shown, 0, sizeof(rig_shown));
-	ck_assert_int_eq(
-		store_open(&larger, &found, rig_on_record, &rig_shown, &s), 0);
+	s = open_larger(&larger, &found);
 	ck_assert_uint_eq(rig_shown.n, 2);
 	ck_assert(rig_is_filled(0, 900, 6));
-	ck_assert_int_eq(store_deposit(s, keeper), 0);
-	ck_assert_str_eq(keeper_reads(keeper_fd, text, &got),
-		"FDSTORE=1\nFDNAME=calls@512x64\n");
-	(void)close(got);
-	ck_assert_str_eq(keeper_reads(keeper_fd, text, &got),
-		"FDSTOREREMOVE=1\nFDNAME=calls@128x64\n");
-	store_end(&s, keeper);
-	ck_assert_str_eq(keeper_reads(keeper_fd, text, &got),
-		"FDSTOREREMOVE=1\nFDNAME=calls@512x64\n");
-	notify_free(&keeper);
-	loop_free(&loop);
-	(void)close(keeper_fd);
-	(void)close(listen_fd);
-	(void)unlink(sa.sun_path);
-	(void)rmdir(dir);
+	ck_assert_int_eq(store_deposit(s, k.link), 0);
+	(void)close(keeper_hears(&k, LARGER_ON_KEEPER));
+	keeper_hears(&k, SMALLER_FORGOTTEN);
+	store_end(&s, k.link);
+	keeper_hears(&k, "FDSTOREREMOVE=1\nFDNAME=calls@512x64\n");
+	keeper_end(&k);
 }
 END_TEST
 
