@@ -17,6 +17,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/loop.h"
 #include "common/ranges.h"
 #include "common/table.h"
@@ -91,11 +92,11 @@ void account_unref(struct account **ref)
 /* The generated code copies by way of the wire. */
 static Gh__Account *row_copy(const Gh__Account *row)
 {
-	size_t len = gh__account__get_packed_size(row);
-	uint8_t *bytes = malloc(len ? len : 1);
+	size_t len;
+	uint8_t *bytes = pack_new(&row->base, 0, &len);
 	Gh__Account *copy = NULL;
 
-	if (bytes && gh__account__pack(row, bytes) == len)
+	if (bytes)
 		copy = gh__account__unpack(NULL, len, bytes);
 	free(bytes);
 	return copy;
