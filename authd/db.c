@@ -16,7 +16,10 @@
 #include "common/log.h"
 #include "common/stat.h"
 
-enum { SWEEP_US = 100 * 1000 };
+enum {
+	SWEEP_US = 100 * 1000,
+	SWEEP_REST_US = 1000 * 1000, /* nothing has a deadline */
+};
 
 void db_say_down(struct db *db)
 {
@@ -55,6 +58,17 @@ void db_run_queue(struct db *db)
 	}
 }
 
+static bool is_at_rest(const struct db *db)
+{
+	if (!STAILQ_EMPTY(&db->queue))
+		return false;
+	for (size_t i = 0; i < db->n_conns; i++) {
+		if (!db_conn_is_at_rest(&db->conns[i]))
+			return false;
+	}
+	return true;
+}
+
 static void on_sweep(void *arg)
 {
 	struct db *db = arg;
@@ -65,11 +79,14 @@ static void on_sweep(void *arg)
 		struct conn *c = &db->conns[i];
 		bool late = c->job ? now > c->job->deadline_us
 				   : (c->state == CONN_CONNECTING ||
-					     c->state == CONN_SETUP) &&
+					     c->state == CONN_SETUP ||
+					     c->overwriting) &&
 					     now > c->deadline_us;
 
-		if (!late)
+		if (!late) {
+			db_conn_sweep(c, now);
 			continue;
+		}
 		snprintf(c->problem, sizeof(c->problem),
 			"the server does not answer in time");
 		db_conn_drop(c, ERR_TIMEOUT);
@@ -83,8 +100,9 @@ static void on_sweep(void *arg)
 		job->fn(job->ctx, &result);
 		free(job);
 	}
-	loop_timer_set(db->loop, db->sweep, SWEEP_US);
 	db_run_queue(db);
+	loop_timer_set(
+		db->loop, db->sweep, is_at_rest(db) ? SWEEP_REST_US : SWEEP_US);
 }
 
 int db_new(struct loop *loop, const char *conninfo, size_t n,
@@ -166,6 +184,12 @@ void db_free(struct db **db_in)
 bool db_is_up(const struct db *db)
 {
 	return db->up;
+}
+
+void db_warm(struct db *db, const struct db_step *step)
+{
+	if (db->n_warm < DB_WARM_MAX)
+		db->warm[db->n_warm++] = *step;
 }
 
 static size_t params_size(const struct db_job *job)

@@ -506,8 +506,6 @@ enum call_state call_change_on_refresh(
 	struct call *c, const struct call_input *in);
 enum call_state call_change_on_retry(
 	struct call *c, const struct call_input *in);
-enum call_state call_change_on_info(
-	struct call *c, const struct call_input *in);
 void call_change_drop(struct call *c);
 /** Would the other side have to hear of what this one has agreed to? */
 bool call_change_is_news(struct call *c, const struct party *from);
@@ -529,6 +527,9 @@ void call_record_free(struct call *c);
 void call_record_steps(
 	struct call *c, Gh__Decision *const *decisions, size_t n);
 
+/* call_digit.c */
+enum call_state call_on_info(struct call *c, const struct call_input *in);
+
 /* call_limit.c */
 struct party;
 /** Takes a place for the party at its trunk or account.
@@ -549,6 +550,8 @@ void call_limit_talk(struct call *c);
 uint64_t call_limit_left_us(struct call *c);
 /** Takes the place that the party had in an earlier process. */
 void call_limit_restore(struct call *c, struct party *p, bool shares);
+/** The same for c->forwarder. metered: call_limit_talk() counts for it. */
+void call_limit_restore_forward(struct call *c, bool metered);
 GH_MUST_CHECK int call_limit_init(struct calls *calls);
 void call_limit_done(struct calls *calls);
 

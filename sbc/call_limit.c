@@ -242,6 +242,12 @@ void call_limit_restore(struct call *c, struct party *p, bool shares)
 	}
 }
 
+void call_limit_restore_forward(struct call *c, bool metered)
+{
+	c->forward_counted = count_account(c->calls, c->forwarder->row->id);
+	c->forward_metered = metered;
+}
+
 void call_limit_release(struct call *c, struct party *p)
 {
 	struct party *q;

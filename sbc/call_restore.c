@@ -198,6 +198,17 @@ static bool restore_parties(struct call *c, const Gh__SavedCall *saved)
 	return whole;
 }
 
+/* The account whose phone sent the call here goes on paying for it. */
+static bool restore_forwarder(struct call *c, const Gh__SavedCall *saved)
+{
+	if (saved->forwarder == NULL)
+		return true;
+	if (account_new(saved->forwarder, &c->forwarder) != 0)
+		return false;
+	call_limit_restore_forward(c, saved->forwarder_metered);
+	return true;
+}
+
 /* ------------------------------------------------------------------- record */
 
 static void restore_record(struct call *c, const Gh__SavedCall *saved)
@@ -378,6 +389,7 @@ int call_restore(struct calls *calls, const Gh__SavedCall *saved,
 	whole = restore_parties(c, saved) && whole;
 	if (c->caller.account == NULL)
 		c->metered = false;
+	whole = restore_forwarder(c, saved) && whole;
 	/* What had ended has been counted. */
 	if (c->record.answer_us != 0 && saved->end_us == 0)
 		call_limit_talk(c);

@@ -237,6 +237,9 @@ void call_to_record(const struct call *c, struct scratch *s, Gh__SavedCall *out)
 	out->called_lines = text(c->end_lines[CALL_CALLED]);
 	out->emergency = c->emergency;
 	out->metered = c->metered;
+	if (c->forwarder != NULL)
+		out->forwarder = (Gh__Account *)(uintptr_t)c->forwarder->row;
+	out->forwarder_metered = c->forward_metered;
 	save_parties(c, s, out);
 	save_record(c, s, out);
 	save_slots(c, s, out);

@@ -217,6 +217,7 @@ void leg_close(struct leg *leg)
 	leg_timer_stop(leg);
 	leg_judge_drop(leg);
 	leg_change_drop(leg);
+	message_leave(leg);
 	leg_auth_drop(leg);
 	if (leg->dialog != NULL)
 		nta_leg_destroy(leg->dialog);

@@ -144,6 +144,16 @@ enum leg_rel { LEG_REL_NONE, LEG_REL_PLAIN, LEG_REL_ANSWER, LEG_REL_OFFER };
 #define LEG_MINORS_MAX 4
 #define LEG_TAG_SIZE   21
 
+/** A MESSAGE of a call's other side (message.c). Its request outlives the leg
+ * if need be. */
+struct leg_text {
+	LIST_ENTRY(leg_text) link;
+	struct leg *leg; /* in whose list it is; NULL = in none any more */
+	nta_outgoing_t *orq;
+	nta_incoming_t *irq; /* of the other side */
+	bool challenged;     /* orq was, and its answer is being made */
+};
+
 /** Read only outside leg*.c. */
 struct leg {
 	struct leg_config c;
@@ -199,18 +209,21 @@ struct leg {
 	 * answer */
 	struct {
 		struct trunk_auth_query *query;
-		nta_outgoing_t *orq; /* that was challenged; ended */
-		nta_response_f *fn;  /* hears the next answer */
-		bool proxy;          /* 407 */
+		nta_outgoing_t *orq;         /* that was challenged; ended */
+		nta_response_f *fn;          /* hears the next answer */
+		nta_outgoing_magic_t *magic; /* fn's */
+		bool proxy;                  /* 407 */
 		bool stale; /* one more answer went out, to a newer nonce */
 		nta_outgoing_t *refused; /* that gets no answer, while told */
 		/* another that was challenged meanwhile; its turn comes */
 		nta_outgoing_t *next;
 		nta_response_f *next_fn;
+		nta_outgoing_magic_t *next_magic;
 	} auth;
 	bool se_raised; /* the INVITE under way asks for the 422's Min-SE */
 	/* requests that wait for a connection (leg_send.c) */
 	LIST_HEAD(, leg_large) larges;
+	LIST_HEAD(, leg_text) texts; /* on their way to the peer */
 
 	/* RFC 4028 */
 	uint32_t se_interval_s; /* 0 = no session timer in force */
@@ -336,7 +349,8 @@ struct leg *leg_of_dialog(nta_leg_t *dialog);
 nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
 	sip_method_t method, const char *name, const char *request_uri,
 	tag_type_t tag, tag_value_t value, ...);
-/** The same with fn's own magic. What is returned is not to be kept. */
+/** The same with fn's own magic. What is returned is kept where leg_auth_slot()
+ * finds it. */
 nta_outgoing_t *leg_send_as(struct leg *leg, nta_response_f *fn,
 	nta_outgoing_magic_t *magic, sip_method_t method, const char *name,
 	const char *request_uri, tag_type_t tag, tag_value_t value, ...);
@@ -399,6 +413,9 @@ int leg_dispatch(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
  */
 bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	nta_response_f *fn);
+/** The same for a request of leg_send_as(). */
+bool leg_auth_take_as(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
+	nta_response_f *fn, nta_outgoing_magic_t *magic);
 /** Takes a 422 (RFC 4028 7.4): the request goes out again at once, with the
  * interval that the peer wants at least. @return whether it was taken. */
 bool leg_interval_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,

@@ -4,10 +4,10 @@
  * first one.
  *
  * A trunk asks for credentials in the middle of a call: for our INVITE, PRACK,
- * re-INVITE, UPDATE, INFO or BYE (RFC 3261 22.2 and 22.3). authd makes the
- * answer, or refuses where the challenge does not come from the trunk that the
- * credentials are for. A peer finds our session interval too small (422): it
- * gets what it wants at least.
+ * re-INVITE, UPDATE, INFO, MESSAGE or BYE (RFC 3261 22.2 and 22.3). authd makes
+ * the answer, or refuses where the challenge does not come from the trunk that
+ * the credentials are for. A peer finds our session interval too small (422):
+ * it gets what it wants at least.
  *
  * Decides: that one answer is tried per request, one request at a time, and
  * never to a phone or PBX without a trunk's credentials. Called by the answer
@@ -33,6 +33,8 @@
 
 nta_outgoing_t **leg_auth_slot(struct leg *leg, nta_outgoing_t *orq)
 {
+	struct leg_text *text;
+
 	if (leg->invite_orq == orq)
 		return &leg->invite_orq;
 	if (leg->change.orq == orq)
@@ -42,6 +44,10 @@ nta_outgoing_t **leg_auth_slot(struct leg *leg, nta_outgoing_t *orq)
 	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
 		if (leg->minors[i] == orq)
 			return &leg->minors[i];
+	}
+	LIST_FOREACH (text, &leg->texts, link) {
+		if (text->orq == orq)
+			return &text->orq;
 	}
 	return NULL;
 }
@@ -55,7 +61,8 @@ void leg_auth_drop(struct leg *leg)
 
 /* A request that was answered, and whose answer asks for another one. */
 static nta_outgoing_t *send_again(struct leg *leg, nta_outgoing_t *old,
-	nta_response_f *fn, tag_type_t tag, tag_value_t value, ...)
+	nta_response_f *fn, nta_outgoing_magic_t *magic, tag_type_t tag,
+	tag_value_t value, ...)
 {
 	struct target to = leg->c.peer;
 	msg_t *request = nta_outgoing_getrequest(old);
@@ -70,8 +77,7 @@ static nta_outgoing_t *send_again(struct leg *leg, nta_outgoing_t *old,
 	if (request != NULL)
 		msg_destroy(request);
 	ta_start(ta, tag, value);
-	orq = leg_send_again(
-		leg, old, &to, fn, (nta_outgoing_magic_t *)leg, ta_tags(ta));
+	orq = leg_send_again(leg, old, &to, fn, magic, ta_tags(ta));
 	ta_end(ta);
 	return orq;
 }
@@ -87,11 +93,12 @@ static void replace(struct leg *leg, nta_outgoing_t **slot, nta_outgoing_t *orq)
 }
 
 /* The answer that a request got is judged once more. */
-static void hear_again(struct leg *leg, nta_outgoing_t *orq, nta_response_f *fn)
+static void hear_again(
+	nta_outgoing_t *orq, nta_response_f *fn, nta_outgoing_magic_t *magic)
 {
 	msg_t *response = nta_outgoing_getresponse(orq);
 
-	fn((nta_outgoing_magic_t *)leg, orq, sip_object(response));
+	fn(magic, orq, sip_object(response));
 	msg_destroy(response);
 }
 
@@ -102,7 +109,7 @@ static void go_on(struct leg *leg)
 
 	leg->auth.next = NULL;
 	if (orq != NULL && leg_auth_slot(leg, orq) != NULL)
-		hear_again(leg, orq, leg->auth.next_fn);
+		hear_again(orq, leg->auth.next_fn, leg->auth.next_magic);
 }
 
 static void on_answer_made(void *ctx, const char *header, enum reason why)
@@ -111,6 +118,7 @@ static void on_answer_made(void *ctx, const char *header, enum reason why)
 	nta_outgoing_t *old = leg->auth.orq, *orq = NULL;
 	nta_outgoing_t **slot = leg_auth_slot(leg, old);
 	nta_response_f *fn = leg->auth.fn;
+	nta_outgoing_magic_t *magic = leg->auth.magic;
 	bool proxy = leg->auth.proxy;
 	char line[LINE_SIZE];
 
@@ -124,7 +132,7 @@ static void on_answer_made(void *ctx, const char *header, enum reason why)
 		snprintf(line, sizeof line, "%s: %s",
 			proxy ? "Proxy-Authorization" : "Authorization",
 			header) < (int)sizeof line)
-		orq = send_again(leg, old, fn,
+		orq = send_again(leg, old, fn, magic,
 			/* An answer to an older nonce goes. */
 			TAG_IF(proxy, SIPTAG_PROXY_AUTHORIZATION(SIP_NONE)),
 			TAG_IF(!proxy, SIPTAG_AUTHORIZATION(SIP_NONE)),
@@ -140,7 +148,7 @@ static void on_answer_made(void *ctx, const char *header, enum reason why)
 	/* The refusal stands as it came; what waits is let go of with it if it
 	 * ends the leg. */
 	leg->auth.refused = old;
-	hear_again(leg, old, fn);
+	hear_again(old, fn, magic);
 	leg->auth.refused = NULL;
 	go_on(leg);
 }
@@ -170,6 +178,12 @@ static int ask(struct leg *leg, const sip_t *request, const char *challenge)
 bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	nta_response_f *fn)
 {
+	return leg_auth_take_as(leg, orq, sip, fn, (nta_outgoing_magic_t *)leg);
+}
+
+bool leg_auth_take_as(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
+	nta_response_f *fn, nta_outgoing_magic_t *magic)
+{
 	bool proxy = sip != NULL && sip->sip_status->st_status == 407;
 	const msg_auth_t *au;
 	char text[LINE_SIZE];
@@ -189,6 +203,7 @@ bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 			return false;
 		leg->auth.next = orq;
 		leg->auth.next_fn = fn;
+		leg->auth.next_magic = magic;
 		return true;
 	}
 	msg = nta_outgoing_getrequest(orq);
@@ -208,6 +223,7 @@ bool leg_auth_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	leg->auth.proxy = proxy;
 	leg->auth.orq = orq;
 	leg->auth.fn = fn;
+	leg->auth.magic = magic;
 	return true;
 }
 
@@ -224,7 +240,7 @@ bool leg_interval_take(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	leg->se_raised = true;
 	leg->se_interval_s = (uint32_t)sip->sip_min_se->min_delta;
 	snprintf(floor, sizeof floor, "%u", (unsigned)leg->se_interval_s);
-	again = send_again(leg, orq, fn,
+	again = send_again(leg, orq, fn, (nta_outgoing_magic_t *)leg,
 		/* SIP_NONE takes the old values out first. */
 		SIPTAG_SESSION_EXPIRES(SIP_NONE), SIPTAG_MIN_SE(SIP_NONE),
 		SIPTAG_SESSION_EXPIRES_STR(

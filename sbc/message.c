@@ -187,22 +187,12 @@ void message_on_request(struct sbc *sbc, struct inbound *in)
 
 /* ---------------------------------------------------------- inside of calls */
 
-/* One on its way from a side to the other. It lives as long as our request,
- * which outlives the call if need be. */
-struct passage {
-	nta_incoming_t *irq;
-};
-
-static int on_answer(
-	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+static void finish(struct leg_text *t, const sip_t *sip)
 {
-	struct passage *p = (struct passage *)magic;
 	bool silent = sip == NULL || nta_sip_is_internal(sip);
 	unsigned status =
 		sip != NULL ? (unsigned)sip->sip_status->st_status : 408;
 
-	if (status < 200)
-		return 0;
 	reason_count(silent         ? REASON_MESSAGE_FAR_SILENT
 		     : status < 300 ? REASON_MESSAGE_OK
 				    : REASON_MESSAGE_FAR_REFUSED);
@@ -210,11 +200,44 @@ static int on_answer(
 		 : status < 300 ? (status == 202 ? 202 : 200)
 				: hdr_map_status(status);
 	(void)nta_incoming_treply(
-		p->irq, (int)status, reason_sip_phrase(status), TAG_END());
-	nta_incoming_destroy(p->irq);
-	nta_outgoing_destroy(orq);
-	free(p);
+		t->irq, (int)status, reason_sip_phrase(status), TAG_END());
+	nta_incoming_destroy(t->irq);
+	nta_outgoing_destroy(t->orq);
+	if (t->leg != NULL)
+		LIST_REMOVE(t, link);
+	free(t);
+}
+
+static int on_answer(
+	nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *sip)
+{
+	struct leg_text *t = (struct leg_text *)magic;
+
+	if (sip != NULL && sip->sip_status->st_status < 200)
+		return 0;
+	t->orq = orq;
+	t->challenged = t->leg != NULL &&
+			leg_auth_take_as(t->leg, orq, sip, on_answer, magic);
+	if (!t->challenged)
+		finish(t, sip);
 	return 0;
+}
+
+void message_leave(struct leg *leg)
+{
+	struct leg_text *t;
+
+	while ((t = LIST_FIRST(&leg->texts)) != NULL) {
+		LIST_REMOVE(t, link);
+		t->leg = NULL;
+		/* Nobody answers the challenge any more: it stands. */
+		if (t->challenged) {
+			msg_t *response = nta_outgoing_getresponse(t->orq);
+
+			finish(t, sip_object(response));
+			msg_destroy(response);
+		}
+	}
 }
 
 static int refuse(struct leg *leg, nta_incoming_t *irq, enum reason why)
@@ -266,8 +289,7 @@ int message_inside(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	struct leg *other = other_side(leg);
 	enum reason why = from != NULL ? check(leg->c.sbc->settings, from, sip)
 				       : REASON_ADMIT_WRONG_REALM;
-	struct passage *p;
-	nta_outgoing_t *orq;
+	struct leg_text *t;
 	char type[64];
 	char *body;
 
@@ -281,20 +303,21 @@ int message_inside(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	why = may_go_to(to, sip);
 	if (why != REASON_ROUTE_OK)
 		return refuse(leg, irq, why);
-	p = calloc(1, sizeof *p);
+	t = calloc(1, sizeof *t);
 	body = strndup(sip->sip_payload->pl_data, sip->sip_payload->pl_len);
 	snprintf(type, sizeof type, "%s;charset=UTF-8", type_of(sip));
-	orq = p != NULL && body != NULL
-		      ? leg_send_as(other, on_answer, (nta_outgoing_magic_t *)p,
-				SIP_METHOD_MESSAGE, NULL,
-				SIPTAG_CONTENT_TYPE_STR(type),
-				SIPTAG_PAYLOAD_STR(body), TAG_END())
-		      : NULL;
+	if (t != NULL && body != NULL)
+		t->orq = leg_send_as(other, on_answer,
+			(nta_outgoing_magic_t *)t, SIP_METHOD_MESSAGE, NULL,
+			SIPTAG_CONTENT_TYPE_STR(type), SIPTAG_PAYLOAD_STR(body),
+			TAG_END());
 	free(body);
-	if (orq == NULL) {
-		free(p);
+	if (t == NULL || t->orq == NULL) {
+		free(t);
 		return refuse(leg, irq, REASON_CALL_INTERNAL);
 	}
-	p->irq = irq;
+	t->irq = irq;
+	t->leg = other;
+	LIST_INSERT_HEAD(&other->texts, t, link);
 	return 0;
 }

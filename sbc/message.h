@@ -19,4 +19,8 @@ void message_on_request(struct sbc *sbc, struct inbound *in);
  * callback: irq is taken. */
 int message_inside(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 
+/** The leg speaks no more: texts that wait for it are answered, or go on alone
+ * to their own end. */
+void message_leave(struct leg *leg);
+
 #endif

@@ -79,14 +79,17 @@ def head(bench, busy, chosen):
           (", ".join(busy) or "nothing"), flush=True)
 
 
-def part(bench, name):
-    """Runs a part; whatever happens, each of its figures has a line."""
-    made = figures.Figures(name)
+def part(bench, name, wanted):
+    """Runs a part, or those of its steps that have a wanted figure; whatever
+    happens, each of these figures has a line."""
+    made = figures.Figures(name, wanted)
     broken = False
     began, busy = time.monotonic(), machine.busy_s()
     try:
         module = importlib.import_module(f"bench.{name}")
         for figure, step in module.run(bench, made):
+            if not made.wants(figure.split()):
+                continue
             try:
                 step()
             except (figures.Missing, proc.Problem,
@@ -115,27 +118,41 @@ def inside(args, work_dir, busy):
     machine.settle()
     bench = Bench(work_dir, args.short)
     bench.peers.fetched()
-    head(bench, busy, args.parts)
-    broken = [part(bench, name) for name in args.parts]
+    head(bench, busy, list(args.wanted))
+    broken = [part(bench, name, wanted)
+              for name, wanted in args.wanted.items()]
     return 1 if any(broken) else 0
+
+
+def all_of(name):
+    """The names of a part's figures."""
+    return {row.name for row in figures.PARTS[name]}
 
 
 def options(argv):
     parser = argparse.ArgumentParser(
         prog="./quickstart bench",
-        description="Prints the figures of the named parts, of all without "
-                    "names. It decides nothing.")
-    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS))
+        description="Prints the figures of the named parts, or single "
+                    "figures by their names; of all parts without names. It "
+                    "decides nothing.")
+    parser.add_argument("names", nargs="*",
+                        metavar="|".join(PARTS) + "|FIGURE")
     parser.add_argument("--short", action="store_true",
                         help="each figure from one short run")
     parser.add_argument("--keep", action="store_true",
                         help="leave logs and other files where they are")
     args = parser.parse_args(argv)
-    for name in args.parts:
-        if name not in PARTS:
-            parser.error(f"there is no bench \"{name}\"; the benches are "
-                         f"{', '.join(PARTS)}")
-    args.parts = [p for p in PARTS if p in args.parts] or list(PARTS)
+    for name in args.names:
+        if name not in PARTS and not any(name in all_of(p) for p in PARTS):
+            parser.error(f"there is no bench and no figure \"{name}\"; the "
+                         f"benches are {', '.join(PARTS)}")
+    args.wanted = {}
+    for name in PARTS:
+        some = all_of(name) & set(args.names)
+        if name in args.names or not args.names:
+            args.wanted[name] = all_of(name)
+        elif some:
+            args.wanted[name] = some
     return args
 
 

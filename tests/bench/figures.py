@@ -78,11 +78,17 @@ def shown(value):
 
 
 class Figures:
-    """The figures of one part. Each is printed exactly once."""
+    """The wanted figures of one part, or all of it. Each is printed exactly
+    once, and so is one that comes with the measuring of a wanted one."""
 
-    def __init__(self, part):
+    def __init__(self, part, wanted=None):
         self.rows = {row.name: row for row in PARTS[part]}
-        self.left = [row.name for row in PARTS[part]]
+        self.left = [name for name in self.rows
+                     if wanted is None or name in wanted]
+
+    def wants(self, names):
+        """Whether a step that brings these has to run."""
+        return any(name in self.left for name in names)
 
     def say(self, name, value, peer=None, ratio=None):
         """peer is the other product's value in the same unit; the ratio comes
@@ -106,7 +112,8 @@ class Figures:
         self._print(name, ["figure", name, "missing", text])
 
     def _print(self, name, words):
-        self.left.remove(name)
+        if name in self.left:
+            self.left.remove(name)
         print(" ".join(words), flush=True)
 
     def rest(self, reason):

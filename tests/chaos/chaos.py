@@ -372,8 +372,21 @@ class Chaos:
             for phone in self.phones:
                 phone.wait_event("CALL_CLOSED", timeout=40)
         else:
-            time.sleep(quiet_s)
+            self._until_all_heard(quiet_s)
         self.talk.finish()
+
+    def _until_all_heard(self, quiet_s):
+        """No call is silent any more: one that is, on one side, would be a
+        larger share of the packets. At most as long as talk needs to call a
+        silent one lost."""
+        begin = self.talk.read().ticks[-1][0]
+        share = 1 / (4 * self.n_calls)
+        try:
+            self.w.wait(lambda: self.talk.read().ticks[-1][0] >= begin + 3
+                        and self.talk.loss(2) < share, "sound in all calls",
+                        quiet_s)
+        except proc.Problem:
+            pass  # talk names the lost ones
 
     def _begin_speech(self, s):
         """Tells a caller that what it says from now on is judged. It would

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A row of the database as authd reads it: the input is the cells of one row,
- * parted by newlines, in the order of the columns below. What is taken is a
- * message that can be packed; what is refused names the cell in one line.
+ * parted by newlines, in the order of the columns below; the last two are of
+ * schema 23 and stand in the row only if the input has cells for them. What is
+ * taken is a message that can be packed; what is refused names the cell in one
+ * line.
  */
 #include <string.h>
 
@@ -16,19 +18,30 @@ static const char *const columns[] = {"id", "username", "extension",
 	"expires_max_s", "keepalive_s", "destination_classes",
 	"surrogate_trunk", "digest", "digest_realm", "ha1_md5", "ha1_sha256",
 	"ha1_sha512_256", "trunk", "sealed", "usage_at_us", "usage_hour_calls",
-	"usage_day_us", "surrogate"};
+	"usage_day_us", "surrogate", "forwards", "allow_message"};
 #define N_COLUMNS (sizeof(columns) / sizeof(columns[0]))
+#define N_ALWAYS  (N_COLUMNS - 2)
+
+static size_t count_columns(const char *cells)
+{
+	size_t n = 1;
+
+	for (; *cells && n < N_COLUMNS; cells++)
+		n += *cells == '\n';
+	return n < N_ALWAYS ? N_ALWAYS : n;
+}
 
 static PGresult *make_result(char *cells)
 {
 	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
 	PGresAttDesc attributes[N_COLUMNS] = {{0}};
+	size_t n = count_columns(cells);
 
 	FUZZ_CHECK(result != NULL);
-	for (size_t i = 0; i < N_COLUMNS; i++)
+	for (size_t i = 0; i < n; i++)
 		attributes[i].name = (char *)(uintptr_t)columns[i];
-	FUZZ_CHECK(PQsetResultAttrs(result, N_COLUMNS, attributes));
-	for (size_t i = 0; i < N_COLUMNS; i++) {
+	FUZZ_CHECK(PQsetResultAttrs(result, (int)n, attributes));
+	for (size_t i = 0; i < n; i++) {
 		char *cell = strsep(&cells, "\n");
 
 		FUZZ_CHECK(PQsetvalue(result, 0, (int)i, cell,
@@ -62,7 +75,7 @@ static void check_good(void)
 		"auto\nnone\n1\n192.0.2.0/24\n2\n0\n5\n0\n0\n3600\n0\n\n0\n"
 		"MD5\nexample."
 		"com\n00112233445566778899aabbccddeeff\n\n\n3\n0102\n"
-		"1790000000000000\n3\n120000000\n";
+		"1790000000000000\n3\n120000000\n\nfollow\nf";
 	char cells[sizeof(good)];
 	Gh__AccountRecord *account;
 	PGresult *result;
@@ -75,6 +88,9 @@ static void check_good(void)
 	if (!account)
 		fprintf(stderr, "%s\n", r.problem);
 	FUZZ_CHECK(account != NULL && account->account->id == 17);
+	FUZZ_CHECK(account->account->forwards ==
+		   GH__FORWARD_POLICY__FORWARD_FOLLOW);
+	FUZZ_CHECK(account->account->no_message);
 	row_account_free(account);
 	PQclear(result);
 }

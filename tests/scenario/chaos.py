@@ -39,7 +39,7 @@ def a_hundred_calls(w):
     _run(w, 96, 60, (15000, 45000), 48 << 20)
 
 
-@case("R20 R43 R52", seconds=30, gate="own", alone=True, builds="sanitizer",
+@case("R20 R43 R52", seconds=25, gate="own", alone=True, builds="sanitizer",
       limit=240)
 def some_calls(w):
     """The same for 10 seconds with 12 calls of the generator alone under the

@@ -326,6 +326,49 @@ def presence_of_a_colleague(w):
     assert phone.proc.alive()
 
 
+TWICE = f"""
+select sbc.add_trunk_target('pbx', '{PBX.host(11)}', 5060, priority => 200);
+select sbc.add_trunk_source('pbx', '{PBX.host(11)}/32');
+update sbc.setting set value = '100' where name = 'sip_t1_ms';
+select sbc.allow_messages('phones'), sbc.allow_messages('inside'),
+	sbc.allow_messages('public');
+select sbc.add_trunk('second', '{ITSP.host(11)}', 'public', port => 5060);
+select sbc.add_route('away', '+59', '{{itsp,second}}', priority => 1);
+"""
+
+
+@case("R6 R11 R19", seconds=9, gate="own", builds="sanitizer")
+def dead_neighbours(w):
+    """A PBX and a trunk that say nothing any more have another address, or are
+    one of two: baresip's subscription and linphone's text come to the living
+    one, once, and to the dead one first."""
+    w.make_gate(settings=SETTINGS + TWICE)
+    dead = w.peer("pbx", port=5060)
+    pbx = Side(w.peer("pbx", n=11, port=5060))
+    dead_itsp = w.peer("itsp", port=5060)
+    itsp = Side(w.peer("itsp", n=11, port=5060))
+    phone = w.phone(apps=["mwi"])
+    m = _take(pbx)
+    assert dead.receive(5).method == "SUBSCRIBE"
+    extension = phone.who["extension"]
+    assert m.first.startswith(f"SUBSCRIBE sip:{extension}@"), m.first
+    _notify(pbx, "message-summary", "active;expires=600", _mwi(5), MWI)
+    pbx.expect("200")
+    phone.says("Voice-Message: 5/4")
+
+    other = w.linphone()
+    for called, side in (("701", pbx), ("+595551", itsp)):
+        other.command(f'chat sip:{called}@{PHONES.edge} "still there"')
+        m = side.expect("MESSAGE")
+        assert m.body == b'"still there"', m.body
+        assert f"sip:{called}@" in m.first, m.first
+        side.answer(m, 200)
+        w.gate.wait_event("page", process="sbc", method="MESSAGE",
+                          called=called, status=200)
+        side.silent(0.1)
+    assert dead_itsp.receive(5).method == "MESSAGE"
+
+
 def _said(w, role, words, caller):
     """A neighbour was sent a text, from whom it has to be, and took it."""
     def probe():

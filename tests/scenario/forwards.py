@@ -133,11 +133,40 @@ def _limited(w, itsp, far, phone):
     _refused(w, itsp, out, 403, "limit_account_hour")
 
 
-@case("R11 R12 R13 R47", seconds=8, gate="own", limit=180)
+def _outlives(w, itsp, far, phone):
+    """What a phone has sent on takes its account's place until it ends, also
+    after a kill."""
+    number = phone.who["number"]
+    itsp.call(number)
+    _moved(phone, _out(w))
+    far.taken(far.expect("INVITE"))
+    far.answer(far.invite, 200, far.sdp())
+    far.expect("ACK")
+    confirm(w, itsp)
+    w.faults_allowed = True
+    mark = w.gate.kill_daemon("sbc")
+    w.gate.wait_event("calls_restored", since=mark, process="sbc", calls=1,
+                      timeout=20)
+    w.gate.wait_event("listening", since=mark, process="sbc", timeout=20)
+    other = w.side("itsp", 5080, 7700)
+    other.call(number)
+    other.ack_failure(other.expect("486"))
+    alive(itsp, far)
+    itsp.request("BYE")
+    far.answer(far.expect("BYE"), 200)
+    itsp.expect("200")
+    other.call(number)
+    phone.taken(phone.expect("INVITE"))
+    phone.answer(phone.invite, 603)
+    phone.expect("ACK")
+    other.ack_failure(other.expect("603"))
+
+
+@case("R11 R12 R13 R47 R52", seconds=10, gate="own", limit=180)
 def phones_forward(w):
     """A phone's own 302: a PBX is told, at itself; other calls are followed as
     calls of the phone's account, within its rights and limits and a number of
-    hops; the account's policy."""
+    hops, over a kill of sbc, too; the account's policy."""
     w.make_gate(settings="""
         select sbc.add_route('emergency', '112', '{itsp}', priority => 1);
         update sbc.route set emergency = true where name = 'emergency';
@@ -166,6 +195,8 @@ def phones_forward(w):
     _talk(w, pbx, far)
     two = w.side("phones", 5130, 7600, account)
     _told_to_the_pbx(w, pbx, one, two)
+    _outlives(w, itsp, far, _phone(
+        w, 5140, "select sbc.limit_phone('{}', max_calls => 1)"))
     for side in (one, two, other, itsp, far, pbx):
         side.silent(0.05)
 

@@ -182,11 +182,12 @@ select sbc.add_number_rule('reg-a', 'in_caller', '49', '+49');
 select sbc.add_number_rule('reg-a', 'out_called', '+', '');
 select sbc.add_number_rule('reg-a', 'out_caller', '+', '');
 select sbc.add_route('to-reg-a', '+83', '{{reg-a}}', priority => 5);
+select sbc.allow_messages('public'), sbc.allow_messages('inside');
 """
 
 
 def _each_is_challenged(net, pbx, digest):
-    """PRACK, UPDATE, INFO and BYE of one call."""
+    """PRACK, UPDATE, INFO, MESSAGE and BYE of one call."""
     a, b = Side(pbx), Side(net, 7100)
 
     def proved(method):
@@ -214,6 +215,11 @@ def _each_is_challenged(net, pbx, digest):
     a.request("INFO", ["Content-Type: application/dtmf"], "5")
     a.expect("200")
     b.answer(proved("INFO"), 200)
+    a.request("MESSAGE", ["Content-Type: text/plain"], "in the call")
+    text = proved("MESSAGE")
+    assert text.body == b"in the call", text.body
+    b.answer(text, 200)
+    a.expect("200")
     a.request("BYE")
     b.answer(proved("BYE"), 200)
     a.expect("200")
@@ -223,9 +229,9 @@ def _each_is_challenged(net, pbx, digest):
 def profile_by_registration(w):
     """An ITSP given by a name: REGISTER is challenged, then too brief, then
     taken, and refreshed before it ends; every request of a call is challenged
-    (INVITE, PRACK, UPDATE, INFO, re-INVITE, BYE), once with a nonce that has grown old; From has
-    the login, P-Preferred-Identity the caller without a plus; a call comes to
-    the registered Contact with its number in To, from an address that only
+    (INVITE, PRACK, UPDATE, INFO, MESSAGE, re-INVITE, BYE), once with a nonce
+    that has grown old; From has the login, P-Preferred-Identity the caller
+    without a plus; a call comes to the registered Contact with its number in To, from an address that only
     SRV tells. The same call from another host gets no answer at all."""
     _registering(w)
     net = w.peer("itsp", n=11, port=5060)

@@ -83,7 +83,11 @@ void cw_mediad_stop(struct cw *w);
 void cw_media_answer(struct cw *w, enum reason why);
 /** An event from mediad about the last session. */
 void cw_media_event(struct cw *w, Gh__MediaEventKind kind, bool called_side);
-/** Answers a trunk's challenge. */
+/** Until authd is asked for the answer to a trunk's challenge. */
+void cw_trunk_auth_wait(struct cw *w);
+/** The question is over: another one is waited for. */
+void cw_trunk_auth_forget(struct cw *w);
+/** Answers a trunk's challenge; NULL: refuses to. */
 void cw_trunk_auth_answer(struct cw *w, const char *header);
 
 /** Registers a phone of an account at a peer's address, as register.c would. */
@@ -172,6 +176,19 @@ void dl_from_invite(
 /** Answers a request text; sdp may be NULL. extra: whole lines, or NULL. */
 void dl_answer(struct dialog *d, const char *request, unsigned status,
 	const char *extra, const char *sdp);
+
+/** What a trunk may ask for, and ask again with because the nonce was too old.
+ */
+#define CW_CHALLENGE                                                           \
+	"Proxy-Authenticate: Digest realm=\"itsp\", nonce=\"abc\","            \
+	" algorithm=MD5, qop=\"auth\"\r\n"
+#define CW_STALE                                                               \
+	"Proxy-Authenticate: Digest realm=\"itsp\", nonce=\"def\","            \
+	" algorithm=MD5, qop=\"auth\", stale=true\r\n"
+/** The request in the trunk's socket is challenged by these lines (407); its
+ * second go comes, with the answer and the next number. */
+void cw_challenged(
+	struct cw *w, struct dialog *d, const char *method, const char *lines);
 
 /** An audio description: codecs as m= formats ("8 0 101"), direction or NULL.
  */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "sbc/page.h"
-#include "tests/unit/call_world.h"
+#include "tests/unit/call_steps.h"
 #include "tests/unit/suite.h"
 
 #define PLAIN "text/plain"
@@ -82,21 +82,10 @@ static void send_to(struct talk *t, struct sip_peer *p, const struct addr *to,
 static void phone_says(
 	struct talk *t, const char *user, const char *type, const char *body)
 {
-	char line[1024];
-	const char *nonce;
-
 	send_to(t, &t->phone, &t->w->phones, user, NULL, type, body);
 	sp_expect(&t->phone, "SIP/2.0 401");
-	nonce = strstr(msg_header_value(t->phone.rx, "WWW-Authenticate", 0),
-		"nonce=\"");
-	ck_assert_ptr_nonnull(nonce);
-	nonce += 7;
-	snprintf(line, sizeof line,
-		"Authorization: Digest username=\"u1\", realm=\"example.com\", "
-		"nonce=\"%.*s\", uri=\"%s\", response=\"good\", algorithm=MD5, "
-		"cnonce=\"c\", qop=auth, nc=00000001\r\n",
-		(int)strcspn(nonce, "\""), nonce, t->d.target);
-	send_to(t, &t->phone, &t->w->phones, user, line, type, body);
+	send_to(t, &t->phone, &t->w->phones, user,
+		dl_credentials(&t->d, "u1", "good"), type, body);
 }
 
 /* It has come to a peer; nothing of the sender is in it. */
@@ -331,9 +320,73 @@ START_TEST(inside_a_call)
 	sp_expect(&s.phone, "SIP/2.0 500");
 	dl_request(&s.called, "MESSAGE", NULL, "text/html", "<a>");
 	sp_expect(&s.phone, "SIP/2.0 415");
+	sc_finish(&s);
+}
+END_TEST
+
+/* A text to the trunk that the trunk wants credentials for, once more. */
+static void text_is_challenged(struct scene *s, const char *body)
+{
+	dl_request(&s->called, "MESSAGE", NULL, PLAIN, body);
+	sp_expect(&s->itsp, "MESSAGE ");
+	cw_trunk_auth_forget(s->w);
+	dl_answer(&s->caller, s->itsp.rx, 407, CW_CHALLENGE, NULL);
+	cw_trunk_auth_wait(s->w);
+	ck_assert_str_eq(s->w->trunk_auth->method, "MESSAGE");
+}
+
+/* The trunk challenges texts of a call: they are sent again with the answer,
+ * one after the other; where there is none the sender is told at once, also by
+ * the end of the call. */
+START_TEST(inside_a_call_challenged)
+{
+	const struct cw_config config = {.texts = ALL};
+	static char held[CW_TEXT];
+	struct scene s;
+
+	sc_begin(&s, &config);
+	sc_up(&s);
+	dl_request(&s.called, "MESSAGE", NULL, PLAIN, "one");
+	sp_expect(&s.itsp, "MESSAGE ");
+	cw_challenged(s.w, &s.caller, "MESSAGE", CW_CHALLENGE);
+	cw_challenged(s.w, &s.caller, "MESSAGE", CW_STALE);
+	ck_assert_str_eq(msg_body(s.itsp.rx), "one");
+	dl_answer(&s.caller, s.itsp.rx, 200, NULL, NULL);
+	sp_expect(&s.phone, "SIP/2.0 200");
+
+	text_is_challenged(&s, "two");
+	dl_request(&s.called, "MESSAGE", NULL, PLAIN, "three");
+	sp_expect(&s.itsp, "MESSAGE ");
+	dl_answer(&s.caller, s.itsp.rx, 407, CW_CHALLENGE, NULL);
 	cw_turn(s.w);
-	ck_assert_int_eq(cw_call(s.w)->state, CALL_UP);
-	sc_bye_from_caller(&s);
+	cw_trunk_auth_answer(s.w, "Digest response=\"two\"");
+	sp_expect(&s.itsp, "MESSAGE ");
+	ck_assert_str_eq(msg_body(s.itsp.rx), "two");
+	snprintf(held, sizeof held, "%s", s.itsp.rx);
+	cw_trunk_auth_forget(s.w);
+	cw_trunk_auth_wait(s.w);
+	cw_trunk_auth_answer(s.w, "Digest response=\"three\"");
+	sp_expect(&s.itsp, "MESSAGE ");
+	ck_assert_str_eq(msg_body(s.itsp.rx), "three");
+	dl_answer(&s.caller, s.itsp.rx, 404, NULL, NULL);
+	sp_expect(&s.phone, "SIP/2.0 404");
+	dl_answer(&s.caller, held, 200, NULL, NULL);
+	sp_expect(&s.phone, "SIP/2.0 200");
+
+	/* Nobody has the credentials. */
+	text_is_challenged(&s, "four");
+	cw_trunk_auth_answer(s.w, NULL);
+	sp_expect(&s.phone, "SIP/2.0 500");
+	sp_silent(&s.itsp);
+	text_is_challenged(&s, "five");
+	dl_request(&s.caller, "BYE", NULL, NULL, NULL);
+	sp_expect(&s.itsp, "SIP/2.0 200");
+	sp_expect(&s.phone, "SIP/2.0 500");
+	sp_expect(&s.phone, "BYE ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	cw_trunk_auth_answer(s.w, "Digest response=\"late\"");
+	ck_assert_uint_eq(reason_counted(REASON_MESSAGE_OK), 2);
+	ck_assert_uint_eq(reason_counted(REASON_MESSAGE_FAR_REFUSED), 3);
 	sc_cdr(cw_cdr(s.w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
 	sc_end(&s);
 }
@@ -364,6 +417,7 @@ static Suite *suite(void)
 	suite_add(s, "texts", refused);
 	suite_add(s, "texts", by_realm);
 	suite_add(s, "inside", inside_a_call);
+	suite_add(s, "inside", inside_a_call_challenged);
 	suite_add(s, "inside", inside_a_call_off);
 	return s;
 }
