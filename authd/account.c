@@ -289,13 +289,18 @@ int account_find(struct accounts *a, Gh__AccountKey by, const char *key,
 		*record_out = e->record;
 		return 0;
 	}
-	if (by == GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER && gaps_have(a, key))
+	if (by == GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER && gaps_find(a, key))
 		return ERR_NOT_FOUND;
 	node = table_find(&a->negatives, text, strlen(text));
 	if (!node)
 		return ERR_AGAIN;
 	ask_in_time(a, TABLE_ENTRY(node, struct negative, node), by);
 	return ERR_NOT_FOUND;
+}
+
+const struct range *account_nobodys(struct accounts *a, const char *number)
+{
+	return gaps_find(a, number);
 }
 
 size_t accounts_cached(const struct accounts *a)

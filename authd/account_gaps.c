@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Numbers that are nobody's. Most calls to a trunk go to a number that no
- * account has, and a busy PBX has thousands. So the database is asked once for
- * the two numbers between which one of them lies, in the order of bytes: all
- * that lie there are nobody's as well, until SQL changes some account (RFC
- * 8198 does the same with names).
+ * Numbers that are nobody's. When a number was asked for and no account has it,
+ * the database is asked once for the two numbers between which it lies: all
+ * that lie there are nobody's as well, until SQL changes some account. sbc is
+ * told with its answers.
  *
- * Decides: which gaps are known and for how long; at most one question at a
+ * Decides: for how long that is good, when to ask; at most one question at a
  * time, which nobody waits for. Called by account.c and account_ask.c.
  */
 #include "authd/account_i.h"
@@ -16,24 +15,11 @@
 
 #include "common/clock.h"
 
-enum {
-	GAPS_MAX = 64,
-	GAP_NUMBER_SIZE = 24,
-};
-
-struct gap {
-	char below[GAP_NUMBER_SIZE]; /* "" = from the first number on */
-	char above[GAP_NUMBER_SIZE]; /* "" = to the last */
-	uint64_t until_us;
-	bool asked_again;
-};
-
 struct gaps {
-	struct gap list[GAPS_MAX]; /* found last first */
-	size_t n;
+	struct ranges ranges;
 	bool asking;
 	bool changed_meanwhile;
-	char about[GAP_NUMBER_SIZE]; /* the number that is asked about */
+	char about[RANGES_NUMBER_SIZE]; /* the number that is asked about */
 };
 
 int gaps_new(struct gaps **gaps_out)
@@ -50,62 +36,18 @@ void gaps_free(struct gaps **gaps)
 
 void gaps_forget(struct gaps *g)
 {
-	g->n = 0;
+	ranges_forget(&g->ranges);
 	/* An answer on its way may have been read before the change. */
 	g->changed_meanwhile = true;
 }
 
-static bool is_inside(const struct gap *gap, const char *number)
-{
-	return (!gap->below[0] || strcmp(number, gap->below) > 0) &&
-	       (!gap->above[0] || strcmp(number, gap->above) < 0);
-}
-
-static void drop(struct gaps *g, size_t i)
-{
-	g->n--;
-	memmove(&g->list[i], &g->list[i + 1], (g->n - i) * sizeof(g->list[0]));
-}
-
-/* A number of the right length, or nothing. */
-static bool take_number(char to[GAP_NUMBER_SIZE], const char *text)
-{
-	if (text[0] &&
-		!account_is_possible(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, text))
-		return false;
-	memset(to, 0, GAP_NUMBER_SIZE);
-	memcpy(to, text, strlen(text));
-	return true;
-}
-
-static void add(struct gaps *g, const struct gap *new)
-{
-	/* Gaps meet only at numbers that somebody has: one that shares an
-	 * inside with the new one is an older word on the same. */
-	for (size_t i = g->n; i-- > 0;) {
-		const struct gap *old = &g->list[i];
-
-		if ((!old->above[0] || strcmp(new->below, old->above) < 0) &&
-			(!new->above[0] || strcmp(old->below, new->above) < 0))
-			drop(g, i);
-	}
-	if (g->n == GAPS_MAX)
-		g->n--;
-	memmove(&g->list[1], &g->list[0], g->n * sizeof(g->list[0]));
-	g->list[0] = *new;
-	g->n++;
-}
-
 void gaps_take(struct gaps *g, const char *number, const PGresult *r)
 {
-	struct gap gap = {.until_us = clock_now_us() + ACCOUNT_NEGATIVE_TTL_US};
-
 	/* No row: the number is somebody's by now. */
-	if (PQntuples(r) == 1 &&
-		take_number(gap.below, db_text(r, 0, "below")) &&
-		take_number(gap.above, db_text(r, 0, "above")) &&
-		is_inside(&gap, number))
-		add(g, &gap);
+	if (PQntuples(r) == 1)
+		ranges_add(&g->ranges, number, db_text(r, 0, "below"),
+			db_text(r, 0, "above"),
+			clock_now_us() + ACCOUNT_NEGATIVE_TTL_US);
 }
 
 static void on_answer(void *ctx, const struct db_result *result)
@@ -150,35 +92,26 @@ void gaps_ask(struct accounts *a, const char *number)
 		.ctx = a->gaps,
 	};
 	struct gaps *g = a->gaps;
+	size_t len = strlen(number);
 
-	if (g->asking || !a->db || !take_number(g->about, number) ||
+	if (g->asking || !a->db || len >= sizeof(g->about) ||
 		db_submit(a->db, &job) < 0)
 		return;
+	memcpy(g->about, number, len + 1);
 	g->asking = true;
 	g->changed_meanwhile = false;
 }
 
-bool gaps_have(struct accounts *a, const char *number)
+const struct range *gaps_find(struct accounts *a, const char *number)
 {
-	struct gaps *g = a->gaps;
 	uint64_t now = clock_now_us();
+	struct range *range = ranges_find(&a->gaps->ranges, number, now);
 
-	for (size_t i = 0; i < g->n; i++) {
-		struct gap *gap = &g->list[i];
-
-		if (!is_inside(gap, number))
-			continue;
-		if (now > gap->until_us) {
-			drop(g, i);
-			return false;
-		}
-		/* While it is good, so that no caller waits. */
-		if (!gap->asked_again &&
-			gap->until_us <= now + ACCOUNT_NEGATIVE_TTL_US / 2) {
-			gap->asked_again = true;
-			gaps_ask(a, number);
-		}
-		return true;
+	/* While it is good, so that no caller waits. */
+	if (range && !range->noted &&
+		range->until_us <= now + ACCOUNT_NEGATIVE_TTL_US / 2) {
+		range->noted = true;
+		gaps_ask(a, number);
 	}
-	return false;
+	return range;
 }

@@ -8,6 +8,7 @@
 
 #include "authd/account.h"
 #include "authd/row.h"
+#include "common/ranges.h"
 #include "common/table.h"
 
 enum {
@@ -153,8 +154,9 @@ void account_load_kept(void *ctx, const char *name);
 int gaps_new(struct gaps **gaps_out);
 /** Safe on NULL. */
 void gaps_free(struct gaps **gaps);
-/** Does it lie where the database said a short while ago that nobody's do? */
-bool gaps_have(struct accounts *a, const char *number);
+/** Where the database said a short while ago that all are nobody's; borrowed
+ * until the loop turns. NULL = the number has to be asked for. */
+const struct range *gaps_find(struct accounts *a, const char *number);
 /** It is nobody's: asks how far around it that is so. */
 void gaps_ask(struct accounts *a, const char *number);
 /** The answer to that. @param r its row; borrowed. */

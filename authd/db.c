@@ -16,7 +16,10 @@
 #include "common/log.h"
 #include "common/stat.h"
 
-enum { SWEEP_US = 100 * 1000 };
+enum {
+	SWEEP_US = 100 * 1000,
+	SWEEP_REST_US = 1000 * 1000, /* nothing has a deadline */
+};
 
 void db_say_down(struct db *db)
 {
@@ -55,6 +58,17 @@ void db_run_queue(struct db *db)
 	}
 }
 
+static bool is_at_rest(const struct db *db)
+{
+	if (!STAILQ_EMPTY(&db->queue))
+		return false;
+	for (size_t i = 0; i < db->n_conns; i++) {
+		if (!db_conn_is_at_rest(&db->conns[i]))
+			return false;
+	}
+	return true;
+}
+
 static void on_sweep(void *arg)
 {
 	struct db *db = arg;
@@ -86,8 +100,9 @@ static void on_sweep(void *arg)
 		job->fn(job->ctx, &result);
 		free(job);
 	}
-	loop_timer_set(db->loop, db->sweep, SWEEP_US);
 	db_run_queue(db);
+	loop_timer_set(
+		db->loop, db->sweep, is_at_rest(db) ? SWEEP_REST_US : SWEEP_US);
 }
 
 int db_new(struct loop *loop, const char *conninfo, size_t n,

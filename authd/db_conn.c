@@ -303,6 +303,12 @@ static void make_warm(struct conn *c, uint64_t now)
 	db_conn_start(c, job);
 }
 
+bool db_conn_is_at_rest(const struct conn *c)
+{
+	return c->state == CONN_IDLE && c->secret_size == 0 &&
+	       (c->listens || c->warm || c->db->n_warm == 0);
+}
+
 void db_conn_sweep(struct conn *c, uint64_t now)
 {
 	if (c->state != CONN_IDLE)

@@ -97,6 +97,8 @@ void db_conn_drop(struct conn *c, int err);
 /** Now and then: an idle connection gets rid of old secrets, a new one that
  * has been idle is made warm. */
 void db_conn_sweep(struct conn *c, uint64_t now);
+/** Nothing for db_conn_sweep(), and no deadline. */
+bool db_conn_is_at_rest(const struct conn *c);
 /** Frees the results, wiped if they are secret. */
 void db_conn_clear(struct conn *c);
 

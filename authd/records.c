@@ -30,7 +30,7 @@ enum {
 	RETRY_US = 1000 * 1000,
 	/* Between the beginnings of two batches that are not full: a
 	 * transaction costs the database more than a record. */
-	GATHER_US = 100 * 1000,
+	GATHER_US = 250 * 1000,
 	KEY_SIZE_MAX = 40,
 	MEMORY_MAX = 10000, /* records while the disk is full */
 };
@@ -57,7 +57,7 @@ struct records {
 	uint64_t next_held;
 	uint64_t next_batch_us; /* not before; a full one may go at once */
 	bool busy;
-	bool one_by_one;     /* looking for a bad record */
+	uint64_t one_by_one; /* of a refused batch, still to be sent */
 	bool batch_is_held;  /* the batch under way is from memory */
 	uint64_t batch_last; /* number of its last record */
 	uint64_t n_batch;
@@ -245,6 +245,8 @@ struct batch {
 	size_t len; /* of all lists */
 	uint64_t n;
 	uint64_t last;
+	char calls[BATCH_MAX][IDENT_CALL_SIZE]; /* of its CDRs */
+	size_t n_calls;
 };
 
 static void batch_free(struct batch *b)
@@ -253,8 +255,23 @@ static void batch_free(struct batch *b)
 		json_list_done(&b->lists[i]);
 }
 
+/* sbc sends a CDR again whose acknowledgement it did not get: both are in the
+ * spool then. The first one counts, as it does in the database. */
+static bool is_double(const struct batch *b, const char *call)
+{
+	for (size_t i = 0; *call && i < b->n_calls; i++) {
+		if (strcmp(b->calls[i], call) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int batch_add(struct batch *b, const struct record_rows *rows)
 {
+	if (is_double(b, rows->call))
+		return 0;
+	if (rows->call[0])
+		memcpy(b->calls[b->n_calls++], rows->call, sizeof(rows->call));
 	for (size_t i = 0; i < rows->n; i++) {
 		const char *json = rows->row[i].json;
 		int err = json_list_add(&b->lists[rows->row[i].list], json);
@@ -263,7 +280,6 @@ static int batch_add(struct batch *b, const struct record_rows *rows)
 			return err;
 		b->len += strlen(json);
 	}
-	b->n++;
 	return 0;
 }
 
@@ -294,8 +310,10 @@ static int add_record(struct records *r, struct batch *b, enum spool_kind kind,
 	}
 	err = batch_add(b, &rows);
 	records_json_free(&rows);
-	if (err == 0)
+	if (err == 0) {
 		b->last = number;
+		b->n++;
+	}
 	return err;
 }
 
@@ -354,6 +372,12 @@ static void batch_done(struct records *r)
 	}
 }
 
+static void one_less(struct records *r)
+{
+	if (r->one_by_one > 0)
+		r->one_by_one--;
+}
+
 static void on_stored(void *ctx, const struct db_result *result)
 {
 	struct records *r = ctx;
@@ -361,17 +385,18 @@ static void on_stored(void *ctx, const struct db_result *result)
 	r->busy = false;
 	if (result->err == 0) {
 		stat_add(STAT_CDR_STORED, r->n_batch);
-		r->one_by_one = false;
+		one_less(r);
 		batch_done(r);
 		records_pump(r);
 		return;
 	}
 	if (result->err == ERR_INVALID && r->n_batch > 1) {
-		r->one_by_one = true;
+		r->one_by_one = r->n_batch;
 		records_pump(r);
 		return;
 	}
 	if (result->err == ERR_INVALID) {
+		one_less(r);
 		log_err("record_refused", LOG_UINT("number", r->batch_last),
 			LOG_STR("problem", result->problem));
 		batch_done(r);

@@ -14,6 +14,7 @@
 #include "authd/db.h"
 #include "authd/spool.h"
 #include "common/err.h"
+#include "common/ident.h"
 #include "common/ipc.pb-c.h"
 #include "common/loop.h"
 
@@ -60,6 +61,7 @@ struct record_rows {
 		char *json; /* one object */
 	} row[3];
 	size_t n;
+	char call[IDENT_CALL_SIZE]; /* of a CDR, else empty */
 };
 
 /** @param key	of events and bans.

@@ -5,6 +5,7 @@
  * members have the messages' names. What is empty is left out: most of a call
  * without sound, and much of any. Called by records.c.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,6 +150,7 @@ static int cdr_json(struct record_rows *rows, const uint8_t *bytes, size_t len)
 	json_begin(&j);
 	put_cdr(&j, c);
 	err = add_row(rows, RECORD_CDRS, &j);
+	snprintf(rows->call, sizeof(rows->call), "%s", c->call);
 	if (err == 0)
 		err = add_leg(rows, c->call, "caller", c->caller_leg);
 	if (err == 0)
@@ -204,6 +206,7 @@ int records_json(enum spool_kind kind, const uint8_t *bytes, size_t len,
 	int err;
 
 	rows_out->n = 0;
+	rows_out->call[0] = '\0';
 	switch (kind) {
 	case SPOOL_CDR:
 		err = cdr_json(rows_out, bytes, len);

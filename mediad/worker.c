@@ -386,17 +386,16 @@ static struct leg *leg_of(const struct epoll_event *e)
 	return (struct leg *)((uintptr_t)e->data.ptr & ~(uintptr_t)TAG_RTCP);
 }
 
-/* What a packet touches of its leg: some twelve lines that nobody has touched
- * for 20 ms, and fetching them one after the other would take longer than the
- * work on them. */
+/* What a packet touches of its leg: lines that nobody has touched for 20 ms,
+ * and fetching them one after the other would take longer than the work on
+ * them. */
 static void fetch_leg(const struct leg *l)
 {
 	if (l == NULL)
 		return;
-	for (size_t at = 0; at < offsetof(struct leg, n.drops); at += 64)
+	for (size_t at = 0; at <= offsetof(struct leg, config); at += 64)
 		__builtin_prefetch((const char *)l + at, 1);
-	__builtin_prefetch(&l->config);
-	__builtin_prefetch(&l->codec, 1);
+	__builtin_prefetch(&l->n, 1);
 }
 
 /* What those lines point to. */
@@ -410,17 +409,24 @@ static void fetch_rest(const struct leg *l)
 	__builtin_prefetch(out, 1);
 	__builtin_prefetch(&out->words);
 	__builtin_prefetch(&out->tx, 1);
-	__builtin_prefetch(&out->n, 1);
-	__builtin_prefetch(&out->target);
 	__builtin_prefetch(&out->config);
+	__builtin_prefetch(&out->n, 1);
 	__builtin_prefetch(l->last_rule);
-	__builtin_prefetch(l->words, 1);
+	if (l->words == NULL)
+		return;
+	/* The second side's words begin within a line. */
+	__builtin_prefetch(&l->words->rx_ssrc, 1);
+	__builtin_prefetch(&l->words->rx_octets, 1);
 }
 
 static void fetch_words(const struct leg *l)
 {
-	if (l != NULL && l->other->words != NULL)
-		__builtin_prefetch(&l->other->words->tx_seq, 1);
+	const struct live_leg *words = l != NULL ? l->other->words : NULL;
+
+	if (words == NULL)
+		return;
+	__builtin_prefetch(&words->tx_seq, 1);
+	__builtin_prefetch(&words->tx_octets, 1);
 }
 
 /* Before the event at i is served (or, below 0, the first one): what later

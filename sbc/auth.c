@@ -20,6 +20,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/secret.h"
 #include "common/stat.h"
 #include "sbc/sbc.h"
@@ -113,12 +114,8 @@ static void to_message(struct auth_fields *f, Gh__DigestFields *out)
 /* The message may be gone, and the snapshot, when authd is there again. */
 static int keep_request(struct auth_query *q, const Gh__AuthRequest *request)
 {
-	q->packed_len = gh__auth_request__get_packed_size(request);
-	q->packed = malloc(q->packed_len);
-	if (!q->packed)
-		return ERR_NOMEM;
-	(void)gh__auth_request__pack(request, q->packed);
-	return 0;
+	q->packed = pack_new(&request->base, 0, &q->packed_len);
+	return q->packed ? 0 : ERR_NOMEM;
 }
 
 /* authd may be on its way back: then the question waits for it. */

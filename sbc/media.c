@@ -25,6 +25,7 @@
 #include "common/clock.h"
 #include "common/ipc.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/secret.h"
 #include "common/table.h"
 #include "sbc/sbc.h"
@@ -417,11 +418,9 @@ int media_want(struct media_session *s, const Gh__SessionWant *want)
 		return ERR_AWAY;
 	copy.call = s->call;
 	copy.version = ++s->version;
-	len = gh__session_want__get_packed_size(&copy);
-	bytes = malloc(len);
+	bytes = pack_new(&copy.base, 0, &len);
 	if (bytes == NULL)
 		return ERR_NOMEM;
-	gh__session_want__pack(&copy, bytes);
 	if (s->want != NULL)
 		secret_wipe(s->want, s->want_len);
 	free(s->want);
@@ -508,13 +507,8 @@ static int restore_want(
 	if (strcmp(w->call, s->call) != 0)
 		goto out;
 	w->version = s->version;
-	s->want_len = gh__session_want__get_packed_size(w);
-	s->want = malloc(s->want_len);
+	s->want = pack_new(&w->base, 0, &s->want_len);
 	err = s->want != NULL ? 0 : ERR_NOMEM;
-	if (err == 0)
-		gh__session_want__pack(w, s->want);
-	else
-		s->want_len = 0;
 out:
 	free_want(w);
 	return err;

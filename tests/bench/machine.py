@@ -61,6 +61,16 @@ def relay(argv):
     return _pin(1) + (["chrt", "-f", "40"] if may_fifo() else []) + argv
 
 
+def awake():
+    """A loop that runs on the core of what is measured when nothing else
+    does, or None. A virtual machine's core that has halted starts cold, after
+    up to some 100 us: that would be counted to a relay that rests, but hardly
+    to one whose pauses are short."""
+    if not may_fifo():
+        return None
+    return _pin(1) + ["chrt", "-i", "0", "sh", "-c", "while :; do :; done"]
+
+
 def _pin(n):
     have = cores()
     return ["taskset", "-c", str(have[n])] if len(have) > 1 else []

@@ -269,4 +269,9 @@ class Media:
 
 
 def run(bench, figures):
+    loop = machine.awake()
+    if loop:
+        bench.group.add(proc.Proc(loop, f"{bench.folder('awake')}/log"))
+        note("media: a loop of the lowest priority keeps the relays' core "
+             "from halting")
     return Media(bench, figures).steps_of()

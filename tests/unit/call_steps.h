@@ -9,8 +9,8 @@
  *	dl_take_x()  x comes to it, and it answers as a peer must
  *	sc_x()       both ends of the scene's call
  *
- * The called end comes first where both hear of something: what is on its way
- * to the other one waits in its socket.
+ * Where both ends hear of something, their steps may come in any order: what
+ * is on its way to the other one waits in its socket.
  */
 #ifndef TESTS_UNIT_CALL_STEPS_H
 #define TESTS_UNIT_CALL_STEPS_H

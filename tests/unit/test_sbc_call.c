@@ -338,42 +338,31 @@ START_TEST(refusal)
 }
 END_TEST
 
-/* Something that a call needs is away. */
-static void turned_away_for_now(struct scene *s, enum reason why)
-{
-	sc_invite(s, NULL, sc_caller_sdp(s, "8", NULL));
-	turned_away(s, &s->caller, 503, why);
-	sc_end(s);
-}
+/* Something that a call needs is away: it is refused for now. */
+static const struct {
+	enum reason media_refuses;
+	bool media_silent; /* it is connected and says nothing */
+	bool accounts_silent;
+	enum reason why;
+} troubles[] = {
+	{.media_refuses = REASON_SESSION_NO_PORT,
+		.why = REASON_SESSION_NO_PORT},
+	{.media_silent = true, .why = REASON_SESSION_AWAY},
+	{.accounts_silent = true, .why = REASON_AUTH_AWAY},
+};
 
-START_TEST(media_refuses)
-{
-	struct scene s;
-
-	sc_begin(&s, NULL);
-	s.w->media_refuses = REASON_SESSION_NO_PORT;
-	turned_away_for_now(&s, REASON_SESSION_NO_PORT);
-}
-END_TEST
-
-/* mediad is connected and says nothing. */
-START_TEST(media_silent)
+START_TEST(trouble)
 {
 	struct scene s;
 
 	sc_begin(&s, NULL);
-	s.w->media_silent = true;
-	turned_away_for_now(&s, REASON_SESSION_AWAY);
-}
-END_TEST
-
-START_TEST(authd_silent)
-{
-	struct scene s;
-
-	sc_begin(&s, NULL);
-	s.w->accounts_silent = true;
-	turned_away_for_now(&s, REASON_AUTH_AWAY);
+	if (troubles[_i].media_refuses)
+		s.w->media_refuses = troubles[_i].media_refuses;
+	s.w->media_silent = troubles[_i].media_silent;
+	s.w->accounts_silent = troubles[_i].accounts_silent;
+	sc_invite(&s, NULL, sc_caller_sdp(&s, "8", NULL));
+	turned_away(&s, &s.caller, 503, troubles[_i].why);
+	sc_end(&s);
 }
 END_TEST
 
@@ -559,9 +548,7 @@ static Suite *suite(void)
 	suite_add(s, "no_ack", no_ack);
 	suite_add(s, "bye_before_ack", bye_before_ack);
 	suite_add_rows(s, "refusal", refusal, N_ROWS(refusals));
-	suite_add(s, "media_refuses", media_refuses);
-	suite_add(s, "media_silent", media_silent);
-	suite_add(s, "authd_silent", authd_silent);
+	suite_add_rows(s, "trouble", trouble, N_ROWS(troubles));
 	suite_add(s, "bad_answer", bad_answer);
 	suite_add(s, "early_media", early_media);
 	suite_add(s, "offerless", offerless);

@@ -466,6 +466,79 @@ END_TEST
 
 // ------------------------------------------------------------- negotiation
 
+/* A text that was read a moment ago gives the same again, also between others
+ * and for another preference; keys are there each time. */
+START_TEST(reads_again)
+{
+	static const char *const texts[] = {
+		HEAD CONN AUDIO,
+		HEAD CONN "m=audio 4000 RTP/AVP 0\r\n",
+		HEAD CONN "m=audio 4000 RTP/AVP 8\r\n",
+		HEAD CONN "m=audio 4002 RTP/SAVP 8\r\n"
+			  "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" KEY30
+			  "\r\n",
+		HEAD CONN "m=audio 4004 RTP/SAVP 8\r\n"
+			  "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" KEY30
+			  "\r\nm=audio 4006 RTP/AVP 8\r\n",
+		HEAD CONN "m=audio 4008 RTP/AVP 18\r\n",
+		HEAD CONN "m=audio 4010 RTP/AVP 9\r\n",
+	};
+	static const uint16_t ports[] = {
+		4000, 4000, 4000, 4002, 4006, 4008, 4010};
+	enum reason why;
+	struct sdp sdp, fresh;
+	bool keys;
+
+	for (unsigned i = 0; i < 100; i++) {
+		size_t k = i * (1 + i / 20) % 7, len = strlen(texts[k]);
+		enum sdp_prefer prefer = i % 2 ? SDP_PLAIN : SDP_KEYED;
+
+		memset(&sdp, 0, sizeof(sdp));
+		memset(&fresh, 0, sizeof(fresh));
+		ck_assert_int_eq(
+			sdp_parse_preferring(texts[k], len, prefer, &sdp, &why),
+			0);
+		ck_assert_int_eq(why, REASON_SDP_OK);
+		ck_assert_int_eq(sdp_read((struct span){texts[k], len}, prefer,
+					 &fresh, &keys, &why),
+			0);
+		ck_assert_mem_eq(&sdp, &fresh, sizeof(sdp));
+		ck_assert_int_eq(keys, k == 3 || k == 4);
+		ck_assert_uint_eq(sdp.rtp.port,
+			k == 4 && prefer == SDP_KEYED ? 4004 : ports[k]);
+		ck_assert_uint_eq(
+			sdp.n_crypto, sdp_profile_is_secure(sdp.profile));
+	}
+}
+END_TEST
+
+/* The short way and vsnprintf() write the same, and all of it or nothing. */
+START_TEST(writer_adds)
+{
+	char text[40];
+	struct writer w;
+
+	writer_init(&w, text, sizeof(text));
+	writer_add(
+		&w, "a=%s:%u %llu", "x", 4294967295u, 18446744073709551615ull);
+	ck_assert_str_eq(text, "a=x:4294967295 18446744073709551615");
+	writer_add(&w, "%s%u", "four", 1u);
+	ck_assert(w.over);
+	ck_assert_str_eq(text, "a=x:4294967295 18446744073709551615");
+	writer_init(&w, text, sizeof(text));
+	writer_add(&w, "%u %s %03x %%", 0u, "", 10u);
+	ck_assert_str_eq(text, "0  00a %");
+	writer_add(&w, "%s%d", "", -7);
+	ck_assert_str_eq(text, "0  00a %-7");
+	ck_assert_uint_eq(w.len, strlen(text));
+	writer_add(&w, "%s %d", "0123456789012345678901234567", 12345);
+	ck_assert(w.over);
+	ck_assert_str_eq(text, "0  00a %-7");
+	writer_add(&w, "%s", "x");
+	ck_assert_str_eq(text, "0  00a %-7");
+}
+END_TEST
+
 /* Old phones offer the same stream encrypted and plain, one line each. */
 START_TEST(chooses_among_audio_lines)
 {
@@ -556,6 +629,8 @@ int main(void)
 	suite_add(s, "read", refuses_nul_and_size);
 	suite_add(s, "read", survives_truncation);
 	suite_add(s, "read", chooses_among_audio_lines);
+	suite_add(s, "read", reads_again);
+	suite_add(s, "write", writer_adds);
 	suite_add(s, "read", keeps_at_most_32_payloads_and_8_keys);
 	suite_add_rows(s, "write", writes_read_bodies_to_a_fixed_point,
 		N_ROWS(bodies));

@@ -58,6 +58,33 @@ START_TEST(test_lengths)
 }
 END_TEST
 
+/* A file of the program before is gone on with as it is, so that this program
+ * may follow again. */
+START_TEST(test_layout_before)
+{
+	struct store *s = rig_open_new(&rig_config);
+	struct map_header *h = map_header(s);
+	int fd = dup(store_fd(s));
+
+	s->layout = h->layout = STORE_LAYOUT_OLD;
+	h->checksum = map_header_checksum(h);
+	(void)rig_put(s, NULL, 1, 300, 0, 1);
+	(void)rig_put(s, NULL, 2, 40, 8, 2);
+	store_close(&s);
+	for (size_t n = 2; n < 5; n++) {
+		s = rig_open_again(&rig_config, fd);
+		ck_assert_uint_eq(map_header(s)->layout, STORE_LAYOUT_OLD);
+		ck_assert_uint_eq(store_count(s), n);
+		ck_assert_uint_eq(rig_shown.n, n);
+		ck_assert(rig_is_filled(0, 300, 1));
+		ck_assert(rig_is_filled(1, 40, 2));
+		(void)rig_put(s, NULL, 3, 100, 0, 3);
+		store_close(&s);
+	}
+	(void)close(fd);
+}
+END_TEST
+
 START_TEST(test_replace)
 {
 	struct store *s = rig_open_new(&rig_config);
@@ -516,6 +543,7 @@ int main(void)
 
 	suite_add(s, "lengths", test_lengths);
 	suite_add(s, "replace", test_replace);
+	suite_add(s, "layout_before", test_layout_before);
 	suite_add(s, "full", test_full);
 	suite_add(s, "sizes", test_sizes);
 	suite_add(s, "wipe", test_wipe);

@@ -502,6 +502,9 @@ START_TEST(test_refused)
 	h->checksum = map_header_checksum(h);
 	refused_as(bytes, FILE_SIZE, true);
 	h->owner = PROCESS_SBC;
+	h->layout = STORE_LAYOUT_OLD - 1;
+	h->checksum = map_header_checksum(h);
+	refused_as(bytes, FILE_SIZE, true);
 	h->layout = STORE_LAYOUT + 1;
 	h->checksum = map_header_checksum(h);
 	refused_as(bytes, FILE_SIZE, true);
