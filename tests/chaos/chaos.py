@@ -30,6 +30,7 @@ CALLED = "10.20.30.11"
 KEEPER_AWAY_S = 0.1        # RestartSec= of the unit
 GAP_WINDOW_S = 2.0
 SPEECH_S = 10.0
+JUDGED_S = 6.5             # of it; the judge wants five
 QUIET_S = 9.0              # talk takes 8 s of silence for a lost call
 
 SETTINGS = f"""
@@ -223,7 +224,7 @@ class Chaos:
             self.sipps.append(w.sipp(
                 "itsp", "uac_chaos", "far", target=True, port=5070 + n,
                 service=phone.who["number"],
-                last=40000 if phone.tls else int(SPEECH_S * 1000 + 1500),
+                last=40000 if phone.tls else int(JUDGED_S * 1000),
                 who=f"p{n}", media_port=6000 + 100 * n,
                 timeout=int(seconds + 90)))
         for phone in self.phones:
@@ -357,11 +358,14 @@ class Chaos:
     # ------------------------------------------------------------------ end
 
     def end(self, quiet_s=QUIET_S):
-        """After the last kill: the phones hear a whole speech, all hang up."""
+        """After the last kill: the phones hear a speech that is judged, while
+        all other calls are heard and hang up."""
         w = self.w
+        for s in self.sipps:
+            self._begin_speech(s)
+        self._until_all_heard(quiet_s)
+        self.talk.hang_up()
         if self.phones:
-            for s in self.sipps:
-                self._begin_speech(s)
             w.wait(lambda: any(self._hung_up(s) for s in self.sipps),
                    "the callers to hang up", 180)
             for phone in self.phones:
@@ -371,8 +375,6 @@ class Chaos:
                 s.done()
             for phone in self.phones:
                 phone.wait_event("CALL_CLOSED", timeout=40)
-        else:
-            self._until_all_heard(quiet_s)
         self.talk.finish()
 
     def _until_all_heard(self, quiet_s):
@@ -413,7 +415,7 @@ class Chaos:
         """The speech after the last kill, from the end of each recording."""
         for n, phone in enumerate(self.phones):
             tail = f"{self.w.dir}/tail{n}.wav"
-            _tail(phone.heard(), tail, SPEECH_S + 1)
+            _tail(phone.heard(), tail, JUDGED_S + 0.5)
             self.w.audio.must_hear("far", tail)
 
     def wrong_records(self):

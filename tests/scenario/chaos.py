@@ -29,7 +29,7 @@ def _run(w, calls, seconds, hold_ms, memory, phones=4):
     assert not bad, bad
 
 
-@case("R20 R43 R52", seconds=85, gate="own", alone=True, builds="release",
+@case("R20 R43 R52", seconds=80, gate="own", alone=True, builds="release",
       limit=240)
 def a_hundred_calls(w):
     """96 calls of the generator and four phones talk, plain and encrypted,
