@@ -11,6 +11,7 @@
  *	4. the old head's state = STATE_FREE, then its bytes are wiped
  * A removal is step 4 alone.
  */
+#include "common/heap.h"
 #include "common/store.h"
 
 #include <errno.h>
@@ -195,7 +196,7 @@ void map_free(struct store **store)
 struct store_record *map_record_new(struct store *s, uint32_t head)
 {
 	const struct slot_head *h = map_slot(s, head);
-	struct store_record *r = calloc(1, sizeof(*r));
+	struct store_record *r = heap_lasting(sizeof(*r));
 
 	if (!r)
 		return NULL;

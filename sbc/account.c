@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "common/clock.h"
+#include "common/heap.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/table.h"
@@ -100,7 +101,7 @@ static Gh__Account *row_copy(const Gh__Account *row)
 
 int account_new(const Gh__Account *row, struct account **out)
 {
-	struct account *a = calloc(1, sizeof(*a));
+	struct account *a = heap_lasting(sizeof(*a));
 
 	if (!a)
 		return ERR_NOMEM;
@@ -149,7 +150,7 @@ static void entry_put(
 	} else {
 		if (a->entries.n_entries >= ENTRIES_MAX)
 			entry_free(a, TAILQ_FIRST(&a->unused));
-		e = calloc(1, sizeof(*e));
+		e = heap_lasting(sizeof(*e));
 		if (!e)
 			return;
 		snprintf(e->key, sizeof(e->key), "%s", key);

@@ -23,6 +23,7 @@
 #include <sys/queue.h>
 
 #include "common/clock.h"
+#include "common/heap.h"
 #include "common/ipc.h"
 #include "common/log.h"
 #include "common/secret.h"
@@ -388,7 +389,7 @@ int media_session_new(struct media *media, const char call[IDENT_CALL_SIZE],
 	const struct media_events *events, void *ctx,
 	struct media_session **session_out)
 {
-	struct media_session *s = calloc(1, sizeof *s);
+	struct media_session *s = heap_lasting(sizeof *s);
 	int err;
 
 	if (s == NULL)
@@ -418,7 +419,7 @@ int media_want(struct media_session *s, const Gh__SessionWant *want)
 	copy.call = s->call;
 	copy.version = ++s->version;
 	len = gh__session_want__get_packed_size(&copy);
-	bytes = malloc(len);
+	bytes = heap_lasting(len);
 	if (bytes == NULL)
 		return ERR_NOMEM;
 	gh__session_want__pack(&copy, bytes);
@@ -509,7 +510,7 @@ static int restore_want(
 		goto out;
 	w->version = s->version;
 	s->want_len = gh__session_want__get_packed_size(w);
-	s->want = malloc(s->want_len);
+	s->want = heap_lasting(s->want_len);
 	err = s->want != NULL ? 0 : ERR_NOMEM;
 	if (err == 0)
 		gh__session_want__pack(w, s->want);

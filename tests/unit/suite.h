@@ -16,6 +16,17 @@ static inline void suite_add(Suite *s, const char *name, const TTest *test)
 	suite_add_tcase(s, t);
 }
 
+/** The same for a test that runs with _i from `from` to below `to`. */
+static inline void suite_add_loop(
+	Suite *s, const char *name, const TTest *test, int from, int to)
+{
+	TCase *t = tcase_create(name);
+
+	tcase_set_timeout(t, 60);
+	tcase_add_loop_test(t, test, from, to);
+	suite_add_tcase(s, t);
+}
+
 /** Runs a suite and frees it. @return the program's exit status. */
 static inline int suite_run(Suite *s)
 {
