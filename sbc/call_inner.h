@@ -271,6 +271,7 @@ struct calls {
 	struct loop_timer *reaper;
 	TAILQ_HEAD(, call) unsaved; /* call_save_soon() */
 	struct loop_timer *saver;
+	struct loop_timer *quiet;
 	struct trunks *trunks;
 	struct table accounts; /* calls in progress per account */
 	void (*on_empty)(void *ctx);
@@ -475,6 +476,10 @@ void call_media_drop_text(struct call *c, char **text);
 /** Wants what both sides agreed on so far from a session of the call. */
 GH_MUST_CHECK int call_media_tell(
 	struct call *c, struct media_slot *slot, const struct party *called);
+
+/* call_quiet.c */
+/** The timer's: lets what is quiet sleep. */
+void call_quiet_look(void *calls);
 
 /* call_slot.c */
 /** Asks for the ports of the present round's parties; EV_MEDIA_OK or

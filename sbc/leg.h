@@ -47,6 +47,7 @@ struct trunks;
 struct trunk_auth_query;
 struct leg;
 struct leg_large;
+struct leg_asleep;
 
 enum leg_state {
 	LEG_NEW,
@@ -166,7 +167,8 @@ struct leg {
 	const char *local;  /* our address value in the dialog, without a tag */
 	const char *remote; /* the peer's */
 	char *user_agent;   /* what the peer says it is; "" = nothing */
-	nta_leg_t *dialog;
+	nta_leg_t *dialog;  /* NULL: none, or asleep */
+	struct leg_asleep *asleep; /* leg_sleep.h; NULL = awake */
 	uint32_t invite_cseq;
 
 	nta_incoming_t *invite_irq; /* server: the first INVITE */
@@ -340,6 +342,9 @@ void leg_wipe_bodies(nta_outgoing_t *orq);
 /** Makes the nta leg for these tags and the next CSeq: also after a restart. */
 GH_MUST_CHECK int leg_make_dialog(struct leg *leg, const char *remote_tag,
 	uint32_t local_cseq, uint32_t remote_cseq);
+/** A request inside the dialog, as the library calls it. @return 0, or a status
+ * to answer with. */
+int leg_on_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 /** The leg of one of the library's dialogs, or NULL if it is none. */
 struct leg *leg_of_dialog(nta_leg_t *dialog);
 /** Sends a request inside the dialog, or the first INVITE; fn is called with
