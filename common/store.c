@@ -451,6 +451,17 @@ bool store_is(const struct store *s, const struct store_record *record,
 	return true;
 }
 
+size_t store_len(const struct store *s, const struct store_record *record)
+{
+	return map_slot(s, record->head)->len;
+}
+
+void store_read(
+	const struct store *s, const struct store_record *record, void *bytes)
+{
+	map_record_read(s, record->head, bytes);
+}
+
 void store_remove(struct store *s, struct store_record **record)
 {
 	struct store_record *r = *record;

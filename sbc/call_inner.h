@@ -249,6 +249,7 @@ struct call {
 	struct call_record record;
 	struct save_slot saved; /* call_save.c */
 	bool unsaved;           /* in calls->unsaved */
+	bool asleep;            /* its texts are in its record: call_wake() */
 	TAILQ_ENTRY(call) unsaved_link;
 };
 
@@ -480,6 +481,9 @@ GH_MUST_CHECK int call_media_tell(
 /* call_quiet.c */
 /** The timer's: lets what is quiet sleep. */
 void call_quiet_look(void *calls);
+/** Takes the texts of a sleeping call out of its record; nothing to do for one
+ * that is awake. @return 0, or an error: it can only be ended. */
+int call_wake(struct call *c);
 
 /* call_slot.c */
 /** Asks for the ports of the present round's parties; EV_MEDIA_OK or

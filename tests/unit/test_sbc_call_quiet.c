@@ -166,6 +166,97 @@ START_TEST(routes_are_kept)
 }
 END_TEST
 
+/* With a record the texts go too, and an event takes them out of it: the change
+ * that follows is made from them, and the CDR has the whole chain. */
+START_TEST(texts_stand_in_the_record)
+{
+	struct scene s;
+	const Gh__Cdr *cdr;
+	struct call *c;
+	size_t n_steps;
+	char *ours;
+
+	sc_begin(&s, NULL);
+	ck_assert_int_eq(
+		saves_new(&s.w->sbc, &sbc_save_owners, &s.w->sbc.saves), 0);
+	saves_on_keeper(s.w->sbc.saves);
+	sc_up(&s);
+	c = cw_call(s.w);
+	call_save_all(c->calls);
+	n_steps = c->record.n_steps;
+	ours = strdup(c->called->ours);
+	/* What is not in the record yet stays. */
+	c->called->ours[0] = 'w';
+	c->record.answer_us -= 60 * CLOCK_US_PER_S;
+	call_quiet_look(s.w->sbc.calls);
+	ck_assert(!c->asleep);
+	c->called->ours[0] = 'v';
+	call_quiet_look(s.w->sbc.calls);
+	ck_assert(c->asleep);
+	ck_assert_ptr_null(c->caller.theirs);
+	ck_assert_ptr_null(c->called->ours);
+	ck_assert_ptr_null(c->record.steps);
+
+	call_note(c, REASON_CALL_MEDIA_TIMEOUT, "test");
+	ck_assert(!c->asleep);
+	ck_assert_uint_eq(c->record.n_steps, n_steps + 1);
+	ck_assert_str_eq(c->called->ours, ours);
+	call_save(c);
+	call_quiet_look(s.w->sbc.calls);
+	ck_assert(c->asleep);
+
+	dl_offer(&s.caller, "INVITE", sc_caller_sdp(&s, "8 101", "sendonly"));
+	ck_assert(msg_has(dl_take_offer(&s.called), "a=sendonly"));
+	dl_agree(&s.called, sc_phone_sdp(&s, "8 101", "recvonly"));
+	ck_assert_str_ne(dl_take_answer(&s.caller), "");
+	cw_turn(s.w);
+	call_save_all(c->calls);
+	call_quiet_look(s.w->sbc.calls);
+	ck_assert(c->asleep);
+	dl_hang_up(&s.called);
+	dl_take_bye(&s.caller);
+	cdr = cw_cdr(s.w);
+	sc_cdr(cdr, REASON_CALL_CALLED_HUNG_UP, 200, "called");
+	ck_assert_uint_gt(cdr->n_decisions, n_steps + 1);
+	free(ours);
+	cw_wait_empty(s.w);
+	saves_free(&s.w->sbc.saves, true);
+	sp_close(&s.itsp);
+	sp_close(&s.phone);
+	cw_free(&s.w);
+}
+END_TEST
+
+/* A record that is gone: the call ends, in order. */
+START_TEST(lost_record_ends_the_call)
+{
+	struct scene s;
+	struct call *c;
+
+	sc_begin(&s, NULL);
+	ck_assert_int_eq(
+		saves_new(&s.w->sbc, &sbc_save_owners, &s.w->sbc.saves), 0);
+	saves_on_keeper(s.w->sbc.saves);
+	sc_up(&s);
+	c = cw_call(s.w);
+	call_save_all(c->calls);
+	c->record.answer_us -= 60 * CLOCK_US_PER_S;
+	call_quiet_look(s.w->sbc.calls);
+	ck_assert(c->asleep);
+	save_drop(s.w->sbc.saves, SAVE_CALL, &c->saved);
+	dl_request(&s.caller, "INFO", NULL, "application/dtmf", "1");
+	sp_expect(&s.itsp, "SIP/2.0 200");
+	dl_take_bye(&s.called);
+	dl_take_bye(&s.caller);
+	sc_cdr(cw_cdr(s.w), REASON_CALL_INTERNAL, 200, "sbc");
+	cw_wait_empty(s.w);
+	saves_free(&s.w->sbc.saves, true);
+	sp_close(&s.itsp);
+	sp_close(&s.phone);
+	cw_free(&s.w);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("sbc_call_quiet");
@@ -176,6 +267,8 @@ static Suite *suite(void)
 	suite_add(s, "old_number_is_refused", old_number_is_refused);
 	suite_add(s, "strangers_do_not_wake", strangers_do_not_wake);
 	suite_add(s, "routes_are_kept", routes_are_kept);
+	suite_add(s, "texts_stand_in_the_record", texts_stand_in_the_record);
+	suite_add(s, "lost_record_ends_the_call", lost_record_ends_the_call);
 	return s;
 }
 
