@@ -139,11 +139,29 @@ static void entry_free(struct accounts *a, struct entry *e)
 	free(e);
 }
 
+/* That a number was nobody's, and ran out, goes, a few at a time: under load
+ * each called number leaves that for seconds. An account may still be of use
+ * while authd is away. */
+static void forget_old(struct accounts *a)
+{
+	uint64_t now = clock_now_us();
+	struct entry *e;
+
+	for (unsigned i = 0; i < 4; i++) {
+		e = TAILQ_FIRST(&a->unused);
+		if (e == NULL || e->account || e->expires_us > now)
+			return;
+		entry_free(a, e);
+	}
+}
+
 static void entry_put(
 	struct accounts *a, const char *key, struct account *account)
 {
-	struct entry *e = entry_find(a, key);
+	struct entry *e;
 
+	forget_old(a);
+	e = entry_find(a, key);
 	if (e) {
 		account_unref(&e->account);
 		TAILQ_REMOVE(&a->unused, e, next);

@@ -100,6 +100,8 @@ static bool sleep_texts(struct call *c)
 	if (c->asleep || c->change.active || c->change.again != NULL ||
 		c->untold || c->pending_status != 0)
 		return false;
+	/* What was only noted (trouble with sound, say) is not in it yet. */
+	call_save(c);
 	msg = save_get(c->sbc->saves, SAVE_CALL, &c->saved);
 	may = msg != NULL && is_saved(c, (const Gh__SavedCall *)msg);
 	if (may)

@@ -250,6 +250,7 @@ void leg_free(struct leg **legp)
 	leg_large_drop(leg);
 	loop_timer_free(leg->c.sbc->daemon.loop, &leg->se_timer);
 	account_unref(&leg->c.account);
+	su_free(leg->c.home, leg->judged);
 	su_free(leg->c.home, leg->user_agent);
 	su_free(leg->c.home, leg->end_lines);
 	leg_save_answered(leg);

@@ -86,7 +86,8 @@ static bool is_idle(const struct leg *leg)
 		leg->change.sending || leg->bye_orq != NULL ||
 		leg->judged_irq != NULL || leg->judging != NULL ||
 		leg->auth.query != NULL || leg->auth.orq != NULL ||
-		leg->auth.next != NULL || !LIST_EMPTY(&leg->larges))
+		leg->auth.next != NULL || !LIST_EMPTY(&leg->larges) ||
+		!LIST_EMPTY(&leg->texts))
 		return false;
 	for (size_t i = 0; i < LEG_MINORS_MAX; i++) {
 		if (leg->minors[i] != NULL)

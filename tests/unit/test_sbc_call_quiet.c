@@ -185,12 +185,15 @@ START_TEST(texts_stand_in_the_record)
 	call_save_all(c->calls);
 	n_steps = c->record.n_steps;
 	ours = strdup(c->called->ours);
-	/* What is not in the record yet stays. */
-	c->called->ours[0] = 'w';
 	c->record.answer_us -= 60 * CLOCK_US_PER_S;
+	/* A change that is owed needs them. */
+	c->change.again = &c->caller;
 	call_quiet_look(s.w->sbc.calls);
 	ck_assert(!c->asleep);
-	c->called->ours[0] = 'v';
+	c->change.again = NULL;
+	/* What is only noted is written first. */
+	call_note(c, REASON_CALL_MEDIA_TIMEOUT, "noted");
+	n_steps++;
 	call_quiet_look(s.w->sbc.calls);
 	ck_assert(c->asleep);
 	ck_assert_ptr_null(c->caller.theirs);
