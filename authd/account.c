@@ -147,6 +147,7 @@ void account_drop_negatives(struct accounts *a)
 {
 	while (!TAILQ_EMPTY(&a->negative_order))
 		drop_negative(a, TAILQ_FIRST(&a->negative_order));
+	gaps_forget(a->gaps);
 }
 
 void account_drop_all(struct accounts *a)
@@ -288,11 +289,18 @@ int account_find(struct accounts *a, Gh__AccountKey by, const char *key,
 		*record_out = e->record;
 		return 0;
 	}
+	if (by == GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER && gaps_find(a, key))
+		return ERR_NOT_FOUND;
 	node = table_find(&a->negatives, text, strlen(text));
 	if (!node)
 		return ERR_AGAIN;
 	ask_in_time(a, TABLE_ENTRY(node, struct negative, node), by);
 	return ERR_NOT_FOUND;
+}
+
+const struct range *account_nobodys(struct accounts *a, const char *number)
+{
+	return gaps_find(a, number);
 }
 
 size_t accounts_cached(const struct accounts *a)
@@ -340,7 +348,9 @@ int accounts_new(struct loop *loop, struct vault *vault, size_t max_cached,
 		TAILQ_INIT(&a->waiting[by]);
 	TAILQ_INIT(&a->aliases);
 	TAILQ_INIT(&a->gone);
-	err = table_init(&a->index, max_cached * KEYS_PER_ENTRY);
+	err = gaps_new(&a->gaps);
+	if (err == 0)
+		err = table_init(&a->index, max_cached * KEYS_PER_ENTRY);
 	if (err == 0)
 		err = table_init(&a->negatives, NEGATIVE_MAX);
 	if (err == 0)
@@ -364,6 +374,7 @@ int accounts_new(struct loop *loop, struct vault *vault, size_t max_cached,
 void accounts_set_db(struct accounts *a, struct db *db)
 {
 	a->db = db;
+	account_warm(a);
 }
 
 void accounts_free(struct accounts **accounts)
@@ -373,11 +384,13 @@ void accounts_free(struct accounts **accounts)
 	*accounts = NULL;
 	if (!a)
 		return;
-	account_drop_all(a);
+	if (a->gaps)
+		account_drop_all(a);
 	account_free_asks(a);
 	while (!TAILQ_EMPTY(&a->aliases))
 		account_drop_alias(a, TAILQ_FIRST(&a->aliases));
 	account_gone_sweep(a, true);
+	gaps_free(&a->gaps);
 	loop_timer_free(a->loop, &a->sweep);
 	loop_timer_free(a->loop, &a->gather);
 	table_done(&a->index);

@@ -48,6 +48,12 @@ void accounts_free(struct accounts **accounts);
 GH_MUST_CHECK int account_find(struct accounts *a, Gh__AccountKey by,
 	const char *key, const Gh__AccountRecord **record_out);
 
+struct range;
+
+/** What is known about numbers around one that is nobody's (common/ranges.h).
+ * @return NULL = nothing; borrowed until the loop turns. */
+const struct range *account_nobodys(struct accounts *a, const char *number);
+
 /** @param record	NULL unless err is 0; borrowed until return.
  * err: 0, ERR_NOT_FOUND, or ERR_AWAY: nobody knows. */
 typedef void (*account_fn)(void *ctx, int err, const Gh__AccountRecord *record);

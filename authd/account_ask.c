@@ -44,6 +44,18 @@ static const char *const ask_sql[] = {
 _Static_assert(sizeof(ask_sql) / sizeof(ask_sql[0]) == ASK_KINDS,
 	"each kind of key can be asked for");
 
+void account_warm(struct accounts *a)
+{
+	for (size_t by = 0; by < ASK_KINDS; by++)
+		db_warm(a->db, &(const struct db_step){
+				       .sql = ask_sql[by],
+				       .often = true,
+				       .n_params = 1,
+				       .params = {""},
+			       });
+	gaps_warm(a->db);
+}
+
 /* Questions that are one statement. */
 struct ask_batch {
 	TAILQ_ENTRY(ask_batch) order;
@@ -105,6 +117,8 @@ static void answer_not_found(struct ask *ask)
 	if (al)
 		account_forget_kept(a, al);
 	account_add_negative(a, ask->key);
+	if (ask->by == GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER)
+		gaps_ask(a, ask->key + 2);
 	finish_ask(ask, ERR_NOT_FOUND, NULL);
 }
 

@@ -8,6 +8,7 @@
 
 #include "authd/account.h"
 #include "authd/row.h"
+#include "common/ranges.h"
 #include "common/table.h"
 
 enum {
@@ -108,6 +109,7 @@ struct accounts {
 	unsigned round;
 	TAILQ_HEAD(, gone) gone; /* account_gone.c */
 	size_t n_gone;
+	struct gaps *gaps; /* account_gaps.c */
 };
 
 /* account.c: keys and the cache */
@@ -133,6 +135,8 @@ void account_drop_all(struct accounts *a);
 /* account_ask.c: questions */
 /** Answers what the database can not be asked. */
 void account_answer_from_disk(struct accounts *a);
+/** Tells the database what will be asked often. */
+void account_warm(struct accounts *a);
 /** For the timer of accounts.gather. */
 void account_on_gathered(void *arg);
 void account_free_asks(struct accounts *a);
@@ -145,6 +149,22 @@ Gh__AccountRecord *account_read_kept(struct accounts *a, const char *user);
 void account_keep(struct accounts *a, Gh__AccountRecord *rec);
 /** For vault_each(). */
 void account_load_kept(void *ctx, const char *name);
+
+/* account_gaps.c: numbers that are nobody's, as ranges */
+int gaps_new(struct gaps **gaps_out);
+/** Safe on NULL. */
+void gaps_free(struct gaps **gaps);
+/** Where the database said a short while ago that all are nobody's; borrowed
+ * until the loop turns. NULL = the number has to be asked for. */
+const struct range *gaps_find(struct accounts *a, const char *number);
+/** It is nobody's: asks how far around it that is so. */
+void gaps_ask(struct accounts *a, const char *number);
+/** The answer to that. @param r its row; borrowed. */
+void gaps_take(struct gaps *g, const char *number, const PGresult *r);
+/** Tells the database what will be asked often. */
+void gaps_warm(struct db *db);
+/** Some account has changed. */
+void gaps_forget(struct gaps *g);
 
 /* account_gone.c */
 /** The record goes or changes: what it has at a PBX is kept for a while. */

@@ -14,6 +14,7 @@
 #include "authd/trunkcred.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/ranges.h"
 
 enum { ASKS_MAX = 4096 };
 
@@ -139,13 +140,22 @@ static void answer_offers(
 	send_or_log(link, &msg);
 }
 
-static void answer_account(struct server *s, struct ipc_link *link, uint64_t id,
-	int err, const Gh__AccountRecord *record)
+static void answer_account(struct server *s, struct ipc_link *link,
+	const Gh__AccountQuery *query, int err, const Gh__AccountRecord *record)
 {
 	Gh__AccountAnswer answer = GH__ACCOUNT_ANSWER__INIT;
+	const struct range *nobodys = NULL;
 	IPC_MSG(msg, ACCOUNT_ANSWER, account_answer, &answer);
 
-	answer.id = id;
+	if (err == ERR_NOT_FOUND &&
+		query->by == GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER)
+		nobodys = account_nobodys(s->accounts, query->key);
+	if (nobodys) {
+		answer.nobodys = true;
+		answer.nobodys_below = (char *)(uintptr_t)nobodys->below;
+		answer.nobodys_above = (char *)(uintptr_t)nobodys->above;
+	}
+	answer.id = query->id;
 	answer.found = err == 0;
 	answer.unavailable = err != 0 && err != ERR_NOT_FOUND;
 	if (err == 0) {
@@ -268,8 +278,8 @@ static void on_account(void *ctx, int err, const Gh__AccountRecord *record)
 				err == 0 ? record : NULL));
 		break;
 	default:
-		answer_account(r->server, r->link, r->msg->account_query->id,
-			err, record);
+		answer_account(
+			r->server, r->link, r->msg->account_query, err, record);
 		break;
 	}
 	drop_request(r);
@@ -377,11 +387,11 @@ void ask_on_account(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 	if (err == ERR_AGAIN)
 		err = wait_for(s, link, msg, query->by, query->key);
 	else if (err == 0 || err == ERR_NOT_FOUND) {
-		answer_account(s, link, query->id, err, record);
+		answer_account(s, link, query, err, record);
 		return;
 	}
 	if (err < 0)
-		answer_account(s, link, query->id, err, NULL);
+		answer_account(s, link, query, err, NULL);
 }
 
 void ask_on_trunk_auth(void *ctx, struct ipc_link *link, const Gh__Msg *msg)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "authd/json_list.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -22,9 +23,9 @@ enum {
 	RETRY_US = 1000 * 1000,
 	STORE_US = 8 * 1000 * 1000,
 	SWEEP_US = 30 * 1000 * 1000,
-	BATCH_MAX = 200,
-	/* json.h's writer holds this much; a batch stops below. */
-	BATCH_BYTES = 48 * 1024,
+	BATCH_MAX = 500, /* accounts */
+	BATCH_BYTES = 256 * 1024,
+	NUMBER_SIZE = 24,
 };
 
 struct registered {
@@ -140,12 +141,13 @@ static void drop(struct bindings *b, struct registered *r)
 
 static void mark(struct bindings *b, struct registered *r)
 {
+	/* Counted from the first: the rest must not put it off. */
+	if (!b->busy && TAILQ_EMPTY(&b->dirty))
+		loop_timer_set(b->loop, b->flush, FLUSH_US);
 	if (!r->dirty)
 		TAILQ_INSERT_TAIL(&b->dirty, r, order);
 	r->dirty = true;
 	r->writing = false;
-	if (!b->busy)
-		loop_timer_set(b->loop, b->flush, FLUSH_US);
 }
 
 static Gh__BindingsUpdate *copy(
@@ -243,41 +245,100 @@ void bindings_forget(struct bindings *b, uint64_t account)
 
 static const char *const transport_names[] = {"udp", "tcp", "tls", "ws", "wss"};
 
+static void put_uint(struct json *j, const char *key, uint64_t value)
+{
+	if (value != 0)
+		json_uint(j, key, value);
+}
+
+static void put_str(struct json *j, const char *key, const char *value)
+{
+	if (value && *value)
+		json_str(j, key, value);
+}
+
+/* What is empty is left out. */
 static void put_binding(struct json *j, const Gh__Binding *m)
 {
 	size_t t = (size_t)m->transport;
 
-	json_open_object(j, NULL);
-	json_uint(j, "realm", m->realm);
-	json_str(j, "contact", m->contact);
-	json_str(j, "source", m->source);
-	json_str(j, "local", m->local);
-	json_str(j, "transport", t < 5 ? transport_names[t] : "");
-	json_uint(j, "wall_expires_us", m->wall_expires_us);
-	json_uint(j, "wall_registered_us", m->wall_registered_us);
-	json_uint(j, "q_permille", m->q_permille);
-	json_str(j, "call_id", m->call_id);
-	json_uint(j, "cseq", m->cseq);
-	json_str(j, "instance", m->instance);
-	json_uint(j, "reg_id", m->reg_id);
-	json_open_array(j, "path");
-	for (size_t i = 0; i < m->n_path; i++)
-		json_str(j, NULL, m->path[i]);
-	json_close_array(j);
-	json_str(j, "user_agent", m->user_agent);
-	json_uint(j, "flow", m->flow);
-	json_bool(j, "behind_nat", m->behind_nat);
-	json_close_object(j);
+	put_uint(j, "realm", m->realm);
+	put_str(j, "contact", m->contact);
+	put_str(j, "source", m->source);
+	put_str(j, "local", m->local);
+	put_str(j, "transport", t < 5 ? transport_names[t] : "");
+	put_uint(j, "wall_expires_us", m->wall_expires_us);
+	put_uint(j, "wall_registered_us", m->wall_registered_us);
+	put_uint(j, "q_permille", m->q_permille);
+	put_str(j, "call_id", m->call_id);
+	put_uint(j, "cseq", m->cseq);
+	put_str(j, "instance", m->instance);
+	put_uint(j, "reg_id", m->reg_id);
+	if (m->n_path > 0) {
+		json_open_array(j, "path");
+		for (size_t i = 0; i < m->n_path; i++)
+			json_str(j, NULL, m->path[i]);
+		json_close_array(j);
+	}
+	put_str(j, "user_agent", m->user_agent);
+	put_uint(j, "flow", m->flow);
+	if (m->behind_nat)
+		json_bool(j, "behind_nat", true);
 }
+
+/* What one statement takes: two SQL arrays and the bindings. */
+struct batch {
+	char accounts[BATCH_MAX * NUMBER_SIZE + 2];
+	char counts[BATCH_MAX * NUMBER_SIZE + 2];
+	size_t accounts_len, counts_len, n;
+	struct json_list bindings;
+};
+
+static void add_number(char *list, size_t *len, uint64_t number)
+{
+	*len += (size_t)snprintf(list + *len, NUMBER_SIZE, "%c%" PRIu64,
+		*len ? ',' : '{', number);
+}
+
+static int add_registered(struct batch *b, const struct registered *r)
+{
+	for (size_t i = 0; i < r->update->n_bindings; i++) {
+		struct json j;
+		char *text;
+		int err;
+
+		json_begin(&j);
+		json_uint(&j, "account", r->account);
+		json_uint(&j, "position", i + 1);
+		put_binding(&j, r->update->bindings[i]);
+		err = json_end(&j, &text);
+		if (err < 0)
+			return err;
+		err = json_list_add(&b->bindings, text);
+		free(text);
+		if (err < 0)
+			return err;
+	}
+	add_number(b->accounts, &b->accounts_len, r->account);
+	add_number(b->counts, &b->counts_len, r->update->n_bindings);
+	b->n++;
+	return 0;
+}
+
+static const char store_sql[] =
+	"SELECT sbc.bindings_store($1::bigint[], $2::integer[], $3::json)";
 
 static void on_stored(void *ctx, const struct db_result *result);
 
-static void on_flush(void *arg)
+static int submit(struct bindings *b, struct batch *batch)
 {
-	struct bindings *b = arg;
-	static const char sql[] =
-		"SELECT sbc.binding_store(($1::jsonb)->'accounts')";
-	struct db_step step = {.sql = sql, .often = true, .n_params = 1};
+	const char *rows = json_list_text(&batch->bindings);
+	struct db_step step = {
+		.sql = store_sql,
+		.often = true,
+		.n_params = 3,
+		.params = {batch->accounts, batch->counts, rows ? rows : "[]"},
+	};
 	const struct db_job job = {
 		.steps = &step,
 		.n_steps = 1,
@@ -285,47 +346,48 @@ static void on_flush(void *arg)
 		.fn = on_stored,
 		.ctx = b,
 	};
+
+	memcpy(batch->accounts + batch->accounts_len, "}", 2);
+	memcpy(batch->counts + batch->counts_len, "}", 2);
+	return db_submit(b->db, &job);
+}
+
+static void on_flush(void *arg)
+{
+	struct batch batch = {.n = 0};
+	struct bindings *b = arg;
 	struct registered *r;
-	struct json j;
-	char *text;
-	size_t n = 0;
+	int err = 0;
 
 	if (b->busy || !b->db || !db_is_up(b->db) || TAILQ_EMPTY(&b->dirty))
 		return;
-	json_begin(&j);
-	json_open_array(&j, "accounts");
 	b->more = false;
 	TAILQ_FOREACH (r, &b->dirty, order) {
-		b->more = n == BATCH_MAX || j.len > BATCH_BYTES;
+		b->more = batch.n == BATCH_MAX ||
+			  batch.bindings.len > BATCH_BYTES;
 		if (b->more)
 			break;
-		json_open_object(&j, NULL);
-		json_uint(&j, "account", r->account);
-		json_open_array(&j, "bindings");
-		for (size_t i = 0; i < r->update->n_bindings; i++)
-			put_binding(&j, r->update->bindings[i]);
-		json_close_array(&j);
-		json_close_object(&j);
+		err = add_registered(&batch, r);
+		if (err < 0)
+			break;
 		r->writing = true;
-		n++;
 	}
-	json_close_array(&j);
-	if (json_end(&j, &text) < 0) {
+	if (err == ERR_TOO_BIG) {
 		/* One account with far too long texts: not for the database. */
-		r = TAILQ_FIRST(&b->dirty);
 		log_warning(
 			"bindings_too_big", LOG_UINT("account", r->account));
 		TAILQ_REMOVE(&b->dirty, r, order);
 		r->dirty = false;
-		loop_timer_set(b->loop, b->flush, FLUSH_US);
-		return;
 	}
-	step.params[0] = text;
-	if (db_submit(b->db, &job) == 0)
+	/* Its first bindings may be in the list: all begin again. */
+	if (err == 0)
+		err = submit(b, &batch);
+	if (err == 0)
 		b->busy = true;
 	else
-		loop_timer_set(b->loop, b->flush, RETRY_US);
-	free(text);
+		loop_timer_set(b->loop, b->flush,
+			err == ERR_TOO_BIG ? FLUSH_US : RETRY_US);
+	json_list_done(&batch.bindings);
 }
 
 static void on_stored(void *ctx, const struct db_result *result)
@@ -470,6 +532,12 @@ int bindings_new(
 void bindings_set_db(struct bindings *b, struct db *db)
 {
 	b->db = db;
+	db_warm(db, &(const struct db_step){
+			    .sql = store_sql,
+			    .often = true,
+			    .n_params = 3,
+			    .params = {"{}", "{}", "[]"},
+		    });
 }
 
 void bindings_free(struct bindings **bindings)

@@ -65,11 +65,14 @@ static void on_sweep(void *arg)
 		struct conn *c = &db->conns[i];
 		bool late = c->job ? now > c->job->deadline_us
 				   : (c->state == CONN_CONNECTING ||
-					     c->state == CONN_SETUP) &&
+					     c->state == CONN_SETUP ||
+					     c->overwriting) &&
 					     now > c->deadline_us;
 
-		if (!late)
+		if (!late) {
+			db_conn_sweep(c, now);
 			continue;
+		}
 		snprintf(c->problem, sizeof(c->problem),
 			"the server does not answer in time");
 		db_conn_drop(c, ERR_TIMEOUT);
@@ -166,6 +169,12 @@ void db_free(struct db **db_in)
 bool db_is_up(const struct db *db)
 {
 	return db->up;
+}
+
+void db_warm(struct db *db, const struct db_step *step)
+{
+	if (db->n_warm < DB_WARM_MAX)
+		db->warm[db->n_warm++] = *step;
 }
 
 static size_t params_size(const struct db_job *job)

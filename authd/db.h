@@ -23,8 +23,9 @@
 #define DB_STEPS_MAX       24
 #define DB_QUEUE_MAX       4096
 #define DB_CONNECTIONS_MAX 16
+#define DB_WARM_MAX        12
 /** Oldest schema that this program can work with. */
-#define DB_SCHEMA_VERSION  21
+#define DB_SCHEMA_VERSION  24
 
 struct db;
 
@@ -78,6 +79,15 @@ GH_MUST_CHECK int db_new(struct loop *loop, const char *conninfo, size_t n,
 /** Jobs that are not finished never call back. Safe on NULL. */
 void db_free(struct db **db);
 bool db_is_up(const struct db *db);
+
+/**
+ * A statement that will run often, with parameters that make it do nothing:
+ * each connection runs it once when it has nothing else to do, because the
+ * first time costs the planner more than a hundred others and somebody would
+ * wait.
+ * @param step	all texts are static. More than DB_WARM_MAX are left out.
+ */
+void db_warm(struct db *db, const struct db_step *step);
 
 /** @return 0, ERR_AWAY, ERR_FULL, ERR_TOO_BIG or ERR_NOMEM. */
 GH_MUST_CHECK int db_submit(struct db *db, const struct db_job *job);

@@ -25,7 +25,14 @@
 enum {
 	BACKOFF_MIN_US = 100 * 1000,
 	BACKOFF_MAX_US = 5 * 1000 * 1000,
-	CONNECT_US = 5 * 1000 * 1000,
+	CONNECT_US = 5 * 1000 * 1000, /* also to set up, to overwrite */
+	/* How long secrets may stand in libpq's buffer: a statement for each
+	 * answer costs more than most answers, and they are in the cache of
+	 * accounts for longer. */
+	OVERWRITE_US = 1000 * 1000,
+	/* What waits for a new connection goes first. */
+	WARM_AFTER_US = 500 * 1000,
+	WARM_US = 5 * 1000 * 1000,
 };
 
 static const char setup_sql[] =
@@ -34,6 +41,8 @@ static const char setup_sql[] =
 	"SET client_encoding = 'UTF8'; SET search_path = pg_catalog; "
 	/* Compiling a plan takes longer than any of ours runs. */
 	"SET jit = off; "
+	/* Nor is one better for the values: keys are looked up in indexes. */
+	"SET plan_cache_mode = force_generic_plan; "
 	"SET DateStyle = 'ISO'; SET bytea_output = 'hex'; "
 	"SELECT coalesce(max(version), 0) FROM sbc.schema_version";
 static const char listen_sql[] =
@@ -120,6 +129,8 @@ void db_conn_drop(struct conn *c, int err)
 	c->pg = NULL;
 	c->state = CONN_AWAY;
 	c->overwriting = c->outdated = false;
+	c->warm = false;
+	c->secret_size = 0;
 	c->preparing = NULL;
 	c->n_prepared = 0;
 	/* Slower only after all hosts were tried. */
@@ -182,7 +193,6 @@ void db_conn_start(struct conn *c, struct job *job)
 	c->n_results = 0;
 	c->err = 0;
 	c->outdated = false;
-	c->secret_size = 0;
 	c->problem[0] = '\0';
 	send_step(c);
 	if (c->state == CONN_BUSY && watch_sent(c) < 0)
@@ -244,10 +254,76 @@ static void overwrite_buffer(struct conn *c)
 {
 	c->overwriting = true;
 	c->state = CONN_BUSY;
+	c->deadline_us = clock_now_us() + CONNECT_US;
+	c->n_results = 0;
+	c->err = 0;
 	if (!send_overwriting(c))
 		drop_with_pq_problem(c);
 	else if (watch_sent(c) < 0)
 		db_conn_drop(c, ERR_NOMEM);
+}
+
+/* Notes how much the job's answers have left in the buffer. */
+static void note_secrets(struct conn *c)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < c->n_results; i++)
+		size += PQresultMemorySize(c->results[i]);
+	if (c->secret_size == 0)
+		c->secret_since_us = clock_now_us();
+	if (size + 1 > c->secret_size)
+		c->secret_size = size + 1;
+}
+
+static bool must_overwrite(const struct conn *c, uint64_t now)
+{
+	return c->secret_size > 0 && now - c->secret_since_us >= OVERWRITE_US;
+}
+
+static void on_warm(void *ctx, const struct db_result *result)
+{
+	(void)ctx;
+	if (result->err != 0) /* nothing is lost but time */
+		log_info("database_not_warm",
+			LOG_STR("problem", result->problem));
+}
+
+static void make_warm(struct conn *c, uint64_t now)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	c->warm = true;
+	if (!job)
+		return;
+	memcpy(job->steps, c->db->warm, sizeof(c->db->warm));
+	job->n_steps = c->db->n_warm;
+	job->deadline_us = now + WARM_US;
+	job->fn = on_warm;
+	db_conn_start(c, job);
+}
+
+void db_conn_sweep(struct conn *c, uint64_t now)
+{
+	if (c->state != CONN_IDLE)
+		return;
+	if (must_overwrite(c, now))
+		overwrite_buffer(c);
+	else if (!c->listens && !c->warm && c->db->n_warm > 0 &&
+		 now - c->up_us >= WARM_AFTER_US)
+		make_warm(c, now);
+}
+
+static void on_overwritten(struct conn *c)
+{
+	c->overwriting = false;
+	if (c->err != 0) {
+		/* Its memory is wiped as it is freed. */
+		db_conn_drop(c, ERR_AWAY);
+		return;
+	}
+	c->secret_size = 0;
+	become_idle(c);
 }
 
 /* A preparation was answered; if it is good, the statement itself goes out. */
@@ -284,8 +360,6 @@ static bool said_something(const struct conn *c)
 
 static void on_step_end(struct conn *c)
 {
-	bool secret = c->job->secret;
-
 	if (c->outdated) {
 		/* The schema was changed under us: prepare anew. */
 		db_conn_drop(c, ERR_AWAY);
@@ -304,11 +378,10 @@ static void on_step_end(struct conn *c)
 		db_conn_drop(c, c->err);
 		return;
 	}
-	for (size_t i = 0; secret && i < c->n_results; i++)
-		c->secret_size += PQresultMemorySize(c->results[i]);
-	secret = secret && said_something(c);
+	if (c->job->secret && said_something(c))
+		note_secrets(c);
 	db_conn_finish(c, c->err);
-	if (secret)
+	if (must_overwrite(c, clock_now_us()))
 		overwrite_buffer(c);
 	else
 		become_idle(c);
@@ -348,6 +421,7 @@ static void on_setup_end(struct conn *c)
 			db_conn_drop(c, ERR_NOMEM);
 		return;
 	}
+	c->up_us = clock_now_us();
 	become_idle(c);
 }
 
@@ -417,10 +491,9 @@ static void on_answer(struct conn *c)
 			drop_with_pq_problem(c);
 		else if (c->preparing)
 			on_prepared(c);
-		else if (c->overwriting) {
-			c->overwriting = false;
-			become_idle(c);
-		} else if (c->state == CONN_SETUP)
+		else if (c->overwriting)
+			on_overwritten(c);
+		else if (c->state == CONN_SETUP)
 			on_setup_end(c);
 		else
 			on_step_end(c);

@@ -45,19 +45,23 @@ struct conn {
 	struct loop_timer *retry;
 	uint64_t backoff_us;
 	size_t host;          /* the next one to try */
-	uint64_t deadline_us; /* CONNECTING, SETUP */
+	uint64_t deadline_us; /* CONNECTING, SETUP, overwriting */
 	struct job *job;
 	size_t step;
 	PGresult *results[DB_RESULTS_MAX];
 	size_t n_results;
 	int err;
+	bool warm;             /* db.warm has been run */
+	uint64_t up_us;        /* since when it stands */
 	bool overwriting;      /* the statement that clears libpq's buffer */
 	const char *preparing; /* the answer to come is to its preparation */
 	bool outdated;         /* what was prepared no longer fits the schema */
 	/* Texts of prepared statements "s0", "s1", ... by their addresses. */
 	const char *prepared[DB_PREPARED_MAX];
 	size_t n_prepared;
+	/* Secrets that libpq's buffer may still hold; 0 = none. */
 	size_t secret_size;
+	uint64_t secret_since_us;
 	char problem[DB_PROBLEM_SIZE];
 	char logged[DB_PROBLEM_SIZE]; /* the last problem that was told */
 };
@@ -73,6 +77,8 @@ struct db {
 	size_t n_queued;
 	struct loop_timer *sweep;
 	bool up;
+	struct db_step warm[DB_WARM_MAX];
+	size_t n_warm;
 };
 
 /* db.c */
@@ -88,6 +94,9 @@ void db_conn_on_retry(void *arg);
 void db_conn_start(struct conn *c, struct job *job);
 /** Ends the connection, and its job with err; another try follows. */
 void db_conn_drop(struct conn *c, int err);
+/** Now and then: an idle connection gets rid of old secrets, a new one that
+ * has been idle is made warm. */
+void db_conn_sweep(struct conn *c, uint64_t now);
 /** Frees the results, wiped if they are secret. */
 void db_conn_clear(struct conn *c);
 

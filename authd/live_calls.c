@@ -71,11 +71,14 @@ static void on_stored(void *ctx, const struct db_result *result)
 		l->ask(l->ctx);
 }
 
+static const char store_sql[] = "SELECT sbc.live_call_store($1::jsonb)";
+
 static void pump(struct live_calls *l)
 {
 	struct held_news *h = STAILQ_FIRST(&l->held);
 	struct db_step step = {
-		.sql = "SELECT sbc.live_call_store($1::jsonb)",
+		.sql = store_sql,
+		.often = true,
 		.n_params = 1,
 	};
 	const struct db_job job = {
@@ -174,6 +177,13 @@ void live_calls_on_db_up(struct live_calls *l)
 void live_calls_set_db(struct live_calls *l, struct db *db)
 {
 	l->db = db;
+	db_warm(db, &(const struct db_step){
+			    .sql = store_sql,
+			    .often = true,
+			    .n_params = 1,
+			    .params = {"{\"worker\":0,\"reset\":false,"
+				       "\"ended\":[],\"calls\":[]}"},
+		    });
 }
 
 int live_calls_new(

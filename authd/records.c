@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "authd/json_list.h"
 #include "common/clock.h"
 #include "common/ident.h"
 #include "common/log.h"
@@ -29,7 +30,7 @@ enum {
 	RETRY_US = 1000 * 1000,
 	/* Between the beginnings of two batches that are not full: a
 	 * transaction costs the database more than a record. */
-	GATHER_US = 100 * 1000,
+	GATHER_US = 250 * 1000,
 	KEY_SIZE_MAX = 40,
 	MEMORY_MAX = 10000, /* records while the disk is full */
 };
@@ -56,7 +57,7 @@ struct records {
 	uint64_t next_held;
 	uint64_t next_batch_us; /* not before; a full one may go at once */
 	bool busy;
-	bool one_by_one;     /* looking for a bad record */
+	uint64_t one_by_one; /* of a refused batch, still to be sent */
 	bool batch_is_held;  /* the batch under way is from memory */
 	uint64_t batch_last; /* number of its last record */
 	uint64_t n_batch;
@@ -66,10 +67,7 @@ struct records {
 };
 
 static const char store_sql[] =
-	"SELECT count(*) FROM (SELECT CASE d->>'kind' "
-	"WHEN 'cdr' THEN sbc.cdr_store(d) WHEN 'event' THEN sbc.event_store(d) "
-	"WHEN 'ban' THEN sbc.ban_store(d) END AS new "
-	"FROM jsonb_array_elements($1::jsonb) d) s WHERE new";
+	"SELECT sbc.records_store($1::json, $2::json, $3::json, $4::json)";
 
 static void on_spool_safe(void *ctx, uint64_t token, int err)
 {
@@ -113,6 +111,12 @@ int records_new(struct loop *loop, struct sync *sync, const char *dir,
 void records_set_db(struct records *r, struct db *db)
 {
 	r->db = db;
+	db_warm(db, &(const struct db_step){
+			    .sql = store_sql,
+			    .often = true,
+			    .n_params = RECORD_LISTS,
+			    .params = {"[]", "[]"},
+		    });
 }
 
 void records_free(struct records **records)
@@ -235,30 +239,47 @@ void records_ban(struct records *r, const Gh__BanRecord *ban)
 
 /* ------------------------------------------------------ to the database */
 
-/* A batch's text as it grows. */
+/* A batch as it grows. */
 struct batch {
-	char *text;
-	size_t len, size;
+	struct json_list lists[RECORD_LISTS];
+	size_t len; /* of all lists */
 	uint64_t n;
 	uint64_t last;
+	char calls[BATCH_MAX][IDENT_CALL_SIZE]; /* of its CDRs */
+	size_t n_calls;
 };
 
-static int batch_add(struct batch *b, const char *json)
+static void batch_free(struct batch *b)
 {
-	size_t len = strlen(json);
+	for (size_t i = 0; i < RECORD_LISTS; i++)
+		json_list_done(&b->lists[i]);
+}
 
-	if (b->len + len + 3 > b->size) {
-		size_t size = (b->len + len + 3) * 2;
-		char *more = realloc(b->text, size);
-
-		if (!more)
-			return ERR_NOMEM;
-		b->text = more;
-		b->size = size;
+/* sbc sends a CDR again whose acknowledgement it did not get: both are in the
+ * spool then. The first one counts, as it does in the database. */
+static bool is_double(const struct batch *b, const char *call)
+{
+	for (size_t i = 0; *call && i < b->n_calls; i++) {
+		if (strcmp(b->calls[i], call) == 0)
+			return true;
 	}
-	b->text[b->len++] = b->n++ ? ',' : '[';
-	memcpy(b->text + b->len, json, len);
-	b->len += len;
+	return false;
+}
+
+static int batch_add(struct batch *b, const struct record_rows *rows)
+{
+	if (is_double(b, rows->call))
+		return 0;
+	if (rows->call[0])
+		memcpy(b->calls[b->n_calls++], rows->call, sizeof(rows->call));
+	for (size_t i = 0; i < rows->n; i++) {
+		const char *json = rows->row[i].json;
+		int err = json_list_add(&b->lists[rows->row[i].list], json);
+
+		if (err < 0)
+			return err;
+		b->len += strlen(json);
+	}
 	return 0;
 }
 
@@ -274,20 +295,25 @@ static void make_key(const struct records *r, char letter, uint64_t number,
 static int add_record(struct records *r, struct batch *b, enum spool_kind kind,
 	const uint8_t *bytes, size_t len, char letter, uint64_t number)
 {
-	char key[KEY_SIZE_MAX], *json;
+	struct record_rows rows;
+	char key[KEY_SIZE_MAX];
 	int err;
 
 	make_key(r, letter, number, key);
-	err = records_json(kind, bytes, len, key, &json);
+	err = records_json(kind, bytes, len, key, &rows);
 	if (err == ERR_NOMEM)
 		return err;
-	b->last = number;
 	if (err < 0) {
+		b->last = number;
 		log_err("record_unreadable", LOG_STR("key", key), LOG_ERR(err));
 		return 0;
 	}
-	err = batch_add(b, json);
-	free(json);
+	err = batch_add(b, &rows);
+	records_json_free(&rows);
+	if (err == 0) {
+		b->last = number;
+		b->n++;
+	}
 	return err;
 }
 
@@ -346,6 +372,12 @@ static void batch_done(struct records *r)
 	}
 }
 
+static void one_less(struct records *r)
+{
+	if (r->one_by_one > 0)
+		r->one_by_one--;
+}
+
 static void on_stored(void *ctx, const struct db_result *result)
 {
 	struct records *r = ctx;
@@ -353,17 +385,18 @@ static void on_stored(void *ctx, const struct db_result *result)
 	r->busy = false;
 	if (result->err == 0) {
 		stat_add(STAT_CDR_STORED, r->n_batch);
-		r->one_by_one = false;
+		one_less(r);
 		batch_done(r);
 		records_pump(r);
 		return;
 	}
 	if (result->err == ERR_INVALID && r->n_batch > 1) {
-		r->one_by_one = true;
+		r->one_by_one = r->n_batch;
 		records_pump(r);
 		return;
 	}
 	if (result->err == ERR_INVALID) {
+		one_less(r);
 		log_err("record_refused", LOG_UINT("number", r->batch_last),
 			LOG_STR("problem", result->problem));
 		batch_done(r);
@@ -373,10 +406,11 @@ static void on_stored(void *ctx, const struct db_result *result)
 	loop_timer_set(r->loop, r->timer, RETRY_US);
 }
 
-void records_pump(struct records *r)
+/* Hands the batch to the database. */
+static int submit(struct records *r, struct batch *b)
 {
-	struct batch b = {0};
-	struct db_step step = {.sql = store_sql, .often = true, .n_params = 1};
+	struct db_step step = {
+		.sql = store_sql, .often = true, .n_params = RECORD_LISTS};
 	const struct db_job job = {
 		.steps = &step,
 		.n_steps = 1,
@@ -384,7 +418,16 @@ void records_pump(struct records *r)
 		.fn = on_stored,
 		.ctx = r,
 	};
+
+	for (size_t i = 0; i < RECORD_LISTS; i++)
+		step.params[i] = json_list_text(&b->lists[i]);
+	return db_submit(r->db, &job);
+}
+
+void records_pump(struct records *r)
+{
 	uint64_t max = r->one_by_one ? 1 : BATCH_MAX;
+	struct batch b = {0};
 	uint64_t now;
 	int err;
 
@@ -403,20 +446,14 @@ void records_pump(struct records *r)
 	r->batch_last = b.last;
 	r->n_batch = b.n;
 	r->batch_before_us = b.n == records_waiting(r) ? now : 0;
-	if (b.n == 0) {
-		if (b.last) /* nothing but unreadable ones */
-			batch_done(r);
-		if (err < 0)
-			loop_timer_set(r->loop, r->timer, RETRY_US);
-		free(b.text);
-		return;
+	/* Without memory half a record may be in the lists. */
+	if (b.n > 0 && err != ERR_NOMEM) {
+		err = submit(r, &b);
+		r->busy = err == 0;
+	} else if (b.last && err != ERR_NOMEM) {
+		batch_done(r); /* nothing but unreadable ones */
 	}
-	memcpy(b.text + b.len, "]", 2);
-	step.params[0] = b.text;
-	err = db_submit(r->db, &job);
-	free(b.text);
+	batch_free(&b);
 	if (err < 0)
 		loop_timer_set(r->loop, r->timer, RETRY_US);
-	else
-		r->busy = true;
 }

@@ -8,11 +8,13 @@
 #ifndef AUTHD_RECORDS_H
 #define AUTHD_RECORDS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "authd/db.h"
 #include "authd/spool.h"
 #include "common/err.h"
+#include "common/ident.h"
 #include "common/ipc.pb-c.h"
 #include "common/loop.h"
 
@@ -43,9 +45,30 @@ uint64_t records_waiting(const struct records *r);
 /** Whatever was noted before this time (clock_now_us()) is in the database. */
 uint64_t records_stored_before(const struct records *r);
 
-/** One record as the JSON that sbc.*_store() take.
- * @param key	of events and bans. @param json_out free() it. */
+/** The lists that sbc.records_store() takes, in its order. */
+enum record_list {
+	RECORD_CDRS,
+	RECORD_LEGS,
+	RECORD_EVENTS,
+	RECORD_BANS,
+	RECORD_LISTS,
+};
+
+/** What one record is there: a CDR and two sides of a call at most. */
+struct record_rows {
+	struct {
+		enum record_list list;
+		char *json; /* one object */
+	} row[3];
+	size_t n;
+	char call[IDENT_CALL_SIZE]; /* of a CDR, else empty */
+};
+
+/** @param key	of events and bans.
+ * @param rows_out	for records_json_free(); empty after an error.
+ * @return 0, ERR_INVALID, ERR_NOMEM or ERR_TOO_BIG. */
 GH_MUST_CHECK int records_json(enum spool_kind kind, const uint8_t *bytes,
-	size_t len, const char *key, char **json_out);
+	size_t len, const char *key, struct record_rows *rows_out);
+void records_json_free(struct record_rows *rows);
 
 #endif

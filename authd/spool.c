@@ -25,8 +25,11 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "authd/file.h"
+#include "common/bytes.h"
 #include "common/log.h"
 #include "common/secret.h"
 #include "common/stat.h"
@@ -35,6 +38,9 @@ enum {
 	PATH_SIZE = 4096,
 	MAGIC_LEN = 8,
 	HEAD_LEN = 24,
+	/* Read at once: a batch of records, or one of the largest. */
+	WINDOW_READ = 64 * 1024,
+	WINDOW_SIZE = HEAD_LEN + SPOOL_RECORD_MAX,
 	RECORD_MAGIC = 0x47485331, /* "GHS1" */
 	/* Batches: a flush begins this long after the first record, or once
 	 * so many wait. A flush costs as much as all else that a record costs;
@@ -88,33 +94,13 @@ struct spool {
 	struct segment *read_segment;
 	uint64_t read_offset;
 	uint64_t read_number; /* of the record before read_offset */
-	uint8_t *buffer;
+	/* What was read last, WINDOW_SIZE at most, of what a segment has for
+	 * good: appending changes nothing of it. */
+	uint8_t *window;
+	int window_fd; /* -1 = none */
+	uint64_t window_at;
+	size_t window_len;
 };
-
-static void put_u32(uint8_t *at, uint32_t v)
-{
-	at[0] = (uint8_t)(v >> 24);
-	at[1] = (uint8_t)(v >> 16);
-	at[2] = (uint8_t)(v >> 8);
-	at[3] = (uint8_t)v;
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 |
-	       (uint32_t)at[2] << 8 | at[3];
-}
-
-static void put_u64(uint8_t *at, uint64_t v)
-{
-	put_u32(at, (uint32_t)(v >> 32));
-	put_u32(at + 4, (uint32_t)v);
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-	return (uint64_t)get_u32(at) << 32 | get_u32(at + 4);
-}
 
 /* CRC-32C, bit by bit over a nibble table: records are small and rare. */
 static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t len)
@@ -149,70 +135,83 @@ static int segment_path(
 	return n >= PATH_SIZE ? ERR_TOO_BIG : 0;
 }
 
-static int read_at(int fd, void *bytes, size_t len, uint64_t offset)
+/* Both at once, nearly always by one call. */
+static int write_record(int fd, const uint8_t head[HEAD_LEN], const void *bytes,
+	size_t len, uint64_t offset)
 {
-	uint8_t *at = bytes;
+	const struct iovec parts[2] = {
+		{.iov_base = (void *)(uintptr_t)head, .iov_len = HEAD_LEN},
+		{.iov_base = (void *)(uintptr_t)bytes, .iov_len = len},
+	};
+	ssize_t n = pwritev(fd, parts, 2, (off_t)offset);
 
-	while (len > 0) {
-		ssize_t n = pread(fd, at, len, (off_t)offset);
+	if (n == (ssize_t)(HEAD_LEN + len))
+		return 0;
+	/* The bytes first: a head without its bytes would look torn. */
+	if (file_write_at(fd, bytes, len, offset + HEAD_LEN) < 0)
+		return ERR_SYSTEM;
+	return file_write_at(fd, head, HEAD_LEN, offset);
+}
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return ERR_SYSTEM;
-		if (n == 0)
-			return ERR_TRUNCATED;
-		at += n;
-		len -= (size_t)n;
-		offset += (size_t)n;
+/* Has len bytes at offset in the window. @return 0, ERR_TRUNCATED or
+ * ERR_SYSTEM; *at_out is where they are. */
+static int look_at(struct spool *s, const struct segment *seg, uint64_t offset,
+	size_t len, const uint8_t **at_out)
+{
+	uint64_t rest = seg->size > offset ? seg->size - offset : 0;
+	size_t n = len > WINDOW_READ ? len : WINDOW_READ;
+	int err;
+
+	if (rest < len)
+		return ERR_TRUNCATED;
+	if (s->window_fd != seg->fd || offset < s->window_at ||
+		offset - s->window_at > s->window_len ||
+		s->window_len - (offset - s->window_at) < len) {
+		if (n > rest)
+			n = (size_t)rest;
+		s->window_fd = -1;
+		err = file_read_at(seg->fd, s->window, n, offset);
+		if (err == ERR_TRUNCATED && n > len) {
+			/* Somebody has cut the file: what is left counts. */
+			n = len;
+			err = file_read_at(seg->fd, s->window, n, offset);
+		}
+		if (err < 0)
+			return err;
+		s->window_fd = seg->fd;
+		s->window_at = offset;
+		s->window_len = n;
 	}
+	*at_out = s->window + (offset - s->window_at);
 	return 0;
 }
 
-static int write_at(int fd, const void *bytes, size_t len, uint64_t offset)
-{
-	const uint8_t *at = bytes;
-
-	while (len > 0) {
-		ssize_t n = pwrite(fd, at, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return ERR_SYSTEM;
-		at += n;
-		len -= (size_t)n;
-		offset += (size_t)n;
-	}
-	return 0;
-}
-
-/* Reads the record at offset into the buffer.
+/* Reads the record at offset.
  * @return 0, ERR_TRUNCATED at the end or in a cut record, ERR_CORRUPT, or
  *	ERR_SYSTEM. */
 static int read_record(struct spool *s, const struct segment *seg,
 	uint64_t offset, struct spool_record *out)
 {
-	uint8_t head[HEAD_LEN];
+	const uint8_t *head;
 	uint32_t len;
 	int err;
 
-	err = read_at(seg->fd, head, HEAD_LEN, offset);
+	err = look_at(s, seg, offset, HEAD_LEN, &head);
 	if (err < 0)
 		return err;
-	len = get_u32(head + 4);
-	if (get_u32(head) != RECORD_MAGIC || len > SPOOL_RECORD_MAX)
+	len = bytes_get_u32(head + 4);
+	if (bytes_get_u32(head) != RECORD_MAGIC || len > SPOOL_RECORD_MAX)
 		return ERR_CORRUPT;
-	err = read_at(seg->fd, s->buffer, len, offset + HEAD_LEN);
+	err = look_at(s, seg, offset, HEAD_LEN + len, &head);
 	if (err < 0)
 		return err;
-	if (record_crc(head, s->buffer, len) != get_u32(head + 20))
+	if (record_crc(head, head + HEAD_LEN, len) != bytes_get_u32(head + 20))
 		return ERR_CORRUPT;
-	out->number = get_u64(head + 8);
+	out->number = bytes_get_u64(head + 8);
 	if (out->number - seg->first > SPAN_MAX)
 		return ERR_CORRUPT;
-	out->kind = (enum spool_kind)get_u32(head + 16);
-	out->bytes = s->buffer;
+	out->kind = (enum spool_kind)bytes_get_u32(head + 16);
+	out->bytes = head + HEAD_LEN;
 	out->len = len;
 	return 0;
 }
@@ -230,10 +229,10 @@ static uint64_t skip_damage(
 
 		if (n > seg->size - offset)
 			n = (size_t)(seg->size - offset);
-		if (read_at(seg->fd, part, n, offset) < 0)
+		if (file_read_at(seg->fd, part, n, offset) < 0)
 			break;
 		for (size_t i = 0; i + 4 <= n; i++)
-			if (get_u32(part + i) == RECORD_MAGIC &&
+			if (bytes_get_u32(part + i) == RECORD_MAGIC &&
 				read_record(s, seg, offset + i, &record) == 0)
 				return offset + i;
 		offset += n - 3;
@@ -268,6 +267,7 @@ static int scan_segment(struct spool *s, struct segment *seg)
 		good = offset;
 	}
 	if (good < seg->size) {
+		s->window_fd = -1;
 		if (ftruncate(seg->fd, (off_t)good) < 0)
 			return ERR_SYSTEM;
 		seg->size = good;
@@ -278,6 +278,8 @@ static int scan_segment(struct spool *s, struct segment *seg)
 static void free_segment(struct spool *s, struct segment *seg)
 {
 	TAILQ_REMOVE(&s->segments, seg, order);
+	if (s->window_fd == seg->fd)
+		s->window_fd = -1; /* its number may be another's next */
 	if (seg->fd >= 0)
 		close(seg->fd);
 	free(seg);
@@ -330,13 +332,14 @@ static int load_segment(struct spool *s, const char *name, uint64_t first)
 	err = add_segment(s, first, 0, &seg);
 	if (err < 0)
 		return err;
-	if (seg->size < MAGIC_LEN || read_at(seg->fd, head, MAGIC_LEN, 0) < 0 ||
+	if (seg->size < MAGIC_LEN ||
+		file_read_at(seg->fd, head, MAGIC_LEN, 0) < 0 ||
 		memcmp(head, magic, MAGIC_LEN) != 0) {
 		/* Killed before its first byte, or no file of ours. */
 		if (seg->size > 0)
 			log_err("spool_not_a_segment", LOG_STR("file", name));
 		if (ftruncate(seg->fd, 0) < 0 ||
-			write_at(seg->fd, magic, MAGIC_LEN, 0) < 0)
+			file_write_at(seg->fd, magic, MAGIC_LEN, 0) < 0)
 			return ERR_SYSTEM;
 		seg->size = MAGIC_LEN;
 		return 0;
@@ -426,7 +429,7 @@ static void store_position(struct spool *s)
 		"%08" PRIx32 "\n",
 		crc32c(0, (const uint8_t *)text, POSITION_CRC_AT));
 	if (s->position_fd < 0 ||
-		write_at(s->position_fd, text, POSITION_LEN, 0) < 0)
+		file_write_at(s->position_fd, text, POSITION_LEN, 0) < 0)
 		log_err("spool_position", LOG_STR("folder", s->dir),
 			LOG_ERRNO(errno));
 }
@@ -453,8 +456,9 @@ int spool_open(struct loop *loop, struct sync *sync, const char *dir,
 	if (snprintf(s->dir, sizeof(s->dir), "%s", dir) >= PATH_SIZE - 64)
 		goto fail;
 	err = ERR_NOMEM;
-	s->buffer = malloc(SPOOL_RECORD_MAX);
-	if (!s->buffer)
+	s->window_fd = -1;
+	s->window = malloc(WINDOW_SIZE);
+	if (!s->window)
 		goto fail;
 	err = loop_timer_new(loop, on_timer, s, &s->timer);
 	if (err < 0)
@@ -508,7 +512,7 @@ void spool_free(struct spool **spool)
 	if (s->position_fd >= 0)
 		close(s->position_fd);
 	loop_timer_free(s->loop, &s->timer);
-	free(s->buffer);
+	free(s->window);
 	free(s);
 }
 
@@ -550,7 +554,7 @@ static int writable_segment(struct spool *s, size_t len, struct segment **out)
 	err = add_segment(s, s->next, O_CREAT | O_EXCL, &seg);
 	if (err < 0)
 		return err;
-	if (write_at(seg->fd, magic, MAGIC_LEN, 0) < 0) {
+	if (file_write_at(seg->fd, magic, MAGIC_LEN, 0) < 0) {
 		char path[PATH_SIZE];
 
 		if (segment_path(s, seg, path) == 0)
@@ -625,14 +629,12 @@ int spool_append(struct spool *s, enum spool_kind kind, const void *bytes,
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return ERR_NOMEM;
-	put_u32(head, RECORD_MAGIC);
-	put_u32(head + 4, (uint32_t)len);
-	put_u64(head + 8, s->next);
-	put_u32(head + 16, kind);
-	put_u32(head + 20, record_crc(head, bytes, len));
-	/* The bytes first: a head without its bytes would look torn. */
-	if (write_at(seg->fd, bytes, len, seg->size + HEAD_LEN) < 0 ||
-		write_at(seg->fd, head, HEAD_LEN, seg->size) < 0) {
+	bytes_put_u32(head, RECORD_MAGIC);
+	bytes_put_u32(head + 4, (uint32_t)len);
+	bytes_put_u64(head + 8, s->next);
+	bytes_put_u32(head + 16, kind);
+	bytes_put_u32(head + 20, record_crc(head, bytes, len));
+	if (write_record(seg->fd, head, bytes, len, seg->size) < 0) {
 		int saved = errno;
 
 		if (ftruncate(seg->fd, (off_t)seg->size) < 0)

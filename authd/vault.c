@@ -23,29 +23,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "authd/file.h"
+#include "common/bytes.h"
 #include "common/log.h"
 
 static const char magic[MAGIC_LEN + 1] = "GHVAULT1";
 
-static void put_u32(uint8_t *at, uint32_t v)
-{
-	at[0] = (uint8_t)(v >> 24);
-	at[1] = (uint8_t)(v >> 16);
-	at[2] = (uint8_t)(v >> 8);
-	at[3] = (uint8_t)v;
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 |
-	       (uint32_t)at[2] << 8 | at[3];
-}
-
 static void make_nonce(uint64_t number, uint8_t nonce[12])
 {
 	memset(nonce, 0, 4);
-	put_u32(nonce + 4, (uint32_t)(number >> 32));
-	put_u32(nonce + 8, (uint32_t)number);
+	bytes_put_u64(nonce + 4, number);
 }
 
 /* Seals bytes in place and appends the tag. head = the frame's len field. */
@@ -133,40 +120,6 @@ static int note(struct vault *v, const char *name, size_t name_len,
 	return 0;
 }
 
-static int write_all(int fd, const uint8_t *bytes, size_t len, uint64_t offset)
-{
-	while (len > 0) {
-		ssize_t n = pwrite(fd, bytes, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return ERR_SYSTEM;
-		bytes += n;
-		len -= (size_t)n;
-		offset += (size_t)n;
-	}
-	return 0;
-}
-
-static int read_all(int fd, uint8_t *bytes, size_t len, uint64_t offset)
-{
-	while (len > 0) {
-		ssize_t n = pread(fd, bytes, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return ERR_SYSTEM;
-		if (n == 0)
-			return ERR_TRUNCATED;
-		bytes += n;
-		len -= (size_t)n;
-		offset += (size_t)n;
-	}
-	return 0;
-}
-
 /* Seals and appends one frame. After a failed write the file is torn: its
  * number may have been sealed with, so nothing more goes into this file. */
 int vault_append(struct vault *v, uint8_t op, const char *name,
@@ -184,7 +137,7 @@ int vault_append(struct vault *v, uint8_t op, const char *name,
 	if (!frame)
 		return ERR_NOMEM;
 	number = v->next++;
-	put_u32(frame, (uint32_t)sealed);
+	bytes_put_u32(frame, (uint32_t)sealed);
 	frame[4] = op;
 	frame[5] = (uint8_t)name_len;
 	memcpy(frame + 6, name, name_len);
@@ -192,7 +145,7 @@ int vault_append(struct vault *v, uint8_t op, const char *name,
 		memcpy(frame + 6 + name_len, bytes, len);
 	err = seal(v, number, frame, frame + 4, sealed);
 	if (err == 0)
-		err = write_all(v->fd, frame, sealed + FRAME_EXTRA, v->end);
+		err = file_write_at(v->fd, frame, sealed + FRAME_EXTRA, v->end);
 	secret_wipe(frame, sealed + FRAME_EXTRA);
 	free(frame);
 	if (err < 0) {
@@ -217,10 +170,10 @@ int vault_read_frame(struct vault *v, uint64_t offset, uint64_t number,
 
 	if (end - offset < FRAME_EXTRA)
 		return ERR_TRUNCATED;
-	err = read_all(v->fd, head, sizeof(head), offset);
+	err = file_read_at(v->fd, head, sizeof(head), offset);
 	if (err < 0)
 		return err;
-	len = get_u32(head);
+	len = bytes_get_u32(head);
 	if (len < 2 || len > 2 + VAULT_NAME_MAX + VAULT_RECORD_MAX)
 		return ERR_CORRUPT;
 	if (end - offset < (uint64_t)len + FRAME_EXTRA)
@@ -228,7 +181,7 @@ int vault_read_frame(struct vault *v, uint64_t offset, uint64_t number,
 	bytes = malloc((size_t)len + TAG_LEN);
 	if (!bytes)
 		return ERR_NOMEM;
-	err = read_all(v->fd, bytes, (size_t)len + TAG_LEN, offset + 4);
+	err = file_read_at(v->fd, bytes, (size_t)len + TAG_LEN, offset + 4);
 	if (err == 0)
 		err = unseal(v, number, head, bytes, len);
 	if (err == 0 && (2u + bytes[1] > len || bytes[1] > VAULT_NAME_MAX))
@@ -278,7 +231,7 @@ int vault_begin_file(struct vault *v, const char *path)
 	err = key_derive(
 		v->key, "vault", head + MAGIC_LEN, SALT_LEN, v->file_key);
 	if (err == 0)
-		err = write_all(fd, head, HEAD_LEN, 0);
+		err = file_write_at(fd, head, HEAD_LEN, 0);
 	if (err < 0) {
 		close(fd);
 		unlink(path);
@@ -328,7 +281,7 @@ static int open_file(struct vault *v)
 		return errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM;
 	if (fstat(v->fd, &st) < 0)
 		return ERR_SYSTEM;
-	err = read_all(v->fd, head, HEAD_LEN, 0);
+	err = file_read_at(v->fd, head, HEAD_LEN, 0);
 	if (err == ERR_SYSTEM)
 		return err;
 	if (err < 0 || memcmp(head, magic, MAGIC_LEN) != 0)

@@ -19,6 +19,9 @@ enum link_state {
 
 struct ipc_packet;
 
+/* Read at once. Memory is only taken as messages come. */
+#define IPC_RX_PACKETS 4
+
 struct ipc_link {
 	struct ipc_config config;
 	struct ipc_server *server; /* NULL: client or adopted */
@@ -33,7 +36,8 @@ struct ipc_link {
 	struct loop_fd *watch;
 	struct loop_timer *timer;
 	uint64_t backoff_us;
-	uint8_t *rx; /* IPC_MESSAGE_MAX bytes */
+	uint8_t *rx; /* room for IPC_RX_PACKETS messages */
+	uint8_t *tx; /* for one; messages are packed at its end */
 	STAILQ_HEAD(, ipc_packet) queue;
 	size_t n_queued;
 	bool was_up;

@@ -67,6 +67,12 @@ static size_t json_utf8_len(const unsigned char *s)
 	return n;
 }
 
+/* Most texts are nothing but such characters. */
+static bool json_is_plain(unsigned char c)
+{
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
 static void json_quote(struct json *j, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -74,8 +80,15 @@ static void json_quote(struct json *j, const char *text)
 	json_put(j, "\"", 1);
 	while (*s) {
 		char escape[8];
-		size_t n = json_utf8_len(s);
+		size_t n = 0;
 
+		while (json_is_plain(s[n]))
+			n++;
+		json_put(j, (const char *)s, n);
+		s += n;
+		if (!*s)
+			break;
+		n = json_utf8_len(s);
 		if (n == 0) {
 			json_put(j, "\\ufffd", 6);
 			n = 1;
@@ -143,10 +156,13 @@ void json_str(struct json *j, const char *key, const char *value)
 
 void json_uint(struct json *j, const char *key, uint64_t value)
 {
-	char text[24];
+	char text[24], *at = text + sizeof(text);
 
-	snprintf(text, sizeof(text), "%" PRIu64, value);
-	json_raw(j, key, text);
+	*--at = '\0';
+	do
+		*--at = (char)('0' + value % 10);
+	while ((value /= 10) != 0);
+	json_raw(j, key, at);
 }
 
 void json_int(struct json *j, const char *key, int64_t value)

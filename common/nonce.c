@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#include "common/bytes.h"
 #include "common/clock.h"
 #include "common/secret.h"
 #include "common/table.h"
@@ -69,26 +70,6 @@ static int decode(const char *text, uint8_t bytes[NONCE_BYTES])
 	return 0;
 }
 
-static void put_u32(uint8_t *at, uint32_t v)
-{
-	at[0] = (uint8_t)(v >> 24);
-	at[1] = (uint8_t)(v >> 16);
-	at[2] = (uint8_t)(v >> 8);
-	at[3] = (uint8_t)v;
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 |
-	       (uint32_t)at[2] << 8 | at[3];
-}
-
-static void put_u64(uint8_t *at, uint64_t v)
-{
-	put_u32(at, (uint32_t)(v >> 32));
-	put_u32(at + 4, (uint32_t)v);
-}
-
 /* Writes both tags for the head in bytes. */
 static void make_tags(const struct nonce_key *key, uint32_t realm,
 	const struct addr *source, const uint8_t *head, uint8_t made[8],
@@ -98,14 +79,15 @@ static void make_tags(const struct nonce_key *key, uint32_t realm,
 	uint8_t input[TAG_INPUT];
 
 	memcpy(input, head, OFFSET_MADE);
-	put_u32(input + OFFSET_MADE, realm);
+	bytes_put_u32(input + OFFSET_MADE, realm);
 	input[TAG_INPUT_MADE] = (uint8_t)host.family;
 	memset(input + TAG_INPUT_MADE + 1, 0, 16);
 	memcpy(input + TAG_INPUT_MADE + 1, host.ip,
 		host.family == AF_INET ? 4 : 16);
-	put_u64(made, table_siphash(key->key, input, TAG_INPUT_MADE));
-	put_u64(bound, table_siphash(key->key + 16, input, TAG_INPUT));
-	put_u64(bound + 8, table_siphash(key->key + 32, input, TAG_INPUT));
+	bytes_put_u64(made, table_siphash(key->key, input, TAG_INPUT_MADE));
+	bytes_put_u64(bound, table_siphash(key->key + 16, input, TAG_INPUT));
+	bytes_put_u64(
+		bound + 8, table_siphash(key->key + 32, input, TAG_INPUT));
 }
 
 static int read_key(const Gh__NonceKey *row, struct nonce_key *key_out)
@@ -139,7 +121,7 @@ int nonce_make(const struct nonce_keys *keys, uint32_t realm,
 
 	if (keys->current.id == 0)
 		return ERR_STATE;
-	put_u32(bytes, (uint32_t)(now_us / CLOCK_US_PER_S));
+	bytes_put_u32(bytes, (uint32_t)(now_us / CLOCK_US_PER_S));
 	bytes[OFFSET_KEY_ID] = (uint8_t)keys->current.id;
 	secret_random_bytes(bytes + OFFSET_RANDOM, OFFSET_MADE - OFFSET_RANDOM);
 	make_tags(&keys->current, realm, source, bytes, bytes + OFFSET_MADE,
@@ -171,7 +153,7 @@ enum reason nonce_check(const struct nonce_keys *keys, uint32_t realm,
 		return REASON_AUTH_FORGED_NONCE;
 	if (!secret_equal(bound, bytes + OFFSET_SOURCE, sizeof(bound)))
 		return REASON_AUTH_STALE;
-	made_s = get_u32(bytes);
+	made_s = bytes_get_u32(bytes);
 	if (made_s > now_s + FUTURE_MAX_S)
 		return REASON_AUTH_FORGED_NONCE;
 	if (now_s > made_s && now_s - made_s > keys->lifetime_s)
@@ -183,5 +165,5 @@ uint32_t nonce_made_s(const char *text)
 {
 	uint8_t bytes[NONCE_BYTES];
 
-	return decode(text, bytes) < 0 ? 0 : get_u32(bytes);
+	return decode(text, bytes) < 0 ? 0 : bytes_get_u32(bytes);
 }

@@ -433,7 +433,8 @@ static void serve_by_hand(struct notify *n)
 	while (!n->gone && (p = TAILQ_FIRST(&n->pendings))) {
 		int fd = -1;
 
-		if (notify_open_socket(p->kind, &p->local, p->device, &fd))
+		if (notify_open_socket(
+			    p->kind, &p->local, p->device, false, &fd))
 			answer_pending(n, p, -1, strerror(errno));
 		else
 			answer_pending(n, p, fd, NULL);

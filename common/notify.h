@@ -131,11 +131,15 @@ GH_MUST_CHECK int notify_kind_parse(
 	const char *name, enum notify_kind *kind_out);
 
 /** Opens a listening socket: non-blocking, close-on-exec, IPv6 without IPv4
- * beside it. For keeper, and for daemons that run by hand.
- * @return 0 with *fd_out the caller's, ERR_INVALID, or ERR_SYSTEM with errno.
+ * beside it; UDP with room for a burst. For keeper, and for daemons that run by
+ * hand, whose room the system bounds.
+ * @param device	as notify_listen().
+ * @param freebind	the address need not be there yet.
+ * @return 0 with *fd_out the caller's; ERR_INVALID or ERR_SYSTEM with errno.
  */
 GH_MUST_CHECK int notify_open_socket(enum notify_kind kind,
-	const struct addr *local, const char *device, int *fd_out);
+	const struct addr *local, const char *device, bool freebind,
+	int *fd_out);
 
 /* Packets of words, for both ends and their tests. */
 

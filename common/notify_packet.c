@@ -8,12 +8,19 @@
 #include "common/notify.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/device.h"
+#include "common/log.h"
+
+#define BACKLOG 1024
+/* A burst of registrations of 10,000 phones fits into 8 MB. */
+#define RCVBUF  (8 << 20)
+#define SNDBUF  (4 << 20)
 
 static const char *const kind_names[] = {
 	[NOTIFY_UDP] = "udp",
@@ -183,32 +190,62 @@ int notify_recv_fds(int socket, char text[NOTIFY_TEXT_MAX + 1],
 	return (int)n;
 }
 
-int notify_open_socket(enum notify_kind kind, const struct addr *local,
-	const char *device, int *fd_out)
+static void set_buffers(int fd)
 {
-	int type = kind == NOTIFY_TCP ? SOCK_STREAM : SOCK_DGRAM, one = 1;
+	int rcv = RCVBUF, snd = SNDBUF;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &rcv, sizeof(rcv)) &&
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcv, sizeof(rcv)))
+		log_warning("socket_buffer", LOG_ERRNO(errno));
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &snd, sizeof(snd)) &&
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &snd, sizeof(snd)))
+		log_warning("socket_buffer", LOG_ERRNO(errno));
+}
+
+/* Before bind(). @return 0, or -1 with errno. */
+static int set_options(int fd, enum notify_kind kind, bool v6, bool freebind)
+{
+	const int on = 1;
+
+	/* Each family has its own socket: an IPv4 peer must never look like
+	 * an IPv6 one to the access lists. */
+	if (v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)))
+		return -1;
+	if (freebind &&
+		setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+			v6 ? IPV6_FREEBIND : IP_FREEBIND, &on, sizeof(on)))
+		return -1;
+	/* TCP only: old connections in TIME_WAIT must not keep a listener
+	 * away; two UDP sockets on one port would split the traffic. */
+	if (kind == NOTIFY_TCP)
+		return setsockopt(
+			fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	set_buffers(fd);
+	return 0;
+}
+
+int notify_open_socket(enum notify_kind kind, const struct addr *local,
+	const char *device, bool freebind, int *fd_out)
+{
+	const int type = kind == NOTIFY_TCP ? SOCK_STREAM : SOCK_DGRAM;
 	struct sockaddr_storage sa;
 	socklen_t len = addr_to_sockaddr(local, &sa);
 	int fd, error;
 
-	if (!len || (unsigned)kind >= NOTIFY_KIND_COUNT)
+	if (!len || (unsigned)kind >= NOTIFY_KIND_COUNT) {
+		errno = EINVAL;
 		return ERR_INVALID;
+	}
 	fd = socket(local->family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return ERR_SYSTEM;
-	/* Old connections in TIME_WAIT must not keep a listener away; two UDP
-	 * sockets on one port would split the traffic, so none for UDP. */
-	if (kind == NOTIFY_TCP &&
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)))
-		goto fail;
-	if (local->family == AF_INET6 &&
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)))
+	if (set_options(fd, kind, local->family == AF_INET6, freebind))
 		goto fail;
 	/* First the device: a link-local address means nothing without it. */
 	if (device_bind(fd, device) ||
 		bind(fd, (const struct sockaddr *)&sa, len))
 		goto fail;
-	if (kind == NOTIFY_TCP && listen(fd, SOMAXCONN))
+	if (kind == NOTIFY_TCP && listen(fd, BACKLOG))
 		goto fail;
 	*fd_out = fd;
 	return 0;

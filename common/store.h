@@ -30,8 +30,11 @@
 #include "common/notify.h"
 #include "common/process.h"
 
-/** Layout of header and slots. A file of another number is not read. */
-#define STORE_LAYOUT     1u
+/** Layout of header and slots. A file of another number is not read, but of
+ * the one before (other checksums): it is gone on with as it is, so that an
+ * upgrade that is taken back finds what it can read. */
+#define STORE_LAYOUT     2u
+#define STORE_LAYOUT_OLD 1u
 
 #define STORE_SLOT_MIN   128u
 #define STORE_SLOT_MAX   65536u

@@ -63,7 +63,7 @@ static int check_header(
 		return ERR_TRUNCATED;
 	if (h.magic != MAP_MAGIC)
 		return ERR_CORRUPT;
-	if (h.layout != STORE_LAYOUT)
+	if (h.layout != STORE_LAYOUT && h.layout != STORE_LAYOUT_OLD)
 		return ERR_VERSION;
 	if (h.checksum != map_header_checksum(&h) ||
 		!map_sizes_are_good(h.slot_size, h.n_slots))
@@ -271,7 +271,7 @@ int map_attach(
 		(void)close(fd);
 		return rc;
 	}
-	rc = map_new(config, fd, h.slot_size, h.n_slots, &s);
+	rc = map_new(config, fd, &h, &s);
 	if (rc)
 		return rc;
 	/* Where that word is damaged, every slot is looked at. */

@@ -63,6 +63,7 @@ struct store {
 	char name[STORE_NAME_MAX];
 	char fd_name[NOTIFY_FDNAME_MAX];
 	char stale_name[NOTIFY_FDNAME_MAX]; /* to be forgotten; "" if none */
+	uint32_t layout; /* decides what a slot's checksum is */
 	uint32_t owner;
 	uint32_t slot_size;
 	uint32_t n_slots;
@@ -127,7 +128,7 @@ void map_word(uint64_t *word, uint64_t value);
 
 /** Makes the process's side of a file whose header is good. fd is taken. */
 GH_MUST_CHECK int map_new(const struct store_config *config, int fd,
-	uint32_t slot_size, uint32_t n_slots, struct store **store_out);
+	const struct map_header *h, struct store **store_out);
 void map_free(struct store **store);
 /** Gives up the chain from head; the record is invalid at once. */
 void map_release(struct store *s, uint32_t head);

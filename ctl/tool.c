@@ -34,45 +34,36 @@ struct command {
 	bool old_too; /* also of a process that has made room for another */
 };
 
-#define DAEMONS                                                                \
-	(PROCESS_BIT(PROCESS_AUTHD) | PROCESS_BIT(PROCESS_MEDIAD) |            \
-		PROCESS_BIT(PROCESS_FLOWD) | PROCESS_BIT(PROCESS_SBC))
+#define AUTHD   PROCESS_BIT(PROCESS_AUTHD)
+#define MEDIAD  PROCESS_BIT(PROCESS_MEDIAD)
+#define FLOWD   PROCESS_BIT(PROCESS_FLOWD)
+#define SBC     PROCESS_BIT(PROCESS_SBC)
+#define DAEMONS (AUTHD | MEDIAD | FLOWD | SBC)
 
 static const struct command commands[] = {
 	{"status", DAEMONS, 0, 0, "", "what each daemon is doing", true},
 	{"counters", DAEMONS, 0, 0, "", "every counter of each daemon", true},
-	{"calls", PROCESS_BIT(PROCESS_SBC), 0, 0, "", "calls in progress"},
-	{"registrations", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
-		"registered phones"},
-	{"subscriptions", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
-		"event subscriptions of phones"},
-	{"trunks", PROCESS_BIT(PROCESS_SBC), 0, 0, "",
-		"trunks and their state"},
-	{"sessions", PROCESS_BIT(PROCESS_MEDIAD), 0, 0, "", "media sessions"},
-	{"session", PROCESS_BIT(PROCESS_MEDIAD), 1, 1, "CALL",
-		"one media session"},
-	{"capacity", PROCESS_BIT(PROCESS_MEDIAD), 0, 0, "",
-		"media sessions open and possible"},
-	{"bans", PROCESS_BIT(PROCESS_AUTHD), 0, 0, "",
-		"sources that are banned"},
-	{"ban-lift", PROCESS_BIT(PROCESS_AUTHD), 1, 1, "ADDRESS", "lift a ban"},
-	{"data", PROCESS_BIT(PROCESS_AUTHD), 0, 0, "",
-		"database, settings and what waits on disk"},
-	{"flows", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "", "connections", true},
-	{"flow-close", PROCESS_BIT(PROCESS_FLOWD), 1, 1, "FLOW",
-		"end one connection"},
-	{"listeners", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
-		"where connections are taken"},
-	{"certificates", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+	{"calls", SBC, 0, 0, "", "calls in progress"},
+	{"registrations", SBC, 0, 0, "", "registered phones"},
+	{"subscriptions", SBC, 0, 0, "", "event subscriptions of phones"},
+	{"trunks", SBC, 0, 0, "", "trunks and their state"},
+	{"sessions", MEDIAD, 0, 0, "", "media sessions"},
+	{"session", MEDIAD, 1, 1, "CALL", "one media session"},
+	{"capacity", MEDIAD, 0, 0, "", "media sessions open and possible"},
+	{"bans", AUTHD, 0, 0, "", "sources that are banned"},
+	{"ban-lift", AUTHD, 1, 1, "ADDRESS", "lift a ban"},
+	{"data", AUTHD, 0, 0, "", "database, settings and what waits on disk"},
+	{"flows", FLOWD, 0, 0, "", "connections", true},
+	{"flow-close", FLOWD, 1, 1, "FLOW", "end one connection"},
+	{"listeners", FLOWD, 0, 0, "", "where connections are taken"},
+	{"certificates", FLOWD, 0, 0, "",
 		"certificates in use, and when they end"},
-	{"reload", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
-		"read certificates anew"},
-	{"retire", PROCESS_BIT(PROCESS_FLOWD), 0, 0, "",
+	{"reload", FLOWD, 0, 0, "", "read certificates anew"},
+	{"retire", FLOWD, 0, 0, "",
 		"start the next flowd; the old one serves its connections"},
-	{"route-test", PROCESS_BIT(PROCESS_SBC), 2, 3, "FROM TO [CALLER]",
+	{"route-test", SBC, 2, 3, "FROM TO [CALLER]",
 		"where a call would go, without calling"},
-	{"drain", PROCESS_BIT(PROCESS_SBC), 0, 1, "[wait|off]",
-		"take no new calls, or again"},
+	{"drain", SBC, 0, 1, "[wait|off]", "take no new calls, or again"},
 	{"log-level", DAEMONS, 0, 1, "[LEVEL]",
 		"show or set err, warning, notice, info or debug"},
 };

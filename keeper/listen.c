@@ -159,63 +159,6 @@ static struct listener *listener_add(
 	return s;
 }
 
-static void set_buffers(int fd)
-{
-	int rcv = LISTEN_RCVBUF, snd = LISTEN_SNDBUF;
-
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &rcv, sizeof(rcv)) &&
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcv, sizeof(rcv)))
-		log_warning("socket_buffer", LOG_ERRNO(errno));
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &snd, sizeof(snd)) &&
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &snd, sizeof(snd)))
-		log_warning("socket_buffer", LOG_ERRNO(errno));
-}
-
-/* @return the socket, or -1 with errno. */
-static int socket_open(
-	const struct listeners *l, const struct listen_want *want)
-{
-	const struct addr *local = &want->local;
-	const enum notify_kind kind = want->kind;
-	struct sockaddr_storage sa;
-	socklen_t sa_len = addr_to_sockaddr(local, &sa);
-	const int type = kind == NOTIFY_UDP ? SOCK_DGRAM : SOCK_STREAM;
-	const int on = 1, free_on = l->freebind;
-	const bool v6 = local->family == AF_INET6;
-	int fd, saved;
-
-	fd = socket(local->family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	/* Each family has its own socket: an IPv4 peer must never look like
-	 * an IPv6 one to the access lists. */
-	if (v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)))
-		goto fail;
-	if (free_on && setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
-			       v6 ? IPV6_FREEBIND : IP_FREEBIND, &free_on,
-			       sizeof(free_on)))
-		goto fail;
-	/* TCP only: old connections of the last run must not block the port.
-	 * With UDP it would let a second program share it. */
-	if (kind == NOTIFY_TCP &&
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)))
-		goto fail;
-	if (kind == NOTIFY_UDP)
-		set_buffers(fd);
-	/* First the device: a link-local address means nothing without it. */
-	if (device_bind(fd, want->device) ||
-		bind(fd, (struct sockaddr *)&sa, sa_len))
-		goto fail;
-	if (kind == NOTIFY_TCP && listen(fd, LISTEN_BACKLOG))
-		goto fail;
-	return fd;
-fail:
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return -1;
-}
-
 static int refuse(
 	char *problem, const struct listen_want *want, const char *why, int err)
 {
@@ -280,8 +223,8 @@ int listeners_get(struct listeners *l, enum process owner,
 		return refuse(problem, want, "can not be moved to that device",
 			ERR_SYSTEM);
 	if (s->fd < 0) {
-		s->fd = socket_open(l, want);
-		if (s->fd < 0) {
+		if (notify_open_socket(want->kind, &want->local, want->device,
+			    l->freebind, &s->fd)) {
 			int why = errno;
 
 			refuse(problem, want, strerror(why), 0);

@@ -22,10 +22,6 @@
 
 #define LISTEN_RULES_MAX   64
 #define LISTEN_SOCKETS_MAX 256
-#define LISTEN_BACKLOG     1024
-/* A burst of registrations of 10,000 phones fits into 8 MB. */
-#define LISTEN_RCVBUF      (8 << 20)
-#define LISTEN_SNDBUF      (4 << 20)
 
 /** One row of listen_allow: "udp 192.0.2.0/24 5060-5061 eth1". */
 struct listen_rule {

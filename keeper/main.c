@@ -28,7 +28,9 @@
 #include "keeper/settings.h"
 #include "keeper/systemd.h"
 
-#define TICK_US           (100ull * 1000)
+#define TICK_US           (500ull * 1000)
+/* While systemd has not taken everything yet. */
+#define TICK_BEHIND_US    (100ull * 1000)
 #define WATCHDOG_LIMIT_US (3 * NOTIFY_WATCHDOG_US)
 /* systemd's own patience is longer: a machine whose authd can not start must
  * not have its keeper killed for it. */
@@ -143,7 +145,8 @@ static void on_tick(void *arg)
 	systemd_watchdog(&k->systemd);
 	handover_retry(&k->handover);
 	say_ready(k);
-	loop_timer_set(k->daemon.loop, k->tick, TICK_US);
+	loop_timer_set(k->daemon.loop, k->tick,
+		k->handover.behind ? TICK_BEHIND_US : TICK_US);
 }
 
 /* Sockets of calls are the store's: listeners tell of theirs themselves. */

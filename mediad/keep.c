@@ -24,8 +24,10 @@
 /* Words, plan, and one more for a plan that is replaced or is long. */
 #define SLOTS_PER_CALL 3u
 #define SLOTS_MORE     8192u
-/* Answers to sbc come first; a call that is over sooner costs nothing. */
-#define DEPOSIT_US     5000u
+/* Answers to sbc come first, and several calls cost both sides one wake-up.
+ * What a kill in this time takes is what waits in new sockets: they are opened
+ * again on their ports. */
+#define DEPOSIT_US     20000u
 #define RETRY_US       20000u
 #define DEPOSIT_BATCH  32u
 

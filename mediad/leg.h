@@ -160,9 +160,10 @@ struct leg_window {
 
 struct media;
 
+/* What a packet touches is fetched from memory for each, 50 times a second and
+ * leg: it stands together, in the order of worker.c's fetching. */
 struct leg {
-	/* Read for each packet. */
-	int rtp_fd;
+	_Alignas(64) int rtp_fd;
 	int rtcp_fd;
 	enum leg_lock lock;
 	bool draining; /* packets of before connect() may still come */
@@ -171,6 +172,7 @@ struct leg {
 	bool target_is_peer;
 	bool started; /* something valid was received */
 	bool flowing; /* the time since last_rx_us is a gap */
+	bool dropped; /* n.drops has news for save_slow() */
 	enum side side;
 	struct leg *other;
 	struct srtp_leg *srtp_rx; /* NULL = plain */
@@ -182,22 +184,22 @@ struct leg {
 	struct live_leg *words; /* what outlives the process; or NULL */
 	struct token packets;
 	struct token octets;
-	struct source rx;
 	struct stream tx;
-	struct addr peer;
-	struct addr target;
-	struct leg_counts n;
-
-	/* Read now and then. */
-	struct leg_config config;
-	struct addr bound;
-	struct media *media;
-	enum reason learned;       /* how the peer was found */
+	struct source rx;
 	const struct codec *codec; /* of the newest voice packet */
 	uint32_t ptime_us;
-	struct leg_candidate candidate[2];
-	struct addr refused; /* last source that was not learned */
 	uint64_t ssrc_free_until_us;
+	struct leg_config config; /* of it, the flags */
+	struct leg_counts n;      /* of it, the first four */
+
+	/* Read now and then. */
+	struct addr peer;
+	struct addr target;
+	struct addr bound;
+	struct media *media;
+	enum reason learned; /* how the peer was found */
+	struct leg_candidate candidate[2];
+	struct addr refused;      /* last source that was not learned */
 	unsigned relearn_packets; /* from the old source since then */
 	bool signaled_moved;
 	uint8_t news;
@@ -324,6 +326,7 @@ void leg_stats(const struct leg *l, uint64_t now_us, struct leg_stats *out);
 static inline void leg_drop(struct leg *l, enum reason why)
 {
 	l->n.drops[why - REASON_RTP_OK]++;
+	l->dropped = true;
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A locked list is enough here: a worker looks into it only when the event
- * descriptor says so, and holds the lock for two assignments.
+ * A locked list is enough here: a worker looks at the count before each round
+ * and takes the lock only where there is mail, for a few assignments.
  */
 #include "mediad/mailbox.h"
 
@@ -29,53 +29,47 @@ void mailbox_done(struct mailbox *box)
 	*box = (struct mailbox){.event_fd = -1};
 }
 
-void mailbox_wake(struct mailbox *box)
+void mailbox_put(struct mailbox *box, struct mail *mail)
+{
+	mail->next = NULL;
+	pthread_mutex_lock(&box->lock);
+	*box->end = mail;
+	box->end = &mail->next;
+	atomic_fetch_add(&box->n, 1);
+	pthread_mutex_unlock(&box->lock);
+}
+
+void mailbox_ring(struct mailbox *box)
 {
 	uint64_t one = 1;
 
+	if (atomic_exchange(&box->rung, true))
+		return;
 	/* Can only fail for a full counter, which says "look" as well. */
 	if (write(box->event_fd, &one, sizeof(one)) < 0)
 		return;
 }
 
-void mailbox_put(struct mailbox *box, struct mail *mail)
+void mailbox_hear(struct mailbox *box)
 {
-	bool was_empty;
+	uint64_t ignored;
 
-	mail->next = NULL;
-	pthread_mutex_lock(&box->lock);
-	was_empty = box->first == NULL;
-	*box->end = mail;
-	box->end = &mail->next;
-	box->n++;
-	pthread_mutex_unlock(&box->lock);
-	if (was_empty)
-		mailbox_wake(box);
-}
-
-size_t mailbox_waiting(struct mailbox *box)
-{
-	size_t n;
-
-	pthread_mutex_lock(&box->lock);
-	n = box->n;
-	pthread_mutex_unlock(&box->lock);
-	return n;
+	/* Who rings before the second line writes nothing, but his mail is
+	 * inside by then; who rings after it makes the event anew. */
+	if (read(box->event_fd, &ignored, sizeof(ignored)) < 0)
+		return;
+	atomic_store(&box->rung, false);
 }
 
 struct mail *mailbox_take(struct mailbox *box)
 {
 	struct mail *first;
-	uint64_t ignored;
 
-	/* Clear before taking: mail that comes now sets it again. */
-	if (read(box->event_fd, &ignored, sizeof(ignored)) < 0)
-		ignored = 0;
 	pthread_mutex_lock(&box->lock);
 	first = box->first;
 	box->first = NULL;
 	box->end = &box->first;
-	box->n = 0;
+	atomic_store(&box->n, 0);
 	pthread_mutex_unlock(&box->lock);
 	return first;
 }

@@ -147,6 +147,14 @@ static int enter_sandbox(struct daemon *d, const struct settings *s)
 	return daemon_sandbox(d, &profile);
 }
 
+/* Packets have a thread and a clock of their own; leases, deposits and batches
+ * of the control thread may be some milliseconds off. */
+static int make_loop(struct daemon *d, struct loop **loop_out)
+{
+	(void)d;
+	return loop_event_new_coarse(loop_out);
+}
+
 int main(int argc, char **argv)
 {
 	static struct settings settings;
@@ -156,6 +164,7 @@ int main(int argc, char **argv)
 			.options = options,
 			.n_options = sizeof(options) / sizeof(options[0]),
 			.settings = &settings,
+			.make_loop = make_loop,
 			.keeper_events = &keeper_events,
 			.ctx = &m},
 	};

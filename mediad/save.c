@@ -120,6 +120,8 @@ static void put_addr(struct live_words_addr *w, const struct addr *a)
 	uint64_t v[4] = {0};
 	uint64_t word[4];
 
+	if (!addr_is_set(a) && w->word[3] == 0)
+		return;
 	if (addr_is_set(a)) {
 		for (unsigned i = 0; i < 16; i++)
 			v[i / 6] |= (uint64_t)a->ip[i] << i % 6 * 8;
@@ -181,6 +183,9 @@ static void save_drops(struct leg *l)
 {
 	uint64_t v[LIVE_DROP_WORDS] = {0};
 
+	if (!l->dropped)
+		return;
+	l->dropped = false;
 	for (size_t i = 0; i < LEG_DROPS; i++) {
 		uint64_t n = l->n.drops[i];
 		int at = n ? drop_place(i) : -1;

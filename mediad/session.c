@@ -2,13 +2,14 @@
 /*
  * The control thread's half of a session:
  *
- *	(none) --want--> LIVE --end, lease--> CLOSING --worker answered-->
- *(none)
+ *	(none) --want--> LIVE --end, lease--> CLOSING --worker said--> (none)
  *
  * Wanting is idempotent: each call compares the whole wanted state with what
  * is and orders the difference. Everything that can fail (ports, memory) is
- * got before anything changes. The slab of struct media is made at start; a
- * page of it costs memory once a call has used it.
+ * got before anything changes. So the answer to sbc waits for nobody: an order
+ * that the worker has not read yet precedes the next packet that it reads. The
+ * slab of struct media is made at start; a page of it costs memory once a call
+ * has used it.
  *
  * Called by ctl.c. Does not know messages; decides nothing about packets.
  */
@@ -129,7 +130,7 @@ static void keep_wanted(struct sessions *s, struct session *x,
 }
 
 static enum reason make_so(struct sessions *s, struct session *x,
-	struct want *want, struct worker_job *job)
+	struct want *want, struct worker_job *job, bool *sockets_new)
 {
 	struct side_plan plan[SIDE_COUNT];
 	enum reason why;
@@ -145,13 +146,12 @@ static enum reason make_so(struct sessions *s, struct session *x,
 	for (unsigned i = 0; i < SIDE_COUNT; i++) {
 		plan_commit(&s->planner, &x->side[i], &want->side[i], &plan[i],
 			&job->side[i]);
-		x->sockets_new |= plan[i].begin || plan[i].end ||
-				  plan[i].open_rtcp || plan[i].close_rtcp;
+		*sockets_new |= plan[i].begin || plan[i].end ||
+				plan[i].open_rtcp || plan[i].close_rtcp;
 	}
 	for (unsigned i = 0; i < SIDE_COUNT; i++)
 		job->side[i].birth.words =
 			x->kept.live ? &x->kept.live[i] : NULL;
-	job->verb = WORKER_APPLY;
 	x->version = want->version;
 	keep_wanted(s, x, want, job);
 	return REASON_SESSION_OPEN;
@@ -219,30 +219,58 @@ void sessions_set_gauges(struct sessions *s)
 	stat_set(STAT_PORTS_USED, ports_used(s->planner.ports));
 }
 
-static enum reason want_from(struct sessions *s, struct session *x,
-	struct want *want, uint64_t request, bool is_new)
+/* Then an order may let a socket go that the kernel holds to one source, and
+ * nothing that comes from another would wake the worker. */
+static bool was_heard(const struct session *x)
 {
-	struct worker_job *job;
-	enum reason why = REASON_SESSION_OPEN;
+	const struct live_leg *words = x->kept.live;
 
-	if (x->state != SESSION_STATE_LIVE)
-		return REASON_SESSION_REFUSED;
-	x->claimed_us = clock_now_us();
-	job = worker_job_new(WORKER_SYNC, x->media);
+	if (words == NULL)
+		return true;
+	for (unsigned i = 0; i < SIDE_COUNT; i++)
+		if (__atomic_load_n(&words[i].rx_ssrc, __ATOMIC_ACQUIRE) != 0)
+			return true;
+	return false;
+}
+
+static enum reason order_difference(
+	struct sessions *s, struct session *x, struct want *want, bool is_new)
+{
+	struct worker_job *job = worker_job_new(WORKER_APPLY, x->media);
+	bool sockets_new = false;
+	enum reason why;
+
 	if (job == NULL)
 		return REASON_SESSION_FULL;
 	job->owner = x;
-	job->request = request;
-	if (is_new || want->version > x->version)
-		why = make_so(s, x, want, job);
+	why = make_so(s, x, want, job, &sockets_new);
 	if (why != REASON_SESSION_OPEN) {
 		worker_job_free(job);
 		return why;
 	}
-	/* Also where nothing changed: the answer then says that what was
-	 * wanted before is done. */
+	job->wait = is_new || (!sockets_new && !was_heard(x));
 	worker_order(s->workers[x->worker].worker, job);
+	if (sockets_new)
+		keep_mark(s->keep, &x->kept);
 	sessions_set_gauges(s);
+	return REASON_SESSION_OPEN;
+}
+
+static enum reason want_from(struct sessions *s, struct session *x,
+	struct want *want, uint64_t request, bool is_new)
+{
+	enum reason why = REASON_SESSION_OPEN;
+	struct session_view v;
+
+	if (x->state != SESSION_STATE_LIVE)
+		return REASON_SESSION_REFUSED;
+	x->claimed_us = clock_now_us();
+	if (is_new || want->version > x->version)
+		why = order_difference(s, x, want, is_new);
+	if (why != REASON_SESSION_OPEN)
+		return why;
+	view(x, &v);
+	s->events->on_state(s->ctx, request, &v);
 	return REASON_SESSION_OPEN;
 }
 
@@ -274,6 +302,8 @@ static void begin_to_end(struct sessions *s, struct session *x, enum reason why)
 	if (job == NULL)
 		return; /* the lease brings us here again */
 	job->owner = x;
+	/* It answers with the last figures, and for several calls at once. */
+	job->wait = true;
 	x->state = SESSION_STATE_CLOSING;
 	x->why = why;
 	worker_order(s->workers[x->worker].worker, job);
@@ -356,19 +386,6 @@ static void on_closed(struct sessions *s, struct worker_job *job)
 	s->events->on_ended(s->ctx, call, request, why, job->stats);
 }
 
-static void on_done(struct sessions *s, struct worker_job *job)
-{
-	struct session *x = job->owner;
-	struct session_view v;
-
-	view(x, &v);
-	s->events->on_state(s->ctx, job->request, &v);
-	if (job->verb == WORKER_APPLY && x->sockets_new) {
-		x->sockets_new = false;
-		keep_mark(s->keep, &x->kept);
-	}
-}
-
 static void on_figures(struct sessions *s, struct worker_job *job)
 {
 	struct session_view v;
@@ -377,14 +394,11 @@ static void on_figures(struct sessions *s, struct worker_job *job)
 	s->events->on_stats(s->ctx, job->ticket, &v, job->stats);
 }
 
-static void on_answers(void *arg, int fd, unsigned events)
+static void take_answers(struct worker_slot *slot)
 {
-	struct worker_slot *slot = arg;
 	struct sessions *s = slot->owner;
 	struct mail *next = worker_answers(slot->worker);
 
-	(void)fd;
-	(void)events;
 	while (next != NULL) {
 		struct worker_job *job = (struct worker_job *)next;
 
@@ -393,12 +407,20 @@ static void on_answers(void *arg, int fd, unsigned events)
 			on_closed(s, job);
 		else if (job->verb == WORKER_STATS)
 			on_figures(s, job);
-		else if (job->verb == WORKER_APPLY || job->verb == WORKER_SYNC)
-			on_done(s, job);
 		else if (job->verb == WORKER_EVENT)
 			s->events->on_event(s->ctx, &job->event);
 		worker_job_free(job);
 	}
+}
+
+static void on_answers(void *arg, int fd, unsigned events)
+{
+	struct worker_slot *slot = arg;
+
+	(void)fd;
+	(void)events;
+	worker_answers_heard(slot->worker);
+	take_answers(slot);
 }
 
 int session_ask(struct sessions *s, const char *call, void *ticket)
@@ -499,6 +521,9 @@ static void on_merge_timer(void *arg)
 	struct sessions *s = arg;
 
 	sessions_merge_counts(s);
+	/* Those that nobody rang for. */
+	for (unsigned i = 0; i < s->n_workers; i++)
+		take_answers(&s->workers[i]);
 	loop_timer_set(s->loop, s->merge_timer, MERGE_US);
 }
 

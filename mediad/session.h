@@ -39,7 +39,7 @@ struct session_view {
 };
 
 struct session_events {
-	/* A wanted state is in force, also on its worker. */
+	/* A wanted state is in force: no packet is read before it. */
 	void (*on_state)(
 		void *ctx, uint64_t request, const struct session_view *view);
 	/* A session has ended, for whatever reason; ports are resting.
@@ -109,7 +109,7 @@ void sessions_configure(
  * Makes the wanted state so. The same or an older version changes nothing and
  * answers what is. On failure nothing has changed. What want owns may be taken
  * out of it; it stays the caller's to want_done().
- * @return SESSION_OPEN: on_state follows, once; or SESSION_NO_PORT,
+ * @return SESSION_OPEN: on_state was called, once; or SESSION_NO_PORT,
  *	SESSION_FULL, SESSION_NO_REALM, SESSION_REFUSED.
  */
 enum reason session_want(

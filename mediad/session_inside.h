@@ -30,7 +30,6 @@ struct session {
 	enum reason why; /* CLOSING */
 	uint64_t end_request;
 	struct session_side side[SIDE_COUNT];
-	bool sockets_new; /* keeper has not heard of them */
 	struct keep_entry kept;
 };
 

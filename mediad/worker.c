@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The packet thread. One round: wait, read the clock once, one packet per
- * ready socket, orders if there are any, and every 10 ms a tenth of the legs
- * for watch.c. No lock, no allocation and no log on the way of a packet.
+ * The packet thread. One round: wait, orders if there are any, read the clock
+ * once, one packet per ready socket, and at each tick some of the legs for
+ * watch.c. No lock, no allocation and no log on the way of a packet.
  *
  * Coalescing: waking up costs more than forwarding. When more than one packet
  * is to be expected within the ceiling, the thread sleeps to the end of that
@@ -29,19 +29,25 @@
 #include "mediad/report.h"
 #include "mediad/save.h"
 
-#define EVENTS_MAX         512
-#define TICK_US            10000u
-#define TICKS              (WATCH_PERIOD_US / TICK_US)
+#define EVENTS_MAX          512
+/* Sessions that watch.c sees in one tick: packets wait for it, some 3 us per
+ * session. */
+#define TICK_SESSIONS       16u
+/* Ticks in WATCH_PERIOD_US. The fewest bound how long an order may wait. */
+#define TICKS_MIN           5u
+#define TICKS_MAX           100u
 /* Tag bit of an epoll pointer; legs are aligned far above it. */
-#define TAG_RTCP           1u
+#define TAG_RTCP            1u
+/* Answers that may wait to be freed. */
+#define ANSWERS_WAITING_MAX 64u
 /* Events that may wait for the control thread. */
-#define EVENTS_WAITING_MAX 4096u
-#define RATE_WINDOW_US     100000u
+#define EVENTS_WAITING_MAX  4096u
+#define RATE_WINDOW_US      100000u
 /* So many events ahead memory is fetched, in the order in which one part leads
  * to the next. */
-#define FETCH_LEG          6
-#define FETCH_REST         4
-#define FETCH_WORDS        2
+#define FETCH_LEG           6
+#define FETCH_REST          4
+#define FETCH_WORDS         2
 
 struct worker {
 	struct path path;
@@ -62,10 +68,12 @@ struct worker {
 	pthread_t thread;
 	bool running;
 	_Atomic bool stop;
+	_Atomic bool away; /* asleep, and no tick will end it */
 };
 
 /* ------------------------------------------------------ sockets of a leg */
 
+/* The control thread's. A packet on it wakes the worker, which obeys first. */
 static void watch_fd(struct worker *w, int fd, struct leg *l, uintptr_t tag)
 {
 	struct epoll_event e = {.events = EPOLLIN};
@@ -99,8 +107,6 @@ static void begin_leg(struct worker *w, struct leg *l, struct worker_side *side)
 	leg_begin(l, &side->birth, w->path.now_us);
 	if (l->words != NULL && !side->birth.resumed)
 		save_begin(l->words, side->birth.number);
-	watch_fd(w, l->rtp_fd, l, 0);
-	watch_fd(w, l->rtcp_fd, l, TAG_RTCP);
 	/* What the other side hears goes on, from another source. */
 	stream_unjoin(&l->other->tx);
 }
@@ -116,7 +122,6 @@ static void change_rtcp(
 	if (side->rtcp_fd >= 0) {
 		l->rtcp_fd = side->rtcp_fd;
 		side->rtcp_fd = -1;
-		watch_fd(w, l->rtcp_fd, l, TAG_RTCP);
 	}
 }
 
@@ -134,7 +139,7 @@ static void add_live(struct worker *w, struct media *m)
 	m->live_at = (uint32_t)w->n_live;
 	w->live[w->n_live++] = m;
 	if (w->n_live == 1)
-		w->next_tick_us = w->path.now_us + TICK_US;
+		w->next_tick_us = w->path.now_us + WATCH_PERIOD_US / TICKS_MIN;
 }
 
 static void remove_live(struct worker *w, struct media *m)
@@ -255,7 +260,6 @@ static void obey(struct worker *w, struct worker_job *job)
 		w->coalesce_us = job->coalesce_us;
 		w->rules = job->rules;
 		break;
-	case WORKER_SYNC:
 	case WORKER_EVENT:
 		break;
 	}
@@ -264,14 +268,19 @@ static void obey(struct worker *w, struct worker_job *job)
 static void obey_all(struct worker *w)
 {
 	struct mail *next = mailbox_take(&w->orders);
+	bool say = false; /* the others only come back to be freed */
 
 	while (next != NULL) {
 		struct worker_job *job = (struct worker_job *)next;
 
 		next = next->next;
 		obey(w, job);
+		say |= job->verb == WORKER_CLOSE || job->verb == WORKER_STATS ||
+		       mailbox_waiting(&w->answers) > ANSWERS_WAITING_MAX;
 		mailbox_put(&w->answers, &job->mail);
 	}
+	if (say)
+		mailbox_ring(&w->answers);
 }
 
 /* --------------------------------------------------------------- time */
@@ -288,14 +297,21 @@ static bool tell(void *arg, const struct leg_event *event)
 		return false;
 	job->event = *event;
 	mailbox_put(&w->answers, &job->mail);
+	mailbox_ring(&w->answers);
 	return true;
 }
 
-/* A tenth of the calls per tick, going round. */
+/* Some of the calls per tick, going round: all in one go would delay the
+ * packets of a hundredth of the time by as much as all of them take. */
 static void tick(struct worker *w)
 {
-	size_t n = (w->n_live + TICKS - 1) / TICKS;
+	size_t ticks = (w->n_live + TICK_SESSIONS - 1) / TICK_SESSIONS;
+	size_t n;
 
+	ticks = ticks < TICKS_MIN   ? TICKS_MIN
+		: ticks > TICKS_MAX ? TICKS_MAX
+				    : ticks;
+	n = (w->n_live + ticks - 1) / ticks;
 	for (size_t i = 0; i < n && w->n_live > 0; i++) {
 		if (w->next_watched >= w->n_live)
 			w->next_watched = 0;
@@ -305,9 +321,9 @@ static void tick(struct worker *w)
 			watch_leg(
 				&m->leg[s], &w->rules, w->path.now_us, tell, w);
 	}
-	w->next_tick_us += TICK_US;
+	w->next_tick_us += WATCH_PERIOD_US / ticks;
 	if (w->next_tick_us < w->path.now_us)
-		w->next_tick_us = w->path.now_us + TICK_US;
+		w->next_tick_us = w->path.now_us + WATCH_PERIOD_US / ticks;
 }
 
 static int wait_ms(const struct worker *w)
@@ -370,17 +386,16 @@ static struct leg *leg_of(const struct epoll_event *e)
 	return (struct leg *)((uintptr_t)e->data.ptr & ~(uintptr_t)TAG_RTCP);
 }
 
-/* What a packet touches of its leg: some twelve lines that nobody has touched
- * for 20 ms, and fetching them one after the other would take longer than the
- * work on them. */
+/* What a packet touches of its leg: lines that nobody has touched for 20 ms,
+ * and fetching them one after the other would take longer than the work on
+ * them. */
 static void fetch_leg(const struct leg *l)
 {
 	if (l == NULL)
 		return;
-	for (size_t at = 0; at < offsetof(struct leg, n.drops); at += 64)
+	for (size_t at = 0; at <= offsetof(struct leg, config); at += 64)
 		__builtin_prefetch((const char *)l + at, 1);
-	__builtin_prefetch(&l->config);
-	__builtin_prefetch(&l->codec, 1);
+	__builtin_prefetch(&l->n, 1);
 }
 
 /* What those lines point to. */
@@ -394,17 +409,24 @@ static void fetch_rest(const struct leg *l)
 	__builtin_prefetch(out, 1);
 	__builtin_prefetch(&out->words);
 	__builtin_prefetch(&out->tx, 1);
-	__builtin_prefetch(&out->n, 1);
-	__builtin_prefetch(&out->target);
 	__builtin_prefetch(&out->config);
+	__builtin_prefetch(&out->n, 1);
 	__builtin_prefetch(l->last_rule);
-	__builtin_prefetch(l->words, 1);
+	if (l->words == NULL)
+		return;
+	/* The second side's words begin within a line. */
+	__builtin_prefetch(&l->words->rx_ssrc, 1);
+	__builtin_prefetch(&l->words->rx_octets, 1);
 }
 
 static void fetch_words(const struct leg *l)
 {
-	if (l != NULL && l->other->words != NULL)
-		__builtin_prefetch(&l->other->words->tx_seq, 1);
+	const struct live_leg *words = l != NULL ? l->other->words : NULL;
+
+	if (words == NULL)
+		return;
+	__builtin_prefetch(&words->tx_seq, 1);
+	__builtin_prefetch(&words->tx_octets, 1);
 }
 
 /* Before the event at i is served (or, below 0, the first one): what later
@@ -419,24 +441,44 @@ static void fetch_ahead(const struct epoll_event *events, int i, int n)
 		fetch_words(leg_of(&events[i + FETCH_WORDS]));
 }
 
+/* @return events. Who gives an order either sees that nothing else will end
+ * this sleep, and rings, or has given it before we look a last time. */
+static int wait_for_events(struct worker *w, struct epoll_event *events)
+{
+	int ms = wait_ms(w);
+	int n;
+
+	if (ms < 0)
+		atomic_store(&w->away, true);
+	if (mailbox_waiting(&w->orders) > 0)
+		ms = 0;
+	n = epoll_wait(w->epoll_fd, events, EVENTS_MAX, ms);
+	if (atomic_load_explicit(&w->away, memory_order_relaxed))
+		atomic_store(&w->away, false);
+	return n;
+}
+
 static void one_round(struct worker *w, struct epoll_event *events)
 {
-	int n = epoll_wait(w->epoll_fd, events, EVENTS_MAX, wait_ms(w));
-	bool orders = false;
+	int n = wait_for_events(w, events);
 
 	w->path.now_us = clock_now_us();
+	/* A socket's order is there before the kernel can say anything of it.
+	 * What it said before the order may be of sockets that are closed now:
+	 * it says the rest again. */
+	while (mailbox_waiting(&w->orders) > 0) {
+		obey_all(w);
+		n = epoll_wait(w->epoll_fd, events, EVENTS_MAX, 0);
+	}
 	for (int i = -FETCH_LEG; i < 0; i++)
 		fetch_ahead(events, i, n);
 	for (int i = 0; i < n; i++) {
 		fetch_ahead(events, i, n);
 		if (events[i].data.ptr == NULL)
-			orders = true;
+			mailbox_hear(&w->orders);
 		else
 			serve(w, events[i].data.ptr);
 	}
-	/* Last, so that no event of this round meets a closed leg. */
-	if (orders)
-		obey_all(w);
 	if (w->n_live > 0 && w->path.now_us >= w->next_tick_us)
 		tick(w);
 	measure_rate(w, n > 0 ? n : 0);
@@ -529,7 +571,7 @@ void worker_free(struct worker **worker)
 		return;
 	if (w->running) {
 		atomic_store(&w->stop, true);
-		mailbox_wake(&w->orders);
+		mailbox_ring(&w->orders);
 		pthread_join(w->thread, NULL);
 	}
 	for (size_t i = 0; i < w->n_live; i++)
@@ -566,12 +608,36 @@ struct worker_job *worker_job_new(enum worker_verb verb, struct media *media)
 
 void worker_order(struct worker *w, struct worker_job *job)
 {
+	struct media *m = job->media;
+	bool wait = job->wait;
+	int fds[SIDE_COUNT][2];
+
+	/* From mailbox_put() on the job is the worker's; the sockets stay open
+	 * until another order closes them. */
+	for (unsigned i = 0; i < SIDE_COUNT; i++) {
+		struct worker_side *s = &job->side[i];
+
+		fds[i][0] = s->birth.rtp_fd;
+		fds[i][1] = s->rtcp_fd >= 0 ? s->rtcp_fd : s->birth.rtcp_fd;
+	}
 	mailbox_put(&w->orders, &job->mail);
+	/* After it, so that no packet is seen without its order. */
+	for (unsigned i = 0; m != NULL && i < SIDE_COUNT; i++) {
+		watch_fd(w, fds[i][0], &m->leg[i], 0);
+		watch_fd(w, fds[i][1], &m->leg[i], TAG_RTCP);
+	}
+	if (!wait || atomic_load(&w->away))
+		mailbox_ring(&w->orders);
 }
 
 int worker_answer_fd(const struct worker *w)
 {
 	return w->answers.event_fd;
+}
+
+void worker_answers_heard(struct worker *w)
+{
+	mailbox_hear(&w->answers);
 }
 
 struct mail *worker_answers(struct worker *w)

@@ -2,10 +2,11 @@
 /*
  * The cache has one entry per question (kind of key and key), each with the
  * account or with "there is none", and forgets the longest unused one at
- * ENTRIES_MAX. A positive answer lasts 60 s, a negative one 5 s; authd says
- * when SQL changed one. A question that the cache answers is still answered
- * from the loop, never from inside accounts_find(). What authd can not be asked
- * because it is being started again waits for it, until its deadline.
+ * ENTRIES_MAX. A positive answer lasts 60 s, a negative one 5 s, also where it
+ * is one for many numbers; authd says when SQL changed one. A question that the
+ * cache answers is still answered from the loop, never from inside
+ * accounts_find(). What authd can not be asked because it is being started
+ * again waits for it, until its deadline.
  */
 #include "sbc/account.h"
 
@@ -17,7 +18,9 @@
 #include "common/clock.h"
 #include "common/heap.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/loop.h"
+#include "common/ranges.h"
 #include "common/table.h"
 #include "sbc/authd.h"
 
@@ -63,6 +66,7 @@ struct accounts {
 	struct table asked;
 	struct query_list waiting;  /* asked, oldest first */
 	struct query_list answered; /* to be told from the loop */
+	struct ranges nobodys;      /* numbers that no account has */
 	struct loop_timer *timer;   /* deadline of the oldest */
 	struct loop_timer *soon;
 };
@@ -89,11 +93,11 @@ void account_unref(struct account **ref)
 /* The generated code copies by way of the wire. */
 static Gh__Account *row_copy(const Gh__Account *row)
 {
-	size_t len = gh__account__get_packed_size(row);
-	uint8_t *bytes = malloc(len ? len : 1);
+	size_t len;
+	uint8_t *bytes = pack_new(&row->base, 0, &len);
 	Gh__Account *copy = NULL;
 
-	if (bytes && gh__account__pack(row, bytes) == len)
+	if (bytes)
 		copy = gh__account__unpack(NULL, len, bytes);
 	free(bytes);
 	return copy;
@@ -232,6 +236,7 @@ void accounts_forget(struct accounts *a, const Gh__AccountsChanged *msg)
 {
 	struct entry *e = TAILQ_FIRST(&a->unused);
 
+	ranges_forget(&a->nobodys);
 	while (e) {
 		struct entry *following = TAILQ_NEXT(e, next);
 
@@ -322,13 +327,14 @@ static void on_timer(void *arg)
 	set_timer(a);
 }
 
-static void answer_soon(struct account_query *q, const struct entry *e)
+/* account: NULL = there is none. */
+static void answer_soon(struct account_query *q, struct account *account)
 {
 	struct accounts *a = q->accounts;
 
 	q->state = QUERY_ANSWERED;
-	q->account = e->account ? account_ref(e->account) : NULL;
-	q->why = e->account ? REASON_ROUTE_OK : REASON_ROUTE_UNKNOWN_NUMBER;
+	q->account = account ? account_ref(account) : NULL;
+	q->why = account ? REASON_ROUTE_OK : REASON_ROUTE_UNKNOWN_NUMBER;
 	TAILQ_INSERT_TAIL(&a->answered, q, next);
 	loop_timer_set(a->loop, a->soon, 0);
 }
@@ -388,7 +394,11 @@ int accounts_find(struct accounts *a, Gh__AccountKey by, const char *key,
 			 (e->account && !authd_is_up(a->authd)))) {
 		TAILQ_REMOVE(&a->unused, e, next);
 		TAILQ_INSERT_TAIL(&a->unused, e, next);
-		answer_soon(q, e);
+		answer_soon(q, e->account);
+	} else if (!(e && e->account) &&
+		   by == GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER &&
+		   ranges_find(&a->nobodys, key, clock_now_us())) {
+		answer_soon(q, NULL);
 	} else {
 		err = ask(q, by);
 		if (err != 0)
@@ -399,6 +409,20 @@ int accounts_find(struct accounts *a, Gh__AccountKey by, const char *key,
 failed:
 	free(q);
 	return err;
+}
+
+/* There is no such account, and perhaps none for many more numbers. */
+static void note_nobody(struct accounts *a, const struct account_query *q,
+	const Gh__AccountAnswer *answer)
+{
+	const char *number = strchr(q->key, ':') + 1;
+	uint64_t now = clock_now_us();
+
+	if (answer->nobodys && q->by == GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER)
+		ranges_add(&a->nobodys, number, answer->nobodys_below,
+			answer->nobodys_above, now + NEGATIVE_US);
+	if (!ranges_find(&a->nobodys, number, now))
+		entry_put(a, q->key, NULL);
 }
 
 void accounts_on_answer(struct accounts *a, const Gh__AccountAnswer *answer)
@@ -423,7 +447,7 @@ void accounts_on_answer(struct accounts *a, const Gh__AccountAnswer *answer)
 			why = REASON_AUTH_AWAY;
 		}
 	} else {
-		entry_put(a, q->key, NULL);
+		note_nobody(a, q, answer);
 	}
 	query_end(q, account, why);
 	set_timer(a);

@@ -20,6 +20,7 @@
 #include "common/clock.h"
 #include "common/heap.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/stat.h"
 #include "sbc/sbc.h"
 
@@ -112,11 +113,11 @@ static void source_leave(struct bindings *b, struct item *i)
 
 static Gh__Binding *row_copy(const Gh__Binding *row)
 {
-	size_t len = gh__binding__get_packed_size(row);
-	uint8_t *bytes = malloc(len ? len : 1);
+	size_t len;
+	uint8_t *bytes = pack_new(&row->base, 0, &len);
 	Gh__Binding *copy = NULL;
 
-	if (bytes && gh__binding__pack(row, bytes) == len)
+	if (bytes)
 		copy = gh__binding__unpack(NULL, len, bytes);
 	free(bytes);
 	return copy;

@@ -517,8 +517,6 @@ enum call_state call_change_on_refresh(
 	struct call *c, const struct call_input *in);
 enum call_state call_change_on_retry(
 	struct call *c, const struct call_input *in);
-enum call_state call_change_on_info(
-	struct call *c, const struct call_input *in);
 void call_change_drop(struct call *c);
 /** Would the other side have to hear of what this one has agreed to? */
 bool call_change_is_news(struct call *c, const struct party *from);
@@ -539,6 +537,9 @@ void call_record_free(struct call *c);
 /** The chain of an earlier process. */
 void call_record_steps(
 	struct call *c, Gh__Decision *const *decisions, size_t n);
+
+/* call_digit.c */
+enum call_state call_on_info(struct call *c, const struct call_input *in);
 
 /* call_limit.c */
 struct party;

@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include "common/pack.h"
 #include "sbc/call_srtp.h"
 
 #include <stdlib.h>
@@ -77,15 +78,14 @@ void call_decide(struct call *c, enum reason why, const char *data)
 
 void call_record_figures(struct call *c, const Gh__SessionEnded *ended)
 {
-	size_t len = gh__session_ended__get_packed_size(ended);
 	uint8_t *bytes;
+	size_t len;
 
 	if (c->record.figures != NULL)
 		return;
-	bytes = malloc(len != 0 ? len : 1);
+	bytes = pack_new(&ended->base, 0, &len);
 	if (bytes == NULL)
 		return;
-	gh__session_ended__pack(ended, bytes);
 	c->record.figures = gh__session_ended__unpack(NULL, len, bytes);
 	free(bytes);
 }

@@ -20,6 +20,7 @@
 
 #include "common/ident.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "sbc/sbc.h"
 
 #define CDRS_MAX   200000u
@@ -170,11 +171,11 @@ static void pump(struct cdrs *cdrs)
 
 static struct waiting *append(struct cdrs *cdrs, const Gh__Cdr *cdr)
 {
-	size_t len = gh__cdr__get_packed_size(cdr);
 	struct waiting *w = NULL;
+	size_t len = 0;
 
 	if (cdrs->n_cdrs < CDRS_MAX)
-		w = malloc(sizeof *w + len);
+		w = pack_new(&cdr->base, sizeof *w, &len);
 	if (w == NULL) {
 		log_err("cdr_lost", LOG_CALL(cdr->call),
 			LOG_UINT("waiting", cdrs->n_cdrs));
@@ -183,7 +184,7 @@ static struct waiting *append(struct cdrs *cdrs, const Gh__Cdr *cdr)
 	}
 	memset(w, 0, sizeof *w);
 	w->id = cdrs->next_id++;
-	w->len = gh__cdr__pack(cdr, w->bytes);
+	w->len = len;
 	TAILQ_INSERT_TAIL(&cdrs->cdrs, w, link);
 	cdrs->n_cdrs++;
 	if (cdrs->next == NULL)
@@ -228,8 +229,8 @@ size_t cdrs_waiting(const struct cdrs *cdrs)
 
 void cdr_event(struct cdrs *cdrs, const Gh__Event *event)
 {
-	size_t len = gh__event__get_packed_size(event);
 	struct waiting *w;
+	size_t len;
 
 	if (cdrs->n_events >= EVENTS_MAX) {
 		w = TAILQ_FIRST(&cdrs->events);
@@ -237,12 +238,11 @@ void cdr_event(struct cdrs *cdrs, const Gh__Event *event)
 		cdrs->n_events--;
 		free(w);
 	}
-	w = malloc(sizeof *w + len);
+	w = pack_new(&event->base, sizeof *w, &len);
 	if (w == NULL)
 		return;
-	w->id = 0;
-	w->sent = false;
-	w->len = gh__event__pack(event, w->bytes);
+	memset(w, 0, sizeof *w);
+	w->len = len;
 	TAILQ_INSERT_TAIL(&cdrs->events, w, link);
 	cdrs->n_events++;
 	pump(cdrs);

@@ -288,16 +288,17 @@ static nta_outgoing_t *send_tags(struct leg *leg, nta_response_f *fn,
 	struct leg_large *large = NULL;
 	struct target to = leg->c.peer;
 	char hop[STACK_URL_SIZE];
+	const char *next;
 	nta_outgoing_t *orq;
 
 	if (is_too_large(leg, method, request_uri, tags))
 		(void)leg_way(leg, &to, can_wait(method) ? &large : NULL);
+	/* The macro below looks at its argument three times. */
+	next = stack_next_hop(leg->c.sbc->stack, &to, hop, sizeof hop);
 	orq = nta_outgoing_tcreate(leg->dialog,
 		large != NULL ? leg_large_on_end : fn,
 		large != NULL ? (nta_outgoing_magic_t *)large : magic,
-		URL_STRING_MAKE(stack_next_hop(
-			leg->c.sbc->stack, &to, hop, sizeof hop)),
-		method, name,
+		URL_STRING_MAKE(next), method, name,
 		request_uri != NULL ? URL_STRING_MAKE(request_uri) : NULL,
 		TPTAG_IDENT(
 			large != NULL ? IDENT_OF_NOBODY : to.listener->ident),

@@ -3,7 +3,7 @@
  * sofia-sip's root waits in an epoll of its own and rounds its time-outs down,
  * so in the last millisecond before each of its timers it would spin. Here it
  * only ever does what is due (su_root_step(root, 0)); the waiting is ours, in
- * a second epoll that holds the first one and all other descriptors, with the
+ * its epoll, to which our own descriptors are added (sofia_cures.h), with the
  * time-out rounded up. Our own timers are a heap beside it, in microseconds.
  *
  * A handle may be freed inside any callback: a freed descriptor handle stays
@@ -50,7 +50,7 @@ struct loop_timer {
 struct sofia_loop {
 	struct loop loop;
 	su_root_t *root;
-	int epoll_fd;
+	int epoll_fd; /* the library's */
 	bool in_batch;
 	bool stop_wanted;
 	struct loop_fd *dead;
@@ -90,7 +90,7 @@ static int so_fd_set(struct loop_fd *h, unsigned events)
 		return 0;
 	if (!events)
 		op = EPOLL_CTL_DEL;
-	if (epoll_ctl(h->loop->epoll_fd, op, h->fd, &ev) != 0)
+	if (cures_epoll_ctl(h->loop->epoll_fd, op, h->fd, &ev) != 0)
 		return ERR_NOMEM;
 	h->wanted = events;
 	return 0;
@@ -120,7 +120,8 @@ static int so_fd_add(struct loop *loop, int fd, unsigned events, loop_fd_fn fn,
 static void so_fd_free(struct loop_fd *h)
 {
 	if (h->wanted)
-		(void)epoll_ctl(h->loop->epoll_fd, EPOLL_CTL_DEL, h->fd, NULL);
+		(void)cures_epoll_ctl(
+			h->loop->epoll_fd, EPOLL_CTL_DEL, h->fd, NULL);
 	if (!h->loop->in_batch) {
 		free(h);
 		return;
@@ -292,18 +293,30 @@ static int wait_ms(const struct sofia_loop *l, su_duration_t sofia_ms,
 	return (int)((wait_us + CLOCK_US_PER_MS - 1) / CLOCK_US_PER_MS);
 }
 
+/* Lets the library do what is due: its timers, and each event that was kept
+ * for it. @return milliseconds to its next timer, or 0. */
+static su_duration_t ask_sofia(struct sofia_loop *l)
+{
+	su_duration_t ms;
+
+	do {
+		ms = su_root_step(l->root, 0);
+		/* Whatever datagram it took has been dealt with. */
+		cures_answer_is_ours();
+	} while (cures_epoll_pending() && !l->stop_wanted);
+	return ms;
+}
+
 int loop_sofia_step(struct loop *loop, uint64_t max_wait_us)
 {
 	struct sofia_loop *l = self(loop);
 	struct epoll_event events[BATCH];
-	su_duration_t sofia_ms = su_root_step(l->root, 0);
+	su_duration_t sofia_ms = ask_sofia(l);
 	int n;
 
-	/* Whatever datagram the library took has been dealt with. */
-	cures_answer_is_ours();
 	if (l->stop_wanted)
 		max_wait_us = 0;
-	n = epoll_wait(
+	n = cures_epoll_wait(
 		l->epoll_fd, events, BATCH, wait_ms(l, sofia_ms, max_wait_us));
 	if (n < 0)
 		return errno == EINTR ? 0 : ERR_SYSTEM;
@@ -312,7 +325,7 @@ int loop_sofia_step(struct loop *loop, uint64_t max_wait_us)
 		struct loop_fd *h = events[i].data.ptr;
 		unsigned what = 0;
 
-		if (!h || h->dead)
+		if (h->dead)
 			continue;
 		if (events[i].events & EPOLLIN)
 			what |= LOOP_READ;
@@ -354,8 +367,7 @@ static void so_free(struct loop *loop)
 	bury(l);
 	if (l->root)
 		su_root_destroy(l->root);
-	if (l->epoll_fd >= 0)
-		close(l->epoll_fd);
+	cures_epoll_forget();
 	free(l->heap);
 	free(l);
 }
@@ -376,8 +388,6 @@ static const struct loop_ops sofia_ops = {
 int loop_sofia_new(struct loop **loop_out)
 {
 	struct sofia_loop *l = calloc(1, sizeof(*l));
-	struct epoll_event ev = {.events = EPOLLIN};
-	int sofia_fd;
 	int err = ERR_NOMEM;
 
 	if (!l)
@@ -391,12 +401,8 @@ int loop_sofia_new(struct loop **loop_out)
 	err = ERR_SYSTEM;
 	cures_epoll_begin();
 	l->root = su_root_create(NULL);
-	sofia_fd = cures_epoll_end();
-	if (!l->root || sofia_fd < 0)
-		goto failed;
-	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (l->epoll_fd < 0 ||
-		epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, sofia_fd, &ev) != 0)
+	l->epoll_fd = cures_epoll_end();
+	if (!l->root || l->epoll_fd < 0)
 		goto failed;
 	*loop_out = &l->loop;
 	return 0;

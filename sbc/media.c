@@ -26,6 +26,7 @@
 #include "common/heap.h"
 #include "common/ipc.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/secret.h"
 #include "common/table.h"
 #include "sbc/sbc.h"
@@ -407,6 +408,23 @@ int media_session_new(struct media *media, const char call[IDENT_CALL_SIZE],
 	return 0;
 }
 
+/* It stays as long as the session. @return NULL without memory; then the length
+ * is 0. */
+static uint8_t *pack_lasting(const Gh__SessionWant *want, size_t *len_out)
+{
+	uint8_t *packed = pack_new(&want->base, 0, len_out), *bytes;
+
+	bytes = packed != NULL ? heap_lasting(*len_out) : NULL;
+	if (bytes != NULL)
+		memcpy(bytes, packed, *len_out);
+	if (packed != NULL)
+		secret_wipe(packed, *len_out);
+	free(packed);
+	if (bytes == NULL)
+		*len_out = 0;
+	return bytes;
+}
+
 int media_want(struct media_session *s, const Gh__SessionWant *want)
 {
 	Gh__SessionWant copy = *want;
@@ -418,11 +436,9 @@ int media_want(struct media_session *s, const Gh__SessionWant *want)
 		return ERR_AWAY;
 	copy.call = s->call;
 	copy.version = ++s->version;
-	len = gh__session_want__get_packed_size(&copy);
-	bytes = heap_lasting(len);
+	bytes = pack_lasting(&copy, &len);
 	if (bytes == NULL)
 		return ERR_NOMEM;
-	gh__session_want__pack(&copy, bytes);
 	if (s->want != NULL)
 		secret_wipe(s->want, s->want_len);
 	free(s->want);
@@ -509,13 +525,8 @@ static int restore_want(
 	if (strcmp(w->call, s->call) != 0)
 		goto out;
 	w->version = s->version;
-	s->want_len = gh__session_want__get_packed_size(w);
-	s->want = heap_lasting(s->want_len);
+	s->want = pack_lasting(w, &s->want_len);
 	err = s->want != NULL ? 0 : ERR_NOMEM;
-	if (err == 0)
-		gh__session_want__pack(w, s->want);
-	else
-		s->want_len = 0;
 out:
 	free_want(w);
 	return err;

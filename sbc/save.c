@@ -22,6 +22,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pack.h"
 #include "common/reason.h"
 #include "common/secret.h"
 #include "sbc/sbc.h"
@@ -163,19 +164,22 @@ void save_put_bytes(struct saves *saves, enum save_kind kind,
 void save_put(struct saves *saves, enum save_kind kind, struct save_slot *slot,
 	const ProtobufCMessage *msg)
 {
+	uint8_t *bytes;
 	size_t len;
+	int err;
 
 	if (saves == NULL || saves->files[file_of(kind)] == NULL)
 		return;
-	len = protobuf_c_message_get_packed_size(msg);
-	if (len > sizeof saves->buffer) {
+	err = pack_message(
+		msg, saves->buffer, sizeof saves->buffer, &bytes, &len);
+	if (err != 0) {
+		secret_wipe(saves->buffer, sizeof saves->buffer);
 		save_drop(saves, kind, slot);
-		tell_full(saves, kind, ERR_TOO_BIG);
+		tell_full(saves, kind, err);
 		return;
 	}
-	protobuf_c_message_pack(msg, saves->buffer);
-	save_put_bytes(saves, kind, slot, saves->buffer, len);
-	secret_wipe(saves->buffer, len);
+	save_put_bytes(saves, kind, slot, bytes, len);
+	secret_wipe(bytes, len);
 }
 
 void save_drop(struct saves *saves, enum save_kind kind, struct save_slot *slot)

@@ -6,6 +6,11 @@
 #include "sbc/sdp.h"
 #include "sbc/text.h"
 
+/** What sdp_parse_preferring() does, without a memory.
+ * @param keys_out whether the text may have keys, of whatever kind. */
+GH_MUST_CHECK int sdp_read(struct span text, enum sdp_prefer prefer,
+	struct sdp *sdp_out, bool *keys_out, enum reason *why_out);
+
 /** The word of a profile in m=. */
 const char *sdp_profile_name(enum sdp_profile profile);
 /** SAVP and its kin: plain RTP is not what they say. */

@@ -4,7 +4,7 @@
  * (SDP_SYNTAX), what is too big, and which m= line is our audio: the first one
  * with a port and an RTP profile, of the kind that is preferred. Does not
  * decide whether its codecs are allowed (sdp_restrict) or whether its address
- * may be used (mediad, call). Called by call for every body; pure.
+ * may be used (mediad, call). Called by sdp_parse.c for every text; pure.
  *
  * Lines end in CR LF or LF. A CR or NUL anywhere else, a line that is not
  * "x=...", or a second o=, or c= in one place, breaks the description: each of
@@ -29,6 +29,7 @@ struct sections {
 	struct span line[SDP_MEDIA_MAX];  /* value of m= */
 	struct span lines[SDP_MEDIA_MAX]; /* lines after it */
 	size_t n;
+	bool may_have_keys;
 };
 
 struct m_line {
@@ -58,10 +59,24 @@ static bool next_line(struct span *text, struct span *line_out)
 	return true;
 }
 
+/** Whether one of eight bytes is below 0x20. */
+static bool has_control(const char *at)
+{
+	const uint64_t ones = 0x0101010101010101ull;
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return ((word - ones * 0x20) & ~word & ones * 0x80) != 0;
+}
+
 /** Nothing in it ends a line for another reader. */
 static bool is_line(struct span line)
 {
-	for (size_t i = 0; i < line.len; i++)
+	size_t i = 0;
+
+	while (i + 8 <= line.len && !has_control(line.at + i))
+		i += 8;
+	for (; i < line.len; i++)
 		if ((unsigned char)line.at[i] < 0x20 && line.at[i] != '\t')
 			return false;
 	return true;
@@ -74,6 +89,15 @@ static bool is_blank(struct span text)
 		if (text.at[i] != '\r' && text.at[i] != '\n')
 			return false;
 	return true;
+}
+
+/** k=, a=crypto, a=key-mgmt, and others that begin like these. */
+static bool may_be_key(struct span line)
+{
+	return line.at[0] == 'k' ||
+	       (line.at[0] == 'a' && line.len > 2 &&
+		       ((line.at[2] | 0x20) == 'c' ||
+			       (line.at[2] | 0x20) == 'k'));
 }
 
 static int begin_media(struct sections *s, struct span value)
@@ -101,6 +125,8 @@ static int cut_sections(struct span text, struct sections *s)
 		if (!is_line(line) || line.len < 2 || line.at[1] != '=' ||
 			line.at[0] < 'a' || line.at[0] > 'z')
 			return ERR_INVALID;
+		if (may_be_key(line))
+			s->may_have_keys = true;
 		if (line.at[0] != 'm') {
 			body->len = (size_t)(line.at + line.len - body->at);
 			continue;
@@ -529,12 +555,6 @@ static int read_media(const struct sections *s, const struct addr *session_c,
 	return read_audio(&m[pick], s->lines[pick], session_c, sdp);
 }
 
-int sdp_parse(
-	const char *text, size_t len, struct sdp *sdp_out, enum reason *why_out)
-{
-	return sdp_parse_preferring(text, len, SDP_ANY, sdp_out, why_out);
-}
-
 void sdp_settle(char *text, size_t len, size_t audio_line)
 {
 	struct span rest = {text, len}, line;
@@ -554,8 +574,8 @@ void sdp_settle(char *text, size_t len, size_t audio_line)
 	}
 }
 
-int sdp_parse_preferring(const char *text, size_t len, enum sdp_prefer prefer,
-	struct sdp *sdp_out, enum reason *why_out)
+int sdp_read(struct span text, enum sdp_prefer prefer, struct sdp *sdp_out,
+	bool *keys_out, enum reason *why_out)
 {
 	struct sections sections = {0};
 	struct addr session_c = {0};
@@ -563,10 +583,10 @@ int sdp_parse_preferring(const char *text, size_t len, enum sdp_prefer prefer,
 	int err;
 
 	*why_out = REASON_SDP_TOO_BIG;
-	if (len > SDP_SIZE_MAX)
+	if (text.len > SDP_SIZE_MAX)
 		return ERR_TOO_BIG;
 	*why_out = REASON_SDP_SYNTAX;
-	err = cut_sections((struct span){text, len}, &sections);
+	err = cut_sections(text, &sections);
 	if (!err)
 		err = read_session(sections.session, &sdp, &session_c);
 	if (!err)
@@ -574,6 +594,7 @@ int sdp_parse_preferring(const char *text, size_t len, enum sdp_prefer prefer,
 	if (!err) {
 		*why_out = REASON_SDP_OK;
 		*sdp_out = sdp;
+		*keys_out = sections.may_have_keys;
 	} else if (err == ERR_TOO_BIG) {
 		*why_out = REASON_SDP_TOO_BIG;
 	} else {

@@ -31,7 +31,13 @@
 #include "sbc/sofia_cures_private.h"
 
 /* Datagrams of one wake-up that are looked at for one that passes. */
-#define READ_BATCH 32
+#define READ_BATCH        32
+
+/* Events that are kept for the library; more stay with the kernel. */
+#define EPOLL_PENDING_MAX 64
+/* In an event's data: it is the library's, whose own data are small numbers.
+ * No address has it. */
+#define EPOLL_LIBRARY     (1ull << 63)
 
 extern su_log_t nta_log[];
 extern su_log_t tport_log[];
@@ -60,7 +66,9 @@ static struct {
 	struct addr adopt_local;
 	/* epoll */
 	bool epoll_armed;
-	int epoll_fd;
+	int epoll_fd; /* the library's and ours; -1 = none */
+	struct epoll_event pending[EPOLL_PENDING_MAX];
+	size_t n_pending, next_pending;
 	/* the answer gate */
 	bool gate_shut;
 	struct addr gate_source;
@@ -86,6 +94,8 @@ static const char *const cure_names[] = {
 	[CURE_SENDTO] = "sendto",
 	[CURE_RECVFROM] = "recvfrom",
 	[CURE_EPOLL_CREATE] = "epoll_create",
+	[CURE_EPOLL_CTL] = "epoll_ctl",
+	[CURE_EPOLL_WAIT] = "epoll_wait",
 };
 _Static_assert(sizeof(cure_names) / sizeof(cure_names[0]) == CURE_COUNT,
 	"every cure has a name");
@@ -241,14 +251,21 @@ ssize_t cure_recvfrom(int fd, void *bytes, size_t len, int flags,
 
 void cures_epoll_begin(void)
 {
+	cures_epoll_forget();
 	cures.epoll_armed = true;
-	cures.epoll_fd = -1;
 }
 
 int cures_epoll_end(void)
 {
 	cures.epoll_armed = false;
 	return cures.epoll_fd;
+}
+
+void cures_epoll_forget(void)
+{
+	cures.epoll_fd = -1;
+	cures.n_pending = 0;
+	cures.next_pending = 0;
 }
 
 int cure_epoll_create(int size) __asm__("epoll_create");
@@ -262,6 +279,75 @@ int cure_epoll_create(int size)
 	if (cures.epoll_armed)
 		cures.epoll_fd = fd;
 	return fd;
+}
+
+int cures_epoll_ctl(int fd, int op, int target, struct epoll_event *event)
+{
+	return (int)syscall(SYS_epoll_ctl, fd, op, target, event);
+}
+
+int cure_epoll_ctl(int fd, int op, int target,
+	struct epoll_event *event) __asm__("epoll_ctl");
+int cure_epoll_ctl(int fd, int op, int target, struct epoll_event *event)
+{
+	struct epoll_event marked;
+
+	if (fd != cures.epoll_fd)
+		return cures_epoll_ctl(fd, op, target, event);
+	cures.calls[CURE_EPOLL_CTL]++;
+	/* What is kept may be of this descriptor, and its number soon another
+	 * one's. The kernel tells what is still true again. */
+	if (op != EPOLL_CTL_ADD)
+		cures.n_pending = cures.next_pending = 0;
+	if (!event)
+		return cures_epoll_ctl(fd, op, target, NULL);
+	marked = *event;
+	marked.data.u64 |= EPOLL_LIBRARY;
+	return cures_epoll_ctl(fd, op, target, &marked);
+}
+
+bool cures_epoll_pending(void)
+{
+	return cures.next_pending < cures.n_pending;
+}
+
+static int raw_epoll_wait(
+	int fd, struct epoll_event *events, int max, int wait_ms)
+{
+	return (int)syscall(SYS_epoll_wait, fd, events, max, wait_ms);
+}
+
+int cures_epoll_wait(int fd, struct epoll_event *events, int max, int wait_ms)
+{
+	int n = raw_epoll_wait(fd, events, max, wait_ms), ours = 0;
+
+	cures.n_pending = cures.next_pending = 0;
+	for (int i = 0; i < n; i++) {
+		if (!(events[i].data.u64 & EPOLL_LIBRARY))
+			events[ours++] = events[i];
+		else if (cures.n_pending < EPOLL_PENDING_MAX)
+			cures.pending[cures.n_pending++] = events[i];
+	}
+	return n < 0 ? n : ours;
+}
+
+int cure_epoll_wait(int fd, struct epoll_event *events, int max,
+	int wait_ms) __asm__("epoll_wait");
+int cure_epoll_wait(int fd, struct epoll_event *events, int max, int wait_ms)
+{
+	int n = 0;
+
+	if (fd != cures.epoll_fd)
+		return raw_epoll_wait(fd, events, max, wait_ms);
+	cures.calls[CURE_EPOLL_WAIT]++;
+	while (n < max && cures_epoll_pending())
+		events[n++] = cures.pending[cures.next_pending++];
+	/* The loop waits, not the library; only the self test has no loop. */
+	if (n == 0 && wait_ms != 0)
+		n = raw_epoll_wait(fd, events, max, wait_ms);
+	for (int i = 0; i < n; i++)
+		events[i].data.u64 &= ~EPOLL_LIBRARY;
+	return n;
 }
 
 /* ---------------------------------------------------- before it is parsed */

@@ -25,7 +25,10 @@
  *	"TEST" datagram to itself at creation	sendto and recvfrom pretend, so
  *	swallows the first queued request	that nothing leaves or is read
  *	its loop spins before each timer	epoll_create tells us its epoll
- *						descriptor for loop_sofia.c
+ *						descriptor for loop_sofia.c,
+ *						epoll_ctl marks what is the
+ *						library's in it, epoll_wait
+ *						hands it over
  *	prints to standard error; log calls	all logs off but nta's, which go
  *	overflow in tport			to log.h at debug
  *	reads SIPCOMPACT, TPORT_DUMP ... from	the variables are removed
@@ -47,6 +50,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/uio.h>
 
 #include "common/addr.h"
@@ -81,6 +85,8 @@ enum cure {
 	CURE_SENDTO,
 	CURE_RECVFROM,
 	CURE_EPOLL_CREATE,
+	CURE_EPOLL_CTL,
+	CURE_EPOLL_WAIT,
 	CURE_COUNT,
 };
 const char *cure_name(enum cure c);
@@ -141,8 +147,23 @@ GH_MUST_CHECK int cures_adopt_end(void);
 
 /** Begins to watch for the library's epoll descriptor. */
 void cures_epoll_begin(void);
-/** @return the descriptor that was made since, or -1. It is the library's. */
+/** @return the descriptor that was made since, or -1. The library closes it. */
 int cures_epoll_end(void);
+/** Nothing is the library's any more. */
+void cures_epoll_forget(void);
+
+/**
+ * One descriptor for the library and our loop: an epoll within an epoll costs
+ * a second epoll_wait() per event, and the kernel a second wake-up. These two
+ * are for what is ours in it (epoll_ctl() itself would mark it).
+ * cures_epoll_wait() keeps what is the library's; su_root_step(root, 0) takes
+ * one of it at a time, without a system call.
+ * @return as the kernel does.
+ */
+int cures_epoll_ctl(int fd, int op, int target, struct epoll_event *event);
+int cures_epoll_wait(int fd, struct epoll_event *events, int max, int wait_ms);
+/** Whether something is kept for the library. */
+bool cures_epoll_pending(void);
 
 /** The datagram under way has reached our code, or is done with: what is sent
  * from here is ours. */

@@ -147,6 +147,10 @@ static int open_agent(struct self_test *t, const char **problem_out)
 	}
 	if (cures_adopt_end() != 0)
 		return ERR_SYSTEM;
+	if (!called(t, CURE_EPOLL_CTL)) {
+		*problem_out = cure_name(CURE_EPOLL_CTL);
+		return ERR_SYSTEM;
+	}
 	for (enum cure c = CURE_SENDTO; c <= CURE_RECVFROM; c++)
 		if (!called(t, c)) {
 			*problem_out = cure_name(c);
@@ -179,6 +183,10 @@ static int meet_requests(struct self_test *t, const char **problem_out)
 		*problem_out = cure_name(CURE_SU_SOERROR);
 		return ERR_SYSTEM;
 	}
+	if (!called(t, CURE_EPOLL_WAIT)) {
+		*problem_out = cure_name(CURE_EPOLL_WAIT);
+		return ERR_SYSTEM;
+	}
 	return 0;
 }
 
@@ -208,6 +216,7 @@ out:
 		nta_agent_destroy(t.agent);
 	if (t.root)
 		su_root_destroy(t.root);
+	cures_epoll_forget();
 	cures_forget_all();
 	cures_testing(false);
 	if (t.server_fd >= 0)

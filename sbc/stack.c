@@ -33,6 +33,7 @@
 #include "sbc/sofia_cures.h"
 #include "sbc/sofia_cures_private.h"
 #include "sbc/stack_inner.h"
+#include "sbc/text.h"
 
 #define WARN_PROCEEDING 100000
 
@@ -88,8 +89,8 @@ const char *stack_next_hop(const struct stack *stack, const struct target *t,
 	char *text, size_t size)
 {
 	char ip[ADDR_TEXT_SIZE];
-	bool v6 = t->addr.family == AF_INET6;
 	const struct flow *f;
+	struct writer w;
 
 	if (transport_is_stream(t->listener->transport)) {
 		f = flow_find(stack->sbc->flows, t->flow);
@@ -98,8 +99,11 @@ const char *stack_next_hop(const struct stack *stack, const struct target *t,
 			f && f->port ? f->port : PORT_OF_NOBODY);
 		return text;
 	}
-	snprintf(text, size, "sip:%s%s%s:%u;transport=udp", v6 ? "[" : "",
-		addr_format_ip(&t->addr, ip), v6 ? "]" : "", t->addr.port);
+	/* For each request: not printf, which was 1,400 instructions. */
+	writer_init(&w, text, size);
+	writer_add_text(&w, "sip:");
+	writer_add_text(&w, addr_format(&t->addr, ip));
+	writer_add_text(&w, t->addr.port ? ";transport=udp" : ":0");
 	return text;
 }
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "common/err.h"
 
@@ -61,7 +62,16 @@ static inline bool span_is_word(struct span s, const char *text)
 	return span_is_word_after(s, text);
 }
 /** The rest behind prefix. @return whether s began with it (case counts). */
-bool span_skip(struct span *s, const char *prefix);
+static inline bool span_skip(struct span *s, const char *prefix)
+{
+	size_t len = strlen(prefix); /* known where this is inlined */
+
+	if (s->len < len || memcmp(s->at, prefix, len))
+		return false;
+	s->at += len;
+	s->len -= len;
+	return true;
+}
 /** Takes blanks off both ends. */
 struct span span_trim(struct span s);
 /** Takes the piece before the next separator (all of it if there is none) off
@@ -86,9 +96,10 @@ struct writer {
 /** @param size at least 1. */
 void writer_init(struct writer *w, char *text, size_t size);
 void writer_add(struct writer *w, const char *fmt, ...) GH_PRINTF(2, 3);
-/** In decimal; printf costs ten times as much. */
-void writer_add_number(struct writer *w, unsigned n);
+/** In decimal. */
+void writer_add_number(struct writer *w, unsigned long long n);
 void writer_add_char(struct writer *w, char c);
 void writer_add_span(struct writer *w, struct span s);
+void writer_add_text(struct writer *w, const char *text);
 
 #endif

@@ -32,40 +32,12 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define EVENTS   256
-#define REST_NS  100000
 #define SLOW_NS  1000000000ull
 #define HOSTS    20000u /* addresses that attackers come from */
 #define LINGER_S 10     /* for the last ones */
-
-uint64_t load_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-void load_rest(void)
-{
-	struct timespec tick = {.tv_nsec = REST_NS};
-
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
-}
-
-const char *load_token(void)
-{
-	static char text[17];
-	uint8_t bytes[8];
-
-	if (!text[0] && getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes))
-		for (size_t i = 0; i < sizeof(bytes); i++)
-			snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-	return text;
-}
 
 /* ----------------------------------------------------------- connections */
 
@@ -473,19 +445,6 @@ static int usage(void)
 	return 2;
 }
 
-static bool address(const char *text, struct sockaddr_in *out)
-{
-	char host[64];
-	unsigned port;
-
-	out->sin_family = AF_INET;
-	if (sscanf(text, "%63[0-9.]:%u", host, &port) != 2 || port > 65535 ||
-		inet_pton(AF_INET, host, &out->sin_addr) != 1)
-		return false;
-	out->sin_port = htons((uint16_t)port);
-	return true;
-}
-
 struct choice {
 	struct phones_options phones;
 	double rate;
@@ -496,7 +455,7 @@ static bool take(struct choice *o, int c)
 {
 	switch (c) {
 	case 't':
-		return address(optarg, &o->phones.to);
+		return load_address(optarg, &o->phones.to);
 	case 'f':
 		return inet_pton(AF_INET, optarg, &o->phones.from) == 1;
 	case 'k':

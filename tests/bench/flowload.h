@@ -8,6 +8,7 @@
 
 #include <openssl/ssl.h>
 
+#include "tests/bench/load.h"
 #include "tests/bench/sip.h"
 
 #define CONN_BYTES 8192
@@ -38,11 +39,6 @@ struct pool {
 	void (*on_change)(struct conn *c); /* it is open, or has ended */
 	size_t n_open, n_ended;
 };
-
-uint64_t load_now_ns(void);
-/** A short sleep: who sends to us must not pay for waking us. */
-void load_rest(void);
-const char *load_token(void);
 
 /** @param ca	authority of the server's certificate; NULL = any will do. */
 bool pool_open(struct pool *p, const char *ca, const struct sockaddr_in *to);
@@ -75,7 +71,5 @@ void call_answer(struct conn *phone, const struct sip_msg *m);
 void calls_run(struct conn *trunk, const struct phones_options *o, size_t n,
 	double rate, unsigned hold_ms, void (*turn)(void *ctx), void *ctx);
 void calls_on_message(const struct sip_msg *m, const char *bytes);
-/** "phone." and eight letters of a number. */
-void phone_letters(size_t number, char letters[9]);
 
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/bench/flowload.h"
+#include "tests/bench/load_phone.h"
 
 #define TARGET_SIZE 384
 #define ROUTES_SIZE 1024

@@ -16,15 +16,14 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tests/bench/flowload.h"
+#include "tests/bench/load_phone.h"
 
-#define MD5_HEX    33
 #define PATIENCE_S 10
 #define ENDLESS    100000u /* calls of call-on: more than anybody waits for */
 
@@ -43,63 +42,19 @@ struct phones {
 	char to_host[32];
 	size_t n_good, n_wrong;
 	char first_wrong[200];
-	EVP_MD_CTX *md5;
 	char line[200]; /* of standard input */
 	size_t n_line;
 };
 
-void phone_letters(size_t number, char letters[9])
+static struct load_phone facts(const struct phones *p, const struct phone *f)
 {
-	for (int i = 7; i >= 0; i--) {
-		letters[i] = (char)('a' + number % 10);
-		number /= 10;
-	}
-	letters[8] = '\0';
-}
-
-static void md5_hex(struct phones *p, const char *text, char hex[MD5_HEX])
-{
-	uint8_t hash[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-
-	(void)EVP_DigestInit_ex(p->md5, EVP_md5(), NULL);
-	(void)EVP_DigestUpdate(p->md5, text, strlen(text));
-	(void)EVP_DigestFinal_ex(p->md5, hash, &len);
-	for (unsigned i = 0; i < 16; i++)
-		snprintf(hex + 2 * i, 3, "%02x", hash[i]);
-}
-
-static void contact(const struct phone *f, char *text, size_t size)
-{
-	char host[INET_ADDRSTRLEN], letters[9];
-
-	inet_ntop(AF_INET, &f->conn.host, host, sizeof(host));
-	phone_letters(f->conn.index, letters);
-	snprintf(text, size, "sip:phone.%s@%s:%u;transport=tls", letters, host,
-		LOAD_PORT);
-}
-
-static void begin_request(
-	struct phones *p, struct phone *f, struct sip_out *out)
-{
-	char host[INET_ADDRSTRLEN], own[96], letters[9];
-
-	inet_ntop(AF_INET, &f->conn.host, host, sizeof(host));
-	contact(f, own, sizeof(own));
-	phone_letters(f->conn.index, letters);
-	f->cseq++;
-	sip_add(out,
-		"REGISTER sip:%s SIP/2.0\r\n"
-		"Via: SIP/2.0/TLS %s:%u;branch=z9hG4bK-%s-%zu-%u;rport\r\n"
-		"Max-Forwards: 70\r\n"
-		"From: <sip:phone.%s@%s>;tag=%zu\r\n"
-		"To: <sip:phone.%s@%s>\r\n"
-		"Call-ID: %s-r%zu\r\nCSeq: %u REGISTER\r\n"
-		"Contact: <%s>\r\nExpires: 3600\r\n"
-		"User-Agent: load\r\n",
-		p->to_host, host, LOAD_PORT, load_token(), f->conn.index,
-		f->cseq, letters, p->to_host, f->conn.index, letters,
-		p->to_host, load_token(), f->conn.index, f->cseq, own);
+	return (struct load_phone){.index = f->conn.index,
+		.number = f->conn.index,
+		.host = f->conn.host,
+		.port = LOAD_PORT,
+		.tls = true,
+		.server = p->to_host,
+		.domain = p->o->domain};
 }
 
 static void wrong(struct phones *p, struct phone *f, const char *bytes)
@@ -113,54 +68,29 @@ static void wrong(struct phones *p, struct phone *f, const char *bytes)
 
 static void ask(struct phones *p, struct phone *f)
 {
+	struct load_phone own = facts(p, f);
 	struct sip_out out = {.len = 0};
 
 	if (f->conn.state != CONN_OPEN) {
 		wrong(p, f, "no connection");
 		return;
 	}
-	begin_request(p, f, &out);
+	phone_register(&own, ++f->cseq, &out);
 	sip_end(&out, NULL);
 	f->state = ASKED;
 	conn_send(&f->conn, &out);
 }
 
-/* Answers the challenge (RFC 7616 section 3.4.1). */
 static void claim(struct phones *p, struct phone *f, struct sip_text challenge,
 	const char *bytes)
 {
-	struct sip_text nonce = sip_parameter(challenge, " nonce=");
-	struct sip_text realm = sip_parameter(challenge, "realm=");
-	struct sip_text opaque = sip_parameter(challenge, "opaque=");
-	char letters[9], text[512], ha1[MD5_HEX], ha2[MD5_HEX], hex[MD5_HEX];
+	struct load_phone own = facts(p, f);
 	struct sip_out out = {.len = 0};
-	size_t i = f->conn.index;
 
-	if (nonce.len == 0)
-		nonce = sip_parameter(challenge, ",nonce=");
-	if (nonce.len == 0 || nonce.len > 200 || !sip_is(realm, p->o->domain)) {
+	if (!phone_claim(&own, ++f->cseq, challenge, &out)) {
 		wrong(p, f, bytes);
 		return;
 	}
-	phone_letters(i, letters);
-	snprintf(text, sizeof(text), "phone.%s:%s:secret.%s", letters,
-		p->o->domain, letters);
-	md5_hex(p, text, ha1);
-	snprintf(text, sizeof(text), "REGISTER:sip:%s", p->to_host);
-	md5_hex(p, text, ha2);
-	snprintf(text, sizeof(text), "%s:%.*s:00000001:%08zx:auth:%s", ha1,
-		(int)nonce.len, nonce.at, i, ha2);
-	md5_hex(p, text, hex);
-	begin_request(p, f, &out);
-	sip_add(&out,
-		"Authorization: Digest username=\"phone.%s\", realm=\"%s\", "
-		"nonce=\"%.*s\", uri=\"sip:%s\", response=\"%s\", "
-		"algorithm=MD5, cnonce=\"%08zx\", qop=auth, nc=00000001",
-		letters, p->o->domain, (int)nonce.len, nonce.at, p->to_host,
-		hex, i);
-	if (opaque.len)
-		sip_add(&out, ", opaque=\"%.*s\"", (int)opaque.len, opaque.at);
-	sip_add(&out, "\r\n");
 	sip_end(&out, NULL);
 	f->state = CLAIMED;
 	conn_send(&f->conn, &out);
@@ -169,7 +99,7 @@ static void claim(struct phones *p, struct phone *f, struct sip_text challenge,
 static void on_answer(struct phones *p, struct phone *f,
 	const struct sip_msg *m, const char *bytes)
 {
-	char own[96];
+	struct load_phone own = facts(p, f);
 
 	if (m->status == 100 || !sip_is(m->method, "REGISTER"))
 		return;
@@ -179,10 +109,7 @@ static void on_answer(struct phones *p, struct phone *f,
 		else
 			wrong(p, f, bytes);
 	} else if (f->state == CLAIMED) {
-		contact(f, own, sizeof(own));
-		if (m->status != 200 || !m->contact.len ||
-			!memmem(m->contact.at, m->contact.len, own,
-				strlen(own))) {
+		if (!phone_is_registered(&own, m)) {
 			wrong(p, f, bytes);
 			return;
 		}
@@ -333,8 +260,7 @@ int load_tls_phones(const struct phones_options *o)
 
 	inet_ntop(AF_INET, &o->to.sin_addr, p.to_host, sizeof(p.to_host));
 	p.phone = calloc(o->n + 1, sizeof(*p.phone));
-	p.md5 = EVP_MD_CTX_new();
-	if (!p.phone || !p.md5 || !pool_open(&p.pool, o->ca, &o->to) ||
+	if (!p.phone || !pool_open(&p.pool, o->ca, &o->to) ||
 		fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK))
 		return 1;
 	p.pool.ctx = &p;

@@ -50,73 +50,12 @@ listen=tls:{address}:5061
 
 KAMAILIO_CFG = """
 loadmodule "tls.so"
-loadmodule "usrloc.so"
-loadmodule "registrar.so"
-loadmodule "auth.so"
-loadmodule "auth_db.so"
-loadmodule "acc.so"
-loadmodule "rtpengine.so"
-loadmodule "topoh.so"
 modparam("tls", "tls_method", "TLSv1.2+")
 modparam("tls", "certificate", "{pki}/tls/kamailio.crt")
 modparam("tls", "private_key", "{pki}/tls/kamailio.key")
 modparam("tls", "verify_certificate", 0)
 modparam("tls", "require_certificate", 0)
-modparam("usrloc", "db_url", "{db}")
-modparam("usrloc", "db_mode", 2)
-modparam("usrloc", "timer_interval", 10)
-modparam("auth", "nonce_expire", 300)
-modparam("auth", "qop", "auth")
-modparam("auth_db", "db_url", "{db}")
-modparam("auth_db", "calculate_ha1", 0)
-modparam("auth_db", "password_column", "ha1")
-modparam("rr", "enable_full_lr", 1)
-modparam("acc", "db_url", "{db}")
-modparam("acc", "db_flag", 1)
-modparam("acc", "early_media", 0)
-modparam("acc", "report_cancels", 1)
-modparam("rtpengine", "rtpengine_sock", "udp:127.0.0.1:{ng}")
-modparam("topoh", "mask_key", "bench")
-modparam("topoh", "mask_ip", "127.0.0.8")
-modparam("topoh", "sanity_checks", 1)
-
-request_route {
-	if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
-	if (!sanity_check("1511", "7")) exit;
-	if (has_totag()) {
-		if (!loose_route()) {
-			if (is_method("ACK") && t_check_trans()) t_relay();
-			exit;
-		}
-		if (is_method("BYE")) { setflag(1); rtpengine_delete(); }
-		t_relay();
-		exit;
-	}
-	if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
-	if (is_method("REGISTER")) {
-		if (!auth_check("{domain}", "subscriber", "0")) {
-			auth_challenge("{domain}", "1");
-			exit;
-		}
-		consume_credentials();
-		if (!save("location")) sl_reply_error();
-		exit;
-	}
-	if (!is_method("INVITE") || $si != "{trunk}") { sl_send_reply("403", "Forbidden"); exit; }
-	setflag(1);
-	if (!t_newtran()) { sl_reply_error(); exit; }
-	record_route();
-	if (!lookup("location")) { t_reply("404", "Not Found"); exit; }
-	rtpengine_offer("replace-origin replace-session-connection ICE=remove");
-	t_on_reply("ANSWER");
-	t_relay();
-}
-
-onreply_route[ANSWER] {
-	if (has_body("application/sdp"))
-		rtpengine_answer("replace-origin replace-session-connection ICE=remove");
-}
-"""
+""" + servers.BOTH_CFG
 
 
 def words(line):

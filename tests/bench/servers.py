@@ -60,19 +60,42 @@ analyze subscriber;
 """
 
 
-class Ours:
+class Server:
+    """What both products have: an address, and rows in a database."""
+
+    schema = "public"
+
+    def __init__(self, cluster, database, address):
+        self.cluster = cluster
+        self.database = database
+        self.address = address
+
+    def count(self, table):
+        return int(self.cluster.sql(
+            self.database, f"select count(*) from {self.schema}.{table}"))
+
+    def wait_count(self, table, wanted, timeout=30):
+        """Waits until a table has that many rows; says how many it has."""
+        end = time.monotonic() + timeout
+        while True:
+            have = self.count(table)
+            if have >= wanted or time.monotonic() > end:
+                return have
+            time.sleep(0.2)
+
+
+class Ours(Server):
     """keeper and its daemons on a database of their own."""
 
     name = "gatehouse"
+    schema = "sbc"
 
     def __init__(self, bench, cluster, database, options=None):
-        self.cluster = cluster
-        self.database = database
+        super().__init__(cluster, database, f"{OURS}:5060")
         self.gate = gate.Gate(
             f"{bench.name}-{database}", bench.folder("gatehouse"),
             bench.installed, database, cluster.socket_dir,
             log_level="warning", options=options)
-        self.address = f"{OURS}:5060"
 
     @staticmethod
     def prepare(bench, cluster, database, phones=0):
@@ -114,19 +137,6 @@ class Ours:
                                self.gate.log_text()[-800:])
         return found
 
-    def count(self, table):
-        return int(self.cluster.sql(self.database,
-                                    f"select count(*) from sbc.{table}"))
-
-    def wait_count(self, table, wanted, timeout=30):
-        """Waits until a table has that many rows; says how many it has."""
-        end = time.monotonic() + timeout
-        while True:
-            have = self.count(table)
-            if have >= wanted or time.monotonic() > end:
-                return have
-            time.sleep(0.2)
-
     def stop(self):
         self.gate.stop()
 
@@ -156,7 +166,9 @@ loadmodule "db_postgres.so"
 {more}
 """
 
-CALLS_CFG = """
+# What Kamailio's configurations are put together from; {words} are filled in
+# by the class.
+CALLS_MODULES = """
 loadmodule "acc.so"
 loadmodule "rtpengine.so"
 loadmodule "topoh.so"
@@ -169,37 +181,9 @@ modparam("rtpengine", "rtpengine_sock", "udp:127.0.0.1:{ng}")
 modparam("topoh", "mask_key", "bench")
 modparam("topoh", "mask_ip", "127.0.0.8")
 modparam("topoh", "sanity_checks", 1)
-
-request_route {
-	if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
-	if (!sanity_check("1511", "7")) exit;
-	if (has_totag()) {
-		if (!loose_route()) {
-			if (is_method("ACK") && t_check_trans()) t_relay();
-			exit;
-		}
-		if (is_method("BYE")) { setflag(1); rtpengine_delete(); }
-		t_relay();
-		exit;
-	}
-	if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
-	if (!is_method("INVITE") || $si != "127.0.0.3") { sl_send_reply("403", "Forbidden"); exit; }
-	setflag(1);
-	if (!t_newtran()) { sl_reply_error(); exit; }
-	record_route();
-	rtpengine_offer("replace-origin replace-session-connection ICE=remove");
-	t_on_reply("ANSWER");
-	$du = "sip:{called}";
-	t_relay();
-}
-
-onreply_route[ANSWER] {
-	if (has_body("application/sdp"))
-		rtpengine_answer("replace-origin replace-session-connection ICE=remove");
-}
 """
 
-PHONES_CFG = """
+PHONES_MODULES = """
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
@@ -212,37 +196,84 @@ modparam("auth", "qop", "auth")
 modparam("auth_db", "db_url", "{db}")
 modparam("auth_db", "calculate_ha1", 0)
 modparam("auth_db", "password_column", "ha1")
+"""
 
-request_route {
+CHECKS = """
 	if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
 	if (!sanity_check("1511", "7")) exit;
-	if (!is_method("REGISTER")) { sl_send_reply("403", "Forbidden"); exit; }
+"""
+
+IN_DIALOG = """
+	if (has_totag()) {
+		if (!loose_route()) {
+			if (is_method("ACK") && t_check_trans()) t_relay();
+			exit;
+		}
+		if (is_method("BYE")) { setflag(1); rtpengine_delete(); }
+		t_relay();
+		exit;
+	}
+	if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
+"""
+
+REGISTER = """
 	if (!auth_check("{domain}", "subscriber", "0")) {
 		auth_challenge("{domain}", "1");
 		exit;
 	}
 	consume_credentials();
 	if (!save("location")) sl_reply_error();
+"""
+
+# {find}: how the called side is found.
+INVITE = """
+	if (!is_method("INVITE") || $si != "{trunk}") { sl_send_reply("403", "Forbidden"); exit; }
+	setflag(1);
+	if (!t_newtran()) { sl_reply_error(); exit; }
+	record_route();
+	{find}
+	rtpengine_offer("replace-origin replace-session-connection ICE=remove");
+	t_on_reply("ANSWER");
+	t_relay();
+"""
+
+ON_ANSWER = """
+onreply_route[ANSWER] {
+	if (has_body("application/sdp"))
+		rtpengine_answer("replace-origin replace-session-connection ICE=remove");
 }
 """
 
+CALLS_CFG = CALLS_MODULES + "request_route {" + CHECKS + IN_DIALOG + \
+    INVITE.replace("{find}", '$du = "sip:{called}";') + "}" + ON_ANSWER
 
-class Kamailio:
+PHONES_CFG = PHONES_MODULES + "request_route {" + CHECKS + """
+	if (!is_method("REGISTER")) { sl_send_reply("403", "Forbidden"); exit; }
+""" + REGISTER + "}"
+
+BOTH_CFG = PHONES_MODULES + CALLS_MODULES + "request_route {" + CHECKS + \
+    IN_DIALOG + 'if (is_method("REGISTER")) {' + REGISTER + "exit; }" + \
+    INVITE.replace("{find}", 'if (!lookup("location")) '
+                   '{ t_reply("404", "Not Found"); exit; }') + \
+    "}" + ON_ANSWER
+
+
+class Kamailio(Server):
     """Debian's Kamailio, with the faster of its allocators."""
 
     name = "kamailio"
 
     def __init__(self, bench, cluster, database, text, children=4,
                  memory_mb=1024, tls=None, **values):
-        self.cluster = cluster
-        self.database = database
+        super().__init__(cluster, database, f"{KAMAILIO}:5060")
         self.dir = bench.folder("kamailio")
-        self.address = f"{KAMAILIO}:5060"
         # An empty host is libpq's default, which PGHOST names.
         url = f"postgres://postgres:none@/{database}"
         filled = text
         for name, value in {"db": url, "ng": NG_PORT, "called": CALLED,
-                            "domain": DOMAIN, **values}.items():
+                            "domain": DOMAIN, "db_mode": 2,
+                            "trunk": CALLER.split(":", maxsplit=1)[0],
+                            **values}.items():
             filled = filled.replace("{" + name + "}", str(value))
         frame = KAMAILIO_CFG.replace("disable_tcp=yes\n", tls) if tls \
             else KAMAILIO_CFG
@@ -281,18 +312,6 @@ class Kamailio:
         host = "".join(f"{int(b):02X}" for b in reversed(KAMAILIO.split(".")))
         with open("/proc/net/udp", encoding="ascii") as f:
             return f" {host}:13C4 " in f.read()
-
-    def count(self, table):
-        return int(self.cluster.sql(self.database,
-                                    f"select count(*) from {table}"))
-
-    def wait_count(self, table, wanted, timeout=30):
-        end = time.monotonic() + timeout
-        while True:
-            have = self.count(table)
-            if have >= wanted or time.monotonic() > end:
-                return have
-            time.sleep(0.2)
 
     def stop(self):
         if self.proc:

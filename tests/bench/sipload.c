@@ -17,24 +17,13 @@
  */
 #include "tests/bench/sipload.h"
 
-#include <arpa/inet.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define SOCKET_BYTES (64 * 1024 * 1024)
-
-uint64_t load_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 bool load_delays_open(struct load_delays *d)
 {
@@ -80,30 +69,6 @@ int load_socket(const struct sockaddr_in *at)
 	return fd;
 }
 
-const char *load_token(void)
-{
-	static char text[17];
-	uint8_t bytes[8];
-
-	if (!text[0] && getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes))
-		for (size_t i = 0; i < sizeof(bytes); i++)
-			snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-	return text;
-}
-
-static bool address(const char *text, struct sockaddr_in *out)
-{
-	char host[64];
-	unsigned port;
-
-	out->sin_family = AF_INET;
-	if (sscanf(text, "%63[0-9.]:%u", host, &port) != 2 || port > 65535 ||
-		inet_pton(AF_INET, host, &out->sin_addr) != 1)
-		return false;
-	out->sin_port = htons((uint16_t)port);
-	return true;
-}
-
 static int usage(void)
 {
 	fprintf(stderr, "usage: sipload calls|phones --to IP:PORT "
@@ -119,11 +84,11 @@ static bool take(struct load_options *o, int c)
 
 	switch (c) {
 	case 't':
-		return address(optarg, &o->to);
+		return load_address(optarg, &o->to);
 	case 'f':
-		return address(optarg, &o->from);
+		return load_address(optarg, &o->from);
 	case 'c':
-		return address(optarg, &o->called);
+		return load_address(optarg, &o->called);
 	case 'd':
 		o->domain = optarg;
 		return strlen(optarg) < 64;

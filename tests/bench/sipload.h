@@ -5,10 +5,10 @@
 #ifndef TESTS_BENCH_SIPLOAD_H
 #define TESTS_BENCH_SIPLOAD_H
 
+#include "tests/bench/load.h"
 #include "tests/bench/sip.h"
 
 #define LOAD_DELAYS 2000000 /* buckets of 1 us */
-#define TICK_NS     100000
 
 struct load_options {
 	struct sockaddr_in to;     /* the SIP server */
@@ -30,8 +30,6 @@ int load_phones(const struct load_options *options);
 
 /* ------------------------------------------------------------ for both */
 
-uint64_t load_now_ns(void);
-
 /** How long each took; only successes. */
 struct load_delays {
 	uint32_t *buckets;
@@ -43,8 +41,5 @@ uint32_t load_delays_us(const struct load_delays *d, double share);
 
 /** A UDP socket that is never short of room. @return -1 after a line. */
 int load_socket(const struct sockaddr_in *at);
-
-/** Random text of this run, so that no two runs share a Call-ID. */
-const char *load_token(void);
 
 #endif

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Phones that register: REGISTER, 401, REGISTER with digest (MD5, qop=auth),
- * 200. Phone i has the user name and password that its number gives
- * (phone_name()), and the i-th address after --from; one socket serves all,
+ * 200 (load_phone.h). Phone i has the user name and password that its number
+ * gives, and the i-th address after --from; one socket serves all,
  * because all of 127/8 is this machine. A registration is good if the 401 had a
  * challenge for our realm and the 200 shows the phone's own Contact.
  */
 #include <arpa/inet.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "tests/bench/load_phone.h"
 #include "tests/bench/sipload.h"
-
-#define MD5_HEX 33
 
 enum phone_state { IDLE, ASKED, CLAIMED, REGISTERED, FAILED };
 
@@ -35,31 +32,7 @@ struct phones {
 	char to_host[32];
 	char first_wrong[200];
 	struct load_delays challenge, answer;
-	EVP_MD_CTX *md5;
 };
-
-/* "phone." and eight letters: user names have no digits. The password is
- * "secret." and the same letters. */
-static void phone_letters(size_t number, char letters[9])
-{
-	for (int i = 7; i >= 0; i--) {
-		letters[i] = (char)('a' + number % 10);
-		number /= 10;
-	}
-	letters[8] = '\0';
-}
-
-static void md5_hex(struct phones *p, const char *text, char hex[MD5_HEX])
-{
-	uint8_t hash[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-
-	(void)EVP_DigestInit_ex(p->md5, EVP_md5(), NULL);
-	(void)EVP_DigestUpdate(p->md5, text, strlen(text));
-	(void)EVP_DigestFinal_ex(p->md5, hash, &len);
-	for (unsigned i = 0; i < 16; i++)
-		snprintf(hex + 2 * i, 3, "%02x", hash[i]);
-}
 
 static struct in_addr phone_host(const struct phones *p, size_t i)
 {
@@ -88,44 +61,22 @@ static void send_from(struct phones *p, size_t i, const struct sip_out *out)
 		(void)sendmsg(p->fd, &msg, 0);
 }
 
-static void contact(const struct phones *p, size_t i, char *text, size_t size)
+static struct load_phone facts(const struct phones *p, size_t i)
 {
-	char host[INET_ADDRSTRLEN], letters[9];
-	struct in_addr own = phone_host(p, i);
-
-	inet_ntop(AF_INET, &own, host, sizeof(host));
-	phone_letters(p->o->first + i, letters);
-	snprintf(text, size, "sip:phone.%s@%s:%u", letters, host, p->port);
-}
-
-static void begin_request(
-	struct phones *p, size_t i, unsigned cseq, struct sip_out *out)
-{
-	char host[INET_ADDRSTRLEN], own[96], letters[9];
-	struct in_addr address = phone_host(p, i);
-
-	inet_ntop(AF_INET, &address, host, sizeof(host));
-	contact(p, i, own, sizeof(own));
-	phone_letters(p->o->first + i, letters);
-	sip_add(out,
-		"REGISTER sip:%s SIP/2.0\r\n"
-		"Via: SIP/2.0/UDP %s:%u;branch=z9hG4bK-%s-%zu-%u;rport\r\n"
-		"Max-Forwards: 70\r\n"
-		"From: <sip:phone.%s@%s>;tag=%zu-%u\r\n"
-		"To: <sip:phone.%s@%s>\r\n"
-		"Call-ID: %s-%zu\r\nCSeq: %u REGISTER\r\n"
-		"Contact: <%s>\r\nExpires: 3600\r\n"
-		"User-Agent: load\r\n",
-		p->to_host, host, p->port, load_token(), i, cseq, letters,
-		p->to_host, i, p->pass, letters, p->to_host, load_token(), i,
-		cseq, own);
+	return (struct load_phone){.index = i,
+		.number = p->o->first + i,
+		.host = phone_host(p, i),
+		.port = p->port,
+		.server = p->to_host,
+		.domain = p->o->domain};
 }
 
 static void ask(struct phones *p, size_t i)
 {
+	struct load_phone own = facts(p, i);
 	struct sip_out out = {.len = 0};
 
-	begin_request(p, i, 2 * p->pass + 1, &out);
+	phone_register(&own, 2 * p->pass + 1, &out);
 	sip_end(&out, NULL);
 	p->phone[i].state = ASKED;
 	p->phone[i].since_ns = load_now_ns();
@@ -141,41 +92,16 @@ static void wrong(struct phones *p, size_t i, const char *bytes)
 	p->n_wrong++;
 }
 
-/* Answers the challenge (RFC 7616 section 3.4.1). */
 static void claim(struct phones *p, size_t i, struct sip_text challenge,
 	const char *bytes)
 {
-	struct sip_text nonce = sip_parameter(challenge, " nonce=");
-	struct sip_text realm = sip_parameter(challenge, "realm=");
-	struct sip_text opaque = sip_parameter(challenge, "opaque=");
-	char letters[9], text[512], ha1[MD5_HEX], ha2[MD5_HEX], hex[MD5_HEX];
+	struct load_phone own = facts(p, i);
 	struct sip_out out = {.len = 0};
 
-	if (nonce.len == 0)
-		nonce = sip_parameter(challenge, ",nonce=");
-	if (nonce.len == 0 || nonce.len > 200 || !sip_is(realm, p->o->domain)) {
+	if (!phone_claim(&own, 2 * p->pass + 2, challenge, &out)) {
 		wrong(p, i, bytes);
 		return;
 	}
-	phone_letters(p->o->first + i, letters);
-	snprintf(text, sizeof(text), "phone.%s:%s:secret.%s", letters,
-		p->o->domain, letters);
-	md5_hex(p, text, ha1);
-	snprintf(text, sizeof(text), "REGISTER:sip:%s", p->to_host);
-	md5_hex(p, text, ha2);
-	snprintf(text, sizeof(text), "%s:%.*s:00000001:%08zx:auth:%s", ha1,
-		(int)nonce.len, nonce.at, i, ha2);
-	md5_hex(p, text, hex);
-	begin_request(p, i, 2 * p->pass + 2, &out);
-	sip_add(&out,
-		"Authorization: Digest username=\"phone.%s\", realm=\"%s\", "
-		"nonce=\"%.*s\", uri=\"sip:%s\", response=\"%s\", "
-		"algorithm=MD5, cnonce=\"%08zx\", qop=auth, nc=00000001",
-		letters, p->o->domain, (int)nonce.len, nonce.at, p->to_host,
-		hex, i);
-	if (opaque.len)
-		sip_add(&out, ", opaque=\"%.*s\"", (int)opaque.len, opaque.at);
-	sip_add(&out, "\r\n");
 	sip_end(&out, NULL);
 	load_delays_take(&p->challenge, p->phone[i].since_ns);
 	p->phone[i].state = CLAIMED;
@@ -187,8 +113,8 @@ static void on_answer(
 	struct phones *p, size_t i, const struct sip_msg *m, const char *bytes)
 {
 	struct phone *phone = &p->phone[i];
+	struct load_phone own = facts(p, i);
 	unsigned long cseq = strtoul(m->cseq.at, NULL, 10);
-	char own[96];
 
 	if (m->status == 100)
 		return;
@@ -198,10 +124,7 @@ static void on_answer(
 		else
 			wrong(p, i, bytes);
 	} else if (phone->state == CLAIMED && cseq == 2 * p->pass + 2) {
-		contact(p, i, own, sizeof(own));
-		if (m->status != 200 || !m->contact.len ||
-			!memmem(m->contact.at, m->contact.len, own,
-				strlen(own))) {
+		if (!phone_is_registered(&own, m)) {
 			wrong(p, i, bytes);
 			return;
 		}
@@ -218,6 +141,7 @@ static bool find_phone(const struct phones *p, const struct msghdr *msg,
 	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
 	char call_id[64];
 	struct in_pktinfo info;
+	struct load_phone own;
 	uint32_t i;
 
 	if (!c || c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_PKTINFO)
@@ -226,7 +150,8 @@ static bool find_phone(const struct phones *p, const struct msghdr *msg,
 	i = ntohl(info.ipi_addr.s_addr) - ntohl(p->o->from.sin_addr.s_addr);
 	if (i >= p->o->n)
 		return false;
-	snprintf(call_id, sizeof(call_id), "%s-%u", load_token(), i);
+	own = facts(p, i);
+	phone_call_id(&own, call_id, sizeof(call_id));
 	if (!sip_is(m->call_id, call_id))
 		return false;
 	*i_out = i;
@@ -279,8 +204,7 @@ static void receive_all(struct phones *p)
 	}
 }
 
-/* Each phone once. Sleeps by the clock and not on its socket: waking another
- * core costs whoever sends, and a network card does not sleep. */
+/* Each phone once. */
 static void run_pass(struct phones *p)
 {
 	uint64_t start = load_now_ns() + 1000000u, last = start;
@@ -295,7 +219,6 @@ static void run_pass(struct phones *p)
 	p->answer.n = p->challenge.n = 0;
 	for (;;) {
 		uint64_t now = load_now_ns();
-		struct timespec tick = {.tv_nsec = TICK_NS};
 
 		while (p->n_begun < p->o->n) {
 			uint64_t due =
@@ -313,7 +236,7 @@ static void run_pass(struct phones *p)
 				now - last > p->o->patience_s * 1000000000ull))
 			return;
 		receive_all(p);
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL);
+		load_rest();
 	}
 }
 
@@ -328,9 +251,8 @@ int load_phones(const struct load_options *options)
 	snprintf(p.to_host, sizeof(p.to_host), "%s", host);
 	p.port = ntohs(options->from.sin_port);
 	p.phone = calloc(options->n, sizeof(*p.phone));
-	p.md5 = EVP_MD_CTX_new();
 	p.fd = load_socket(&any);
-	if (!p.phone || !p.md5 || p.fd < 0 || !load_delays_open(&p.answer) ||
+	if (!p.phone || p.fd < 0 || !load_delays_open(&p.answer) ||
 		!load_delays_open(&p.challenge))
 		return 1;
 	for (p.pass = 0; p.pass < options->passes; p.pass++) {

@@ -69,20 +69,25 @@ static void sum_up(uint8_t *file, size_t len)
 	}
 }
 
-/* What the database would get: one object, or a refusal. */
+/* What the database would get: one object for each row, or a refusal. */
 static void check_json(const struct spool_record *record)
 {
-	char *json = NULL;
+	struct record_rows rows;
 
 	if (records_json(record->kind, record->bytes, record->len, "key",
-		    &json) != 0) {
-		FUZZ_CHECK(json == NULL);
+		    &rows) != 0) {
+		FUZZ_CHECK(rows.n == 0);
 		return;
 	}
-	FUZZ_CHECK(json && json[0] == '{' && json[strlen(json) - 1] == '}');
-	for (const char *c = json; *c; c++)
-		FUZZ_CHECK((unsigned char)*c >= ' ');
-	free(json);
+	FUZZ_CHECK(rows.n > 0);
+	for (size_t i = 0; i < rows.n; i++) {
+		const char *json = rows.row[i].json;
+
+		FUZZ_CHECK(json[0] == '{' && json[strlen(json) - 1] == '}');
+		for (const char *c = json; *c; c++)
+			FUZZ_CHECK((unsigned char)*c >= ' ');
+	}
+	records_json_free(&rows);
 }
 
 /* @return a sum of what is read. */

@@ -218,6 +218,18 @@ class Talker:
                       f"({len(self.heard)} packets)",
                       timeout or seconds + 15, pause=0.05)
 
+    def wait_same(self, other, seconds):
+        """Hears what another one says, for so long: the same packets, none
+        missing, changed or out of order. Both without SRTP, one codec."""
+        n = int(seconds / STEP)
+
+        def probe():
+            with self.lock:
+                heard = [data[12:] for _, data in self.heard[-n:]]
+            return len(heard) == n and b"".join(heard) in other.speech
+        proc.wait_for(probe, f"{seconds} s of the same sound at "
+                      f"{self.host}:{self.port}", seconds + 15, pause=0.05)
+
     def wav(self, audio, path):
         """What it has heard, as a file for the judge."""
         with self.lock:

@@ -3,11 +3,12 @@
 the CDR field by field, and no word of one side in the other's packets."""
 import struct
 
+from harness import talk
 from harness.cases import case
 from harness.net import LINKS
+from harness.talk import HOLD
 
 ITSP, PHONES, PBX = LINKS["itsp"], LINKS["phones"], LINKS["pbx"]
-HOLD = 6500
 CALLER = "+4989123456"
 
 
@@ -83,14 +84,8 @@ def trunk_to_phone(w):
     """A trunk calls a number; the registered phone answers; the trunk hangs
     up."""
     phone = w.phone()
-    number = phone.who["number"]
-    s = w.sipp("itsp", "uac_call", "far", target=True, service=number,
-               hold=HOLD)
-    phone.wait_event("CALL_ESTABLISHED")
-    s.done()
-    phone.wait_event("CALL_CLOSED")
-    w.phone_heard(phone, "far")
-    w.heard_on_wire("itsp", "near")
+    number = talk.trunk_calls(w, phone)
+    talk.both_heard(w, phone)
     row = w.cdr(number, caller=CALLER, called=number,
                 caller_name="Anna Caller",
                 **_call("caller", "to-phones"), **_media("caller"),
@@ -105,16 +100,8 @@ def trunk_to_phone(w):
 def phone_to_trunk(w):
     """A phone calls out by digest; the trunk answers; the phone hangs up."""
     phone = w.phone()
-    called = "+4940" + phone.who["number"][-7:]
-    s = w.sipp("itsp", "uas_call", "far")
-    phone.dial(f"sip:{called}@{phone.server}")
-    phone.wait_event("CALL_ESTABLISHED")
-    w.wait_speech("itsp")
-    phone.hang_up()
-    s.done()
-    phone.wait_event("CALL_CLOSED")
-    w.heard_on_wire("itsp", "near")
-    w.phone_heard(phone, "far")
+    called = talk.phone_calls(w, phone)
+    talk.both_heard(w, phone)
     # The account is the identity: its number is shown, not its user name.
     row = w.cdr(called, caller=phone.who["extension"],
                 **_call("caller", "to-itsp"), **_media("caller"),
@@ -218,14 +205,8 @@ def trunk_to_linphone(w):
 def ipv6_trunk_to_ipv6_phone(w):
     """The same over IPv6 on both sides."""
     phone = w.phone(v6=True)
-    number = phone.who["number"]
-    s = w.sipp("itsp", "uac_call", "far", target=True, service=number,
-               hold=HOLD, v6=True)
-    phone.wait_event("CALL_ESTABLISHED")
-    s.done()
-    phone.wait_event("CALL_CLOSED")
-    w.phone_heard(phone, "far")
-    w.heard_on_wire("itsp", "near", v6=True)
+    number = talk.trunk_calls(w, phone, v6=True)
+    talk.both_heard(w, phone, v6=True)
     w.cdr(number, caller=CALLER, **_call("caller", "to-phones"),
           **_media("caller"), **_media("called"),
           **_trunk_leg("caller", "itsp6", ITSP, v6=True),
@@ -237,16 +218,8 @@ def ipv6_trunk_to_ipv6_phone(w):
 def ipv4_phone_to_ipv6_trunk(w):
     """Between the address families, in signaling and media."""
     phone = w.phone()
-    called = "+6140" + phone.who["number"][-7:]
-    s = w.sipp("itsp", "uas_call", "far", v6=True)
-    phone.dial(f"sip:{called}@{phone.server}")
-    phone.wait_event("CALL_ESTABLISHED")
-    w.wait_speech("itsp", v6=True)
-    phone.hang_up()
-    s.done()
-    phone.wait_event("CALL_CLOSED")
-    w.heard_on_wire("itsp", "near", v6=True)
-    w.phone_heard(phone, "far")
+    called = talk.phone_calls(w, phone, prefix="+6140", v6=True)
+    talk.both_heard(w, phone, v6=True)
     w.cdr(called, **_call("caller", "to-ipv6"), **_media("caller"),
           **_media("called"), **_phone_leg("caller", phone),
           **_trunk_leg("called", "itsp6", ITSP, v6=True))

@@ -158,7 +158,7 @@ def _drop_line(w, check=True):
     proc.run(["ip", "-n", w.ns("edge"), "link", "del", LINE], check=check)
 
 
-@case("R8 R50 R52", seconds=14, gate="own")
+@case("R8 R50 R52", seconds=9, gate="own")
 def made_anew(w):
     """A device that is not there yet when its realm comes, goes in a call and
     is made anew, as a VLAN is: one line of the log each time, the listener is
@@ -234,12 +234,8 @@ def _made_anew(w, gate):
     w.wait(lambda: len(far.heard) > n + 25, "sound to the line again")
     far.forget()
     near.forget()
-    far.say()
-    near.say()
-    far.wait_heard(5.5)
-    near.wait_heard(5.5)
-    w.talker_heard(far, "near")
-    w.talker_heard(near, "far")
+    far.wait_same(near, 1)
+    near.wait_same(far, 1)
     found = {k: v for k, v in _sockets(w).items() if f" {FAR}:" in k}
     assert len(found) == 4 and set(found.values()) == {LINE}, found
     a.request("BYE")

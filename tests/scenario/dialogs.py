@@ -311,7 +311,11 @@ def _early_media(pair):
     assert audio_of(m)[2] == "8", m.body
     b.answer(b.invite, 200, b.sdp())
     b.expect("ACK")
-    m = confirm(w, a)
+    m = a.expect("200")
+    a.answered(m)
+    # A digit that overtakes the ACK.
+    alive(a, b)
+    a.ack("")
     assert audio_of(m)[:2] == first[:2], m.body
     pair.hang_up()
 

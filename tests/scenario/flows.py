@@ -7,12 +7,11 @@ import ssl
 import subprocess
 import time
 
-from harness import net
+from harness import net, talk
 from harness.cases import case
 from harness.net import LINKS
 
 ITSP, PHONES = LINKS["itsp"], LINKS["phones"]
-HOLD = 6500
 STREAMS = f"""
 select sbc.add_realm_address('phones', '{PHONES.edge}', 5060, 'tcp');
 select sbc.add_realm_address('phones', '{PHONES.edge}', 5061, 'tls');
@@ -61,26 +60,14 @@ def _is_over(w, phone, transport):
 
 def _call_in(w, phone):
     """A trunk calls the phone; both hear each other."""
-    s = w.sipp("itsp", "uac_call", "far", target=True,
-               service=phone.who["number"], hold=HOLD)
-    phone.wait_event("CALL_ESTABLISHED")
-    s.done()
-    phone.wait_event("CALL_CLOSED")
-    w.phone_heard(phone, "far")
-    w.heard_on_wire("itsp", "near")
-    return w.cdr(phone.who["number"], sip_status=200,
+    number = talk.trunk_calls(w, phone)
+    talk.both_heard(w, phone)
+    return w.cdr(number, sip_status=200,
                  called_leg__extension=phone.who["extension"])
 
 
 def _call_out(w, phone):
-    called = "+4940" + phone.who["number"][-7:]
-    s = w.sipp("itsp", "uas_call", "far")
-    phone.dial(f"sip:{called}@{phone.server}")
-    phone.wait_event("CALL_ESTABLISHED")
-    w.wait_speech("itsp")
-    phone.hang_up()
-    s.done()
-    phone.wait_event("CALL_CLOSED")
+    called = talk.phone_calls(w, phone)
     w.cdr(called, sip_status=200,
           caller_leg__extension=phone.who["extension"])
 
@@ -165,7 +152,7 @@ def flowd_is_upgraded(w):
     flow = [f["flow"] for f in w.gate.ctl("flows") if f.get("bridged")]
     old = w.gate.pid_of("flowd")
     s = w.sipp("itsp", "uac_call", "far", target=True,
-               service=phone.who["number"], hold=HOLD)
+               service=phone.who["number"], hold=talk.HOLD)
     phone.wait_event("CALL_ESTABLISHED")
     mark = _retire(w)
     assert w.gate.pid_of("flowd") != old

@@ -7,12 +7,12 @@ decrypted by us. On the phones' wire nothing may be plain.
 """
 import re
 
+from harness import talk
 from harness.cases import case
 from harness.dialog import Side
 from harness.net import LINKS
 
 PHONES = LINKS["phones"]
-HOLD = 6500
 PLAIN = 12 + 160  # an RTP packet of 20 ms G.711
 TAGS = {"AES_CM_128_HMAC_SHA1_80": 10, "AES_CM_128_HMAC_SHA1_32": 4,
         "AES_256_CM_HMAC_SHA1_80": 10, "AEAD_AES_128_GCM": 16,
@@ -80,14 +80,8 @@ def trunk_to_encrypting_phone(w):
     first of our suites."""
     _keys_in_clear(w)
     phone = w.phone(w.add_phone(srtp="optional"), srtp="srtp")
-    number = phone.who["number"]
-    s = w.sipp("itsp", "uac_call", "far", target=True, service=number,
-               hold=HOLD)
-    phone.wait_event("CALL_ESTABLISHED")
-    s.done()
-    phone.wait_event("CALL_CLOSED")
-    w.phone_heard(phone, "far")
-    w.heard_on_wire("itsp", "near")
+    number = talk.trunk_calls(w, phone)
+    talk.both_heard(w, phone)
     row = w.cdr(number, sip_status=200, caller_leg__srtp="",
                 called_leg__srtp=GCM256)
     _read_all(row["called_leg"])
@@ -102,16 +96,8 @@ def encrypting_phone_to_trunk(w):
     trunk."""
     _keys_in_clear(w)
     phone = w.phone(w.add_phone(srtp="required"), srtp="srtp-mand")
-    called = "+4940" + phone.who["number"][-7:]
-    s = w.sipp("itsp", "uas_call", "far")
-    phone.dial(f"sip:{called}@{phone.server}")
-    phone.wait_event("CALL_ESTABLISHED")
-    w.wait_speech("itsp")
-    phone.hang_up()
-    s.done()
-    phone.wait_event("CALL_CLOSED")
-    w.heard_on_wire("itsp", "near")
-    w.phone_heard(phone, "far")
+    called = talk.phone_calls(w, phone)
+    talk.both_heard(w, phone)
     row = w.cdr(called, sip_status=200, called_leg__srtp="",
                 caller_leg__srtp=lambda v: v in TAGS)
     _nothing_plain(w, row["caller_leg"]["srtp"])
@@ -264,24 +250,13 @@ def keys_inside_tls(w):
     gate.wait_event("listening", process="flowd", transport="TLS")
     phone = w.phone(w.add_phone(srtp="required"), transport="tls", ca=ca,
                     srtp="srtp-mand", srtp_lacks=GCM256)
-    number = phone.who["number"]
-    s = w.sipp("itsp", "uac_call", "far", target=True, service=number,
-               hold=HOLD)
-    phone.wait_event("CALL_ESTABLISHED")
-    s.done()
-    phone.wait_event("CALL_CLOSED")
-    w.phone_heard(phone, "far")
-    w.heard_on_wire("itsp", "near")
+    number = talk.trunk_calls(w, phone)
+    talk.both_heard(w, phone)
     row = w.cdr(number, sip_status=200, caller_leg__srtp="",
                 called_leg__srtp=GCM128)
     _read_all(row["called_leg"])
     _nothing_plain(w, GCM128)
-    called = "+4940" + number[-7:]
-    s = w.sipp("itsp", "uas_call", "far")
-    phone.dial(f"sip:{called}@{phone.server}")
-    phone.wait_event("CALL_ESTABLISHED")
-    phone.hang_up()
-    s.done()
+    called = talk.phone_calls(w, phone)
     w.cdr(called, sip_status=200, caller_leg__srtp=lambda v: v in TAGS)
     for role in LINKS:
         assert not [p for p in w.packets(role) if b"inline:" in p.data], role
@@ -390,7 +365,7 @@ def _refresh(w, before):
     phone = w.phone(w.add_phone(srtp="required"), srtp="srtp-mand")
     number = phone.who["number"]
     s = w.sipp("itsp", "uac_call", "far", target=True, service=number,
-               hold=HOLD + 2000)
+               hold=talk.HOLD + 2000)
     phone.wait_event("CALL_ESTABLISHED")
     w.wait_speech("itsp", seconds=1)
     before()

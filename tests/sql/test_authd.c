@@ -264,6 +264,39 @@ static void query(Gh__AccountKey by, const char *key)
 	LAB_UNTIL(lab_sbc.n_account_answers > before);
 }
 
+/* One question tells of all numbers between two that somebody has. */
+static void numbers_of_nobody(void)
+{
+	unsigned changed;
+
+	query(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+49301234000");
+	lab_check(!lab_sbc.account_found && !lab_sbc.account_unavailable,
+		"a number of nobody");
+	lab_check(LAB_UNTIL(strcmp(lab_sql_one("SELECT count(*) > 0 FROM "
+					       "pg_stat_activity WHERE state = "
+					       "'idle' AND query LIKE "
+					       "'%%AS below%%'"),
+				    "t") == 0),
+		"how far around it that is so is asked for");
+	lab_cluster_freeze(true);
+	query(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+49301234001");
+	lab_check(!lab_sbc.account_found && !lab_sbc.account_unavailable,
+		"the next one is known without the database");
+	lab_cluster_freeze(false);
+	changed = lab_sbc.n_changed;
+	lab_sql("SELECT sbc.add_number('101', '+49301234001')");
+	lab_check(LAB_UNTIL(lab_sbc.n_changed > changed),
+		"it becomes somebody's");
+	query(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+49301234001");
+	lab_check(lab_sbc.account_found, "and is found");
+	query(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+49301234000");
+	lab_check(!lab_sbc.account_found, "its neighbour is not");
+	changed = lab_sbc.n_changed;
+	lab_sql("DELETE FROM sbc.account_number WHERE number = "
+		"'+49301234001'");
+	lab_check(LAB_UNTIL(lab_sbc.n_changed > changed), "it is taken back");
+}
+
 void case_accounts(void)
 {
 	char id[32];
@@ -304,6 +337,7 @@ void case_accounts(void)
 	lab_check(LAB_UNTIL(lab_sbc.n_changed > changed), "it is deleted");
 	query(GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, "999");
 	lab_check(!lab_sbc.account_found, "and not found");
+	numbers_of_nobody();
 }
 
 void case_send_cdr(const char *call, uint64_t id)
@@ -649,19 +683,46 @@ void case_trunk(void)
 	lab_sql("SELECT sbc.delete_trunk('reg')");
 }
 
-void case_outage(void)
+#define UNAVAILABLE GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE
+
+/* The phone of most cases logs in. */
+static void logs_in(const char *password, Gh__AuthVerdict verdict,
+	const char *reason, const char *what)
+{
+	struct lab_digest d;
+
+	lab_digest_init(&d, case_username, password);
+	expect(lab_auth(&d), verdict, reason, what);
+}
+
+/* Somebody of whom there is nothing in memory or on the disk. */
+static void stranger_hears(const char *username, const char *what)
+{
+	struct lab_digest d;
+
+	lab_digest_init(&d, username, "wrong");
+	expect(lab_auth(&d), UNAVAILABLE, "auth_away", what);
+}
+
+/* Until the phone's password is this good. */
+static void until_verdict(Gh__AuthVerdict verdict)
+{
+	struct lab_digest d;
+
+	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
+		lab_auth(&d)->verdict == verdict));
+}
+
+static void outage_begins(void)
 {
 	char call[IDENT_CALL_SIZE];
-	struct lab_digest d;
-	unsigned acks, n = 20, sets;
+	unsigned acks, n = 20;
 
-	lab_case("outage");
-	lab_digest_init(&d, case_username, case_password);
-	expect(lab_auth(&d), OK, "auth_ok", "before");
+	logs_in(case_password, OK, "auth_ok", "before");
 	lab_sql_close();
 	lab_cluster_stop("immediate");
-	lab_digest_init(&d, case_username, case_password);
-	expect(lab_auth(&d), OK, "auth_ok", "database away, account in memory");
+	logs_in(case_password, OK, "auth_ok",
+		"database away, account in memory");
 	acks = lab_sbc.n_acks;
 	for (unsigned i = 0; i < n; i++) {
 		ident_make_call(call);
@@ -669,6 +730,11 @@ void case_outage(void)
 	}
 	lab_check(LAB_UNTIL(lab_sbc.n_acks == acks + n),
 		"CDRs are acknowledged from the disk");
+}
+
+/* A new authd has what the old one wrote down. */
+static void authd_without_database(void)
+{
 	lab_sbc_stop();
 	lab_authd_stop(SIGKILL);
 	lab_authd_start();
@@ -680,18 +746,19 @@ void case_outage(void)
 	lab_check(
 		LAB_UNTIL(lab_sbc.saved_done && lab_sbc.n_saved_bindings == 1),
 		"and the bindings");
-	lab_digest_init(&d, case_username, case_password);
-	expect(lab_auth(&d), OK, "auth_ok", "a known phone logs in");
-	lab_digest_init(&d, case_username, "wrong");
-	expect(lab_auth(&d), CHALLENGE, "auth_wrong", "wrong password");
-	lab_digest_init(&d, "neverseenbefore", "wrong");
-	expect(lab_auth(&d), GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
-		"auth_away", "a name that nobody knows");
+	logs_in(case_password, OK, "auth_ok", "a known phone logs in");
+	logs_in("wrong", CHALLENGE, "auth_wrong", "wrong password");
+	stranger_hears("neverseenbefore", "a name that nobody knows");
 	query(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, "+49301234567");
 	lab_check(lab_sbc.account_found, "a known phone is found by number");
 	query(GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, "888");
 	lab_check(lab_sbc.account_unavailable, "others: unavailable");
-	sets = lab_sbc.n_sets;
+}
+
+static void database_is_back(void)
+{
+	unsigned sets = lab_sbc.n_sets;
+
 	lab_cluster_restart();
 	lab_check(LAB_UNTIL(strcmp(lab_sql_one("SELECT count(*) FROM sbc.cdr"),
 				    "22") == 0),
@@ -700,12 +767,15 @@ void case_outage(void)
 			  "1") == 0,
 		"registrations are there");
 	lab_check(LAB_UNTIL(lab_sbc.n_sets > sets), "settings are read again");
+}
+
+/* In memory and on the disk. */
+static void old_password_dies(void)
+{
 	lab_sql("SELECT sbc.new_password('101')");
-	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
-		lab_auth(&d)->verdict == CHALLENGE));
+	until_verdict(CHALLENGE);
 	expect(&lab_sbc.auths[lab_sbc.n_auths - 1], CHALLENGE, "auth_wrong",
 		"the old password is dead");
-	/* Also on the disk: */
 	lab_sql_close();
 	lab_cluster_stop("fast");
 	lab_sbc_stop();
@@ -713,33 +783,45 @@ void case_outage(void)
 	lab_authd_start();
 	lab_sbc_start();
 	LAB_UNTIL(lab_sbc.up && lab_sbc.has_nonce_keys && lab_sbc.n_sets == 1);
-	lab_digest_init(&d, case_username, case_password);
-	expect(lab_auth(&d), CHALLENGE, "auth_wrong",
+	logs_in(case_password, CHALLENGE, "auth_wrong",
 		"and stays dead without the database");
 	lab_cluster_restart();
 	LAB_UNTIL(lab_sbc.n_sets > 1);
 	case_login("101", "Anna");
-	LAB_UNTIL((lab_digest_init(&d, case_username, case_password),
-		lab_auth(&d)->verdict == OK));
-	/* A server that stalls is worse than one that is gone. */
+	until_verdict(OK);
+}
+
+/* A server that stalls is worse than one that is gone. */
+static void server_stalls(void)
+{
+	char call[IDENT_CALL_SIZE];
+	unsigned acks;
+
 	lab_cluster_freeze(true);
-	lab_digest_init(&d, case_username, case_password);
-	expect(lab_auth(&d), OK, "auth_ok",
+	logs_in(case_password, OK, "auth_ok",
 		"stalled server, account in memory");
 	ident_make_call(call);
 	acks = lab_sbc.n_acks;
 	case_send_cdr(call, 500);
 	lab_check(
 		LAB_UNTIL(lab_sbc.n_acks == acks + 1), "a CDR is acknowledged");
-	lab_digest_init(&d, "anothernewname", "wrong");
-	expect(lab_auth(&d), GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE,
-		"auth_away", "others: unavailable in time");
+	stranger_hears("anothernewname", "others: unavailable in time");
 	lab_cluster_freeze(false);
 	lab_check(LAB_UNTIL(strcmp(lab_sql_one("SELECT count(*) FROM sbc.cdr "
 					       "WHERE call = '%s'",
 					   call),
 				    "1") == 0),
 		"it goes on where it was");
+}
+
+void case_outage(void)
+{
+	lab_case("outage");
+	outage_begins();
+	authd_without_database();
+	database_is_back();
+	old_password_dies();
+	server_stalls();
 }
 
 void case_cold_start(void)

@@ -136,69 +136,70 @@ static void check_patterns(void)
 		sizeof(patterns) / sizeof(patterns[0]));
 }
 
+/* Statements that fail, with words of the message and of the hint. */
+static const struct {
+	const char *sql, *message, *hint;
+} refused[] = {
+	{"SELECT sbc.add_number_rule('itsp', 'in_called', '(0+)+', '', "
+	 "true)",
+		"a repetition inside a repetition", "For example"},
+	{"SELECT sbc.add_number_rule('itsp', 'in_called', '0(.*)', "
+	 "'\\2', true)",
+		"replace names a group that match does not have", NULL},
+	{"SELECT sbc.add_route('r', '0{99}', regex => true)", "starts no bound",
+		NULL},
+	{"SELECT sbc.add_route('r', '\\d+', regex => true)",
+		"write [0-9] for \\d", NULL},
+	{"INSERT INTO sbc.route (name, action, emergency) VALUES "
+	 "('e', 'trunk', true)",
+		"an emergency route names a number", NULL},
+	{"SELECT sbc.set_header('itsp', 'out', 'set', 'X-A', "
+	 "'{number}')",
+		"a brace that is not {caller} or {host}", NULL},
+	{"SELECT sbc.set_header('itsp', 'out', 'carry', 'X-A')",
+		"not a header that can be carried", "User-to-User"},
+	{"SELECT sbc.set_header('itsp', 'out', 'set', 'Privacy', "
+	 "'none')",
+		"belongs to the SBC", NULL},
+	{"SELECT sbc.set_header('itsp', 'out', 'remove', 'k')",
+		"the short form of a header", NULL},
+	{"SELECT sbc.set_header('itsp', 'out', 'set', 'X-A', "
+	 "U&'\\00e4')",
+		"one line of printable ASCII", NULL},
+	{"SELECT sbc.set_header('itsp', 'in', 'drop', 'X-A')",
+		"add, set, remove or carry", NULL},
+	{"SELECT sbc.add_trunk_target('itsp', '224.0.0.1')", "no multicast",
+		NULL},
+	{"SELECT sbc.add_realm_address('outside', '239.1.1.1')",
+		"is a multicast address", NULL},
+	{"SELECT sbc.set_device('outside', 'eth/1')", "a device has a name of",
+		NULL},
+	{"SELECT sbc.set_device('outside', '20')", "a device has a name of",
+		NULL},
+	{"SELECT sbc.set_device('outside', 'abcdefghijklmnop')",
+		"a device has a name of", NULL},
+	{"SELECT sbc.set_device('outside', 'eth1', '192.0.2.77')",
+		"realm outside has no address 192.0.2.77", "realm_address"},
+	{"SELECT sbc.set_device('nowhere', 'eth1')", "there is no realm",
+		"outside"},
+	{"UPDATE sbc.realm_address SET media = '127.0.0.1', device = "
+	 "'eth' || realm",
+		"media address 127.0.0.1 would be on two devices",
+		"set_device"},
+	{"INSERT INTO sbc.header_rule (trunk, direction, action, name) "
+	 "SELECT sbc.trunk_id('itsp'), 'out', 'remove', 'X-' || g "
+	 "FROM generate_series(1, 40) g",
+		"at most 32 rows", NULL},
+};
+
 void case_rules(void)
 {
-	static const struct {
-		const char *sql, *message, *hint;
-	} wrong[] = {
-		{"SELECT sbc.add_number_rule('itsp', 'in_called', '(0+)+', '', "
-		 "true)",
-			"a repetition inside a repetition", "For example"},
-		{"SELECT sbc.add_number_rule('itsp', 'in_called', '0(.*)', "
-		 "'\\2', true)",
-			"replace names a group that match does not have", NULL},
-		{"SELECT sbc.add_route('r', '0{99}', regex => true)",
-			"starts no bound", NULL},
-		{"SELECT sbc.add_route('r', '\\d+', regex => true)",
-			"write [0-9] for \\d", NULL},
-		{"INSERT INTO sbc.route (name, action, emergency) VALUES "
-		 "('e', 'trunk', true)",
-			"an emergency route names a number", NULL},
-		{"SELECT sbc.set_header('itsp', 'out', 'set', 'X-A', "
-		 "'{number}')",
-			"a brace that is not {caller} or {host}", NULL},
-		{"SELECT sbc.set_header('itsp', 'out', 'carry', 'X-A')",
-			"not a header that can be carried", "User-to-User"},
-		{"SELECT sbc.set_header('itsp', 'out', 'set', 'Privacy', "
-		 "'none')",
-			"belongs to the SBC", NULL},
-		{"SELECT sbc.set_header('itsp', 'out', 'remove', 'k')",
-			"the short form of a header", NULL},
-		{"SELECT sbc.set_header('itsp', 'out', 'set', 'X-A', "
-		 "U&'\\00e4')",
-			"one line of printable ASCII", NULL},
-		{"SELECT sbc.set_header('itsp', 'in', 'drop', 'X-A')",
-			"add, set, remove or carry", NULL},
-		{"SELECT sbc.add_trunk_target('itsp', '224.0.0.1')",
-			"no multicast", NULL},
-		{"SELECT sbc.add_realm_address('outside', '239.1.1.1')",
-			"is a multicast address", NULL},
-		{"SELECT sbc.set_device('outside', 'eth/1')",
-			"a device has a name of", NULL},
-		{"SELECT sbc.set_device('outside', '20')",
-			"a device has a name of", NULL},
-		{"SELECT sbc.set_device('outside', 'abcdefghijklmnop')",
-			"a device has a name of", NULL},
-		{"SELECT sbc.set_device('outside', 'eth1', '192.0.2.77')",
-			"realm outside has no address 192.0.2.77",
-			"realm_address"},
-		{"SELECT sbc.set_device('nowhere', 'eth1')",
-			"there is no realm", "outside"},
-		{"UPDATE sbc.realm_address SET media = '127.0.0.1', device = "
-		 "'eth' || realm",
-			"media address 127.0.0.1 would be on two devices",
-			"set_device"},
-		{"INSERT INTO sbc.header_rule (trunk, direction, action, name) "
-		 "SELECT sbc.trunk_id('itsp'), 'out', 'remove', 'X-' || g "
-		 "FROM generate_series(1, 40) g",
-			"at most 32 rows", NULL},
-	};
-
 	lab_case("rules");
 	check_headers();
 	check_patterns();
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		lab_sql_fails(wrong[i].sql, wrong[i].message, wrong[i].hint);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		lab_sql_fails(
+			refused[i].sql, refused[i].message, refused[i].hint);
 	lab_sql_fails("SELECT sbc.set_route_class('nothing', 'x')",
 		"there is no route", "out");
 	lab_sql_fails("SELECT sbc.set_route_class('out', 'a b')",
@@ -276,66 +277,63 @@ void case_events(void)
 }
 
 /* Each row: a change that makes a problem, and the words that tell it. */
+/* What an administrator may break, and what he is told before COMMIT. */
+static const struct {
+	const char *change, *words;
+} problems[] = {
+	{"DELETE FROM sbc.realm_address", "it has no address"},
+	{"INSERT INTO sbc.codec_list (name) VALUES ('none')", "it is empty"},
+	{"DELETE FROM sbc.codec_list_entry WHERE codec NOT IN "
+	 "('telephone-event', 'CN')",
+		"none of its codecs carries speech"},
+	{"UPDATE sbc.realm SET media_port_min = 20000, media_port_max "
+	 "= 30000; UPDATE sbc.realm_address SET media = '127.0.0.1'",
+		"their media ports overlap"},
+	{"UPDATE sbc.realm SET media_port_min = 5000",
+		"lies in a media port range"},
+	{"INSERT INTO sbc.trunk_source (trunk, network) SELECT "
+	 "sbc.trunk_id('itsp2'), network FROM sbc.trunk_source WHERE "
+	 "trunk = sbc.trunk_id('itsp')",
+		"both may send from"},
+	{"DELETE FROM sbc.trunk_source", "it has no source"},
+	{"DELETE FROM sbc.trunk_target", "it has no target"},
+	{"UPDATE sbc.trunk SET registers = true, register_user = 'u' "
+	 "WHERE name = 'itsp'",
+		"has no credentials"},
+	{"UPDATE sbc.trunk_target SET transport = 'tls'", "speaks tls"},
+	{"DELETE FROM sbc.route_target", "but names none"},
+	{"UPDATE sbc.trunk SET enabled = false", "all its trunks are disabled"},
+	{"DELETE FROM sbc.route", "there is no route"},
+	{"SELECT sbc.add_route('all', priority => 0)", "it is never used"},
+	{"DELETE FROM sbc.account_secret",
+		"it has no password for its digest list"},
+	{"DELETE FROM sbc.account_secret WHERE algorithm = 'MD5'",
+		"need a password hash"},
+	{"UPDATE sbc.realm SET digest = '{SHA-256}' WHERE phones",
+		"phones that know MD5 only"},
+	{"SELECT sbc.add_trunk_source('itsp', '192.0.2.0/24', "
+	 "local_address => '127.0.0.77')",
+		"no address of realm"},
+	{"UPDATE sbc.account SET destination_classes = '{moon}'",
+		"no route has the class moon"},
+	{"UPDATE sbc.route SET emergency = false", "no emergency number"},
+	{"SELECT sbc.add_realm_address('outside', 'fe80::1')",
+		"fe80::1 is a link-local address and has no device"},
+	{"UPDATE sbc.realm_address SET media = address; UPDATE "
+	 "sbc.realm_address SET device = 'eth1', media_device = 'eth2'",
+		"SIP is bound to device eth1 and media to eth2"},
+	{"SELECT sbc.add_realm_address('outside', '127.0.0.78'), "
+	 "sbc.set_device('outside', 'eth1', '127.0.0.78')",
+		"it is bound to a device with 127.0.0.78 only"},
+	{"SELECT sbc.set_device(name, 'eth1') FROM sbc.realm",
+		"told apart by addresses only"},
+	{"INSERT INTO sbc.config_status VALUES (9e18, now() + "
+	 "interval '1 h', 'refused', 0, 'because')",
+		"the last change was refused: because"},
+};
+
 void case_check_config(void)
 {
-	static const struct {
-		const char *change, *words;
-	} problems[] = {
-		{"DELETE FROM sbc.realm_address", "it has no address"},
-		{"INSERT INTO sbc.codec_list (name) VALUES ('none')",
-			"it is empty"},
-		{"DELETE FROM sbc.codec_list_entry WHERE codec NOT IN "
-		 "('telephone-event', 'CN')",
-			"none of its codecs carries speech"},
-		{"UPDATE sbc.realm SET media_port_min = 20000, media_port_max "
-		 "= 30000; UPDATE sbc.realm_address SET media = '127.0.0.1'",
-			"their media ports overlap"},
-		{"UPDATE sbc.realm SET media_port_min = 5000",
-			"lies in a media port range"},
-		{"INSERT INTO sbc.trunk_source (trunk, network) SELECT "
-		 "sbc.trunk_id('itsp2'), network FROM sbc.trunk_source WHERE "
-		 "trunk = sbc.trunk_id('itsp')",
-			"both may send from"},
-		{"DELETE FROM sbc.trunk_source", "it has no source"},
-		{"DELETE FROM sbc.trunk_target", "it has no target"},
-		{"UPDATE sbc.trunk SET registers = true, register_user = 'u' "
-		 "WHERE name = 'itsp'",
-			"has no credentials"},
-		{"UPDATE sbc.trunk_target SET transport = 'tls'", "speaks tls"},
-		{"DELETE FROM sbc.route_target", "but names none"},
-		{"UPDATE sbc.trunk SET enabled = false",
-			"all its trunks are disabled"},
-		{"DELETE FROM sbc.route", "there is no route"},
-		{"SELECT sbc.add_route('all', priority => 0)",
-			"it is never used"},
-		{"DELETE FROM sbc.account_secret",
-			"it has no password for its digest list"},
-		{"DELETE FROM sbc.account_secret WHERE algorithm = 'MD5'",
-			"need a password hash"},
-		{"UPDATE sbc.realm SET digest = '{SHA-256}' WHERE phones",
-			"phones that know MD5 only"},
-		{"SELECT sbc.add_trunk_source('itsp', '192.0.2.0/24', "
-		 "local_address => '127.0.0.77')",
-			"no address of realm"},
-		{"UPDATE sbc.account SET destination_classes = '{moon}'",
-			"no route has the class moon"},
-		{"UPDATE sbc.route SET emergency = false",
-			"no emergency number"},
-		{"SELECT sbc.add_realm_address('outside', 'fe80::1')",
-			"fe80::1 is a link-local address and has no device"},
-		{"UPDATE sbc.realm_address SET media = address; UPDATE "
-		 "sbc.realm_address SET device = 'eth1', media_device = 'eth2'",
-			"SIP is bound to device eth1 and media to eth2"},
-		{"SELECT sbc.add_realm_address('outside', '127.0.0.78'), "
-		 "sbc.set_device('outside', 'eth1', '127.0.0.78')",
-			"it is bound to a device with 127.0.0.78 only"},
-		{"SELECT sbc.set_device(name, 'eth1') FROM sbc.realm",
-			"told apart by addresses only"},
-		{"INSERT INTO sbc.config_status VALUES (9e18, now() + "
-		 "interval '1 h', 'refused', 0, 'because')",
-			"the last change was refused: because"},
-	};
-
 	lab_case("dry run");
 	lab_check(lab_sql("SELECT sbc.add_trunk('itsp2', '127.0.0.66', "
 			  "'outside'); SELECT sbc.add_phone('1999')"),

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define N_ROWS(table) (sizeof(table) / sizeof((table)[0]))
+
 /* A database of before the event packages were checked keeps what it can. */
 static void from_before_events(const char *sql_dir)
 {
@@ -109,248 +111,272 @@ void case_migrations(const char *sql_dir)
 		"every function has a comment");
 }
 
-static bool is_one(const char *text)
-{
-	return strcmp(text, "1") == 0;
-}
+/* Every function of an administrator: it works, and its first cell is this
+ * text, or has it. */
+static const struct {
+	const char *what, *sql, *is, *has;
+} functions[] = {
+	{"add_realm",
+		"SELECT sbc.add_realm('outside', 'outside', '127.0.0.1', "
+		"domains => '{127.0.0.1,sip.example.net}', digest_realm => "
+		"'gatehouse')",
+		NULL, NULL},
+	{"add_realm_address",
+		"SELECT sbc.add_realm_address('outside', '127.0.0.1', 5062)",
+		NULL, NULL},
+	{"add_realm, inside",
+		"SELECT sbc.add_realm('inside', 'inside', '127.0.0.3', "
+		"media_port_min => 40000, media_port_max => 41000)",
+		NULL, NULL},
+	{"add_trunk",
+		"SELECT sbc.add_trunk('itsp', '127.0.0.2', media_networks "
+		"=> '{127.0.0.0/8}')",
+		NULL, NULL},
+	{"add_trunk, inside",
+		"SELECT sbc.add_trunk('pbx', '127.0.0.4', 'inside')", NULL,
+		NULL},
+	{"add_number_rule",
+		"SELECT sbc.add_number_rule('itsp', 'in_called', '0', "
+		"'+49')",
+		NULL, NULL},
+	{"add_route to a trunk",
+		"SELECT sbc.add_route('out', '+', '{itsp}', 'phones', 50)",
+		NULL, NULL},
+	{"add_route to extensions",
+		"SELECT sbc.add_route('to-phones', '+4930')", NULL, NULL},
+	{"add_emergency", "SELECT sbc.add_emergency('112', 'itsp')", NULL,
+		NULL},
+	{"block_caller",
+		"SELECT sbc.block_caller('+4999'), "
+		"sbc.block_caller('anonymous', 'itsp')",
+		NULL, NULL},
+	{"set_codec_list",
+		"SELECT sbc.set_codec_list('narrow', 'pcma', "
+		"'telephone-event')",
+		NULL, "PCMA/8000"},
+	{"add_acl", "SELECT sbc.add_acl('inside', '127.0.0.0/8')", "1", NULL},
+	{"remove_acl", "SELECT sbc.remove_acl('inside', '127.0.0.0/8')", "1",
+		NULL},
+	{"add_phone gives a login",
+		"SELECT count(*) FROM sbc.add_phone('101', 'Anna', "
+		"'{+49301234567}') p WHERE p.username !~ '[0-9]' AND "
+		"length(p.password) >= 20 AND p.digest_realm = 'gatehouse' "
+		"AND p.domain = '127.0.0.1'",
+		"1", NULL},
+	{"three HA1 are stored",
+		"SELECT count(*) FROM sbc.account_secret s JOIN "
+		"sbc.account a ON a.id = s.account WHERE a.extension = "
+		"'101'",
+		"3", NULL},
+	{"new_password",
+		"WITH p AS (SELECT * FROM sbc.new_password('101')) SELECT "
+		"count(*) FROM p WHERE length(password) >= 20",
+		"1", NULL},
+	{"disable_phone", "SELECT sbc.disable_phone('101')", NULL, NULL},
+	{"list_phones",
+		"SELECT count(*) FROM sbc.list_phones() WHERE NOT enabled", "1",
+		NULL},
+	{"enable_phone", "SELECT sbc.enable_phone('101')", NULL, NULL},
+	{"move_extension",
+		"SELECT sbc.move_extension('101', '102'), "
+		"sbc.move_extension('102', '101')",
+		NULL, NULL},
+	{"add_number, remove_number",
+		"SELECT sbc.add_number('101', '+49301234568'), "
+		"sbc.remove_number('+49301234568')",
+		NULL, NULL},
+	{"add_phone, the extension alone", "SELECT sbc.add_phone('199')", NULL,
+		NULL},
+	{"delete_phone", "SELECT sbc.delete_phone('199')", NULL, NULL},
+	{"delete_trunk",
+		"SELECT sbc.add_trunk('gone', '127.0.0.9'), "
+		"sbc.delete_trunk('gone')",
+		NULL, NULL},
+	{"delete_route",
+		"SELECT sbc.add_route('gone'), sbc.delete_route('gone')", NULL,
+		NULL},
+	{"check_config finds nothing",
+		"SELECT coalesce(string_agg(what || ': ' || problem, '; "
+		"'), '') FROM sbc.check_config()",
+		"", NULL},
+	{"history says who",
+		"SELECT string_agg(what, ',') FROM sbc.history h, LATERAL "
+		"(SELECT h.who || h.table_name || h.action AS what) x "
+		"WHERE table_name = 'account'",
+		NULL, "postgresaccountinsert"},
+	{"history has no secret",
+		"SELECT count(*) FROM sbc.history WHERE old::text || "
+		"new::text LIKE '%ha1%' OR new::text LIKE '%ha1%'",
+		"0", NULL},
+};
 
 void case_functions(void)
 {
 	lab_case("functions");
-	lab_check(lab_sql("SELECT sbc.add_realm('outside', 'outside', "
-			  "'127.0.0.1', domains => "
-			  "'{127.0.0.1,sip.example.net}', "
-			  "digest_realm => 'gatehouse')"),
-		"add_realm");
-	lab_check(
-		lab_sql("SELECT sbc.add_realm_address('outside', '127.0.0.1', "
-			"5062)"),
-		"add_realm_address");
-	lab_check(lab_sql("SELECT sbc.add_realm('inside', 'inside', "
-			  "'127.0.0.3', media_port_min => 40000, "
-			  "media_port_max => 41000)"),
-		"add_realm, inside");
-	lab_check(lab_sql("SELECT sbc.add_trunk('itsp', '127.0.0.2', "
-			  "media_networks => '{127.0.0.0/8}')"),
-		"add_trunk");
-	lab_check(lab_sql("SELECT sbc.add_trunk('pbx', '127.0.0.4', 'inside')"),
-		"add_trunk, inside");
-	lab_check(
-		lab_sql("SELECT sbc.add_number_rule('itsp', 'in_called', '0', "
-			"'+49')"),
-		"add_number_rule");
-	lab_check(
-		lab_sql("SELECT sbc.add_route('out', '+', '{itsp}', 'phones', "
-			"50)"),
-		"add_route to a trunk");
-	lab_check(lab_sql("SELECT sbc.add_route('to-phones', '+4930')"),
-		"add_route to extensions");
-	lab_check(lab_sql("SELECT sbc.add_emergency('112', 'itsp')"),
-		"add_emergency");
-	lab_check(lab_sql("SELECT sbc.block_caller('+4999'), "
-			  "sbc.block_caller('anonymous', 'itsp')"),
-		"block_caller");
-	lab_check(strstr(lab_sql_one("SELECT sbc.set_codec_list('narrow', "
-				     "'pcma', 'telephone-event')"),
-			  "PCMA/8000") != NULL,
-		"set_codec_list");
-	lab_check(is_one(lab_sql_one("SELECT sbc.add_acl('inside', "
-				     "'127.0.0.0/8')")),
-		"add_acl");
-	lab_check(is_one(lab_sql_one("SELECT sbc.remove_acl('inside', "
-				     "'127.0.0.0/8')")),
-		"remove_acl");
-	lab_check(is_one(lab_sql_one(
-			  "SELECT count(*) FROM sbc.add_phone('101', "
-			  "'Anna', '{+49301234567}') p WHERE p.username !~ "
-			  "'[0-9]' "
-			  "AND length(p.password) >= 20 AND p.digest_realm = "
-			  "'gatehouse' AND p.domain = '127.0.0.1'")),
-		"add_phone gives a login");
-	lab_check(
-		strcmp(lab_sql_one("SELECT count(*) FROM sbc.account_secret s "
-				   "JOIN sbc.account a ON a.id = s.account "
-				   "WHERE a.extension = '101'"),
-			"3") == 0,
-		"three HA1 are stored");
-	lab_check(is_one(lab_sql_one(
-			  "WITH p AS (SELECT * FROM "
-			  "sbc.new_password('101')) SELECT count(*) FROM p "
-			  "WHERE length(password) >= 20")),
-		"new_password");
-	lab_check(lab_sql("SELECT sbc.disable_phone('101')") &&
-			  is_one(lab_sql_one(
-				  "SELECT count(*) FROM "
-				  "sbc.list_phones() WHERE NOT enabled")),
-		"disable_phone, list_phones");
-	lab_check(lab_sql("SELECT sbc.enable_phone('101')"), "enable_phone");
-	lab_check(lab_sql("SELECT sbc.move_extension('101', '102'), "
-			  "sbc.move_extension('102', '101')"),
-		"move_extension");
-	lab_check(lab_sql("SELECT sbc.add_number('101', '+49301234568'), "
-			  "sbc.remove_number('+49301234568')"),
-		"add_number, remove_number");
-	lab_check(lab_sql("SELECT sbc.add_phone('199')") &&
-			  lab_sql("SELECT sbc.delete_phone('199')"),
-		"delete_phone");
-	lab_check(lab_sql("SELECT sbc.add_trunk('gone', '127.0.0.9'), "
-			  "sbc.delete_trunk('gone')"),
-		"delete_trunk");
-	lab_check(lab_sql("SELECT sbc.add_route('gone'), "
-			  "sbc.delete_route('gone')"),
-		"delete_route");
-	lab_check(strcmp(lab_sql_one("SELECT coalesce(string_agg(what || ': ' "
-				     "|| problem, '; '), '') FROM "
-				     "sbc.check_config()"),
-			  "") == 0,
-		"check_config finds nothing");
-	lab_check(strstr(lab_sql_one("SELECT string_agg(what, ',') FROM "
-				     "sbc.history h, LATERAL (SELECT h.who || "
-				     "h.table_name "
-				     "|| h.action AS what) x WHERE table_name "
-				     "= 'account'"),
-			  "postgresaccountinsert") != NULL,
-		"history says who");
-	lab_check(strcmp(lab_sql_one("SELECT count(*) FROM sbc.history WHERE "
-				     "old::text || new::text LIKE '%%ha1%%' OR "
-				     "new::text "
-				     "LIKE '%%ha1%%'"),
-			  "0") == 0,
-		"history has no secret");
+	for (size_t i = 0; i < N_ROWS(functions); i++) {
+		const char *sql = functions[i].sql, *cell;
+		const char *is = functions[i].is, *has = functions[i].has;
+
+		if (is == NULL && has == NULL) {
+			lab_check(lab_sql("%s", sql), "%s", functions[i].what);
+			continue;
+		}
+		cell = lab_sql_one("%s", sql);
+		lab_check((is == NULL || strcmp(cell, is) == 0) &&
+				  (has == NULL || strstr(cell, has) != NULL),
+			"%s: %s", functions[i].what, cell);
+	}
+}
+
+/* Statements that fail, with words of the message and of the hint. */
+struct wrong {
+	const char *sql, *message, *hint;
+};
+
+/* Phones and their accounts. */
+static const struct wrong wrong_phones[] = {
+	{"SELECT sbc.add_phone('101')", "the extension is already in use",
+		NULL},
+	{"SELECT sbc.add_phone('1x')", "an extension is 1 to 15", NULL},
+	{"SELECT sbc.add_phone('103', numbers => '{+49301234567}')",
+		"account_number_pkey", NULL},
+	{"SELECT sbc.add_phone('103', numbers => '{030123}')",
+		"a number is + and 2 to 15 digits", NULL},
+	{"SELECT sbc.add_phone('103', E'a\\nb')", "no control characters",
+		NULL},
+	{"SELECT sbc.add_phone('103', nat => 'maybe')",
+		"nat is auto, always or never", NULL},
+	{"SELECT sbc.add_phone('103', realm => 'nowhere')",
+		"there is no realm \"nowhere\"", "The realms are: inside"},
+	{"SELECT sbc.add_phone('103', realm => 'inside')",
+		"realm inside takes no phones", "phones = true"},
+	{"SELECT sbc.add_phone('103', codec_list => 'x')",
+		"there is no codec list \"x\"", "default"},
+	{"INSERT INTO sbc.account (username, extension, realm) VALUES "
+	 "('anna101xyz', '105', 1)",
+		"contains a digit", "must not contain an extension"},
+	{"INSERT INTO sbc.account (username, extension, realm) VALUES "
+	 "('Anna', '105', 1)",
+		"a user name contains no digit", NULL},
+	{"UPDATE sbc.account SET username = 'somebodyelse'",
+		"part of its password", "add it again"},
+	{"SELECT sbc.new_password('999')", "there is no phone with extension",
+		"list_phones"},
+	{"SELECT sbc.add_number('101', '+49301234567')",
+		"rings phone 101 already", "remove_number"},
+	{"SELECT sbc.remove_number('+4911111')", "no phone has", NULL},
+	{"INSERT INTO sbc.phone_import VALUES ('700', 'x', NULL, "
+	 "'no'); "
+	 "SELECT * FROM sbc.import_phones()",
+		"no realm no", "Nothing was imported"},
+};
+
+/* Realms and addresses. */
+static const struct wrong wrong_realms[] = {
+	{"UPDATE sbc.realm SET digest_realm = 'other' WHERE id = 1",
+		"is in use by", "Make a new realm"},
+	{"UPDATE sbc.realm SET phones = false WHERE id = 1", "is in use by",
+		NULL},
+	{"SELECT sbc.add_realm('r', 'middle')", "a zone is outside or inside",
+		NULL},
+	{"SELECT sbc.add_realm('r', 'outside', '127.0.0.1')",
+		"address, port and transport are already in use", NULL},
+	{"SELECT sbc.add_realm('r', 'outside', '0.0.0.0')",
+		"bind to a real address", NULL},
+	{"SELECT sbc.add_realm('r', 'outside', '192.0.2.0/24')",
+		"one address, without a prefix", NULL},
+	{"SELECT sbc.add_realm('r', 'outside', '127.0.0.8', 70000)",
+		"a port is 1 to 65535", NULL},
+	{"SELECT sbc.add_realm('r r', 'outside')", "a name is 1 to 64", NULL},
+	{"SELECT sbc.add_realm('r', 'outside', domains => '{A.b}')",
+		"served domains are lower-case", NULL},
+	{"SELECT sbc.add_realm('r', 'outside', media_port_min => 5, "
+	 "media_port_max => 100)",
+		"the media port range", NULL},
+	{"UPDATE sbc.realm SET digest = '{MD5,SHA-1}'", "digest: MD5, SHA-256",
+		NULL},
+	{"UPDATE sbc.realm SET expires_min_s = 9999", "expiry: 1 <=", NULL},
+	{"UPDATE sbc.realm SET srtp = 'yes'", "srtp is none", NULL},
+	{"SELECT sbc.add_acl('outside', '192.0.2.1/24')", "invalid cidr", NULL},
+};
+
+/* Trunks and their rules. */
+static const struct wrong wrong_trunks[] = {
+	{"SELECT sbc.add_trunk('t', 'sip.example.net')",
+		"its sources must be listed", "sources =>"},
+	{"SELECT sbc.add_trunk('t', '192.0.2.1', 'nowhere')",
+		"there is no realm", NULL},
+	{"SELECT sbc.add_trunk('t', 'a b', sources => '{}')",
+		"a target is an address or a lower-case", NULL},
+	{"SELECT sbc.add_trunk('t', '192.0.2.1', transport => 'sctp')",
+		"a transport is udp", NULL},
+	{"SELECT sbc.add_trunk('t', '192.0.2.1', sources => "
+	 "'{0.0.0.0/0}')",
+		"a source is at least /8", NULL},
+	{"SELECT sbc.add_trunk('itsp', '192.0.2.1')", "trunk_name_key", NULL},
+	{"SELECT sbc.add_trunk_registration('t', '192.0.2.1', 'u', "
+	 "'p')",
+		"can not be sealed yet", "Start authd once"},
+	{"SELECT sbc.add_trunk_registration('t', '192.0.2.1', 'u', '')",
+		"1 to 128 characters", NULL},
+	{"UPDATE sbc.trunk SET session_expires_s = 10",
+		"the session timer is 0", NULL},
+	{"UPDATE sbc.trunk SET registers = true WHERE name = 'pbx'",
+		"needs a register_user", NULL},
+	{"SELECT sbc.add_number_rule('itsp', 'in', '0', '')",
+		"scope: in_called", NULL},
+	{"SELECT sbc.add_number_rule('itsp', 'in_called', '(', '', "
+	 "true)",
+		"match is a prefix", NULL},
+	{"SELECT sbc.add_number_rule('itsp', 'in_called', '0', 'x')",
+		"replace has", NULL},
+	{"INSERT INTO sbc.header_rule (trunk, direction, action, name) "
+	 "VALUES (1, 'out', 'set', 'Via')",
+		"this header belongs to the SBC", NULL},
+	{"INSERT INTO sbc.header_rule (trunk, direction, action, name, "
+	 "value) VALUES (1, 'out', 'set', 'X-A', E'a\\r\\nVia: b')",
+		"a header value is one line", NULL},
+};
+
+/* Routes, codecs, settings, bans. */
+static const struct wrong wrong_routes[] = {
+	{"SELECT sbc.add_route('r', '', '{nobody}')",
+		"there is no trunk \"nobody\"", "itsp"},
+	{"SELECT sbc.add_route('r', 'abc')", "called_match is", NULL},
+	{"SELECT sbc.add_route('r', '', '{reject}', reject_code => "
+	 "200)",
+		"a reject code is", NULL},
+	{"SELECT sbc.add_route('out')", "route_name_key", NULL},
+	{"SELECT sbc.delete_trunk('itsp')", "is a target of route(s)",
+		"delete_route"},
+	{"SELECT sbc.delete_route('nothing')", "there is no route", "out"},
+	{"SELECT sbc.block_caller('abc')", "a blocked caller is", NULL},
+	{"SELECT sbc.set_codec_list('x', 'MP3')", "codec \"MP3\" is not known",
+		"Known are"},
+	{"SELECT sbc.set_codec_list('x', 'telephone-event')",
+		"no codec that carries speech", "PCMA"},
+	{"UPDATE sbc.setting SET value = '0' WHERE name = 'ban_s'",
+		"setting ban_s: the value \"0\" does not fit",
+		"from 1 to 604800"},
+	{"UPDATE sbc.setting SET value = 'x' WHERE name = 'ban_s'",
+		"does not fit", NULL},
+	{"DELETE FROM sbc.setting", "names are fixed", NULL},
+	{"SELECT sbc.ban_lift('192.0.2.9')", "is not banned", "ban_list"},
+};
+
+static void all_fail(const struct wrong *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		lab_sql_fails(rows[i].sql, rows[i].message, rows[i].hint);
 }
 
 void case_constraints(void)
 {
-	static const struct {
-		const char *sql, *message, *hint;
-	} wrong[] = {
-		{"SELECT sbc.add_phone('101')",
-			"the extension is already in use", NULL},
-		{"SELECT sbc.add_phone('1x')", "an extension is 1 to 15", NULL},
-		{"SELECT sbc.add_phone('103', numbers => '{+49301234567}')",
-			"account_number_pkey", NULL},
-		{"SELECT sbc.add_phone('103', numbers => '{030123}')",
-			"a number is + and 2 to 15 digits", NULL},
-		{"SELECT sbc.add_phone('103', E'a\\nb')",
-			"no control characters", NULL},
-		{"SELECT sbc.add_phone('103', nat => 'maybe')",
-			"nat is auto, always or never", NULL},
-		{"SELECT sbc.add_phone('103', realm => 'nowhere')",
-			"there is no realm \"nowhere\"",
-			"The realms are: inside"},
-		{"SELECT sbc.add_phone('103', realm => 'inside')",
-			"realm inside takes no phones", "phones = true"},
-		{"SELECT sbc.add_phone('103', codec_list => 'x')",
-			"there is no codec list \"x\"", "default"},
-		{"INSERT INTO sbc.account (username, extension, realm) VALUES "
-		 "('anna101xyz', '105', 1)",
-			"contains a digit", "must not contain an extension"},
-		{"INSERT INTO sbc.account (username, extension, realm) VALUES "
-		 "('Anna', '105', 1)",
-			"a user name contains no digit", NULL},
-		{"UPDATE sbc.account SET username = 'somebodyelse'",
-			"part of its password", "add it again"},
-		{"UPDATE sbc.realm SET digest_realm = 'other' WHERE id = 1",
-			"is in use by", "Make a new realm"},
-		{"UPDATE sbc.realm SET phones = false WHERE id = 1",
-			"is in use by", NULL},
-		{"SELECT sbc.new_password('999')",
-			"there is no phone with extension", "list_phones"},
-		{"SELECT sbc.add_number('101', '+49301234567')",
-			"rings phone 101 already", "remove_number"},
-		{"SELECT sbc.remove_number('+4911111')", "no phone has", NULL},
-		{"SELECT sbc.add_realm('r', 'middle')",
-			"a zone is outside or inside", NULL},
-		{"SELECT sbc.add_realm('r', 'outside', '127.0.0.1')",
-			"address, port and transport are already in use", NULL},
-		{"SELECT sbc.add_realm('r', 'outside', '0.0.0.0')",
-			"bind to a real address", NULL},
-		{"SELECT sbc.add_realm('r', 'outside', '192.0.2.0/24')",
-			"one address, without a prefix", NULL},
-		{"SELECT sbc.add_realm('r', 'outside', '127.0.0.8', 70000)",
-			"a port is 1 to 65535", NULL},
-		{"SELECT sbc.add_realm('r r', 'outside')", "a name is 1 to 64",
-			NULL},
-		{"SELECT sbc.add_realm('r', 'outside', domains => '{A.b}')",
-			"served domains are lower-case", NULL},
-		{"SELECT sbc.add_realm('r', 'outside', media_port_min => 5, "
-		 "media_port_max => 100)",
-			"the media port range", NULL},
-		{"UPDATE sbc.realm SET digest = '{MD5,SHA-1}'",
-			"digest: MD5, SHA-256", NULL},
-		{"UPDATE sbc.realm SET expires_min_s = 9999",
-			"expiry: 1 <=", NULL},
-		{"UPDATE sbc.realm SET srtp = 'yes'", "srtp is none", NULL},
-		{"SELECT sbc.add_acl('outside', '192.0.2.1/24')",
-			"invalid cidr", NULL},
-		{"SELECT sbc.add_trunk('t', 'sip.example.net')",
-			"its sources must be listed", "sources =>"},
-		{"SELECT sbc.add_trunk('t', '192.0.2.1', 'nowhere')",
-			"there is no realm", NULL},
-		{"SELECT sbc.add_trunk('t', 'a b', sources => '{}')",
-			"a target is an address or a lower-case", NULL},
-		{"SELECT sbc.add_trunk('t', '192.0.2.1', transport => 'sctp')",
-			"a transport is udp", NULL},
-		{"SELECT sbc.add_trunk('t', '192.0.2.1', sources => "
-		 "'{0.0.0.0/0}')",
-			"a source is at least /8", NULL},
-		{"SELECT sbc.add_trunk('itsp', '192.0.2.1')", "trunk_name_key",
-			NULL},
-		{"SELECT sbc.add_trunk_registration('t', '192.0.2.1', 'u', "
-		 "'p')",
-			"can not be sealed yet", "Start authd once"},
-		{"SELECT sbc.add_trunk_registration('t', '192.0.2.1', 'u', '')",
-			"1 to 128 characters", NULL},
-		{"UPDATE sbc.trunk SET session_expires_s = 10",
-			"the session timer is 0", NULL},
-		{"UPDATE sbc.trunk SET registers = true WHERE name = 'pbx'",
-			"needs a register_user", NULL},
-		{"SELECT sbc.add_number_rule('itsp', 'in', '0', '')",
-			"scope: in_called", NULL},
-		{"SELECT sbc.add_number_rule('itsp', 'in_called', '(', '', "
-		 "true)",
-			"match is a prefix", NULL},
-		{"SELECT sbc.add_number_rule('itsp', 'in_called', '0', 'x')",
-			"replace has", NULL},
-		{"INSERT INTO sbc.header_rule (trunk, direction, action, name) "
-		 "VALUES (1, 'out', 'set', 'Via')",
-			"this header belongs to the SBC", NULL},
-		{"INSERT INTO sbc.header_rule (trunk, direction, action, name, "
-		 "value) VALUES (1, 'out', 'set', 'X-A', E'a\\r\\nVia: b')",
-			"a header value is one line", NULL},
-		{"SELECT sbc.add_route('r', '', '{nobody}')",
-			"there is no trunk \"nobody\"", "itsp"},
-		{"SELECT sbc.add_route('r', 'abc')", "called_match is", NULL},
-		{"SELECT sbc.add_route('r', '', '{reject}', reject_code => "
-		 "200)",
-			"a reject code is", NULL},
-		{"SELECT sbc.add_route('out')", "route_name_key", NULL},
-		{"SELECT sbc.delete_trunk('itsp')", "is a target of route(s)",
-			"delete_route"},
-		{"SELECT sbc.delete_route('nothing')", "there is no route",
-			"out"},
-		{"SELECT sbc.block_caller('abc')", "a blocked caller is", NULL},
-		{"SELECT sbc.set_codec_list('x', 'MP3')",
-			"codec \"MP3\" is not known", "Known are"},
-		{"SELECT sbc.set_codec_list('x', 'telephone-event')",
-			"no codec that carries speech", "PCMA"},
-		{"UPDATE sbc.setting SET value = '0' WHERE name = 'ban_s'",
-			"setting ban_s: the value \"0\" does not fit",
-			"from 1 to 604800"},
-		{"UPDATE sbc.setting SET value = 'x' WHERE name = 'ban_s'",
-			"does not fit", NULL},
-		{"DELETE FROM sbc.setting", "names are fixed", NULL},
-		{"SELECT sbc.ban_lift('192.0.2.9')", "is not banned",
-			"ban_list"},
-		{"INSERT INTO sbc.phone_import VALUES ('700', 'x', NULL, "
-		 "'no'); "
-		 "SELECT * FROM sbc.import_phones()",
-			"no realm no", "Nothing was imported"},
-	};
-
 	lab_case("constraints");
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		lab_sql_fails(wrong[i].sql, wrong[i].message, wrong[i].hint);
+	all_fail(wrong_phones, N_ROWS(wrong_phones));
+	all_fail(wrong_realms, N_ROWS(wrong_realms));
+	all_fail(wrong_trunks, N_ROWS(wrong_trunks));
+	all_fail(wrong_routes, N_ROWS(wrong_routes));
 }
 
 void case_roles(void)

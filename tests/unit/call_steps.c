@@ -78,14 +78,20 @@ void dl_give_up(struct dialog *d)
 	dl_take_refusal(d, 487);
 }
 
-void dl_send_prack(struct dialog *d)
+void dl_send_prack_with(struct dialog *d, const char *sdp)
 {
 	char line[128];
 
 	snprintf(line, sizeof line, "RAck: %s %u INVITE\r\n",
 		msg_header_value(d->p->rx, "RSeq", 0), d->invite_cseq);
 	dl_answered(d);
-	dl_request(d, "PRACK", line, NULL, NULL);
+	dl_request(
+		d, "PRACK", line, sdp != NULL ? "application/sdp" : NULL, sdp);
+}
+
+void dl_send_prack(struct dialog *d)
+{
+	dl_send_prack_with(d, NULL);
 }
 
 void dl_prack(struct dialog *d)
@@ -245,4 +251,80 @@ void fork_over(
 {
 	sc_cdr(cw_cdr(f->s.w), why, status, side);
 	fork_end(f);
+}
+
+/* -------------------------------------------------------------- three peers */
+
+void house_begin(struct house *h, const struct cw_config *config)
+{
+	static const struct cw_config plain;
+
+	memset(h, 0, sizeof *h);
+	h->w = cw_new(config != NULL ? config : &plain);
+	sp_open(h->w, &h->pbx, 4);
+	sp_open(h->w, &h->itsp, 2);
+	sp_open(h->w, &h->phone, 5);
+	cw_bind(h->w, 1, &h->phone);
+}
+
+void house_end(struct house *h)
+{
+	struct sip_peer *all[] = {&h->pbx, &h->itsp, &h->phone};
+
+	cw_wait_empty(h->w);
+	for (size_t i = 0; i < 3; i++) {
+		sp_silent(all[i]);
+		sp_close(all[i]);
+	}
+	cw_free(&h->w);
+}
+
+void house_pbx_calls(struct house *h, const char *number, const char *extra)
+{
+	dl_invite(&h->caller, &h->pbx, &h->w->pbx, "701", number, extra,
+		sdp_text(&h->pbx, 5000, "8 101", NULL));
+}
+
+void house_phone_calls(struct house *h, const char *number, const char *extra)
+{
+	const char *sdp = sdp_text(&h->phone, 7000, "8 0 101", NULL);
+	char lines[2048];
+
+	dl_invite(&h->caller, &h->phone, &h->w->phones, "forged", number, extra,
+		sdp);
+	dl_take_refusal(&h->caller, 401);
+	snprintf(lines, sizeof lines, "%s%s",
+		dl_credentials(&h->caller, "u1", "good"),
+		extra != NULL ? extra : "");
+	dl_invite(&h->caller, &h->phone, &h->w->phones, "forged", number, lines,
+		sdp);
+}
+
+const char *house_take(struct house *h, struct sip_peer *p)
+{
+	const struct addr *from = p == &h->pbx     ? &h->w->pbx
+				  : p == &h->phone ? &h->w->phones
+						   : &h->w->itsp;
+
+	return dl_take_invite(&h->called, p, from);
+}
+
+void house_pick_up(struct house *h)
+{
+	dl_pick_up(&h->called, sdp_text(h->called.p, 8000, "8 101", NULL));
+	dl_take_answer(&h->caller);
+	cw_turn(h->w);
+	ck_assert_int_eq(cw_call(h->w)->state, CALL_UP);
+}
+
+const Gh__Cdr *house_talk(struct house *h)
+{
+	const Gh__Cdr *cdr;
+
+	house_pick_up(h);
+	dl_hang_up(&h->caller);
+	dl_take_bye(&h->called);
+	cdr = cw_cdr(h->w);
+	sc_cdr(cdr, REASON_CALL_CALLER_HUNG_UP, 200, "caller");
+	return cdr;
 }

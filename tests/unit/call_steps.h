@@ -9,8 +9,8 @@
  *	dl_take_x()  x comes to it, and it answers as a peer must
  *	sc_x()       both ends of the scene's call
  *
- * The called end comes first where both hear of something: what is on its way
- * to the other one waits in its socket.
+ * Where both ends hear of something, their steps may come in any order: what
+ * is on its way to the other one waits in its socket.
  */
 #ifndef TESTS_UNIT_CALL_STEPS_H
 #define TESTS_UNIT_CALL_STEPS_H
@@ -41,6 +41,8 @@ void dl_take_refusal(struct dialog *d, unsigned status);
 void dl_give_up(struct dialog *d);
 /** Acknowledges the reliable provisional that it has just heard ... */
 void dl_send_prack(struct dialog *d);
+/** ... with a description in it ... */
+void dl_send_prack_with(struct dialog *d, const char *sdp);
 /** ... and hears the 200. */
 void dl_prack(struct dialog *d);
 
@@ -102,5 +104,27 @@ void fork_ring(struct fork *f);
 void fork_end(struct fork *f);
 void fork_over(
 	struct fork *f, enum reason why, unsigned status, const char *side);
+
+/* --- a PBX, an ITSP and the phone of extension 100 --- */
+
+struct house {
+	struct cw *w;
+	struct sip_peer pbx, itsp, phone;
+	struct dialog caller, called;
+};
+/** config NULL = plain. */
+void house_begin(struct house *h, const struct cw_config *config);
+/** Everything is over, nobody has heard anything more. */
+void house_end(struct house *h);
+/** The PBX's 701 calls, nothing is waited for. extra: whole lines, or NULL. */
+void house_pbx_calls(struct house *h, const char *number, const char *extra);
+/** The phone calls, with a forged name and its account's credentials. */
+void house_phone_calls(struct house *h, const char *number, const char *extra);
+/** The INVITE has come to this peer. @return its text. */
+const char *house_take(struct house *h, struct sip_peer *p);
+/** Who was called picks up, and the caller's ACK has come. */
+void house_pick_up(struct house *h);
+/** The same, and the caller hangs up. @return the CDR. */
+const Gh__Cdr *house_talk(struct house *h);
 
 #endif

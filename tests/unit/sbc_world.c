@@ -366,6 +366,12 @@ static void on_account(void *ctx, struct ipc_link *link, const Gh__Msg *msg)
 		answer.account = &account;
 		answer.found = true;
 	}
+	/* Beside the one number that is somebody's nobody has any. */
+	if (msg->account_query->by == GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER &&
+		!answer.found) {
+		answer.nobodys = true;
+		answer.nobodys_below = (char *)(uintptr_t) "+4930123456";
+	}
 	IPC_MSG(out, ACCOUNT_ANSWER, account_answer, &answer);
 	ck_assert_int_eq(ipc_send(link, &out), 0);
 }

@@ -64,3 +64,22 @@ void sdp_read_ok(const char *text, struct sdp *sdp)
 	ck_assert_msg(!err, "%s: %s", reason_text(why), text);
 	ck_assert_int_eq(why, REASON_SDP_OK);
 }
+
+void sdp_must_write_clean(const struct sdp *sdp, const char *name)
+{
+	char text[SDP_SIZE_MAX + 1];
+	struct sdp ours = *sdp;
+	int len;
+
+	ck_assert(!addr_parse("192.0.2.1:6000", &ours.rtp));
+	ck_assert(!addr_parse("192.0.2.1", &ours.origin));
+	memset(&ours.rtcp, 0, sizeof(ours.rtcp));
+	if (!ours.n_payloads)
+		ours.rtp.port = 0;
+	len = sdp_write(&ours, text, sizeof(text));
+	ck_assert_msg(len > 0, "%s: %d", name, len);
+	ck_assert_int_eq((size_t)len, strlen(text));
+	ck_assert_msg(!strstr(text, "EVIL"), "%s: %s", name, text);
+	ck_assert_msg(!strstr(text, "203.0.113"), "%s: %s", name, text);
+	ck_assert_msg(!strstr(text, "198.51.100"), "%s: %s", name, text);
+}

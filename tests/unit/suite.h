@@ -6,6 +6,8 @@
 #include <check.h>
 #include <stdlib.h>
 
+#define N_ROWS(table) (sizeof(table) / sizeof((table)[0]))
+
 /** Adds a case with one test to a suite. */
 static inline void suite_add(Suite *s, const char *name, const TTest *test)
 {
@@ -16,14 +18,14 @@ static inline void suite_add(Suite *s, const char *name, const TTest *test)
 	suite_add_tcase(s, t);
 }
 
-/** The same for a test that runs with _i from `from` to below `to`. */
-static inline void suite_add_loop(
-	Suite *s, const char *name, const TTest *test, int from, int to)
+/** Adds a case with one test for each row of a table: the test's _i. */
+static inline void suite_add_rows(
+	Suite *s, const char *name, const TTest *test, size_t n_rows)
 {
 	TCase *t = tcase_create(name);
 
 	tcase_set_timeout(t, 60);
-	tcase_add_loop_test(t, test, from, to);
+	tcase_add_loop_test(t, test, 0, (int)n_rows);
 	suite_add_tcase(s, t);
 }
 

@@ -120,6 +120,87 @@ START_TEST(asked_in_time)
 }
 END_TEST
 
+static int find_number(const char *number)
+{
+	const Gh__AccountRecord *record;
+
+	return account_find(accounts, BY, number, &record);
+}
+
+/* As if the database had said this of a number. */
+static void say_gap(const char *number, const char *below, const char *above)
+{
+	PGresult *r = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	PGresAttDesc columns[2] = {{.name = (char *)(uintptr_t) "below"},
+		{.name = (char *)(uintptr_t) "above"}};
+
+	ck_assert_ptr_nonnull(r);
+	ck_assert(PQsetResultAttrs(r, 2, columns));
+	ck_assert(PQsetvalue(r, 0, 0, (char *)(uintptr_t)below,
+		below ? (int)strlen(below) : -1));
+	ck_assert(PQsetvalue(r, 0, 1, (char *)(uintptr_t)above,
+		above ? (int)strlen(above) : -1));
+	gaps_take(accounts->gaps, number, r);
+	PQclear(r);
+}
+
+/* One answer speaks of all numbers between two neighbours, not of these. */
+START_TEST(a_gap)
+{
+	ck_assert_int_eq(find_number("+4930"), ERR_AGAIN);
+	say_gap("+4930", "+4920", "+4940");
+	ck_assert_int_eq(find_number("+4930"), ERR_NOT_FOUND);
+	ck_assert_int_eq(find_number("+49200"), ERR_NOT_FOUND);
+	ck_assert_int_eq(find_number("+4939999"), ERR_NOT_FOUND);
+	ck_assert_int_eq(find_number("+4920"), ERR_AGAIN);
+	ck_assert_int_eq(find_number("+4940"), ERR_AGAIN);
+	ck_assert_int_eq(find_number("+491"), ERR_AGAIN);
+	ck_assert_int_eq(find_number("+50"), ERR_AGAIN);
+	/* What is after the last number, and before the first. */
+	say_gap("+60", "+4990", NULL);
+	say_gap("+1", NULL, "+4910");
+	ck_assert_int_eq(find_number("+999"), ERR_NOT_FOUND);
+	ck_assert_int_eq(find_number("+4909"), ERR_NOT_FOUND);
+	ck_assert_int_eq(find_number("+4911"), ERR_AGAIN);
+	/* A newer word on the same stands for the older one. */
+	say_gap("+4930", "+4929", "+4931");
+	ck_assert_int_eq(find_number("+49300"), ERR_NOT_FOUND);
+	ck_assert_int_eq(find_number("+4939999"), ERR_AGAIN);
+	/* Any change of an account may be one of numbers. */
+	accounts_changed(accounts, 7);
+	ck_assert_int_eq(find_number("+49300"), ERR_AGAIN);
+	ck_assert_int_eq(find_number("+999"), ERR_AGAIN);
+}
+END_TEST
+
+START_TEST(no_gap)
+{
+	/* A row that does not go with its question, or is no number. */
+	say_gap("+4930", "+4931", "+4940");
+	say_gap("+4930", "+4920", "+4929");
+	say_gap("+4930", "'; --", "+4940");
+	say_gap("+4930", "+4920", "+49400000000000000000000000000000000");
+	ck_assert_int_eq(find_number("+4930"), ERR_AGAIN);
+	/* Out of date. */
+	say_gap("+4930", NULL, NULL);
+	now_us += ACCOUNT_NEGATIVE_TTL_US;
+	ck_assert_int_eq(find_number("+4930"), ERR_NOT_FOUND);
+	now_us++;
+	ck_assert_int_eq(find_number("+4930"), ERR_AGAIN);
+	/* No more than some; the oldest go. */
+	for (int i = 0; i < 1000; i++) {
+		char below[16], number[16], above[16];
+
+		snprintf(below, sizeof(below), "+%d", 10000 + 2 * i);
+		snprintf(number, sizeof(number), "+%d1", 10000 + 2 * i);
+		snprintf(above, sizeof(above), "+%d", 10001 + 2 * i);
+		say_gap(number, below, above);
+		ck_assert_int_eq(find_number(number), ERR_NOT_FOUND);
+	}
+	ck_assert_int_eq(find_number("+100001"), ERR_AGAIN);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("account");
@@ -130,6 +211,8 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, asked_in_time);
+	tcase_add_test(t, a_gap);
+	tcase_add_test(t, no_gap);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_NORMAL);

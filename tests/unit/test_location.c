@@ -3,9 +3,7 @@
  * Locations: what is read of a PIDF-LO document, what is refused, that it is
  * written anew, and when it crosses with an INVITE.
  */
-#include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <sofia-sip/sip_parser.h>
@@ -16,8 +14,7 @@
 #include "sbc/locate_inside.h"
 #include "sbc/location_uri.h"
 #include "sbc/pidf.h"
-
-#define N_ROWS(table) (sizeof(table) / sizeof((table)[0]))
+#include "tests/unit/suite.h"
 
 #define HEAD                                                                   \
 	"<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:"     \
@@ -169,74 +166,106 @@ static void inside_init(void)
 
 // --------------------------------------------------------------- in INVITEs
 
+/* From a phone to a trunk, whose rules may carry locations. */
+static struct {
+	Gh__HeaderRule carry;
+	Gh__HeaderRule *rules[1];
+	Gh__Trunk row;
+	Gh__Realm realm_row;
+	struct realm realm;
+	struct trunk trunk;
+	struct hdr_side from, to;
+	su_home_t home[1];
+	struct hdr_body body; /* of the INVITE that goes out */
+} way;
+
+static void way_init(void)
+{
+	memset(&way, 0, sizeof(way));
+	su_home_init(way.home);
+	inside_init();
+	gh__header_rule__init(&way.carry);
+	way.carry.action = HDR_RULE_CARRY;
+	way.carry.name = (char *)(uintptr_t) "Geolocation";
+	way.rules[0] = &way.carry;
+	gh__trunk__init(&way.row);
+	way.row.header_rules = way.rules;
+	gh__realm__init(&way.realm_row);
+	way.realm = (struct realm){.row = &way.realm_row};
+	way.trunk = (struct trunk){.row = &way.row, .realm = &way.realm};
+	way.from = (struct hdr_side){
+		SIDE_PHONE, NULL, &way.realm, "[2001:db8::1]"};
+	way.to = (struct hdr_side){
+		SIDE_TRUNK, &way.trunk, &way.realm, "198.51.100.1:5060"};
+}
+
+static bool crosses(msg_t *msg, bool trunk_may)
+{
+	const struct hdr_identity caller = {"+4930", "", false};
+
+	way.row.n_header_rules = trunk_may;
+	return hdr_location(sip_object(msg), &way.from, &way.to, &caller,
+		&in.hidden, "v=0", way.home, &way.body);
+}
+
+/* An INVITE with this Contact, these lines, and this body. */
+static msg_t *invite(const char *contact, const char *lines, const char *type,
+	const char *body)
+{
+	char text[4096];
+	int len = snprintf(text, sizeof(text),
+		"INVITE sip:112@198.51.100.1 SIP/2.0\r\n"
+		"Via: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKa\r\n"
+		"From: <sip:1@a>;tag=1\r\nTo: <sip:112@a>\r\n"
+		"Call-ID: a\r\nCSeq: 1 INVITE\r\nContact: <sip:1@%s>\r\n"
+		"%sContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+		contact, lines, type, strlen(body), body);
+
+	return msg_make(sip_default_mclass(), 0, text, len);
+}
+
 #define XML HEAD "<pos>1 2</pos>" TAIL
 
-static msg_t *invite(const char *handling)
+static msg_t *with_part(const char *handling)
 {
 	static const char part[] =
 		"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b\r\n"
 		"Content-Type: application/pidf+xml\r\nContent-ID: <a@b>\r\n"
 		"%s\r\n" XML "\r\n--b--\r\n";
-	char body[2048], text[4096];
-	int len = snprintf(body, sizeof(body), part, handling);
+	char body[2048];
 
-	len = snprintf(text, sizeof(text),
-		"INVITE sip:112@198.51.100.1 SIP/2.0\r\n"
-		"Via: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKa\r\n"
-		"From: <sip:1@a>;tag=1\r\nTo: <sip:112@a>\r\n"
-		"Call-ID: a\r\nCSeq: 1 INVITE\r\nContact: "
-		"<sip:1@192.0.2.10>\r\n"
+	snprintf(body, sizeof(body), part, handling);
+	return invite("192.0.2.10",
 		"Geolocation: <cid:a@b>, <https://lis.example.com/EVIL>\r\n"
-		"Geolocation-Routing: yes\r\n"
-		"Content-Type: multipart/mixed;boundary=b\r\n"
-		"Content-Length: %d\r\n\r\n%s",
-		len, body);
-	return msg_make(sip_default_mclass(), 0, text, len);
+		"Geolocation-Routing: yes\r\n",
+		"multipart/mixed;boundary=b", body);
 }
 
 START_TEST(crosses_by_policy)
 {
-	Gh__HeaderRule carry = GH__HEADER_RULE__INIT;
-	Gh__HeaderRule *rules[] = {&carry};
-	Gh__Trunk row = GH__TRUNK__INIT;
-	Gh__Realm realm_row = GH__REALM__INIT;
-	struct realm realm = {.row = &realm_row};
-	struct trunk trunk = {.row = &row, .realm = &realm};
-	struct hdr_side phone = {SIDE_PHONE, NULL, &realm, "[2001:db8::1]"};
-	struct hdr_side to = {SIDE_TRUNK, &trunk, &realm, "198.51.100.1:5060"};
-	const struct hdr_identity caller = {"+4930", "", false};
-	struct hdr_body body = {NULL, NULL, NULL};
-	su_home_t home[1] = {SU_HOME_INIT(home)};
-	const char *sdp;
-	msg_t *msg = invite("");
+	msg_t *msg = with_part("");
 	msg_t *required =
-		invite("Content-Disposition: x;handling=required\r\n");
+		with_part("Content-Disposition: x;handling=required\r\n");
+	const char *sdp;
 	size_t len;
 
-	su_home_init(home);
-	inside_init();
-	ck_assert(!hdr_location(sip_object(msg), &phone, &to, &caller,
-		&in.hidden, "v=0", home, &body));
-	carry.action = HDR_RULE_CARRY;
-	carry.name = (char *)(uintptr_t) "Geolocation";
-	row.header_rules = rules;
-	row.n_header_rules = 1;
-	ck_assert(hdr_location(sip_object(msg), &phone, &to, &caller,
-		&in.hidden, "v=0", home, &body));
-	ck_assert_str_eq(body.lines,
+	way_init();
+	ck_assert(!crosses(msg, false));
+	ck_assert(crosses(msg, true));
+	ck_assert_str_eq(way.body.lines,
 		"Geolocation: <cid:location@198.51.100.1>, "
 		"<https://lis.example.com/EVIL>\r\n"
 		"Geolocation-Routing: yes\r\n");
-	ck_assert_ptr_null(strstr(body.text, "EVIL"));
-	ck_assert_ptr_nonnull(strstr(body.text, "pres:+4930@198.51.100.1"));
-	ck_assert_ptr_nonnull(
-		strstr(body.text, "Content-ID: <location@198.51.100.1>\r\n"));
+	ck_assert_ptr_null(strstr(way.body.text, "EVIL"));
+	ck_assert_ptr_nonnull(strstr(way.body.text, "pres:+4930@198.51.100.1"));
+	ck_assert_ptr_nonnull(strstr(
+		way.body.text, "Content-ID: <location@198.51.100.1>\r\n"));
 	/* One that has to be understood is: the call is not refused for it. */
 	ck_assert_int_eq(
 		hdr_sdp_of(sip_object(required), &sdp, &len), REASON_ADMIT_OK);
 	msg_destroy(msg);
 	msg_destroy(required);
-	su_home_deinit(home);
+	su_home_deinit(way.home);
 }
 END_TEST
 
@@ -371,77 +400,36 @@ static const struct {
 
 START_TEST(crosses_by_reference)
 {
-	Gh__HeaderRule carry = GH__HEADER_RULE__INIT;
-	Gh__HeaderRule *rules[] = {&carry};
-	Gh__Trunk row = GH__TRUNK__INIT;
-	Gh__Realm realm_row = GH__REALM__INIT;
-	struct realm realm = {.row = &realm_row};
-	struct trunk trunk = {.row = &row, .realm = &realm};
-	struct hdr_side phone = {SIDE_PHONE, NULL, &realm, "[2001:db8::1]"};
-	struct hdr_side to = {SIDE_TRUNK, &trunk, &realm, "198.51.100.1:5060"};
-	const struct hdr_identity caller = {"+4930", "", false};
-	struct hdr_body body = {NULL, NULL, NULL};
-	su_home_t home[1] = {SU_HOME_INIT(home)};
-	char text[2048], want[512];
-	msg_t *msg;
-	int len;
+	const char *places = by_reference[_i].places;
+	char want[512];
+	msg_t *msg = invite("Sender.example.com", by_reference[_i].lines,
+		"application/sdp", "v=0\r\n");
 
-	su_home_init(home);
-	inside_init();
-	len = snprintf(text, sizeof(text),
-		"INVITE sip:112@198.51.100.1 SIP/2.0\r\n"
-		"Via: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKa\r\n"
-		"From: <sip:1@a>;tag=1\r\nTo: <sip:112@a>\r\n"
-		"Call-ID: a\r\nCSeq: 1 INVITE\r\nContact: "
-		"<sip:1@Sender.example.com>\r\n%sContent-Type: "
-		"application/sdp\r\n"
-		"Content-Length: 5\r\n\r\nv=0\r\n",
-		by_reference[_i].lines);
-	msg = msg_make(sip_default_mclass(), 0, text, len);
-	ck_assert(!hdr_location(sip_object(msg), &phone, &to, &caller,
-		&in.hidden, "v=0", home, &body));
-	carry.action = HDR_RULE_CARRY;
-	carry.name = (char *)(uintptr_t) "Geolocation";
-	row.header_rules = rules;
-	row.n_header_rules = 1;
-	ck_assert(hdr_location(sip_object(msg), &phone, &to, &caller,
-			  &in.hidden, "v=0", home,
-			  &body) == (by_reference[_i].places != NULL));
-	if (by_reference[_i].places) {
-		ck_assert_ptr_null(body.type);
+	way_init();
+	ck_assert(!crosses(msg, false));
+	ck_assert_int_eq(crosses(msg, true), places != NULL);
+	if (places) {
+		ck_assert_ptr_null(way.body.type);
 		snprintf(want, sizeof(want),
 			"Geolocation: %s\r\nGeolocation-Routing: %s\r\n",
-			by_reference[_i].places, by_reference[_i].routing);
-		ck_assert_str_eq(body.lines, want);
+			places, by_reference[_i].routing);
+		ck_assert_str_eq(way.body.lines, want);
 	}
 	msg_destroy(msg);
-	su_home_deinit(home);
+	su_home_deinit(way.home);
 }
 END_TEST
 
-static Suite *suite(void)
-{
-	Suite *s = suite_create("location");
-	TCase *c = tcase_create("pidf");
-
-	tcase_add_test(c, reads_what_it_means);
-	tcase_add_loop_test(c, refuses, 0, (int)N_ROWS(refused));
-	tcase_add_test(c, is_bounded);
-	tcase_add_test(c, crosses_by_policy);
-	tcase_add_loop_test(c, uri_by_table, 0, (int)N_ROWS(uris));
-	tcase_add_loop_test(
-		c, crosses_by_reference, 0, (int)N_ROWS(by_reference));
-	suite_add_tcase(s, c);
-	return s;
-}
-
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int n_failed;
+	Suite *s = suite_create("location");
 
-	srunner_run_all(runner, CK_NORMAL);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	suite_add(s, "reads", reads_what_it_means);
+	suite_add_rows(s, "refuses", refuses, N_ROWS(refused));
+	suite_add(s, "bounded", is_bounded);
+	suite_add(s, "policy", crosses_by_policy);
+	suite_add_rows(s, "uri", uri_by_table, N_ROWS(uris));
+	suite_add_rows(
+		s, "reference", crosses_by_reference, N_ROWS(by_reference));
+	return suite_run(s);
 }

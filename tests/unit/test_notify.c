@@ -552,7 +552,8 @@ START_TEST(test_by_hand)
 	ck_assert_uint_eq(seen.n_listen, 1);
 	ck_assert_int_ge(seen.listen_fd, 0);
 	/* A port that is taken is a problem with words. */
-	ck_assert_int_eq(notify_open_socket(NOTIFY_UDP, &local, "", &fd), 0);
+	ck_assert_int_eq(
+		notify_open_socket(NOTIFY_UDP, &local, "", false, &fd), 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
 	ck_assert_int_eq(
 		addr_from_sockaddr((struct sockaddr *)&sa, len, &taken), 0);
@@ -564,8 +565,8 @@ START_TEST(test_by_hand)
 	ck_assert_str_eq(seen.problem, strerror(EADDRINUSE));
 	ck_assert_uint_eq(seen.n_orphan + seen.n_down, 0);
 	(void)close(fd);
-	ck_assert_int_eq(
-		notify_open_socket(NOTIFY_UDP, &(struct addr){0}, "", &fd),
+	ck_assert_int_eq(notify_open_socket(
+				 NOTIFY_UDP, &(struct addr){0}, "", false, &fd),
 		ERR_INVALID);
 	notify_free(&link_);
 	loop_free(&loop);

@@ -524,7 +524,7 @@ static void check_life(int arg)
 	EXPECT(notify_send_fds(pair[0], "FDSTORE=1\n", &memory, 1) == 0);
 	EXPECT(notify_recv_fds(pair[1], text, fds, &n_fds) > 0 && n_fds == 1);
 	EXPECT(addr_parse("127.0.0.1", &local) == 0);
-	EXPECT(notify_open_socket(NOTIFY_UDP, &local, "", &fds[1]) == 0);
+	EXPECT(notify_open_socket(NOTIFY_UDP, &local, "", false, &fds[1]) == 0);
 	EXPECT(secret_random(&s, 32) == 0);
 	secret_done(&s);
 	EXPECT(clock_now_us() > 0 && clock_wall_us() > 0);

@@ -305,77 +305,64 @@ static void turned_away(
 	sc_cdr(cw_cdr(s->w), why, status, "sbc");
 }
 
-START_TEST(refusals)
+static const struct cw_config all_here, no_mediad = {.no_mediad = true};
+
+static const struct {
+	const struct cw_config *config;
+	const char *to;
+	const char *formats; /* NULL: sdp is the whole offer */
+	const char *sdp;
+	unsigned status;
+	enum reason why;
+} refusals[] = {
+	{&all_here, "+4930999", "8", NULL, 404, REASON_ROUTE_NONE},
+	{&all_here, "+4930200", "8", NULL, 480, REASON_ROUTE_NOT_REGISTERED},
+	{&all_here, "+4930100", NULL, "v=0\r\nnonsense\r\n", 400,
+		REASON_SDP_SYNTAX},
+	{&all_here, "+4930100", "18", NULL, 488, REASON_SDP_NO_CODEC},
+	{&no_mediad, "+4930100", "8", NULL, 503, REASON_SESSION_AWAY},
+};
+
+START_TEST(refusal)
 {
-	static const struct cw_config all_here, no_mediad = {.no_mediad = true};
-	static const struct {
-		const struct cw_config *config;
-		const char *to;
-		const char *formats; /* NULL = "8" */
-		const char *sdp;     /* whole, or NULL */
-		unsigned status;
-		enum reason why;
-	} rows[] = {
-		{&all_here, "+4930999", "8", NULL, 404, REASON_ROUTE_NONE},
-		{&all_here, "+4930200", "8", NULL, 480,
-			REASON_ROUTE_NOT_REGISTERED},
-		{&all_here, "+4930100", NULL, "v=0\r\nnonsense\r\n", 400,
-			REASON_SDP_SYNTAX},
-		{&all_here, "+4930100", "18", NULL, 488, REASON_SDP_NO_CODEC},
-		{&no_mediad, "+4930100", "8", NULL, 503, REASON_SESSION_AWAY},
-	};
+	const char *sdp = refusals[_i].sdp;
+	struct scene s;
 
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		const char *sdp = rows[i].sdp;
-		struct scene s;
-
-		sc_begin(&s, rows[i].config);
-		if (sdp == NULL)
-			sdp = sc_caller_sdp(&s, rows[i].formats, NULL);
-		dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", rows[i].to,
-			NULL, sdp);
-		turned_away(&s, &s.caller, rows[i].status, rows[i].why);
-		sc_end(&s);
-	}
+	sc_begin(&s, refusals[_i].config);
+	if (sdp == NULL)
+		sdp = sc_caller_sdp(&s, refusals[_i].formats, NULL);
+	dl_invite(&s.caller, &s.itsp, &s.w->itsp, "+491", refusals[_i].to, NULL,
+		sdp);
+	turned_away(&s, &s.caller, refusals[_i].status, refusals[_i].why);
+	sc_end(&s);
 }
 END_TEST
 
-/* Something that a call needs is away. */
-static void turned_away_for_now(struct scene *s, enum reason why)
-{
-	sc_invite(s, NULL, sc_caller_sdp(s, "8", NULL));
-	turned_away(s, &s->caller, 503, why);
-	sc_end(s);
-}
+/* Something that a call needs is away: it is refused for now. */
+static const struct {
+	enum reason media_refuses;
+	bool media_silent; /* it is connected and says nothing */
+	bool accounts_silent;
+	enum reason why;
+} troubles[] = {
+	{.media_refuses = REASON_SESSION_NO_PORT,
+		.why = REASON_SESSION_NO_PORT},
+	{.media_silent = true, .why = REASON_SESSION_AWAY},
+	{.accounts_silent = true, .why = REASON_AUTH_AWAY},
+};
 
-START_TEST(media_refuses)
+START_TEST(trouble)
 {
 	struct scene s;
 
 	sc_begin(&s, NULL);
-	s.w->media_refuses = REASON_SESSION_NO_PORT;
-	turned_away_for_now(&s, REASON_SESSION_NO_PORT);
-}
-END_TEST
-
-/* mediad is connected and says nothing. */
-START_TEST(media_silent)
-{
-	struct scene s;
-
-	sc_begin(&s, NULL);
-	s.w->media_silent = true;
-	turned_away_for_now(&s, REASON_SESSION_AWAY);
-}
-END_TEST
-
-START_TEST(authd_silent)
-{
-	struct scene s;
-
-	sc_begin(&s, NULL);
-	s.w->accounts_silent = true;
-	turned_away_for_now(&s, REASON_AUTH_AWAY);
+	if (troubles[_i].media_refuses)
+		s.w->media_refuses = troubles[_i].media_refuses;
+	s.w->media_silent = troubles[_i].media_silent;
+	s.w->accounts_silent = troubles[_i].accounts_silent;
+	sc_invite(&s, NULL, sc_caller_sdp(&s, "8", NULL));
+	turned_away(&s, &s.caller, 503, troubles[_i].why);
+	sc_end(&s);
 }
 END_TEST
 
@@ -560,10 +547,8 @@ static Suite *suite(void)
 	suite_add(s, "repetitions", repetitions);
 	suite_add(s, "no_ack", no_ack);
 	suite_add(s, "bye_before_ack", bye_before_ack);
-	suite_add(s, "refusals", refusals);
-	suite_add(s, "media_refuses", media_refuses);
-	suite_add(s, "media_silent", media_silent);
-	suite_add(s, "authd_silent", authd_silent);
+	suite_add_rows(s, "refusal", refusal, N_ROWS(refusals));
+	suite_add_rows(s, "trouble", trouble, N_ROWS(troubles));
 	suite_add(s, "bad_answer", bad_answer);
 	suite_add(s, "early_media", early_media);
 	suite_add(s, "offerless", offerless);

@@ -265,7 +265,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("sbc_call_quiet");
 
 	suite_add(s, "young_calls_stay_awake", young_calls_stay_awake);
-	suite_add_loop(s, "bye_wakes_both", bye_wakes_both, 0, 2);
+	suite_add_rows(s, "bye_wakes_both", bye_wakes_both, 2);
 	suite_add(s, "change_wakes_both", change_wakes_both);
 	suite_add(s, "old_number_is_refused", old_number_is_refused);
 	suite_add(s, "strangers_do_not_wake", strangers_do_not_wake);

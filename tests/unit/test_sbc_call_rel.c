@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Offers and answers in PRACK (RFC 3262 5, RFC 6337), and requests of the
- * set-up that a trunk challenges.
+ * PRACK on each leg by itself (RFC 3262), and offers and answers in it (RFC
+ * 3262 5, RFC 6337).
  */
 #include "config.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/call_world.h"
+#include "tests/unit/call_steps.h"
 #include "tests/unit/suite.h"
 
 static const char rel[] = "Require: 100rel\r\nRSeq: 41\r\n";
@@ -18,18 +18,6 @@ static const char no_update[] =
 static const char wants_rel[] =
 	"Require: 100rel\r\n"
 	"Allow: INVITE, ACK, CANCEL, BYE, PRACK, UPDATE\r\n";
-
-/* Acknowledges the reliable provisional in the caller's socket. */
-static void send_prack(struct dialog *d, const char *sdp)
-{
-	char lines[128];
-
-	snprintf(lines, sizeof lines, "RAck: %s %u INVITE\r\n",
-		msg_header_value(d->p->rx, "RSeq", 0), d->invite_cseq);
-	dl_answered(d);
-	dl_request(
-		d, "PRACK", lines, sdp != NULL ? "application/sdp" : NULL, sdp);
-}
 
 static const char *expect_prack_answer(struct dialog *d, const char *status)
 {
@@ -41,11 +29,14 @@ static const char *expect_prack_answer(struct dialog *d, const char *status)
 static void invite(struct scene *s, bool offers)
 {
 	sc_begin(s, NULL);
-	dl_invite(&s->caller, &s->itsp, &s->w->itsp, "+491", "+4930100",
-		wants_rel,
-		offers ? sdp_text(&s->itsp, 6000, "8 101", NULL) : NULL);
-	sp_expect(&s->phone, "INVITE ");
-	dl_from_invite(&s->called, &s->phone, &s->w->phones);
+	sc_call(s, wants_rel, offers ? sc_caller_sdp(s, "8 101", NULL) : NULL);
+}
+
+/* The phone rings, and the caller hears it. */
+static void ring(struct scene *s)
+{
+	dl_ring(&s->called);
+	sp_expect(&s->itsp, "SIP/2.0 180");
 }
 
 /* Until the caller has our answer in a reliable 183 that it has not
@@ -54,7 +45,7 @@ static void early(struct scene *s, const char *lines)
 {
 	invite(s, true);
 	dl_answer(&s->called, s->called.invite, 183, lines,
-		sdp_text(&s->phone, 7000, "8 101", NULL));
+		sc_phone_sdp(s, "8 101", NULL));
 	if (strstr(lines, "RSeq") != NULL) {
 		sp_expect(&s->phone, "PRACK ");
 		dl_answer(&s->called, s->phone.rx, 200, NULL, NULL);
@@ -65,22 +56,18 @@ static void early(struct scene *s, const char *lines)
 
 static void pick_up(struct scene *s, const char *sdp)
 {
-	dl_answer(&s->called, s->called.invite, 200, NULL, sdp);
-	sp_expect(&s->phone, "ACK ");
-	sp_expect(&s->itsp, "SIP/2.0 200");
+	dl_pick_up(&s->called, sdp);
 	/* RFC 3261 13.2.1: it has been said. */
-	ck_assert_str_eq(msg_body(s->itsp.rx), "");
-	dl_answered(&s->caller);
-	dl_ack(&s->caller, NULL);
+	ck_assert_str_eq(dl_take_answer(&s->caller), "");
 	cw_turn(s->w);
 }
 
-static void finish(struct scene *s)
+/* The phone hears of a hold by re-INVITE, and agrees. */
+static void take_hold(struct scene *s)
 {
-	ck_assert_int_eq(cw_call(s->w)->state, CALL_UP);
-	sc_bye_from_caller(s);
-	sc_cdr(cw_cdr(s->w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
-	sc_end(s);
+	ck_assert(msg_has(dl_take_offer(&s->called), "a=sendonly"));
+	dl_agree(&s->called, sc_phone_sdp(s, "8 101", "recvonly"));
+	cw_turn(s->w);
 }
 
 /* The called side can be asked: it is, by UPDATE, and the answer stands in the
@@ -91,12 +78,13 @@ START_TEST(offer_is_asked)
 	const char *sdp;
 
 	early(&s, rel);
-	send_prack(&s.caller, sdp_text(&s.itsp, 6200, "8 101", "sendonly"));
+	dl_send_prack_with(
+		&s.caller, sdp_text(&s.itsp, 6200, "8 101", "sendonly"));
 	sp_expect(&s.phone, "UPDATE ");
 	ck_assert(msg_has(msg_body(s.phone.rx), "a=sendonly"));
 	sp_silent(&s.itsp);
 	dl_answer(&s.called, s.phone.rx, 200, NULL,
-		sdp_text(&s.phone, 7000, "8 101", "recvonly"));
+		sc_phone_sdp(&s, "8 101", "recvonly"));
 	sdp = expect_prack_answer(&s.caller, "SIP/2.0 200");
 	ck_assert(msg_has(sdp, "a=recvonly"));
 	ck_assert_str_eq(msg_header_value(s.itsp.rx, "Contact", 0), "");
@@ -105,7 +93,7 @@ START_TEST(offer_is_asked)
 	ck_assert(!s.w->want->called->may_send);
 	pick_up(&s, NULL);
 	sp_silent(&s.phone);
-	finish(&s);
+	sc_finish(&s);
 }
 END_TEST
 
@@ -115,13 +103,13 @@ START_TEST(offer_of_an_address)
 	struct scene s;
 
 	early(&s, rel);
-	send_prack(&s.caller, sdp_text(&s.itsp, 6200, "8 101", NULL));
+	dl_send_prack_with(&s.caller, sdp_text(&s.itsp, 6200, "8 101", NULL));
 	ck_assert(msg_has(
 		expect_prack_answer(&s.caller, "SIP/2.0 200"), "a=sendrecv"));
 	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6200));
 	sp_silent(&s.phone);
 	pick_up(&s, NULL);
-	finish(&s);
+	sc_finish(&s);
 }
 END_TEST
 
@@ -136,7 +124,7 @@ START_TEST(offer_is_answered_here)
 		const char *sdp;
 
 		early(&s, lines[i]);
-		send_prack(&s.caller,
+		dl_send_prack_with(&s.caller,
 			sdp_text(&s.itsp, 6200, "8 101", "sendonly"));
 		if (i == 2) {
 			sp_expect(&s.phone, "UPDATE ");
@@ -151,16 +139,10 @@ START_TEST(offer_is_answered_here)
 		ck_assert(!s.w->want->caller->may_receive);
 		ck_assert_uint_eq(
 			reason_counted(REASON_CALL_PRACK_ANSWERED), 1u + i);
-		pick_up(&s, i == 1 ? sdp_text(&s.phone, 7000, "8 101", NULL)
-				   : NULL);
-		sp_expect(&s.phone, "INVITE ");
-		ck_assert(msg_has(msg_body(s.phone.rx), "a=sendonly"));
-		dl_answer(&s.called, s.phone.rx, 200, NULL,
-			sdp_text(&s.phone, 7000, "8 101", "recvonly"));
-		sp_expect(&s.phone, "ACK ");
-		cw_turn(s.w);
+		pick_up(&s, i == 1 ? sc_phone_sdp(&s, "8 101", NULL) : NULL);
+		take_hold(&s);
 		sp_silent(&s.itsp);
-		finish(&s);
+		sc_finish(&s);
 	}
 }
 END_TEST
@@ -173,21 +155,19 @@ START_TEST(glare_timers)
 	uint64_t since;
 
 	early(&s, no_update);
-	send_prack(&s.caller, sdp_text(&s.itsp, 6200, "8 101", "sendonly"));
+	dl_send_prack_with(
+		&s.caller, sdp_text(&s.itsp, 6200, "8 101", "sendonly"));
 	expect_prack_answer(&s.caller, "SIP/2.0 200");
 	pick_up(&s, NULL);
-	sp_expect(&s.phone, "INVITE ");
+	dl_take_offer(&s.called);
 	since = clock_now_us();
 	dl_answer(&s.called, s.phone.rx, 491, NULL, NULL);
 	sp_expect(&s.phone, "ACK ");
 	sp_expect(&s.phone, "INVITE ");
 	ck_assert_uint_ge(clock_now_us() - since, 2100 * CLOCK_US_PER_MS);
 	ck_assert(msg_has(msg_body(s.phone.rx), "a=sendonly"));
-	dl_answer(&s.called, s.phone.rx, 200, NULL,
-		sdp_text(&s.phone, 7000, "8 101", "recvonly"));
-	sp_expect(&s.phone, "ACK ");
-	cw_turn(s.w);
-	finish(&s);
+	dl_agree(&s.called, sc_phone_sdp(&s, "8 101", "recvonly"));
+	sc_finish(&s);
 }
 END_TEST
 
@@ -200,7 +180,7 @@ START_TEST(offer_does_not_fit)
 	const char *sdp;
 
 	early(&s, no_update);
-	send_prack(&s.caller, sdp_text(&s.itsp, 6200, "0", NULL));
+	dl_send_prack_with(&s.caller, sdp_text(&s.itsp, 6200, "0", NULL));
 	sdp = expect_prack_answer(&s.caller, "SIP/2.0 200");
 	ck_assert(msg_has(sdp, "m=audio 0 "));
 	sp_expect(&s.itsp, "UPDATE ");
@@ -214,14 +194,14 @@ START_TEST(offer_does_not_fit)
 	ck_assert_str_eq(s.w->want->caller->payloads[0]->codec, "PCMA");
 	pick_up(&s, NULL);
 	sp_silent(&s.phone);
-	finish(&s);
+	sc_finish(&s);
 	/* What cannot even be read is refused; all stays as it was. */
 	early(&s, no_update);
-	send_prack(&s.caller, "v=0\r\nnonsense\r\n");
+	dl_send_prack_with(&s.caller, "v=0\r\nnonsense\r\n");
 	expect_prack_answer(&s.caller, "SIP/2.0 400");
 	pick_up(&s, NULL);
 	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6000));
-	finish(&s);
+	sc_finish(&s);
 }
 END_TEST
 
@@ -233,7 +213,8 @@ START_TEST(answer_overtakes)
 	static char asked[CW_TEXT];
 
 	early(&s, rel);
-	send_prack(&s.caller, sdp_text(&s.itsp, 6200, "8 101", "sendonly"));
+	dl_send_prack_with(
+		&s.caller, sdp_text(&s.itsp, 6200, "8 101", "sendonly"));
 	sp_expect(&s.phone, "UPDATE ");
 	snprintf(asked, sizeof asked, "%s", s.phone.rx);
 	dl_answer(&s.called, s.called.invite, 200, NULL, NULL);
@@ -244,15 +225,10 @@ START_TEST(answer_overtakes)
 	ck_assert(msg_has(msg_header_value(s.itsp.rx, "CSeq", 0), "INVITE"));
 	dl_answered(&s.caller);
 	dl_answer(&s.called, asked, 200, NULL,
-		sdp_text(&s.phone, 7000, "8 101", "recvonly"));
+		sc_phone_sdp(&s, "8 101", "recvonly"));
 	dl_ack(&s.caller, NULL);
-	sp_expect(&s.phone, "INVITE ");
-	ck_assert(msg_has(msg_body(s.phone.rx), "a=sendonly"));
-	dl_answer(&s.called, s.phone.rx, 200, NULL,
-		sdp_text(&s.phone, 7000, "8 101", "recvonly"));
-	sp_expect(&s.phone, "ACK ");
-	cw_turn(s.w);
-	finish(&s);
+	take_hold(&s);
+	sc_finish(&s);
 }
 END_TEST
 
@@ -262,15 +238,13 @@ START_TEST(offer_and_a_failure)
 	struct scene s = {0};
 
 	early(&s, rel);
-	send_prack(&s.caller, sdp_text(&s.itsp, 6200, "8 101", "sendonly"));
+	dl_send_prack_with(
+		&s.caller, sdp_text(&s.itsp, 6200, "8 101", "sendonly"));
 	sp_expect(&s.phone, "UPDATE ");
-	dl_answer(&s.called, s.called.invite, 486, NULL, NULL);
-	sp_expect(&s.phone, "ACK ");
+	dl_refuse(&s.called, 486);
 	expect_prack_answer(&s.caller, "SIP/2.0 200");
-	sp_expect(&s.itsp, "SIP/2.0 486");
-	dl_ack(&s.caller, NULL);
-	sc_cdr(cw_cdr(s.w), REASON_CALL_BUSY, 486, "called");
-	sc_end(&s);
+	dl_take_refusal(&s.caller, 486);
+	sc_over(&s, REASON_CALL_BUSY, 486, "called");
 }
 END_TEST
 
@@ -301,7 +275,7 @@ START_TEST(prack_of_a_stranger)
 	expect_prack_answer(&s.caller, "SIP/2.0 481");
 	pick_up(&s, NULL);
 	sp_close(&stranger);
-	finish(&s);
+	sc_finish(&s);
 }
 END_TEST
 
@@ -313,28 +287,27 @@ START_TEST(our_offer_while_it_rings)
 	const char *sdp;
 
 	invite(&s, false);
-	dl_answer(&s.called, s.called.invite, 180, NULL, NULL);
-	sp_expect(&s.itsp, "SIP/2.0 180");
+	ring(&s);
 	sdp = msg_body(s.itsp.rx);
 	ck_assert(msg_has(sdp, "PCMA"));
 	ck_assert(msg_has(sdp, "PCMU"));
 	ck_assert_uint_eq(sdp_port_of(sdp), CW_PORT);
-	send_prack(&s.caller, sdp_text(&s.itsp, 6000, "8 101", NULL));
+	dl_send_prack_with(&s.caller, sc_caller_sdp(&s, "8 101", NULL));
 	ck_assert_str_eq(expect_prack_answer(&s.caller, "SIP/2.0 200"), "");
 	ck_assert_uint_eq(s.w->want->caller->n_payloads, 0);
 	/* Early media passes from then on. */
 	dl_answer(&s.called, s.called.invite, 183, NULL,
-		sdp_text(&s.phone, 7000, "8 101", NULL));
+		sc_phone_sdp(&s, "8 101", NULL));
 	sp_expect(&s.itsp, "SIP/2.0 183");
 	ck_assert_str_eq(msg_body(s.itsp.rx), "");
 	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6000));
 	ck_assert_str_eq(s.w->want->called->remote_rtp, cw_at(5, 7000));
 	ck_assert_str_eq(s.w->want->caller->payloads[0]->codec, "PCMA");
-	send_prack(&s.caller, NULL);
+	dl_send_prack_with(&s.caller, NULL);
 	expect_prack_answer(&s.caller, "SIP/2.0 200");
-	pick_up(&s, sdp_text(&s.phone, 7000, "8 101", NULL));
+	pick_up(&s, sc_phone_sdp(&s, "8 101", NULL));
 	sp_silent(&s.itsp);
-	finish(&s);
+	sc_finish(&s);
 }
 END_TEST
 
@@ -345,19 +318,19 @@ START_TEST(our_offer_with_early_media)
 
 	invite(&s, false);
 	dl_answer(&s.called, s.called.invite, 183, NULL,
-		sdp_text(&s.phone, 7000, "8 101", NULL));
+		sc_phone_sdp(&s, "8 101", NULL));
 	sp_expect(&s.itsp, "SIP/2.0 183");
 	ck_assert(msg_has(msg_body(s.itsp.rx), "PCMA"));
 	ck_assert(!msg_has(msg_body(s.itsp.rx), "PCMU"));
 	/* Its offers, and ours to it, wait for the caller's answer. */
 	dl_request(&s.called, "UPDATE", NULL, "application/sdp",
-		sdp_text(&s.phone, 7000, "8 101", "sendonly"));
+		sc_phone_sdp(&s, "8 101", "sendonly"));
 	sp_expect(&s.phone, "SIP/2.0 491");
 	dl_answer(&s.called, s.called.invite, 200, NULL,
-		sdp_text(&s.phone, 7000, "8 101", NULL));
+		sc_phone_sdp(&s, "8 101", NULL));
 	sp_expect(&s.phone, "ACK ");
 	cw_turn(s.w);
-	send_prack(&s.caller, sdp_text(&s.itsp, 6000, "8 101", NULL));
+	dl_send_prack_with(&s.caller, sc_caller_sdp(&s, "8 101", NULL));
 	expect_prack_answer(&s.caller, "SIP/2.0 200");
 	sp_expect(&s.itsp, "SIP/2.0 200");
 	ck_assert_str_eq(msg_body(s.itsp.rx), "");
@@ -366,7 +339,7 @@ START_TEST(our_offer_with_early_media)
 	cw_turn(s.w);
 	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6000));
 	ck_assert_str_eq(s.w->want->called->remote_rtp, cw_at(5, 7000));
-	finish(&s);
+	sc_finish(&s);
 }
 END_TEST
 
@@ -377,19 +350,18 @@ START_TEST(our_offer_and_another_codec)
 	struct scene s;
 
 	invite(&s, false);
-	dl_answer(&s.called, s.called.invite, 180, NULL, NULL);
-	sp_expect(&s.itsp, "SIP/2.0 180");
-	send_prack(&s.caller, sdp_text(&s.itsp, 6000, "0", NULL));
+	ring(&s);
+	dl_send_prack_with(&s.caller, sc_caller_sdp(&s, "0", NULL));
 	expect_prack_answer(&s.caller, "SIP/2.0 200");
-	pick_up(&s, sdp_text(&s.phone, 7000, "8", NULL));
+	pick_up(&s, sc_phone_sdp(&s, "8", NULL));
 	sp_expect(&s.itsp, "INVITE ");
 	ck_assert(msg_has(msg_body(s.itsp.rx), "PCMA"));
-	dl_answer(&s.caller, s.itsp.rx, 200, NULL,
-		sdp_text(&s.itsp, 6000, "8", NULL));
+	dl_answer(
+		&s.caller, s.itsp.rx, 200, NULL, sc_caller_sdp(&s, "8", NULL));
 	sp_expect(&s.itsp, "ACK ");
 	cw_turn(s.w);
 	ck_assert_str_eq(s.w->want->caller->payloads[0]->codec, "PCMA");
-	finish(&s);
+	sc_finish(&s);
 }
 END_TEST
 
@@ -400,129 +372,94 @@ START_TEST(our_offer_is_not_answered)
 	struct scene s;
 
 	invite(&s, false);
-	dl_answer(&s.called, s.called.invite, 180, NULL, NULL);
-	sp_expect(&s.itsp, "SIP/2.0 180");
-	send_prack(&s.caller, sdp_text(&s.itsp, 6000, "9", NULL));
+	ring(&s);
+	dl_send_prack_with(&s.caller, sc_caller_sdp(&s, "9", NULL));
 	sp_expect(&s.itsp, "SIP/2.0 488");
 	expect_prack_answer(&s.caller, "SIP/2.0 200");
 	dl_ack(&s.caller, NULL);
-	sp_expect(&s.phone, "CANCEL ");
-	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
-	dl_answer(&s.called, s.called.invite, 487, NULL, NULL);
-	sp_expect(&s.phone, "ACK ");
+	dl_take_cancel(&s.called);
 	ck_assert_uint_eq(cw_cdr(s.w)->sip_status, 488);
 	sc_end(&s);
 
 	invite(&s, false);
-	dl_answer(&s.called, s.called.invite, 180, NULL, NULL);
-	sp_expect(&s.itsp, "SIP/2.0 180");
-	send_prack(&s.caller, NULL);
+	ring(&s);
+	dl_send_prack_with(&s.caller, NULL);
 	expect_prack_answer(&s.caller, "SIP/2.0 200");
 	dl_answer(&s.called, s.called.invite, 200, NULL,
-		sdp_text(&s.phone, 7000, "8 101", NULL));
+		sc_phone_sdp(&s, "8 101", NULL));
 	sp_expect(&s.phone, "ACK ");
 	sp_expect(&s.itsp, "SIP/2.0 200");
 	ck_assert(msg_has(msg_body(s.itsp.rx), "PCMA"));
 	dl_answered(&s.caller);
-	dl_ack(&s.caller, sdp_text(&s.itsp, 6000, "8 101", NULL));
+	dl_ack(&s.caller, sc_caller_sdp(&s, "8 101", NULL));
 	cw_turn(s.w);
 	ck_assert_str_eq(s.w->want->caller->remote_rtp, cw_at(2, 6000));
-	finish(&s);
+	sc_finish(&s);
 }
 END_TEST
 
-/* --- challenges --- */
-
-/* INVITE, PRACK, UPDATE, INFO, re-INVITE and BYE: each is answered. */
-START_TEST(every_request_is_challenged)
+/* PRACK on the caller's leg alone. */
+START_TEST(caller_requires_prack)
 {
-	struct cw_config config = {0};
-	struct cw *w = cw_new(&config);
-	struct sip_peer pbx, itsp;
-	struct dialog caller, called;
-	static char held[CW_TEXT];
-	char rack[64];
+	struct scene s;
 
-	sp_open(w, &pbx, 4);
-	sp_open(w, &itsp, 2);
-	dl_invite(&caller, &pbx, &w->pbx, "701", "+49891234", wants_rel,
-		sdp_text(&pbx, 5000, "8 101", NULL));
-	sp_expect(&itsp, "INVITE ");
-	dl_from_invite(&called, &itsp, &w->itsp);
-	cw_challenged(w, &called, "INVITE", CW_CHALLENGE);
-	dl_from_invite(&called, &itsp, &w->itsp);
-	snprintf(rack, sizeof rack, "41 %d INVITE",
-		atoi(msg_header_value(called.invite, "CSeq", 0)));
-	dl_answer(&called, called.invite, 183, rel,
-		sdp_text(&itsp, 8000, "8 101", NULL));
-	sp_expect(&itsp, "PRACK ");
-	ck_assert_str_eq(msg_header_value(itsp.rx, "RAck", 0), rack);
-	cw_challenged(w, &called, "PRACK", CW_CHALLENGE);
-	/* What it acknowledges is the same. */
-	ck_assert_str_eq(msg_header_value(itsp.rx, "RAck", 0), rack);
-	/* Too old by now: once more, and no further. */
-	cw_challenged(w, &called, "PRACK", CW_STALE);
-	dl_answer(&called, itsp.rx, 407, CW_STALE, NULL);
-	sp_silent(&itsp);
-	sp_expect(&pbx, "SIP/2.0 183");
-	send_prack(&caller, sdp_text(&pbx, 5000, "8 101", "sendonly"));
-	sp_expect(&itsp, "UPDATE ");
-	cw_challenged(w, &called, "UPDATE", CW_CHALLENGE);
-	dl_answer(&called, itsp.rx, 200, NULL,
-		sdp_text(&itsp, 8000, "8 101", "recvonly"));
-	expect_prack_answer(&caller, "SIP/2.0 200");
-	dl_answer(&called, called.invite, 200, NULL, NULL);
-	sp_expect(&itsp, "ACK ");
-	sp_expect(&pbx, "SIP/2.0 200");
-	dl_answered(&caller);
-	dl_ack(&caller, NULL);
-	cw_turn(w);
-	/* Two at once: one after the other. */
-	dl_request(&caller, "INFO", NULL, "application/dtmf", "5");
-	sp_expect(&pbx, "SIP/2.0 200");
-	sp_expect(&itsp, "INFO ");
-	snprintf(held, sizeof held, "%s", itsp.rx);
-	dl_request(&caller, "INFO", NULL, "application/dtmf", "6");
-	sp_expect(&pbx, "SIP/2.0 200");
-	sp_expect(&itsp, "INFO ");
-	cw_trunk_auth_forget(w);
-	dl_answer(&called, held, 407, CW_CHALLENGE, NULL);
-	cw_trunk_auth_wait(w);
-	dl_answer(&called, itsp.rx, 407, CW_CHALLENGE, NULL);
-	cw_turn(w);
-	cw_trunk_auth_answer(w, "Digest response=\"five\"");
-	sp_expect(&itsp, "INFO ");
-	ck_assert(msg_has(msg_body(itsp.rx), "Signal=5"));
-	dl_answer(&called, itsp.rx, 200, NULL, NULL);
-	cw_trunk_auth_forget(w);
-	cw_trunk_auth_wait(w);
-	cw_trunk_auth_answer(w, "Digest response=\"six\"");
-	sp_expect(&itsp, "INFO ");
-	ck_assert(msg_has(msg_body(itsp.rx), "Signal=6"));
+	sc_begin(&s, NULL);
+	sc_call(&s, "Require: 100rel\r\n", sc_caller_sdp(&s, "8 101", NULL));
+	ck_assert_str_eq(msg_header_value(s.called.invite, "Require", 0), "");
+	ring(&s);
+	ck_assert(msg_has(msg_header_value(s.itsp.rx, "Require", 0), "100rel"));
+	/* It is repeated until it is acknowledged. */
+	s.itsp.repeats = true;
+	sp_expect(&s.itsp, "SIP/2.0 180");
+	s.itsp.repeats = false;
+	dl_prack(&s.caller);
+	sc_pick_up(&s, sc_phone_sdp(&s, "8 101", NULL));
+	sc_finish(&s);
+}
+END_TEST
+
+/* PRACK on the called leg alone. */
+START_TEST(called_requires_prack)
+{
+	static const char next[] = "Require: 100rel\r\nRSeq: 42\r\n";
+	struct scene s;
+
+	sc_begin(&s, NULL);
+	sc_call(&s, NULL, sc_caller_sdp(&s, "8 101", NULL));
 	ck_assert(msg_has(
-		msg_header_value(itsp.rx, "Proxy-Authorization", 0), "six"));
-	dl_answer(&called, itsp.rx, 200, NULL, NULL);
-	dl_request(&caller, "INVITE", NULL, "application/sdp",
-		sdp_text(&pbx, 5000, "8 101", NULL));
-	sp_expect(&itsp, "INVITE ");
-	called.p = &itsp;
-	cw_challenged(w, &called, "INVITE", CW_CHALLENGE);
-	dl_answer(&called, itsp.rx, 200, NULL,
-		sdp_text(&itsp, 8000, "8 101", NULL));
-	sp_expect(&itsp, "ACK ");
-	sp_expect(&pbx, "SIP/2.0 200");
-	dl_ack(&caller, NULL);
-	cw_turn(w);
-	dl_request(&caller, "BYE", NULL, NULL, NULL);
-	sp_expect(&pbx, "SIP/2.0 200");
-	sp_expect(&itsp, "BYE ");
-	cw_challenged(w, &called, "BYE", CW_CHALLENGE);
-	dl_answer(&called, itsp.rx, 200, NULL, NULL);
-	sc_cdr(cw_cdr(w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
-	cw_wait_empty(w);
-	sp_close(&pbx);
-	sp_close(&itsp);
-	cw_free(&w);
+		msg_header_value(s.called.invite, "Supported", 0), "100rel"));
+	dl_answer(&s.called, s.called.invite, 180, rel, NULL);
+	sp_expect(&s.phone, "PRACK ");
+	ck_assert(msg_has(msg_header_value(s.phone.rx, "RAck", 0), "41 "));
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	sp_expect(&s.itsp, "SIP/2.0 180");
+	ck_assert_str_eq(msg_header_value(s.itsp.rx, "RSeq", 0), "");
+	dl_answer(&s.called, s.called.invite, 180, rel, NULL); /* again */
+	sp_silent(&s.phone);
+	dl_answer(&s.called, s.called.invite, 183, next,
+		sc_phone_sdp(&s, "8 101", NULL));
+	sp_expect(&s.phone, "PRACK ");
+	dl_answer(&s.called, s.phone.rx, 200, NULL, NULL);
+	sp_expect(&s.itsp, "SIP/2.0 183");
+	/* What was agreed reliably need not be said again. */
+	dl_pick_up(&s.called, NULL);
+	ck_assert_uint_ne(sdp_port_of(dl_take_answer(&s.caller)), 0);
+	sc_finish(&s);
+}
+END_TEST
+
+/* A caller that requires PRACK and never sends one. */
+START_TEST(no_prack)
+{
+	struct scene s;
+
+	sc_begin(&s, NULL);
+	sc_call(&s, "Require: 100rel\r\n", sc_caller_sdp(&s, "8 101", NULL));
+	ring(&s);
+	sp_expect_but(&s.itsp, "SIP/2.0 50", "SIP/2.0 180");
+	dl_ack(&s.caller, NULL);
+	dl_take_cancel(&s.called);
+	sc_over(&s, REASON_CALL_CANCELLED, 487, "caller");
 }
 END_TEST
 
@@ -543,8 +480,9 @@ static Suite *suite(void)
 	suite_add(
 		s, "our_offer_and_another_codec", our_offer_and_another_codec);
 	suite_add(s, "our_offer_is_not_answered", our_offer_is_not_answered);
-	suite_add(
-		s, "every_request_is_challenged", every_request_is_challenged);
+	suite_add(s, "caller_requires_prack", caller_requires_prack);
+	suite_add(s, "called_requires_prack", called_requires_prack);
+	suite_add(s, "no_prack", no_prack);
 	return s;
 }
 

@@ -152,7 +152,7 @@ static Suite *suite(void)
 {
 	Suite *s = suite_create("sbc_home");
 
-	suite_add_loop(s, "pieces", pieces, 0, 2);
+	suite_add_rows(s, "pieces", pieces, 2);
 	suite_add(s, "preload", preload);
 	suite_add(s, "on_the_stack", on_the_stack);
 	suite_add(s, "homes_in_homes", homes_in_homes);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "sbc/page.h"
-#include "tests/unit/call_world.h"
+#include "tests/unit/call_steps.h"
 #include "tests/unit/suite.h"
 
 #define PLAIN "text/plain"
@@ -82,21 +82,10 @@ static void send_to(struct talk *t, struct sip_peer *p, const struct addr *to,
 static void phone_says(
 	struct talk *t, const char *user, const char *type, const char *body)
 {
-	char line[1024];
-	const char *nonce;
-
 	send_to(t, &t->phone, &t->w->phones, user, NULL, type, body);
 	sp_expect(&t->phone, "SIP/2.0 401");
-	nonce = strstr(msg_header_value(t->phone.rx, "WWW-Authenticate", 0),
-		"nonce=\"");
-	ck_assert_ptr_nonnull(nonce);
-	nonce += 7;
-	snprintf(line, sizeof line,
-		"Authorization: Digest username=\"u1\", realm=\"example.com\", "
-		"nonce=\"%.*s\", uri=\"%s\", response=\"good\", algorithm=MD5, "
-		"cnonce=\"c\", qop=auth, nc=00000001\r\n",
-		(int)strcspn(nonce, "\""), nonce, t->d.target);
-	send_to(t, &t->phone, &t->w->phones, user, line, type, body);
+	send_to(t, &t->phone, &t->w->phones, user,
+		dl_credentials(&t->d, "u1", "good"), type, body);
 }
 
 /* It has come to a peer; nothing of the sender is in it. */
@@ -331,11 +320,7 @@ START_TEST(inside_a_call)
 	sp_expect(&s.phone, "SIP/2.0 500");
 	dl_request(&s.called, "MESSAGE", NULL, "text/html", "<a>");
 	sp_expect(&s.phone, "SIP/2.0 415");
-	cw_turn(s.w);
-	ck_assert_int_eq(cw_call(s.w)->state, CALL_UP);
-	sc_bye_from_caller(&s);
-	sc_cdr(cw_cdr(s.w), REASON_CALL_CALLER_HUNG_UP, 200, "caller");
-	sc_end(&s);
+	sc_finish(&s);
 }
 END_TEST
 

@@ -12,7 +12,7 @@
 
 #include "sbc/meter.h"
 #include "sbc/save.h"
-#include "tests/unit/call_world.h"
+#include "tests/unit/call_steps.h"
 #include "tests/unit/suite.h"
 
 #define S        CLOCK_US_PER_S
@@ -279,41 +279,24 @@ static void way_end(struct way *way)
 static void invite(struct way *way, const char *to)
 {
 	const char *sdp = sdp_text(&way->phone, 7000, "8 0 101", NULL);
-	const char *nonce;
-	char line[1024];
 
 	dl_invite(&way->caller, &way->phone, &way->w->phones, "u1", to, NULL,
 		sdp);
-	sp_expect(&way->phone, "SIP/2.0 401");
-	dl_ack(&way->caller, NULL);
-	nonce = strstr(msg_header_value(way->phone.rx, "WWW-Authenticate", 0),
-		"nonce=\"");
-	ck_assert_ptr_nonnull(nonce);
-	nonce += 7;
-	snprintf(line, sizeof line,
-		"Authorization: Digest username=\"u1\", realm=\"example.com\","
-		" nonce=\"%.*s\", uri=\"%s\", response=\"good\","
-		" algorithm=MD5, cnonce=\"c\", qop=auth, nc=00000001\r\n",
-		(int)strcspn(nonce, "\""), nonce, way->caller.target);
-	dl_invite(&way->caller, &way->phone, &way->w->phones, "u1", to, line,
-		sdp);
+	dl_take_refusal(&way->caller, 401);
+	dl_invite(&way->caller, &way->phone, &way->w->phones, "u1", to,
+		dl_credentials(&way->caller, "u1", "good"), sdp);
 }
 
 static void reaches_the_trunk(struct way *way, const char *to)
 {
 	invite(way, to);
-	sp_expect(&way->itsp, "INVITE ");
-	dl_from_invite(&way->called, &way->itsp, &way->w->itsp);
+	dl_take_invite(&way->called, &way->itsp, &way->w->itsp);
 }
 
 static void is_up(struct way *way)
 {
-	dl_answer(&way->called, way->called.invite, 200, NULL,
-		sdp_text(&way->itsp, 8000, "8 101", NULL));
-	sp_expect(&way->itsp, "ACK ");
-	sp_expect(&way->phone, "SIP/2.0 200");
-	dl_answered(&way->caller);
-	dl_ack(&way->caller, NULL);
+	dl_pick_up(&way->called, sdp_text(&way->itsp, 8000, "8 101", NULL));
+	dl_take_answer(&way->caller);
 	cw_turn(way->w);
 	ck_assert_int_eq(cw_call(way->w)->state, CALL_UP);
 }

@@ -365,19 +365,27 @@ static bool has_found(void *ctx)
 	return ((struct found *)ctx)->n > 0;
 }
 
-static struct found find(const char *extension)
+static struct found find_by(Gh__AccountKey by, const char *key)
 {
 	struct found f = {0};
 	struct account_query *q = NULL;
 
-	ck_assert_int_eq(accounts_find(w->sbc.accounts,
-				 GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION,
-				 extension, on_found, &f, &q),
-		0);
+	ck_assert_int_eq(
+		accounts_find(w->sbc.accounts, by, key, on_found, &f, &q), 0);
 	ck_assert_uint_eq(f.n, 0); /* never from inside */
 	world_until(w, has_found, &f, "an account");
 	ck_assert_uint_eq(f.n, 1);
 	return f;
+}
+
+static struct found find(const char *extension)
+{
+	return find_by(GH__ACCOUNT_KEY__ACCOUNT_BY_EXTENSION, extension);
+}
+
+static enum reason find_number(const char *number)
+{
+	return find_by(GH__ACCOUNT_KEY__ACCOUNT_BY_NUMBER, number).why;
 }
 
 START_TEST(account_cache)
@@ -402,6 +410,37 @@ START_TEST(account_cache)
 	ahead_us += 6 * CLOCK_US_PER_S;
 	find("999");
 	ck_assert_uint_eq(w->n_account, 4);
+}
+END_TEST
+
+/* One answer may speak of many numbers that no account has. */
+START_TEST(nobodys_numbers)
+{
+	Gh__AccountsChanged changed = GH__ACCOUNTS_CHANGED__INIT;
+	uint64_t other[] = {2};
+
+	ck_assert_int_eq(
+		find_number("+4971000000001"), REASON_ROUTE_UNKNOWN_NUMBER);
+	ck_assert_uint_eq(w->n_account, 1);
+	ck_assert_int_eq(
+		find_number("+4971000000002"), REASON_ROUTE_UNKNOWN_NUMBER);
+	ck_assert_int_eq(find_number("+4931"), REASON_ROUTE_UNKNOWN_NUMBER);
+	ck_assert_uint_eq(w->n_account, 1);
+	/* Its end is not part of it, and it is of numbers only. */
+	ck_assert_int_eq(find_number("+4930123456"), REASON_ROUTE_OK);
+	ck_assert_uint_eq(w->n_account, 2);
+	find("998");
+	ck_assert_uint_eq(w->n_account, 3);
+	/* Any account that changes may have got one. */
+	changed.accounts = other;
+	changed.n_accounts = 1;
+	accounts_forget(w->sbc.accounts, &changed);
+	ck_assert_int_eq(
+		find_number("+4971000000002"), REASON_ROUTE_UNKNOWN_NUMBER);
+	ck_assert_uint_eq(w->n_account, 4);
+	ahead_us = 6 * CLOCK_US_PER_S;
+	find_number("+4971000000001");
+	ck_assert_uint_eq(w->n_account, 5);
 }
 END_TEST
 
@@ -637,6 +676,7 @@ int main(void)
 	tcase_add_test(t, restored_after_a_restart);
 	tcase_add_test(t, everything_is_told_again_after_a_reconnect);
 	tcase_add_test(t, account_cache);
+	tcase_add_test(t, nobodys_numbers);
 	tcase_add_test(t, account_changes);
 	tcase_add_test(t, account_questions_end);
 	tcase_add_test(t, old_facts_while_authd_is_away);

@@ -12,6 +12,7 @@
 #include "sbc/sdp_codec.h"
 #include "sbc/sdp_part.h"
 #include "tests/unit/sdp_text.h"
+#include "tests/unit/suite.h"
 
 /** A codec list from "PCMA PCMU/8000 opus/48000/2". */
 static Gh__CodecList *list_of(const char *text)
@@ -467,32 +468,17 @@ START_TEST(sees_changes)
 }
 END_TEST
 
-static Suite *suite(void)
-{
-	Suite *s = suite_create("sdp_answer");
-	TCase *negotiate = tcase_create("negotiate");
-
-	tcase_set_timeout(negotiate, 60);
-	tcase_add_loop_test(negotiate, restricts, 0, (int)N_ROWS(restrictions));
-	tcase_add_loop_test(
-		negotiate, offers_a_list, 0, (int)N_ROWS(own_offers));
-	tcase_add_loop_test(negotiate, checks_answers, 0, (int)N_ROWS(answers));
-	tcase_add_loop_test(negotiate, makes_answers, 0, (int)N_ROWS(made));
-	tcase_add_test(negotiate, answer_keeps_lines_and_narrows_direction);
-	tcase_add_test(negotiate, directions);
-	tcase_add_test(negotiate, maps_payloads);
-	tcase_add_test(negotiate, sees_changes);
-	suite_add_tcase(s, negotiate);
-	return s;
-}
-
 int main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int n_failed;
+	Suite *s = suite_create("sdp_answer");
 
-	srunner_run_all(runner, CK_NORMAL);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	suite_add_rows(s, "negotiate", restricts, N_ROWS(restrictions));
+	suite_add_rows(s, "negotiate", offers_a_list, N_ROWS(own_offers));
+	suite_add_rows(s, "negotiate", checks_answers, N_ROWS(answers));
+	suite_add_rows(s, "negotiate", makes_answers, N_ROWS(made));
+	suite_add(s, "negotiate", answer_keeps_lines_and_narrows_direction);
+	suite_add(s, "negotiate", directions);
+	suite_add(s, "negotiate", maps_payloads);
+	suite_add(s, "negotiate", sees_changes);
+	return suite_run(s);
 }

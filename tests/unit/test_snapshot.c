@@ -260,30 +260,44 @@ START_TEST(cdr_as_json)
 {
 	Gh__Cdr c = GH__CDR__INIT;
 	Gh__CdrLeg leg = GH__CDR_LEG__INIT;
+	Gh__MediaStats media = GH__MEDIA_STATS__INIT;
+	struct record_rows rows;
 	uint8_t bytes[4096];
+	const char *json;
 	size_t len;
-	char *json;
 
 	c.call = T("0123456789ABCDEF");
 	c.wall_start_us = UINT64_MAX;
 	c.caller = T("a\"b\\c\x01\xff");
 	c.caller_leg = &leg;
 	leg.peer = T("192.0.2.1:5060");
+	leg.media = &media;
+	media.codec = T("PCMA");
+	media.rx_packets = 5;
 	len = gh__cdr__pack(&c, bytes);
-	ck_assert_int_eq(records_json(SPOOL_CDR, bytes, len, "k", &json), 0);
+	ck_assert_int_eq(records_json(SPOOL_CDR, bytes, len, "k", &rows), 0);
+	ck_assert_uint_eq(rows.n, 2);
+	ck_assert_int_eq((int)rows.row[0].list, RECORD_CDRS);
+	json = rows.row[0].json;
 	ck_assert_ptr_nonnull(strstr(json, "\"wall_start_us\":"
 					   "18446744073709551615"));
 	ck_assert_ptr_nonnull(strstr(json, "\"caller\":\"a\\\"b\\\\c\\u0001"));
 	ck_assert_ptr_null(strchr(json, '\xff'));
-	ck_assert_ptr_nonnull(strstr(json, "\"caller_leg\":{"));
-	ck_assert_ptr_null(strstr(json, "called_leg"));
-	free(json);
+	ck_assert_ptr_null(strstr(json, "duration_us"));
+	ck_assert_int_eq((int)rows.row[1].list, RECORD_LEGS);
+	ck_assert_str_eq(rows.row[1].json,
+		"{\"call\":\"0123456789ABCDEF\",\"side\":\"caller\","
+		"\"peer\":\"192.0.2.1:5060\",\"rx_packets\":5,"
+		"\"media_codec\":\"PCMA\"}");
+	records_json_free(&rows);
+	ck_assert_uint_eq(rows.n, 0);
 	ck_assert_int_eq(records_json(SPOOL_CDR, (const uint8_t *)"\xff\xff", 2,
-				 "k", &json),
+				 "k", &rows),
 		ERR_INVALID);
 	ck_assert_int_eq(
-		records_json((enum spool_kind)99, bytes, len, "k", &json),
+		records_json((enum spool_kind)99, bytes, len, "k", &rows),
 		ERR_INVALID);
+	ck_assert_uint_eq(rows.n, 0);
 }
 END_TEST
 
