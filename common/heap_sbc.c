@@ -4,12 +4,12 @@
  * for what lasts (heap.h), and free() and realloc() of the whole process that
  * wipe what they give back (as wiped_heap.c does for the other daemons).
  *
- * Why not the C library's: 500 calls that were set up within 5 s left 34 kB
+ * Why not the C library's: 500 calls that were set up within 5 s left 39 kB
  * each behind after their transactions had gone, of which they used nine. The
  * rest was room between pieces that stayed, which malloc_trim() cannot give
- * back. One arena without this file's second one: 29 kB.
+ * back. One arena of it, without the second one, kept 34 kB.
  *
- * Decay: pages that nothing is in go back within DECAY_MS, in steps, since a
+ * Decay: pages that nothing is in go back within five seconds, in steps, since a
  * call every few milliseconds takes them again; not later, since the next storm
  * of transactions may be somebody else's memory. jemalloc looks at that when
  * something is allocated, and heap_decay() when nothing is. One arena each and
