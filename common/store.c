@@ -11,6 +11,7 @@
  *	4. the old head's state = STATE_FREE, then its bytes are wiped
  * A removal is step 4 alone.
  */
+#include "common/heap.h"
 #include "common/store.h"
 
 #include <errno.h>
@@ -238,7 +239,7 @@ void map_free(struct store **store)
 struct store_record *map_record_new(struct store *s, uint32_t head)
 {
 	const struct slot_head *h = map_slot(s, head);
-	struct store_record *r = calloc(1, sizeof(*r));
+	struct store_record *r = heap_lasting(sizeof(*r));
 
 	if (!r)
 		return NULL;
@@ -491,6 +492,17 @@ bool store_is(const struct store *s, const struct store_record *record,
 			h = map_slot(s, h->next - 1);
 	}
 	return true;
+}
+
+size_t store_len(const struct store *s, const struct store_record *record)
+{
+	return map_slot(s, record->head)->len;
+}
+
+void store_read(
+	const struct store *s, const struct store_record *record, void *bytes)
+{
+	map_record_read(s, record->head, bytes);
 }
 
 void store_remove(struct store *s, struct store_record **record)

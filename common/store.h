@@ -110,6 +110,11 @@ GH_MUST_CHECK int store_put(struct store *s, struct store_record **record,
 /** Whether a record without live bytes says exactly this already. */
 bool store_is(const struct store *s, const struct store_record *record,
 	const void *bytes, size_t len);
+/** How many bytes a record has ... */
+size_t store_len(const struct store *s, const struct store_record *record);
+/** ... and a copy of them. */
+void store_read(const struct store *s, const struct store_record *record,
+	void *bytes);
 /** Removes a record and wipes its bytes; *record becomes NULL. Safe on NULL. */
 void store_remove(struct store *s, struct store_record **record);
 

@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 #include "common/clock.h"
+#include "common/heap.h"
 #include "common/log.h"
 #include "common/pack.h"
 #include "common/loop.h"
@@ -104,7 +105,7 @@ static Gh__Account *row_copy(const Gh__Account *row)
 
 int account_new(const Gh__Account *row, struct account **out)
 {
-	struct account *a = calloc(1, sizeof(*a));
+	struct account *a = heap_lasting(sizeof(*a));
 
 	if (!a)
 		return ERR_NOMEM;
@@ -142,18 +143,36 @@ static void entry_free(struct accounts *a, struct entry *e)
 	free(e);
 }
 
+/* That a number was nobody's, and ran out, goes, a few at a time: under load
+ * each called number leaves that for seconds. An account may still be of use
+ * while authd is away. */
+static void forget_old(struct accounts *a)
+{
+	uint64_t now = clock_now_us();
+	struct entry *e;
+
+	for (unsigned i = 0; i < 4; i++) {
+		e = TAILQ_FIRST(&a->unused);
+		if (e == NULL || e->account || e->expires_us > now)
+			return;
+		entry_free(a, e);
+	}
+}
+
 static void entry_put(
 	struct accounts *a, const char *key, struct account *account)
 {
-	struct entry *e = entry_find(a, key);
+	struct entry *e;
 
+	forget_old(a);
+	e = entry_find(a, key);
 	if (e) {
 		account_unref(&e->account);
 		TAILQ_REMOVE(&a->unused, e, next);
 	} else {
 		if (a->entries.n_entries >= ENTRIES_MAX)
 			entry_free(a, TAILQ_FIRST(&a->unused));
-		e = calloc(1, sizeof(*e));
+		e = heap_lasting(sizeof(*e));
 		if (!e)
 			return;
 		snprintf(e->key, sizeof(e->key), "%s", key);

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/heap.h"
 #include "common/log.h"
 #include "common/pack.h"
 #include "common/stat.h"
@@ -44,7 +45,7 @@ struct owner *binding_owner_get(struct bindings *b, uint64_t id)
 
 	if (o)
 		return o;
-	o = calloc(1, sizeof(*o));
+	o = heap_lasting(sizeof(*o));
 	if (!o)
 		return NULL;
 	o->all = b;
@@ -78,7 +79,7 @@ static int source_join(struct bindings *b, struct item *i)
 	struct source *s = source_find(b, &i->pub.source);
 
 	if (!s) {
-		s = calloc(1, sizeof(*s));
+		s = heap_lasting(sizeof(*s));
 		if (!s)
 			return ERR_NOMEM;
 		s->addr = i->pub.source;
@@ -158,7 +159,7 @@ void binding_item_remove(struct bindings *b, struct item *i)
 static struct item *item_new(struct bindings *b, struct owner *o,
 	struct account *account, const Gh__Binding *row)
 {
-	struct item *i = calloc(1, sizeof(*i));
+	struct item *i = heap_lasting(sizeof(*i));
 	uint64_t wall = clock_wall_us();
 
 	if (!i)

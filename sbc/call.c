@@ -512,7 +512,12 @@ void call_event(struct call *c, struct call_input *in)
 			account_unref(&in->account);
 		return;
 	}
-	next = row->handler(c, in);
+	if (call_wake(c) == 0) {
+		next = row->handler(c, in);
+	} else {
+		c->asleep = false; /* what ends it needs no texts */
+		next = call_end(c, REASON_CALL_INTERNAL, 0, CALL_SBC);
+	}
 	if ((row->next & CALL_BIT(next)) == 0) {
 		log_err("call_table_broken", LOG_CALL(c->id),
 			LOG_STR("state", call_state_name(c->state)),

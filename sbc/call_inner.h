@@ -187,6 +187,21 @@ struct call {
 	struct sbc *sbc;
 	struct settings *settings; /* the snapshot that it began with */
 	char id[IDENT_CALL_SIZE];
+	/* Flags stand together: a held call fits into 1,024 bytes with what a
+	 * home adds. */
+	bool query_by_number; /* the second question is being asked */
+	bool forward_rang;    /* it had rung before */
+	bool forward_counted, forward_metered, forward_talking;
+	bool caller_hidden;
+	bool emergency;    /* the caller's limits do not hold */
+	bool metered;      /* it counts for the caller's hour and day */
+	bool talking;      /* its talk is being counted */
+	bool torn_down;    /* its legs, shares and sessions go */
+	bool figures_done; /* none are coming any more */
+	bool buried;       /* waits for the reaper */
+	bool untold;       /* what the caller offered in PRACK */
+	bool unsaved;      /* in calls->unsaved */
+	bool asleep;       /* its texts are in its record: call_wake() */
 	enum call_state state;
 	struct loop_timer *timer; /* of the state */
 	struct loop_timer *life;
@@ -199,25 +214,18 @@ struct call {
 	/* set-up: call_setup.c */
 	msg_t *invite; /* the caller's; let go once it is up */
 	struct account_query *query;
-	bool query_by_number; /* the second question is being asked */
 	unsigned n_queries;
 	unsigned n_redirects;
 	/* A phone that forwards: call_forward.c */
 	const char *forward_to;    /* number; NULL = none does */
 	struct account *forwarder; /* whose phone sent the call here */
-	bool forward_rang;         /* it had rung before */
-	bool forward_counted, forward_metered, forward_talking;
 	struct account *called_account;
 	char called_number[ROUTE_NUMBER_SIZE];
 	char caller_number[ROUTE_NUMBER_SIZE];
 	const char *caller_display;
-	bool caller_hidden;
 	struct route_decision *decision;
-	bool emergency;          /* the caller's limits do not hold */
-	bool metered;            /* it counts for the caller's hour and day */
-	bool talking;            /* its talk is being counted */
-	size_t target;           /* index of the one being tried */
-	struct target_walk walk; /* within a trunk */
+	size_t target;            /* index of the one being tried */
+	struct target_walk *walk; /* within a trunk; NULL = not begun */
 	uint32_t q_below; /* within an account: phones of a lower q, times
 			     1000, come next; 0 = from the highest */
 	/* The same once more, over a connection if the peer takes it. */
@@ -235,10 +243,6 @@ struct call {
 
 	/* media: call_media.c */
 	struct media_slot *slots;
-	bool torn_down;             /* its legs, shares and sessions go */
-	bool figures_done;          /* none are coming any more */
-	bool buried;                /* waits for the reaper */
-	bool untold;                /* what the caller offered in PRACK */
 	struct media_slot *offered; /* whose port a caller without an offer was
 				       offered before anybody had agreed */
 	char *pending_sdp;        /* to go to the caller once mediad is ready */
@@ -248,7 +252,6 @@ struct call {
 	struct call_change change;
 	struct call_record record;
 	struct save_slot saved; /* call_save.c */
-	bool unsaved;           /* in calls->unsaved */
 	TAILQ_ENTRY(call) unsaved_link;
 };
 
@@ -271,6 +274,7 @@ struct calls {
 	struct loop_timer *reaper;
 	TAILQ_HEAD(, call) unsaved; /* call_save_soon() */
 	struct loop_timer *saver;
+	struct loop_timer *quiet;
 	struct trunks *trunks;
 	struct table accounts; /* calls in progress per account */
 	void (*on_empty)(void *ctx);
@@ -475,6 +479,13 @@ void call_media_drop_text(struct call *c, char **text);
 /** Wants what both sides agreed on so far from a session of the call. */
 GH_MUST_CHECK int call_media_tell(
 	struct call *c, struct media_slot *slot, const struct party *called);
+
+/* call_quiet.c */
+/** The timer's: lets what is quiet sleep. */
+void call_quiet_look(void *calls);
+/** Takes the texts of a sleeping call out of its record; nothing to do for one
+ * that is awake. @return 0, or an error: it can only be ended. */
+int call_wake(struct call *c);
 
 /* call_slot.c */
 /** Asks for the ports of the present round's parties; EV_MEDIA_OK or

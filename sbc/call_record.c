@@ -32,8 +32,11 @@ const char *call_side_name(enum call_side side)
 void call_note(struct call *c, enum reason why, const char *data)
 {
 	struct call_record *r = &c->record;
-	struct call_step *steps = r->steps;
+	struct call_step *steps;
 	char *copy = NULL;
+
+	(void)call_wake(c);
+	steps = r->steps;
 
 	/* The last place is kept for how the call ended. */
 	if (r->n_steps >= CALL_DECISIONS_MAX - 1 &&

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/heap.h"
 #include "common/log.h"
 #include "common/secret.h"
 #include "common/table.h"
@@ -135,7 +136,7 @@ static struct told *find_told(struct call_report *r, const char *id)
 
 	if (node)
 		return TABLE_ENTRY(node, struct told, node);
-	t = calloc(1, sizeof(*t));
+	t = heap_lasting(sizeof(*t));
 	if (!t)
 		return NULL;
 	snprintf(t->id, sizeof(t->id), "%s", id);

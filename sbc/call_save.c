@@ -253,7 +253,8 @@ void call_save_as(struct call *c, uint32_t state)
 	call_save_never(c);
 	/* Refused before it had a dialog: nothing to go on with, and its CDR
 	 * is on its way. */
-	if (c->sbc->saves == NULL || c->buried || c->caller.leg == NULL)
+	if (c->sbc->saves == NULL || c->buried || c->caller.leg == NULL ||
+		call_wake(c) != 0)
 		return;
 	scratch_init(&s);
 	call_to_record(c, &s, &record);

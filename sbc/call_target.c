@@ -179,7 +179,10 @@ bool call_target_again(struct call *c, const struct party *p)
 void call_target_forget_place(struct call *c)
 {
 	flow_ask_cancel(&c->again_ask);
-	target_walk_end(&c->walk);
+	if (c->walk != NULL)
+		target_walk_end(c->walk);
+	su_free(c->home, c->walk);
+	c->walk = NULL;
 }
 
 /* A connection to an address that the settings reach by datagrams, if there is
@@ -213,11 +216,16 @@ enum target_step call_target_next(struct call *c, const struct trunk *t,
 		take_stream(c, t, place_out);
 		return TARGET_FOUND;
 	}
-	if (c->walk.trunk == NULL) {
-		target_walk_begin(&c->walk, c->sbc, t, on_located, c);
-		c->walk.insists = c->decision->emergency;
+	if (c->walk == NULL) {
+		c->walk = su_zalloc(c->home, sizeof *c->walk);
+		if (c->walk == NULL) {
+			*why_out = REASON_CALL_INTERNAL;
+			return TARGET_END;
+		}
+		target_walk_begin(c->walk, c->sbc, t, on_located, c);
+		c->walk->insists = c->decision->emergency;
 	}
-	return target_walk_next(&c->walk, place_out, why_out);
+	return target_walk_next(c->walk, place_out, why_out);
 }
 
 enum reason call_target_trunk(struct call *c, const struct trunk *t,

@@ -20,7 +20,9 @@
 
 #include "common/stat.h"
 #include "sbc/leg_save.h"
+#include "sbc/leg_sleep.h"
 #include "sbc/sofia_cures.h"
+#include "sbc/sofia_home.h"
 #include "sbc/surrogate.h"
 #include "sbc/talker.h"
 #include "sbc/trunk.h"
@@ -51,13 +53,26 @@ int calls_new(struct sbc *sbc, struct calls **calls_out)
 		sbc->daemon.loop, call_save_all, calls, &calls->saver);
 	if (err != 0)
 		goto fail_saver;
+	err = loop_timer_new(
+		sbc->daemon.loop, call_quiet_look, calls, &calls->quiet);
+	if (err != 0)
+		goto fail_quiet;
+	err = sleepers_new(&sbc->sleepers);
+	if (err != 0)
+		goto fail_sleepers;
+	call_quiet_look(calls);
 	sbc->trunks = calls->trunks;
 	bindings_on_change(sbc->bindings, surrogates_on_bindings,
 		trunks_surrogates(calls->trunks));
 	stack_on_orphan(sbc->stack, leg_take_orphan);
+	stack_on_asleep(sbc->stack, leg_sleep_take);
 	cures_on_sending(leg_on_sending, sbc);
 	*calls_out = calls;
 	return 0;
+fail_sleepers:
+	loop_timer_free(sbc->daemon.loop, &calls->quiet);
+fail_quiet:
+	loop_timer_free(sbc->daemon.loop, &calls->saver);
 fail_saver:
 	loop_timer_free(sbc->daemon.loop, &calls->reaper);
 fail_timer:
@@ -156,9 +171,12 @@ void calls_free(struct calls **callsp)
 	on_reap(calls);
 	loop_timer_free(calls->sbc->daemon.loop, &calls->reaper);
 	loop_timer_free(calls->sbc->daemon.loop, &calls->saver);
+	loop_timer_free(calls->sbc->daemon.loop, &calls->quiet);
 	bindings_on_change(calls->sbc->bindings, NULL, NULL);
 	calls->sbc->trunks = NULL;
 	stack_on_orphan(calls->sbc->stack, NULL);
+	stack_on_asleep(calls->sbc->stack, NULL);
+	sleepers_free(&calls->sbc->sleepers);
 	cures_on_sending(NULL, NULL);
 	trunks_free(&calls->trunks);
 	call_limit_done(calls);
@@ -203,7 +221,7 @@ void call_retry_in(struct call *c, uint64_t delay_us)
 struct call *call_make(struct calls *calls)
 {
 	struct loop *loop = calls->sbc->daemon.loop;
-	struct call *c = su_home_new(sizeof *c);
+	struct call *c = home_new_lasting(sizeof *c);
 
 	if (c == NULL)
 		return NULL;

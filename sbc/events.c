@@ -16,7 +16,9 @@
 #include "common/secret.h"
 #include "common/stat.h"
 #include "sbc/call_inner.h"
+#include "sbc/leg_sleep.h"
 #include "sbc/route.h"
+#include "sbc/sofia_home.h"
 #include "sbc/trunk.h"
 
 #define OWNERS_MAX 1000000u
@@ -154,7 +156,7 @@ struct sub *events_alike(const struct sub *s)
 struct sub *sub_make(struct events *events, struct account *account,
 	const struct event_package *package)
 {
-	struct sub *s = su_home_new(sizeof *s);
+	struct sub *s = home_new_lasting(sizeof *s);
 
 	if (s == NULL)
 		return NULL;
@@ -359,15 +361,6 @@ const char *event_domain(
 
 /* --- dialogs that run through us --- */
 
-static struct leg *leg_named(struct sbc *sbc, const sip_call_id_t *call_id,
-	const char *tag, const char *other_tag)
-{
-	nta_leg_t *dialog = nta_leg_by_dialog(stack_agent(sbc->stack), NULL,
-		call_id, tag, NULL, other_tag, NULL);
-
-	return dialog != NULL ? leg_of_dialog(dialog) : NULL;
-}
-
 /* The PBX says which of its tags is whose in its own way: both are tried. */
 static bool find_dialog(void *ctx, const char *call_id, const char *tag,
 	const char *other_tag, struct event_dialog *out)
@@ -381,17 +374,19 @@ static bool find_dialog(void *ctx, const char *call_id, const char *tag,
 	su_home_init(home);
 	i = sip_call_id_make(home, call_id);
 	if (i != NULL)
-		leg = leg_named(sbc, i, tag, other_tag);
+		leg = leg_by_dialog(sbc, i, other_tag, tag);
 	if (i != NULL && leg == NULL)
-		leg = leg_named(sbc, i, other_tag, tag);
+		leg = leg_by_dialog(sbc, i, tag, other_tag);
 	su_home_deinit(home);
 	if (leg == NULL || leg->c.on_event != call_leg_event ||
 		leg->c.kind != SIDE_PBX)
 		return false;
 	p = leg->c.ctx;
 	other = p == &p->call->caller ? p->call->called : &p->call->caller;
-	if (other == NULL || other->kind != SIDE_PHONE || other->leg == NULL ||
-		other->leg->dialog == NULL)
+	if (other == NULL || other->kind != SIDE_PHONE || other->leg == NULL)
+		return false;
+	leg_wake(other->leg);
+	if (other->leg->dialog == NULL)
 		return false;
 	out->call_id = other->leg->call_id;
 	out->local_tag = nta_leg_get_rtag(other->leg->dialog);

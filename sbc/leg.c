@@ -23,6 +23,7 @@
 
 #include "sbc/leg.h"
 #include "sbc/leg_save.h"
+#include "sbc/leg_sleep.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -124,10 +125,14 @@ const char *leg_retry_after(const struct leg *leg, char *text, size_t size)
 static int on_request(nta_leg_magic_t *magic, nta_leg_t *dialog,
 	nta_incoming_t *irq, const sip_t *sip)
 {
-	struct leg *leg = (struct leg *)magic;
+	(void)dialog;
+	return leg_on_request((struct leg *)magic, irq, sip);
+}
+
+int leg_on_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
+{
 	enum leg_verdict verdict;
 
-	(void)dialog;
 	/* An ACK that no transaction wanted: a repetition. */
 	if (sip->sip_request->rq_method == sip_method_ack)
 		return 200;
@@ -222,6 +227,7 @@ void leg_close(struct leg *leg)
 	if (leg->dialog != NULL)
 		nta_leg_destroy(leg->dialog);
 	leg->dialog = NULL;
+	leg_sleep_drop(leg);
 	leg_set_state(leg, LEG_GONE);
 }
 
@@ -244,6 +250,7 @@ void leg_free(struct leg **legp)
 	leg_large_drop(leg);
 	loop_timer_free(leg->c.sbc->daemon.loop, &leg->se_timer);
 	account_unref(&leg->c.account);
+	su_free(leg->c.home, leg->judged);
 	su_free(leg->c.home, leg->user_agent);
 	su_free(leg->c.home, leg->end_lines);
 	leg_save_answered(leg);

@@ -47,6 +47,7 @@ struct trunks;
 struct trunk_auth_query;
 struct leg;
 struct leg_large;
+struct leg_asleep;
 
 enum leg_state {
 	LEG_NEW,
@@ -154,43 +155,54 @@ struct leg_text {
 	bool challenged;     /* orq was, and its answer is being made */
 };
 
-/** Read only outside leg*.c. */
+struct leg_judged;
+
+/** Read only outside leg*.c. A held call has two: flags and numbers stand
+ * together, and what few legs ever need is elsewhere, so that it fits into 512
+ * bytes with what a home adds. */
 struct leg {
 	struct leg_config c;
-	bool server;
-	enum leg_state state;
 	char local_tag[LEG_TAG_SIZE];
+	bool server;
+	bool owes_bye;       /* server: BYE goes out once the ACK came */
+	bool provisional;    /* client: any answer came */
+	bool rel_supported;  /* RFC 3262: the peer can do PRACK */
+	bool rel_required;   /* server: provisionals have to be reliable */
+	bool rel_agreed;     /* offer and answer were exchanged in a provisional
+				that is acknowledged: UPDATE may offer */
+	bool offerless;      /* server: the INVITE had no offer */
+	bool rel_offered;    /* server: ours went out in a provisional */
+	bool update_allowed; /* the peer's Allow has UPDATE */
+	bool change_answered; /* our 2xx to their re-INVITE waits for its ACK */
+	bool auth_proxy;      /* the challenge is a 407 */
+	bool auth_stale;      /* one more answer went out, to a newer nonce */
+	bool se_raised;    /* the INVITE under way asks for the 422's Min-SE */
+	bool se_refresher; /* we refresh */
+	bool se_server;    /* set by a request of the peer */
+	bool se_peer_can;  /* it said Supported: timer */
+	enum leg_rel rel_owed : 8; /* server: what the PRACK that has not been
+				      taken yet acknowledges */
+	enum leg_state state;
+	uint32_t invite_cseq;
+	uint32_t rel_rseq;      /* client: last RSeq that we acknowledged */
+	uint32_t se_interval_s; /* RFC 4028; 0 = no session timer in force */
+
 	char *names; /* the four texts that follow, in one piece */
 	const char *call_id;
 	const char *contact; /* our Contact value: "<sip:...>" */
 	const char *local;  /* our address value in the dialog, without a tag */
 	const char *remote; /* the peer's */
 	char *user_agent;   /* what the peer says it is; "" = nothing */
-	nta_leg_t *dialog;
-	uint32_t invite_cseq;
+	nta_leg_t *dialog;  /* NULL: none, or asleep */
+	struct leg_asleep *asleep; /* leg_sleep.h; NULL = awake */
 
 	nta_incoming_t *invite_irq; /* server: the first INVITE */
 	nta_outgoing_t *invite_orq; /* client: the first INVITE */
 	char *invite_text;          /* either, for leg_save(); NULL = done */
-	bool owes_bye;              /* server: BYE goes out once the ACK came */
-	bool provisional;           /* client: any answer came */
 	char *end_lines;            /* for CANCEL or BYE; NULL = none */
-
-	/* RFC 3262 */
-	bool rel_supported; /* the peer can do PRACK */
-	bool rel_required;  /* server: provisionals have to be reliable */
-	uint32_t rel_rseq;  /* client: last RSeq that we acknowledged */
-	bool rel_agreed;    /* offer and answer were exchanged in a provisional
-			       that is acknowledged: UPDATE may offer */
-	bool offerless;     /* server: the INVITE had no offer */
-	bool rel_offered;   /* server: ours went out in a provisional */
-	enum leg_rel rel_owed; /* server: what the PRACK that has not been
-				  taken yet acknowledges */
-	bool update_allowed;   /* the peer's Allow has UPDATE */
 
 	/* a change of the running session: theirs or ours, one at a time */
 	nta_incoming_t *change_irq;
-	bool change_answered; /* our 2xx to their re-INVITE waits for its ACK */
 	struct leg_request change;
 
 	/* small requests of ours whose failure tells that the dialog is gone */
@@ -200,10 +212,7 @@ struct leg {
 	/* rule 1: a request from an unknown source while authd judges it */
 	struct auth_query *judging;
 	nta_incoming_t *judged_irq;
-	enum reason judged_why; /* of the challenge that waits for its list */
-	struct addr judged_source;
-	struct listener *judged_listener;
-	uint64_t judged_flow;
+	struct leg_judged *judged; /* leg_source.c; NULL = never any */
 
 	/* a trunk's challenge to a request of ours, while authd makes the
 	 * answer */
@@ -212,24 +221,16 @@ struct leg {
 		nta_outgoing_t *orq;         /* that was challenged; ended */
 		nta_response_f *fn;          /* hears the next answer */
 		nta_outgoing_magic_t *magic; /* fn's */
-		bool proxy;                  /* 407 */
-		bool stale; /* one more answer went out, to a newer nonce */
 		nta_outgoing_t *refused; /* that gets no answer, while told */
 		/* another that was challenged meanwhile; its turn comes */
 		nta_outgoing_t *next;
 		nta_response_f *next_fn;
 		nta_outgoing_magic_t *next_magic;
 	} auth;
-	bool se_raised; /* the INVITE under way asks for the 422's Min-SE */
 	/* requests that wait for a connection (leg_send.c) */
 	LIST_HEAD(, leg_large) larges;
 	LIST_HEAD(, leg_text) texts; /* on their way to the peer */
 
-	/* RFC 4028 */
-	uint32_t se_interval_s; /* 0 = no session timer in force */
-	bool se_refresher;      /* we refresh */
-	bool se_server;         /* set by a request of the peer */
-	bool se_peer_can;       /* it said Supported: timer */
 	struct loop_timer *se_timer;
 	uint64_t se_due_us; /* when it fires; 0 = it does not run */
 };
@@ -340,6 +341,9 @@ void leg_wipe_bodies(nta_outgoing_t *orq);
 /** Makes the nta leg for these tags and the next CSeq: also after a restart. */
 GH_MUST_CHECK int leg_make_dialog(struct leg *leg, const char *remote_tag,
 	uint32_t local_cseq, uint32_t remote_cseq);
+/** A request inside the dialog, as the library calls it. @return 0, or a status
+ * to answer with. */
+int leg_on_request(struct leg *leg, nta_incoming_t *irq, const sip_t *sip);
 /** The leg of one of the library's dialogs, or NULL if it is none. */
 struct leg *leg_of_dialog(nta_leg_t *dialog);
 /** Sends a request inside the dialog, or the first INVITE; fn is called with

@@ -119,7 +119,7 @@ static void on_answer_made(void *ctx, const char *header, enum reason why)
 	nta_outgoing_t **slot = leg_auth_slot(leg, old);
 	nta_response_f *fn = leg->auth.fn;
 	nta_outgoing_magic_t *magic = leg->auth.magic;
-	bool proxy = leg->auth.proxy;
+	bool proxy = leg->auth_proxy;
 	char line[LINE_SIZE];
 
 	leg->auth.query = NULL;
@@ -209,8 +209,8 @@ bool leg_auth_take_as(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 	msg = nta_outgoing_getrequest(orq);
 	answered = is_answered(sip_object(msg), proxy);
 	/* One answer, and one more where only the nonce was too old. */
-	if (!answered || (!leg->auth.stale && trunk_challenge_is_stale(au))) {
-		leg->auth.stale = answered;
+	if (!answered || (!leg->auth_stale && trunk_challenge_is_stale(au))) {
+		leg->auth_stale = answered;
 		err = ask(leg, sip_object(msg), text);
 	}
 	msg_destroy(msg);
@@ -220,7 +220,7 @@ bool leg_auth_take_as(struct leg *leg, nta_outgoing_t *orq, const sip_t *sip,
 				LOG_CALL(leg->c.call), LOG_ERR(err));
 		return false;
 	}
-	leg->auth.proxy = proxy;
+	leg->auth_proxy = proxy;
 	leg->auth.orq = orq;
 	leg->auth.fn = fn;
 	leg->auth.magic = magic;

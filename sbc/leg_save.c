@@ -35,6 +35,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "common/secret.h"
+#include "sbc/leg_sleep.h"
 #include "sbc/sbc.h"
 
 /* A kill between sending a request and saving its number must not lead to the
@@ -175,13 +176,15 @@ static char *url_text(struct scratch *s, const url_t *url)
 	return text(url_as_string(scratch_home(s), url));
 }
 
-static void save_dialog(
+void leg_save_dialog(
 	const struct leg *leg, struct scratch *s, Gh__SavedLeg *out)
 {
 	const sip_route_t *route = NULL;
 	const sip_contact_t *target = NULL;
 	size_t n = 0;
 
+	if (leg->asleep != NULL)
+		leg_sleep_save(leg, s, out);
 	if (leg->dialog == NULL)
 		return;
 	out->remote_tag = text(nta_leg_get_rtag(leg->dialog));
@@ -255,7 +258,7 @@ void leg_save(const struct leg *leg, struct scratch *s, Gh__SavedLeg *out)
 	out->se_server = leg->se_server;
 	out->se_peer_can = leg->se_peer_can;
 	out->se_due_us = leg->se_due_us;
-	save_dialog(leg, s, out);
+	leg_save_dialog(leg, s, out);
 	save_open_requests(leg, s, out);
 }
 
@@ -297,16 +300,14 @@ static enum leg_state state_after(const Gh__SavedLeg *saved)
 	}
 }
 
-static int restore_dialog(struct leg *leg, const Gh__SavedLeg *saved)
+int leg_make_dialog_again(
+	struct leg *leg, const Gh__SavedLeg *saved, uint32_t cseq)
 {
 	su_home_t home[1] = {SU_HOME_INIT(home)};
 	sip_record_route_t *routes = NULL, **last = &routes;
 	sip_contact_t *target = NULL;
-	uint32_t cseq = saved->local_cseq;
 	int err;
 
-	if (cseq != 0)
-		cseq += CSEQ_MARGIN;
 	err = leg_make_dialog(leg,
 		*saved->remote_tag != '\0' ? saved->remote_tag : NULL, cseq,
 		saved->remote_cseq);
@@ -464,7 +465,9 @@ int leg_restore(const struct leg_config *config, const Gh__SavedLeg *saved,
 	err = leg_keep_texts(leg, saved->call_id, saved->contact, saved->local,
 		saved->remote);
 	if (err == 0)
-		err = restore_dialog(leg, saved);
+		err = leg_make_dialog_again(leg, saved,
+			saved->local_cseq != 0 ? saved->local_cseq + CSEQ_MARGIN
+					       : 0);
 	if (err == 0)
 		err = saved->server ? restore_server(leg, saved)
 				    : restore_client(leg, saved);
@@ -483,7 +486,6 @@ int leg_restore(const struct leg_config *config, const Gh__SavedLeg *saved,
 
 bool leg_take_orphan(nta_agent_t *agent, const sip_t *sip)
 {
-	nta_leg_t *dialog;
 	nta_outgoing_t *ack;
 	struct leg *leg;
 	char hop[STACK_URL_SIZE];
@@ -497,17 +499,15 @@ bool leg_take_orphan(nta_agent_t *agent, const sip_t *sip)
 		sip->sip_to->a_tag == NULL || sip->sip_via == NULL ||
 		sip->sip_via->v_branch == NULL)
 		return false;
-	dialog = nta_leg_by_dialog(agent, NULL, sip->sip_call_id,
-		sip->sip_to->a_tag, sip->sip_to->a_url, sip->sip_from->a_tag,
-		sip->sip_from->a_url);
-	leg = dialog != NULL ? leg_of_dialog(dialog) : NULL;
+	leg = leg_by_dialog(stack_sbc(agent), sip->sip_call_id,
+		sip->sip_from->a_tag, sip->sip_to->a_tag);
 	if (leg == NULL || leg->state != LEG_UP)
 		return false;
 	sip_cseq_init(cs);
 	cs->cs_seq = sip->sip_cseq->cs_seq;
 	cs->cs_method = sip_method_ack;
 	cs->cs_method_name = sip_method_name_ack;
-	ack = nta_outgoing_tcreate(dialog, NULL, NULL,
+	ack = nta_outgoing_tcreate(leg->dialog, NULL, NULL,
 		URL_STRING_MAKE(stack_next_hop(
 			leg->c.sbc->stack, &leg->c.peer, hop, sizeof hop)),
 		SIP_METHOD_ACK, NULL, TPTAG_IDENT(leg->c.peer.listener->ident),

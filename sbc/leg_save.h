@@ -36,6 +36,13 @@ bool leg_take_orphan(nta_agent_t *agent, const sip_t *sip);
 
 /* --- for leg*.c --- */
 
+/** The dialog's part of a record: tag, numbers, target, routes. */
+void leg_save_dialog(
+	const struct leg *leg, struct scratch *s, Gh__SavedLeg *out);
+/** Makes the library's dialog out of that part. */
+GH_MUST_CHECK int leg_make_dialog_again(
+	struct leg *leg, const Gh__SavedLeg *saved, uint32_t local_cseq);
+
 /** The headers of a request that an answer needs, as text in the leg's home;
  * NULL where nothing is saved at all. */
 char *leg_save_text(struct leg *leg, const sip_t *sip);

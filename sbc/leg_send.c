@@ -31,6 +31,7 @@
 #include <sofia-sip/url.h>
 
 #include "common/log.h"
+#include "sbc/leg_sleep.h"
 #include "sbc/sbc.h"
 
 /* What a request has besides the texts that are counted: start line, Via,
@@ -314,6 +315,7 @@ nta_outgoing_t *leg_send_as(struct leg *leg, nta_response_f *fn,
 	nta_outgoing_t *orq;
 	ta_list ta;
 
+	leg_wake(leg);
 	if (leg->dialog == NULL)
 		return NULL;
 	leg_reach(leg);
@@ -330,6 +332,7 @@ nta_outgoing_t *leg_send(struct leg *leg, nta_response_f *fn,
 	nta_outgoing_t *orq;
 	ta_list ta;
 
+	leg_wake(leg);
 	if (leg->dialog == NULL)
 		return NULL;
 	leg_reach(leg);
@@ -355,6 +358,7 @@ nta_outgoing_t *leg_send_again(struct leg *leg, nta_outgoing_t *old,
 
 	if (request != NULL)
 		msg_destroy(request);
+	leg_wake(leg);
 	if (sip == NULL || leg->dialog == NULL)
 		goto out;
 	while (sip->sip_via != NULL)

@@ -75,6 +75,22 @@ static bool accepts(const struct leg *leg, const struct inbound *in)
 	       flow_proves(leg->c.sbc->flows, in->flow, now);
 }
 
+/* Where that request came from: most legs never have one. */
+struct leg_judged {
+	struct addr source;
+	struct listener *listener;
+	uint64_t flow;
+	enum reason why; /* of the challenge that waits for its list */
+};
+
+/* @return whether there is room for it. */
+static bool may_judge(struct leg *leg)
+{
+	if (leg->judged == NULL)
+		leg->judged = su_zalloc(leg->c.home, sizeof *leg->judged);
+	return leg->judged != NULL && leg->judged_irq == NULL;
+}
+
 bool leg_accepts_message(struct leg *leg, nta_incoming_t *irq, const sip_t *sip)
 {
 	struct inbound in;
@@ -132,18 +148,18 @@ static void on_judged(void *ctx, Gh__AuthVerdict verdict, enum reason why,
 	account_unref(&account);
 	msg = nta_incoming_getrequest(irq);
 	if (verdict == GH__AUTH_VERDICT__AUTH_VERDICT_OK && same) {
-		leg->c.peer.addr = leg->judged_source;
-		leg->c.peer.listener = leg->judged_listener;
-		leg->c.peer.flow = leg->judged_flow;
+		leg->c.peer.addr = leg->judged->source;
+		leg->c.peer.listener = leg->judged->listener;
+		leg->c.peer.flow = leg->judged->flow;
 		log_info("dialog_moved", LOG_CALL(leg->c.call),
-			LOG_ADDR("source", &leg->judged_source));
+			LOG_ADDR("source", &leg->judged->source));
 		moved.sip = sip_object(msg);
 		leg_emit(leg, &moved);
 		if (leg->dialog != NULL)
 			leg_dispatch(leg, irq, sip_object(msg));
 		else
 			turn_away(leg, irq, REASON_ADMIT_NO_DIALOG, 481,
-				&leg->judged_source);
+				&leg->judged->source);
 	} else if ((verdict == GH__AUTH_VERDICT__AUTH_VERDICT_CHALLENGE ||
 			   verdict == GH__AUTH_VERDICT__AUTH_VERDICT_STALE) &&
 		   stack_inbound(
@@ -151,13 +167,14 @@ static void on_judged(void *ctx, Gh__AuthVerdict verdict, enum reason why,
 		auth_send_challenge(leg->c.sbc->auth, &in, irq, why);
 		nta_incoming_destroy(irq);
 	} else if (verdict == GH__AUTH_VERDICT__AUTH_VERDICT_UNAVAILABLE) {
-		turn_away(leg, irq, REASON_AUTH_AWAY, 503, &leg->judged_source);
+		turn_away(
+			leg, irq, REASON_AUTH_AWAY, 503, &leg->judged->source);
 	} else {
 		turn_away(leg, irq,
 			verdict == GH__AUTH_VERDICT__AUTH_VERDICT_OK
 				? REASON_AUTH_IDENTITY
 				: why,
-			403, &leg->judged_source);
+			403, &leg->judged->source);
 	}
 	msg_destroy(msg);
 }
@@ -165,9 +182,9 @@ static void on_judged(void *ctx, Gh__AuthVerdict verdict, enum reason why,
 static void hold(struct leg *leg, nta_incoming_t *irq, const struct inbound *in)
 {
 	leg->judged_irq = irq;
-	leg->judged_source = in->source;
-	leg->judged_listener = in->listener;
-	leg->judged_flow = in->flow;
+	leg->judged->source = in->source;
+	leg->judged->listener = in->listener;
+	leg->judged->flow = in->flow;
 }
 
 static void on_offers(void *ctx)
@@ -181,11 +198,11 @@ static void on_offers(void *ctx)
 	leg->judged_irq = NULL;
 	if (stack_inbound(leg->c.sbc->stack, irq, sip_object(msg), &in) == 0) {
 		auth_send_challenge(
-			leg->c.sbc->auth, &in, irq, leg->judged_why);
+			leg->c.sbc->auth, &in, irq, leg->judged->why);
 		nta_incoming_destroy(irq);
 	} else {
 		turn_away(leg, irq, REASON_ADMIT_WRONG_REALM, 481,
-			&leg->judged_source);
+			&leg->judged->source);
 	}
 	msg_destroy(msg);
 }
@@ -201,14 +218,13 @@ static enum leg_verdict send_challenge(struct leg *leg, nta_incoming_t *irq,
 		nta_incoming_destroy(irq);
 		return LEG_SOURCE_REFUSED;
 	}
-	if (leg->judged_irq != NULL ||
-		auth_offers_of(auth, in->realm->row->id,
-			leg->c.account->row->user, on_offers, leg,
-			&leg->judging) != 0) {
+	if (!may_judge(leg) || auth_offers_of(auth, in->realm->row->id,
+				       leg->c.account->row->user, on_offers,
+				       leg, &leg->judging) != 0) {
 		turn_away(leg, irq, REASON_AUTH_AWAY, 503, &in->source);
 		return LEG_SOURCE_REFUSED;
 	}
-	leg->judged_why = why;
+	leg->judged->why = why;
 	hold(leg, irq, in);
 	return LEG_SOURCE_WAIT;
 }
@@ -228,8 +244,7 @@ static enum leg_verdict challenge(struct leg *leg, nta_incoming_t *irq,
 		return LEG_SOURCE_REFUSED;
 	}
 	/* One at a time: more would let a stranger pile up work. */
-	if (verdict != GH__AUTH_VERDICT__AUTH_VERDICT_OK ||
-		leg->judged_irq != NULL ||
+	if (verdict != GH__AUTH_VERDICT__AUTH_VERDICT_OK || !may_judge(leg) ||
 		auth_judge(auth, in, GH__AUTH_PURPOSE__AUTH_DIALOG,
 			leg->c.account->row->id, on_judged, leg,
 			&leg->judging) != 0) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/heap.h"
 #include "sbc/loop_sofia.h"
 #include "sbc/sofia_cures.h"
 
@@ -231,7 +232,7 @@ static int so_timer_new(struct loop *loop, loop_timer_fn fn, void *arg,
 		l->heap = heap;
 		l->heap_size = size;
 	}
-	t = calloc(1, sizeof(*t));
+	t = heap_lasting(sizeof(*t));
 	if (!t)
 		return ERR_NOMEM;
 	t->loop = l;

@@ -23,6 +23,7 @@
 #include <sys/queue.h>
 
 #include "common/clock.h"
+#include "common/heap.h"
 #include "common/ipc.h"
 #include "common/log.h"
 #include "common/pack.h"
@@ -389,7 +390,7 @@ int media_session_new(struct media *media, const char call[IDENT_CALL_SIZE],
 	const struct media_events *events, void *ctx,
 	struct media_session **session_out)
 {
-	struct media_session *s = calloc(1, sizeof *s);
+	struct media_session *s = heap_lasting(sizeof *s);
 	int err;
 
 	if (s == NULL)
@@ -407,6 +408,23 @@ int media_session_new(struct media *media, const char call[IDENT_CALL_SIZE],
 	return 0;
 }
 
+/* It stays as long as the session. @return NULL without memory; then the length
+ * is 0. */
+static uint8_t *pack_lasting(const Gh__SessionWant *want, size_t *len_out)
+{
+	uint8_t *packed = pack_new(&want->base, 0, len_out), *bytes;
+
+	bytes = packed != NULL ? heap_lasting(*len_out) : NULL;
+	if (bytes != NULL)
+		memcpy(bytes, packed, *len_out);
+	if (packed != NULL)
+		secret_wipe(packed, *len_out);
+	free(packed);
+	if (bytes == NULL)
+		*len_out = 0;
+	return bytes;
+}
+
 int media_want(struct media_session *s, const Gh__SessionWant *want)
 {
 	Gh__SessionWant copy = *want;
@@ -418,7 +436,7 @@ int media_want(struct media_session *s, const Gh__SessionWant *want)
 		return ERR_AWAY;
 	copy.call = s->call;
 	copy.version = ++s->version;
-	bytes = pack_new(&copy.base, 0, &len);
+	bytes = pack_lasting(&copy, &len);
 	if (bytes == NULL)
 		return ERR_NOMEM;
 	if (s->want != NULL)
@@ -507,7 +525,7 @@ static int restore_want(
 	if (strcmp(w->call, s->call) != 0)
 		goto out;
 	w->version = s->version;
-	s->want = pack_new(&w->base, 0, &s->want_len);
+	s->want = pack_lasting(w, &s->want_len);
 	err = s->want != NULL ? 0 : ERR_NOMEM;
 out:
 	free_want(w);

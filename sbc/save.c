@@ -247,10 +247,12 @@ static void wipe_party(Gh__SavedParty *p)
 		wipe_bytes(&p->leg->invite);
 }
 
-static void free_msg(enum save_kind kind, ProtobufCMessage *msg)
+void save_message_free(enum save_kind kind, ProtobufCMessage *msg)
 {
 	Gh__SavedCall *call = (Gh__SavedCall *)msg;
 
+	if (msg == NULL)
+		return;
 	if (kind == SAVE_CALL) {
 		wipe_party(call->caller);
 		for (size_t i = 0; i < call->n_parties; i++)
@@ -259,6 +261,25 @@ static void free_msg(enum save_kind kind, ProtobufCMessage *msg)
 			wipe_bytes(&call->slots[i]->want);
 	}
 	protobuf_c_message_free_unpacked(msg, NULL);
+}
+
+ProtobufCMessage *save_get(
+	struct saves *saves, enum save_kind kind, const struct save_slot *slot)
+{
+	struct store *file = saves != NULL ? saves->files[file_of(kind)] : NULL;
+	ProtobufCMessage *msg;
+	size_t len;
+
+	if (file == NULL || slot->record == NULL)
+		return NULL;
+	len = store_len(file, slot->record);
+	if (len > sizeof saves->buffer)
+		return NULL;
+	store_read(file, slot->record, saves->buffer);
+	msg = protobuf_c_message_unpack(
+		descriptor_of(kind), NULL, len, saves->buffer);
+	secret_wipe(saves->buffer, len);
+	return msg;
 }
 
 static void drop_bad(struct saves *saves, struct pending *p, int err)
@@ -302,7 +323,7 @@ static size_t restore_all(struct saves *saves, bool calls_too)
 		else
 			n++;
 		STAILQ_REMOVE(&saves->pending, p, pending, next);
-		free_msg(p->kind, p->msg);
+		save_message_free(p->kind, p->msg);
 		free(p);
 	}
 	return n;
@@ -439,7 +460,7 @@ void saves_free(struct saves **ref, bool wipe)
 	*ref = NULL;
 	while ((p = STAILQ_FIRST(&saves->pending)) != NULL) {
 		STAILQ_REMOVE_HEAD(&saves->pending, next);
-		free_msg(p->kind, p->msg);
+		save_message_free(p->kind, p->msg);
 		free(p);
 	}
 	for (size_t i = 0; i < FILE_COUNT; i++) {

@@ -103,6 +103,12 @@ void save_put_bytes(struct saves *saves, enum save_kind kind,
 /** Forgets the record. Safe on NULL and on an empty slot. */
 void save_drop(
 	struct saves *saves, enum save_kind kind, struct save_slot *slot);
+/** What stands in the record: the caller's, for save_message_free().
+ * @return NULL without a record or memory. */
+ProtobufCMessage *save_get(struct saves *saves, enum save_kind kind,
+	const struct save_slot *slot);
+/** Wipes its keys and frees it. Safe on NULL. */
+void save_message_free(enum save_kind kind, ProtobufCMessage *msg);
 /** The file that a kind stands in; for tests. */
 const struct store_config *save_file_of(enum save_kind kind);
 /** Is there a record? */

@@ -35,6 +35,7 @@ struct sbc {
 	struct admit *admit;
 	struct auth *auth;
 	struct calls *calls;
+	struct sleepers *sleepers; /* owned by calls; NULL: nobody sleeps */
 	struct cdrs *cdrs;
 	struct meters *meters;
 	struct talkers *talkers; /* may be NULL (tests) */

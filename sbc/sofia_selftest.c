@@ -17,6 +17,7 @@
 
 #include "sbc/sofia_cures.h"
 #include "sbc/sofia_cures_private.h"
+#include "sbc/sofia_home.h"
 
 #define STEP_MS   10
 #define STEPS_MAX 200 /* 2 s; a pass takes a millisecond */
@@ -192,6 +193,7 @@ static int meet_requests(struct self_test *t, const char **problem_out)
 int cures_self_test(const char **problem_out)
 {
 	struct self_test t = {.server_fd = -1, .peer_fd = -1};
+	size_t homes = homes_made();
 	struct addr peer;
 	int err = ERR_SYSTEM;
 
@@ -204,6 +206,11 @@ int cures_self_test(const char **problem_out)
 	err = open_agent(&t, problem_out);
 	if (err == 0)
 		err = meet_requests(&t, problem_out);
+	/* The agent and its messages have homes. */
+	if (err == 0 && homes_made() < homes + 2) {
+		*problem_out = "su_home_new";
+		err = ERR_SYSTEM;
+	}
 out:
 	if (t.agent)
 		nta_agent_destroy(t.agent);

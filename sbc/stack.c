@@ -37,6 +37,16 @@
 
 #define WARN_PROCEEDING 100000
 
+struct sbc *stack_sbc(nta_agent_t *agent)
+{
+	return ((struct stack *)nta_agent_magic(agent))->sbc;
+}
+
+void stack_on_asleep(struct stack *stack, stack_asleep_fn fn)
+{
+	stack->asleep_fn = fn;
+}
+
 void stack_on_orphan(struct stack *stack, stack_orphan_fn fn)
 {
 	stack->orphan_fn = fn;
@@ -466,6 +476,9 @@ static int on_message(
 	cures_answer_is_ours();
 	stack_source(msg, &in.source);
 	tport = tport_delivered_by(nta_agent_tports(agent), msg);
+	if (stack->asleep_fn && sip->sip_to && sip->sip_to->a_tag &&
+		stack->asleep_fn(stack->sbc, msg, sip, tport))
+		return 0;
 	if (place(stack, tport, &in) != 0) {
 		reason_count(REASON_ADMIT_WRONG_REALM);
 		nta_msg_discard(agent, msg);

@@ -72,6 +72,14 @@ nta_agent_t *stack_agent(struct stack *stack);
 typedef bool (*stack_orphan_fn)(nta_agent_t *agent, const sip_t *sip);
 void stack_on_orphan(struct stack *stack, stack_orphan_fn fn);
 
+/** Whose agent it is. */
+struct sbc *stack_sbc(nta_agent_t *agent);
+/** Is asked about every request inside a dialog that the library does not know;
+ * NULL = nobody. @return whether it was somebody's: then msg is taken. */
+typedef bool (*stack_asleep_fn)(
+	struct sbc *sbc, msg_t *msg, sip_t *sip, tport_t *tport);
+void stack_on_asleep(struct stack *stack, stack_asleep_fn fn);
+
 /** Opens the listeners of a snapshot through keeper, asynchronously; each
  * that cannot be opened is logged, and counted as SETTINGS_LISTEN. */
 void stack_apply(struct stack *stack, const struct settings *settings);

@@ -33,6 +33,7 @@ struct stack {
 	unsigned retry_after_s;
 	struct merges *merges;
 	stack_orphan_fn orphan_fn;
+	stack_asleep_fn asleep_fn;
 	/* Where flowd connects to: one tport for all listeners for
 	 * connections. */
 	struct node *bridge;

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 
+#include "common/heap.h"
 #include "common/table.h"
 
 #define TALKERS_MAX 200000u
@@ -74,7 +75,7 @@ void talker_add(struct talkers *t, const struct addr *source)
 	struct talker *one = find(t, source);
 
 	if (one == NULL) {
-		one = calloc(1, sizeof *one);
+		one = heap_lasting(sizeof *one);
 		if (one == NULL)
 			return;
 		one->source = *source;

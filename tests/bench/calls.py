@@ -8,6 +8,7 @@ closed, its record is in PostgreSQL, no RTP. CPU is the run time of processes,
 from before the first call until the last record is stored. The number of CDRs
 has to be the number of calls.
 """
+import resource
 import struct
 import time
 
@@ -229,6 +230,9 @@ class Calls:
         """Memory of a fresh sbc with held calls, once the transactions that
         made them are gone, less its memory before the first call."""
         n = 500 if self.bench.short else 5000
+        # mediad has four sockets for each.
+        n = min(n, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000)
+                // 4)
         self.ours.stop()
         self.ours.start()
         pid = self.ours.pids()["sbc"]
