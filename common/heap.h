@@ -20,4 +20,8 @@ void *heap_lasting(size_t size) __attribute__((__malloc__));
  * be idle after a storm. Cheap where there is nothing to do. */
 void heap_decay(void);
 
+/** Gives p back without wiping it: what free() of wiped_heap.c ends with.
+ * errno stays. In heap_libc.c and heap_sbc.c. */
+void heap_release(void *p);
+
 #endif

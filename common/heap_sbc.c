@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sbc's heap, in builds without sanitizers: jemalloc, with an arena of its own
- * for what lasts (heap.h), and free() and realloc() of the whole process that
- * wipe what they give back (as wiped_heap.c does for the other daemons).
+ * for what lasts (heap.h), under the free() that wipes (wiped_heap.c).
  *
  * Why not the C library's: 500 calls that were set up within 5 s left 39 kB
  * each behind after their transactions had gone, of which they used nine. The
  * rest was room between pieces that stayed, which malloc_trim() cannot give
  * back. One arena of it, without the second one, kept 34 kB.
  *
- * Decay: pages that nothing is in go back within five seconds, in steps, since a
- * call every few milliseconds takes them again; not later, since the next storm
- * of transactions may be somebody else's memory. jemalloc looks at that when
- * something is allocated, and heap_decay() when nothing is. One arena each and
- * no thread of its own: sbc is one thread, and its sandbox keeps it so.
+ * Decay: pages that nothing is in go back within five seconds, in steps, since
+ * a call every few milliseconds takes them again; not later, since the next
+ * storm of transactions may be somebody else's memory. jemalloc looks at that
+ * when something is allocated, and heap_decay() when nothing is. One arena each
+ * and no thread of its own: sbc is one thread, and its sandbox keeps it so.
  */
 #include "common/heap.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <jemalloc/jemalloc.h>
 
@@ -57,48 +54,10 @@ void heap_decay(void)
 	(void)mallctl("arena.4096.decay", NULL, NULL, NULL, 0);
 }
 
-void free(void *p)
+void heap_release(void *p)
 {
 	int saved = errno;
 
-	if (p == NULL)
-		return;
-	explicit_bzero(p, sallocx(p, 0));
 	dallocx(p, 0);
 	errno = saved;
-}
-
-void *realloc(void *p, size_t size)
-{
-	size_t had;
-	void *grown;
-
-	if (p == NULL)
-		return malloc(size);
-	if (size == 0) {
-		free(p);
-		return NULL;
-	}
-	had = sallocx(p, 0);
-	/* What is cut off stays until the rest is freed, which is wiped whole.
-	 */
-	if (size <= had && size >= had / 2)
-		return p;
-	grown = malloc(size);
-	if (grown == NULL)
-		return NULL;
-	memcpy(grown, p, had < size ? had : size);
-	free(p);
-	return grown;
-}
-
-void *reallocarray(void *p, size_t n, size_t size)
-{
-	size_t all;
-
-	if (__builtin_mul_overflow(n, size, &all)) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	return realloc(p, all);
 }

@@ -6,7 +6,8 @@
  * network, one in a parsed body, one in what was sent. No call of ours is near
  * when they do, so free() and realloc() of the whole process are ours.
  *
- * Linked into the daemons that see keys: sbc, flowd, mediad. Not into builds
+ * Linked into the daemons that see keys: flowd and mediad, on the C library's
+ * heap (heap_libc.c), and sbc, on its own (heap_sbc.c). Not into builds
  * with sanitizers, which have an allocator of their own. Costs the writing of
  * what was used: 5,000 of sbc's 1,300,000 instructions per call, and nothing
  * that could be told apart from noise in its CPU time at 500 calls a second.
@@ -17,11 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The C library's own, behind the names that we take. */
-void *__libc_malloc(size_t size);
-void __libc_free(void *p);
+#include "common/heap.h"
 
-/* glibc's own free() keeps errno, and nothing here touches it. */
 void free(void *p)
 {
 	if (p == NULL)
@@ -29,7 +27,7 @@ void free(void *p)
 	memset(p, 0, malloc_usable_size(p));
 	/* The compiler must not think that nobody looks at it any more. */
 	__asm__ volatile("" : : "r"(p) : "memory");
-	__libc_free(p);
+	heap_release(p);
 }
 
 void *realloc(void *p, size_t size)
@@ -38,7 +36,7 @@ void *realloc(void *p, size_t size)
 	void *grown;
 
 	if (p == NULL)
-		return __libc_malloc(size);
+		return malloc(size);
 	if (size == 0) {
 		free(p);
 		return NULL;
@@ -48,7 +46,7 @@ void *realloc(void *p, size_t size)
 	 */
 	if (size <= had && size >= had / 2)
 		return p;
-	grown = __libc_malloc(size);
+	grown = malloc(size);
 	if (grown == NULL)
 		return NULL;
 	memcpy(grown, p, had < size ? had : size);
