@@ -245,43 +245,31 @@ void bindings_forget(struct bindings *b, uint64_t account)
 
 static const char *const transport_names[] = {"udp", "tcp", "tls", "ws", "wss"};
 
-static void put_uint(struct json *j, const char *key, uint64_t value)
-{
-	if (value != 0)
-		json_uint(j, key, value);
-}
-
-static void put_str(struct json *j, const char *key, const char *value)
-{
-	if (value && *value)
-		json_str(j, key, value);
-}
-
 /* What is empty is left out. */
 static void put_binding(struct json *j, const Gh__Binding *m)
 {
 	size_t t = (size_t)m->transport;
 
-	put_uint(j, "realm", m->realm);
-	put_str(j, "contact", m->contact);
-	put_str(j, "source", m->source);
-	put_str(j, "local", m->local);
-	put_str(j, "transport", t < 5 ? transport_names[t] : "");
-	put_uint(j, "wall_expires_us", m->wall_expires_us);
-	put_uint(j, "wall_registered_us", m->wall_registered_us);
-	put_uint(j, "q_permille", m->q_permille);
-	put_str(j, "call_id", m->call_id);
-	put_uint(j, "cseq", m->cseq);
-	put_str(j, "instance", m->instance);
-	put_uint(j, "reg_id", m->reg_id);
+	json_some_uint(j, "realm", m->realm);
+	json_some_str(j, "contact", m->contact);
+	json_some_str(j, "source", m->source);
+	json_some_str(j, "local", m->local);
+	json_some_str(j, "transport", t < 5 ? transport_names[t] : "");
+	json_some_uint(j, "wall_expires_us", m->wall_expires_us);
+	json_some_uint(j, "wall_registered_us", m->wall_registered_us);
+	json_some_uint(j, "q_permille", m->q_permille);
+	json_some_str(j, "call_id", m->call_id);
+	json_some_uint(j, "cseq", m->cseq);
+	json_some_str(j, "instance", m->instance);
+	json_some_uint(j, "reg_id", m->reg_id);
 	if (m->n_path > 0) {
 		json_open_array(j, "path");
 		for (size_t i = 0; i < m->n_path; i++)
 			json_str(j, NULL, m->path[i]);
 		json_close_array(j);
 	}
-	put_str(j, "user_agent", m->user_agent);
-	put_uint(j, "flow", m->flow);
+	json_some_str(j, "user_agent", m->user_agent);
+	json_some_uint(j, "flow", m->flow);
 	if (m->behind_nat)
 		json_bool(j, "behind_nat", true);
 }

@@ -14,45 +14,33 @@
 
 enum { DECISIONS_MAX = 200, DROPS_MAX = 64 };
 
-static void put_uint(struct json *j, const char *key, uint64_t value)
-{
-	if (value != 0)
-		json_uint(j, key, value);
-}
-
-static void put_str(struct json *j, const char *key, const char *value)
-{
-	if (value && *value)
-		json_str(j, key, value);
-}
-
 static void put_media(struct json *j, const Gh__MediaStats *m)
 {
 	if (!m)
 		return;
-	put_uint(j, "rx_packets", m->rx_packets);
-	put_uint(j, "rx_octets", m->rx_octets);
-	put_uint(j, "rx_expected", m->rx_expected);
-	put_uint(j, "rx_lost", m->rx_lost);
-	put_uint(j, "rx_jitter_us", m->rx_jitter_us);
-	put_uint(j, "rx_gap_max_us", m->rx_gap_max_us);
-	put_uint(j, "rx_digits", m->rx_digits);
-	put_uint(j, "tx_packets", m->tx_packets);
-	put_uint(j, "tx_octets", m->tx_octets);
-	put_uint(j, "rtt_us", m->rtt_us);
-	put_uint(j, "mos_centi", m->mos_centi);
-	put_str(j, "media_codec", m->codec);
-	put_uint(j, "wall_first_us", m->wall_first_us);
-	put_uint(j, "wall_last_us", m->wall_last_us);
-	put_str(j, "learned", m->learned);
-	put_uint(j, "learn_reason", m->learn_reason);
-	put_str(j, "refused_source", m->refused_source);
-	put_uint(j, "rtcp_rx", m->rtcp_rx);
-	put_uint(j, "rtcp_tx", m->rtcp_tx);
-	put_uint(j, "peer_lost", m->peer_lost);
-	put_uint(j, "peer_jitter_us", m->peer_jitter_us);
+	json_some_uint(j, "rx_packets", m->rx_packets);
+	json_some_uint(j, "rx_octets", m->rx_octets);
+	json_some_uint(j, "rx_expected", m->rx_expected);
+	json_some_uint(j, "rx_lost", m->rx_lost);
+	json_some_uint(j, "rx_jitter_us", m->rx_jitter_us);
+	json_some_uint(j, "rx_gap_max_us", m->rx_gap_max_us);
+	json_some_uint(j, "rx_digits", m->rx_digits);
+	json_some_uint(j, "tx_packets", m->tx_packets);
+	json_some_uint(j, "tx_octets", m->tx_octets);
+	json_some_uint(j, "rtt_us", m->rtt_us);
+	json_some_uint(j, "mos_centi", m->mos_centi);
+	json_some_str(j, "media_codec", m->codec);
+	json_some_uint(j, "wall_first_us", m->wall_first_us);
+	json_some_uint(j, "wall_last_us", m->wall_last_us);
+	json_some_str(j, "learned", m->learned);
+	json_some_uint(j, "learn_reason", m->learn_reason);
+	json_some_str(j, "refused_source", m->refused_source);
+	json_some_uint(j, "rtcp_rx", m->rtcp_rx);
+	json_some_uint(j, "rtcp_tx", m->rtcp_tx);
+	json_some_uint(j, "peer_lost", m->peer_lost);
+	json_some_uint(j, "peer_jitter_us", m->peer_jitter_us);
 	if (m->peer_voip) {
-		put_uint(j, "peer_mos_centi", m->peer_mos_centi);
+		json_some_uint(j, "peer_mos_centi", m->peer_mos_centi);
 		json_uint(j, "peer_discarded_permille",
 			m->peer_discarded_permille);
 		json_uint(j, "peer_buffer_ms", m->peer_buffer_ms);
@@ -75,36 +63,36 @@ static void put_leg(struct json *j, const char *call, const char *side,
 {
 	json_str(j, "call", call);
 	json_str(j, "side", side);
-	put_str(j, "kind", leg->kind);
-	put_uint(j, "trunk", leg->trunk);
-	put_uint(j, "account", leg->account);
-	put_uint(j, "realm", leg->realm);
-	put_str(j, "peer", leg->peer);
-	put_str(j, "local", leg->local);
-	put_str(j, "call_id", leg->call_id);
-	put_str(j, "user_agent", leg->user_agent);
-	put_str(j, "codec", leg->codec);
-	put_str(j, "srtp", leg->srtp);
+	json_some_str(j, "kind", leg->kind);
+	json_some_uint(j, "trunk", leg->trunk);
+	json_some_uint(j, "account", leg->account);
+	json_some_uint(j, "realm", leg->realm);
+	json_some_str(j, "peer", leg->peer);
+	json_some_str(j, "local", leg->local);
+	json_some_str(j, "call_id", leg->call_id);
+	json_some_str(j, "user_agent", leg->user_agent);
+	json_some_str(j, "codec", leg->codec);
+	json_some_str(j, "srtp", leg->srtp);
 	put_media(j, leg->media);
 }
 
 static void put_cdr(struct json *j, const Gh__Cdr *c)
 {
 	json_str(j, "call", c->call);
-	put_uint(j, "wall_start_us", c->wall_start_us);
-	put_uint(j, "wall_ring_us", c->wall_ring_us);
-	put_uint(j, "wall_answer_us", c->wall_answer_us);
-	put_uint(j, "wall_end_us", c->wall_end_us);
-	put_uint(j, "duration_us", c->duration_us);
-	put_str(j, "caller", c->caller);
-	put_str(j, "caller_name", c->caller_name);
-	put_str(j, "called", c->called);
-	put_uint(j, "sip_status", c->sip_status);
-	put_uint(j, "far_status", c->far_status);
-	put_uint(j, "reason", c->reason);
-	put_str(j, "hangup_side", c->hangup_side);
-	put_uint(j, "route", c->route);
-	put_uint(j, "attempts", c->attempts);
+	json_some_uint(j, "wall_start_us", c->wall_start_us);
+	json_some_uint(j, "wall_ring_us", c->wall_ring_us);
+	json_some_uint(j, "wall_answer_us", c->wall_answer_us);
+	json_some_uint(j, "wall_end_us", c->wall_end_us);
+	json_some_uint(j, "duration_us", c->duration_us);
+	json_some_str(j, "caller", c->caller);
+	json_some_str(j, "caller_name", c->caller_name);
+	json_some_str(j, "called", c->called);
+	json_some_uint(j, "sip_status", c->sip_status);
+	json_some_uint(j, "far_status", c->far_status);
+	json_some_uint(j, "reason", c->reason);
+	json_some_str(j, "hangup_side", c->hangup_side);
+	json_some_uint(j, "route", c->route);
+	json_some_uint(j, "attempts", c->attempts);
 	json_open_array(j, "decisions");
 	for (size_t i = 0; i < c->n_decisions && i < DECISIONS_MAX; i++) {
 		json_open_object(j, NULL);
@@ -169,13 +157,13 @@ static int event_json(struct record_rows *rows, const uint8_t *bytes,
 		return ERR_INVALID;
 	json_begin(&j);
 	json_str(&j, "key", key);
-	put_uint(&j, "wall_us", e->wall_us);
-	put_uint(&j, "reason", e->reason);
-	put_str(&j, "source", e->source);
-	put_uint(&j, "account", e->account);
-	put_uint(&j, "trunk", e->trunk);
-	put_str(&j, "call", e->call);
-	put_str(&j, "data", e->data);
+	json_some_uint(&j, "wall_us", e->wall_us);
+	json_some_uint(&j, "reason", e->reason);
+	json_some_str(&j, "source", e->source);
+	json_some_uint(&j, "account", e->account);
+	json_some_uint(&j, "trunk", e->trunk);
+	json_some_str(&j, "call", e->call);
+	json_some_str(&j, "data", e->data);
 	gh__event__free_unpacked(e, NULL);
 	return add_row(rows, RECORD_EVENTS, &j);
 }
@@ -194,8 +182,8 @@ static int ban_json(struct record_rows *rows, const uint8_t *bytes, size_t len,
 	json_uint(&j, "wall_us", b->wall_us);
 	json_uint(&j, "wall_until_us", b->wall_until_us);
 	json_uint(&j, "reason", b->reason);
-	put_uint(&j, "failures", b->failures);
-	put_str(&j, "last_user", b->last_user);
+	json_some_uint(&j, "failures", b->failures);
+	json_some_str(&j, "last_user", b->last_user);
 	gh__ban_record__free_unpacked(b, NULL);
 	return add_row(rows, RECORD_BANS, &j);
 }

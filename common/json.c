@@ -165,6 +165,18 @@ void json_uint(struct json *j, const char *key, uint64_t value)
 	json_raw(j, key, at);
 }
 
+void json_some_str(struct json *j, const char *key, const char *value)
+{
+	if (value && *value)
+		json_str(j, key, value);
+}
+
+void json_some_uint(struct json *j, const char *key, uint64_t value)
+{
+	if (value != 0)
+		json_uint(j, key, value);
+}
+
 void json_int(struct json *j, const char *key, int64_t value)
 {
 	char text[24];

@@ -33,6 +33,9 @@ GH_MUST_CHECK int json_end(struct json *j, char **text_out);
 /* Members; key NULL inside an array. value NULL is written as null. */
 void json_str(struct json *j, const char *key, const char *value);
 void json_uint(struct json *j, const char *key, uint64_t value);
+/** The same, but nothing at all for "", NULL and 0. */
+void json_some_str(struct json *j, const char *key, const char *value);
+void json_some_uint(struct json *j, const char *key, uint64_t value);
 void json_int(struct json *j, const char *key, int64_t value);
 void json_bool(struct json *j, const char *key, bool value);
 /** Wall time as RFC 3339 UTC; 0 is written as null. */
